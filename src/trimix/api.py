@@ -1,0 +1,78 @@
+"""Two functions for those who want nothing more: ``compress`` and ``decompress``."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from trimix.codec import MAXIMUM_PIXELS, load_codec, load_codec_for_file
+from trimix.errors import PictureError
+from trimix.images import Picture, read_picture, write_picture
+
+
+def _as_picture(image: "Image.Image | np.ndarray | str | Path") -> Picture:
+    if isinstance(image, str | Path):
+        return read_picture(Path(image))
+    if isinstance(image, Image.Image):
+        # Through the reader, so that alpha, 16 bits, palettes, orientation and profiles are handled in one place.
+        buffer = io.BytesIO()
+        try:
+            image.save(buffer, format="PNG", compress_level=1, icc_profile=image.info.get("icc_profile"))
+        except OSError as error:
+            raise PictureError(f"an image must be grey or RGB of 8 bits, found mode {image.mode}") from error
+        return read_picture(buffer.getvalue())
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):
+        raise PictureError(
+            f"an array must be uint8 [H W], [H W 1] or [H W 3], found {image.dtype} {list(image.shape)}"
+        )
+    if 0 in image.shape:
+        raise PictureError(f"an array must have at least one pixel, found {list(image.shape)}")
+    return Picture(np.ascontiguousarray(image if image.ndim == 3 else image[:, :, None]))
+
+
+def compress(
+    image: "Image.Image | np.ndarray | str | Path",
+    quality: float = 50.0,
+    model: str | Path = "gllmm-lite",
+    device: str = "cpu",
+) -> bytes:
+    """Compress a picture to the contents of a ``.tmix`` file.
+
+    Args:
+        image: a Pillow image, a uint8 array [H W 3] or [H W], or the path of a picture file.
+        quality: 1..100, continuous.
+        model: name or weights file.
+        device: ``cpu`` or ``cuda``.
+
+    Raises:
+        PictureError: the picture is of a kind that is not handled.
+        UsageError: the quality is out of range.
+        ModelError: there is no such model.
+
+    >>> import numpy as np
+    >>> data = compress(np.zeros((32, 32, 3), np.uint8), quality=30)
+    >>> decompress(data).size
+    (32, 32)
+    """
+    return load_codec(model, device).encode(_as_picture(image), quality)
+
+
+def decompress(data: bytes, device: str = "cpu", maximum_pixels: int = MAXIMUM_PIXELS) -> Image.Image:
+    """Decompress the contents of a ``.tmix`` file to a Pillow image with its metadata.
+
+    Args:
+        data: the file's bytes.
+        device: ``cpu`` or ``cuda``.
+        maximum_pixels: larger pictures are refused.
+
+    Raises:
+        CodecError: the bytes are no valid file.
+        UnknownModelError: the file's model is not installed.
+    """
+    picture = load_codec_for_file(data, device).decode(data, maximum_pixels)
+    buffer = io.BytesIO()
+    write_picture(picture, buffer, format="PNG")
+    image = Image.open(buffer)
+    image.load()
+    return image

@@ -1,0 +1,32 @@
+"""The `.tmix` file: its header, its sections, and nothing about what they mean (`docs/format.md`)."""
+
+from trimix.bitstream.container import (
+    HEADER_BYTES_MAXIMUM,
+    METADATA_BYTES_MAXIMUM,
+    Container,
+    Description,
+    Section,
+    SectionType,
+    describe,
+    read_header,
+)
+from trimix.bitstream.fields import FieldReader, FieldWriter
+from trimix.bitstream.header import FORMAT_VERSION, MAGIC, QUALITY_STEPS, SIDE_MAXIMUM, Header
+
+__all__ = [
+    "FORMAT_VERSION",
+    "HEADER_BYTES_MAXIMUM",
+    "MAGIC",
+    "METADATA_BYTES_MAXIMUM",
+    "QUALITY_STEPS",
+    "SIDE_MAXIMUM",
+    "Container",
+    "Description",
+    "FieldReader",
+    "FieldWriter",
+    "Header",
+    "Section",
+    "SectionType",
+    "describe",
+    "read_header",
+]

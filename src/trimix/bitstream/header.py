@@ -1,0 +1,160 @@
+"""What a `.tmix` file says about its picture before the compressed payload."""
+
+from dataclasses import dataclass
+
+from trimix.bitstream.fields import FieldReader, FieldWriter
+from trimix.errors import CorruptedFileError, NotATrimixFileError, UnsupportedVersionError, UsageError
+
+# The first byte is no ASCII letter, so no text file begins like this, and a text-mode copy shows.
+MAGIC = b"\xd4TMX"
+FORMAT_VERSION = 1
+
+SIDE_MAXIMUM = 2**30
+"""Largest width and largest height, in pixels."""
+QUALITY_STEPS = 512
+"""Steps of the `quality` field per unit of quality."""
+WEIGHTS_HASH_SIZE = 8
+
+_GREY_CHANNELS, _COLOUR_CHANNELS, _ALPHA_CHANNELS = 1, 3, 4
+# What a transfer in text mode makes of the first byte: Latin-1 to UTF-8, invalid UTF-8, seven bits.
+_MANGLED_MAGICS = (b"\xc3\x94TMX", b"\xef\xbf\xbdTMX", b"TTMX", b"?TMX")
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The fixed facts of one compressed picture.
+
+    Attributes:
+        model_identifier: frozen number of the architecture, 0 .. 65535.
+        weights_hash: the first 8 bytes of the weights' SHA-256.
+        width: pixels, 1 .. 2^30.
+        height: pixels, 1 .. 2^30.
+        channels: 1 grey, 3 RGB (4, with alpha, is reserved).
+        bit_depth: bits per sample: 8 (16 is reserved).
+        quality: quality in steps of 1/512, 0 .. 65535: quality 100 is 51200.
+        tile_layout: 0, one tile (others are reserved).
+    """
+
+    model_identifier: int
+    weights_hash: bytes
+    width: int
+    height: int
+    channels: int
+    bit_depth: int
+    quality: int
+    tile_layout: int = 0
+
+
+def write_magic_and_version(writer: FieldWriter) -> None:
+    """Append what every version of the format begins with."""
+    writer.raw(MAGIC)
+    writer.unsigned(FORMAT_VERSION, size=1, name="format version")
+
+
+def read_magic_and_version(reader: FieldReader) -> int:
+    """Take the magic bytes and the version, and refuse what is not a file of this format.
+
+    Returns:
+        The format version.
+
+    Raises:
+        NotATrimixFileError: other first bytes; the message says which.
+        UnsupportedVersionError: a version this reader does not know.
+        TruncatedFileError: the file ends before the version does.
+    """
+    # Look at the longest beginning there is: a text file of 3 bytes is not a truncated .tmix file.
+    beginning = reader.raw(min(len(MAGIC), reader.remaining), name="magic bytes")
+    if not MAGIC.startswith(beginning):
+        hint = "name a .tmix file"
+        if any(beginning == mangled[: len(beginning)] for mangled in _MANGLED_MAGICS):
+            hint = "the file looks mangled by a transfer in text mode: transfer it again in binary mode"
+        raise NotATrimixFileError(
+            f"a trimix file must begin with the bytes {MAGIC.hex(' ')}, found {beginning.hex(' ')}; {hint}"
+        )
+    reader.raw(len(MAGIC) - len(beginning), name="rest of the magic bytes")
+    version = reader.unsigned(size=1, name="format version")
+    if version != FORMAT_VERSION:
+        raise UnsupportedVersionError(
+            f"this reader knows format version {FORMAT_VERSION}, found {version}; install a newer trimix"
+        )
+    return version
+
+
+def write_header(writer: FieldWriter, header: Header) -> None:
+    """Append the fields of `header`.
+
+    Raises:
+        UsageError: a field that the format does not allow, or reserves.
+    """
+    if problem := _reserved(header) or _impossible(header):
+        raise UsageError(f"{problem}; give a header that this format version can hold")
+    writer.unsigned(header.model_identifier, size=2, name="model identifier")
+    writer.raw(header.weights_hash)
+    writer.varint(header.width, name="width")
+    writer.varint(header.height, name="height")
+    writer.unsigned(header.channels, size=1, name="channels")
+    writer.unsigned(header.bit_depth, size=1, name="bit depth")
+    writer.unsigned(header.quality, size=2, name="quality")
+    writer.unsigned(header.tile_layout, size=1, name="tile layout")
+
+
+def read_header_fields(reader: FieldReader) -> Header:
+    """Take the fields of a header, not yet believed: see `check_header`.
+
+    Raises:
+        TruncatedFileError: the file ends inside them.
+        CorruptedFileError: a malformed varint.
+    """
+    return Header(
+        model_identifier=reader.unsigned(size=2, name="model identifier"),
+        weights_hash=reader.raw(WEIGHTS_HASH_SIZE, name="weights hash"),
+        width=reader.varint(name="width"),
+        height=reader.varint(name="height"),
+        channels=reader.unsigned(size=1, name="channels"),
+        bit_depth=reader.unsigned(size=1, name="bit depth"),
+        quality=reader.unsigned(size=2, name="quality"),
+        tile_layout=reader.unsigned(size=1, name="tile layout"),
+    )
+
+
+def check_header(header: Header) -> None:
+    """Refuse a header that was read whole but cannot be used.
+
+    Call it after the header's CRC-32 was found right, so that damage is not taken for a newer feature.
+
+    Raises:
+        CorruptedFileError: a value that no writer may write.
+        UnsupportedVersionError: a value reserved for a later version.
+    """
+    if problem := _reserved(header):
+        raise UnsupportedVersionError(f"{problem}; install a newer trimix")
+    if problem := _impossible(header):
+        raise CorruptedFileError(f"{problem}; the program that wrote the file is faulty: write it again")
+
+
+def _reserved(header: Header) -> str | None:
+    if header.channels == _ALPHA_CHANNELS:
+        return "channels must be 1 (grey) or 3 (RGB), found 4 (with alpha, reserved)"
+    if header.bit_depth == 16:
+        return "bit depth must be 8, found 16 (reserved)"
+    if header.tile_layout != 0:
+        return f"tile layout must be 0 (one tile), found {header.tile_layout} (reserved)"
+    return None
+
+
+def _impossible(header: Header) -> str | None:
+    if not 0 <= header.model_identifier <= 0xFFFF:
+        return f"model identifier must lie in 0..65535, found {header.model_identifier}"
+    if len(header.weights_hash) != WEIGHTS_HASH_SIZE:
+        return f"weights hash must have {WEIGHTS_HASH_SIZE} bytes, found {len(header.weights_hash)}"
+    if not 1 <= header.width <= SIDE_MAXIMUM:
+        return f"width must lie in 1..2^30 pixels, found {header.width}"
+    if not 1 <= header.height <= SIDE_MAXIMUM:
+        return f"height must lie in 1..2^30 pixels, found {header.height}"
+    if header.channels not in (_GREY_CHANNELS, _COLOUR_CHANNELS):
+        return f"channels must be 1 (grey) or 3 (RGB), found {header.channels}"
+    if header.bit_depth != 8:
+        return f"bit depth must be 8, found {header.bit_depth}"
+    if not 0 <= header.quality <= 0xFFFF:
+        return f"quality must lie in 0..65535 steps of 1/{QUALITY_STEPS}, found {header.quality}"
+    return None

@@ -1,0 +1,277 @@
+"""The codec on one page: picture -> bytes -> picture. Read this file first.
+
+::
+
+    Picture uint8 [H W C] -> tensor, padded -> g_a, h_a -> round -> integers y_hat, z_hat
+        z_hat --RangeEncoder, factorized table--------------------------------> "side"
+        z_hat, quality --integer h_s--> side features --walk, encoding hand---> "latent"
+    header, side, latent, metadata, checksum of all symbols -> Container -> bytes
+
+and back by the same walk with a decoding hand, then g_s. Only integers decide probabilities, so every reader decodes
+the same symbols; pixels come from floats and may differ by one step between machines.
+"""
+
+import zlib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from trimix.bitstream import Container, Header, read_header
+from trimix.coding import RangeDecoder, RangeEncoder
+from trimix.entropy_models.walk import CountingHand, DecodingHand, EncodingHand, walk
+from trimix.errors import DesynchronizedError, PictureTooLargeError, UnknownModelError, UsageError
+from trimix.images import Picture, collapse_to_grey, crop, pad_to_multiple, to_pixels, to_tensor
+from trimix.models.catalogue import find_model, find_model_by_hash
+from trimix.models.frozen import QUALITY_STEPS, FrozenModel, quality_to_integer
+from trimix.models.weights import load_frozen
+from trimix.shapes import Int64, Tensor
+
+PICTURE_MULTIPLE = 64
+"""Sides are padded to a multiple of it: 16 pixels a latent, 4 latents a hyper-latent."""
+SYMBOL_LIMIT = 2**15 - 1
+MAXIMUM_PIXELS = 2**28
+
+
+@dataclass(frozen=True)
+class Symbols:
+    """The integers that a file carries.
+
+    Args:
+        latent: y_hat, magnitudes below 2^15.
+        hyper_latent: z_hat, magnitudes below 2^15.
+        quality_integer: the header's quality.
+    """
+
+    latent: Int64[Tensor, "M h w"]
+    hyper_latent: Int64[Tensor, "Z hh hw"]
+    quality_integer: int
+
+    def checksum(self) -> int:
+        """CRC-32 over hyper-latents, then latents, as little-endian 16-bit integers in order channel, row, column."""
+        parts = (self.hyper_latent, self.latent)
+        crc = 0
+        for part in parts:
+            crc = zlib.crc32(part.cpu().numpy().astype("<i2").tobytes(), crc)
+        return crc
+
+
+@dataclass(frozen=True)
+class SymbolBits:
+    """Information of symbols under the coder's integer probabilities, in bits.
+
+    Args:
+        latent_bits: of every latent, float64 [h w M].
+        hyper_latent_bits: sum over the hyper-latents.
+    """
+
+    latent_bits: np.ndarray
+    hyper_latent_bits: float
+
+    @property
+    def total(self) -> float:
+        """All bits."""
+        return float(self.latent_bits.sum()) + self.hyper_latent_bits
+
+
+class Codec:
+    """Encodes and decodes pictures with one frozen model. Immutable; its tables exist from here on.
+
+    Args:
+        model: the frozen model.
+        device: where transforms and integer path run; the file does not depend on it but for rounding ties of g_a.
+
+    >>> import numpy as np
+    >>> codec = Codec.load()
+    >>> data = codec.encode(Picture(np.zeros((48, 64, 3), np.uint8)), quality=50)
+    >>> codec.decode(data).pixels.shape
+    (48, 64, 3)
+    """
+
+    def __init__(self, model: FrozenModel, device: str | torch.device = "cpu") -> None:
+        self.model = model.to(device)
+        self.device = torch.device(device)
+
+    @classmethod
+    def load(cls, model: str | Path = "gllmm-lite", device: str | torch.device = "cpu") -> "Codec":
+        """The codec of a model by name or file.
+
+        Raises:
+            ModelError: there is none, or it is damaged.
+        """
+        return cls(load_frozen(find_model(model).path), device)
+
+    @classmethod
+    def for_file(cls, data: bytes, device: str | torch.device = "cpu") -> "Codec":
+        """The codec that a compressed file asks for by its hash.
+
+        Raises:
+            CodecError: no trimix file.
+            UnknownModelError: its model is not installed.
+        """
+        return cls(load_frozen(find_model_by_hash(read_header(data).weights_hash).path), device)
+
+    def encode(self, picture: Picture, quality: float = 50.0) -> bytes:
+        """Compress a picture.
+
+        Args:
+            picture: 8 bits, grey or RGB.
+            quality: 1..100, continuous; one step is about 6 % in lambda.
+
+        Returns:
+            The contents of a ``.tmix`` file.
+
+        Raises:
+            UsageError: the quality is out of range.
+        """
+        return self.pack(picture, self.quantize(picture, quality))
+
+    def decode(self, data: bytes, maximum_pixels: int = MAXIMUM_PIXELS) -> Picture:
+        """Decompress a file.
+
+        Raises:
+            CodecError: the bytes are no valid file of this model.
+            PictureTooLargeError: the header claims more than ``maximum_pixels``.
+        """
+        container = self._read(data, maximum_pixels)
+        symbols = self._unpack(container)
+        header = container.header
+        pixels = self.reconstruct(symbols, header.height, header.width, header.channels)
+        return Picture(pixels, container.icc_profile, container.exif, container.xmp)
+
+    @torch.inference_mode()
+    def quantize(self, picture: Picture, quality: float) -> Symbols:
+        """The symbols of a picture: g_a, gain, h_a, rounding."""
+        if not 1 <= quality <= 100:
+            raise UsageError(f"quality must be from 1 to 100, found {quality:g}")
+        quality_integer = quality_to_integer(quality)
+        x = pad_to_multiple(to_tensor(picture.pixels), PICTURE_MULTIPLE).to(self.device)
+        y, z = self.model.transforms.encode(x, self._quality(quality_integer))
+        return Symbols(_to_symbols(y), _to_symbols(z), quality_integer)
+
+    @torch.inference_mode()
+    def reconstruct(self, symbols: Symbols, height: int, width: int, channels: int = 3) -> np.ndarray:
+        """Pixels of symbols, uint8 [height width channels]: gain, g_s, crop, clamp; one channel is their mean."""
+        y_hat = symbols.latent.to(self.device, torch.float32)[None]
+        x_hat = crop(self.model.transforms.decode(y_hat, self._quality(symbols.quality_integer)), height, width)
+        return to_pixels(collapse_to_grey(x_hat) if channels == 1 else x_hat)
+
+    def pack(self, picture: Picture, symbols: Symbols, *, merged: bool = True) -> bytes:
+        """The file of given symbols.
+
+        Args:
+            picture: size, channels and metadata.
+            symbols: what is coded.
+            merged: code known latents in large groups; the bytes are the same either way.
+        """
+        side_encoder, latent_encoder = RangeEncoder(), RangeEncoder()
+        z = symbols.hyper_latent
+        channels = self.model.hyper_channels_of((z.shape[0], z.shape[1], z.shape[2]))
+        side_encoder.encode_factorized(_as_int32(z).ravel(), channels, self.model.hyper_table)
+        known = np.ascontiguousarray(_as_int32(symbols.latent).transpose(1, 2, 0))
+        side = self._side_features(symbols)
+        passes = self.model.schedule(*side.shape[:2])
+        walk(self.model.latent_model, side, passes, EncodingHand(known, latent_encoder), merged=merged)
+        height, width, picture_channels = picture.pixels.shape
+        return Container(
+            header=Header(
+                model_identifier=self.model.identity.identifier,
+                weights_hash=self.model.identity.weights_hash,
+                width=width,
+                height=height,
+                channels=picture_channels,
+                bit_depth=8,
+                quality=symbols.quality_integer,
+            ),
+            side=side_encoder.finish(),
+            latent=latent_encoder.finish(),
+            symbol_checksum=symbols.checksum(),
+            icc_profile=picture.icc_profile,
+            exif=picture.exif,
+            xmp=picture.xmp,
+        ).to_bytes()
+
+    def unpack(self, data: bytes, maximum_pixels: int = MAXIMUM_PIXELS) -> Symbols:
+        """The symbols of a file.
+
+        Raises:
+            CodecError: the bytes are no valid file of this model.
+            PictureTooLargeError: the header claims more than ``maximum_pixels``.
+        """
+        return self._unpack(self._read(data, maximum_pixels))
+
+    def count(self, symbols: Symbols) -> SymbolBits:
+        """Bits of symbols under the coder's own integers, by position and channel, without writing a file."""
+        z = symbols.hyper_latent
+        channels = self.model.hyper_channels_of((z.shape[0], z.shape[1], z.shape[2]))
+        hyper_bits = self.model.hyper_table.information_bits(_as_int32(z).ravel(), channels)
+        hand = CountingHand(np.ascontiguousarray(_as_int32(symbols.latent).transpose(1, 2, 0)))
+        side = self._side_features(symbols)
+        walk(self.model.latent_model, side, self.model.schedule(*side.shape[:2]), hand)
+        return SymbolBits(hand.bits, float(hyper_bits.sum()))
+
+    def _read(self, data: bytes, maximum_pixels: int) -> Container:
+        header = read_header(data)
+        if header.width * header.height > maximum_pixels:
+            raise PictureTooLargeError(
+                f"the picture must have at most {maximum_pixels} pixels, the file claims "
+                f"{header.width}x{header.height}; raise the limit with --max-pixels"
+            )
+        if header.weights_hash != self.model.identity.weights_hash:
+            raise UnknownModelError(
+                f"the file needs the model with hash {header.weights_hash.hex()}, this codec has "
+                f"{self.model.identity.name} ({self.model.identity.weights_hash.hex()})"
+            )
+        return Container.from_bytes(data)
+
+    def _unpack(self, container: Container) -> Symbols:
+        header = container.header
+        config = self.model.transforms.config
+        rows, columns = (-(-side // PICTURE_MULTIPLE) for side in (header.height, header.width))
+        channels = self.model.hyper_channels_of((config.hyper_channels, rows, columns))
+        decoded = RangeDecoder(container.side).decode_factorized(channels, self.model.hyper_table)
+        z = torch.from_numpy(decoded).long().view(config.hyper_channels, rows, columns)
+        empty = torch.empty(0, 0, 0, dtype=torch.int64)
+        side = self._side_features(Symbols(empty, z, header.quality))
+        hand = DecodingHand(RangeDecoder(container.latent))
+        latent = walk(self.model.latent_model, side, self.model.schedule(*side.shape[:2]), hand)
+        symbols = Symbols(latent.permute(2, 0, 1).contiguous(), z, header.quality)
+        found = symbols.checksum()
+        if found != container.symbol_checksum:
+            raise DesynchronizedError(
+                f"the decoded symbols must have the checksum {container.symbol_checksum:08x}, found {found:08x}: "
+                "the file was not made by this model, or is damaged"
+            )
+        return symbols
+
+    def _side_features(self, symbols: Symbols) -> Tensor:
+        return self.model.side_features(symbols.hyper_latent[None], [symbols.quality_integer])[0]
+
+    def _quality(self, quality_integer: int) -> Tensor:
+        return torch.tensor([quality_integer / QUALITY_STEPS], dtype=torch.float32, device=self.device)
+
+
+def _to_symbols(latent: Tensor) -> Tensor:
+    rounded = torch.nan_to_num(latent[0]).round().clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
+    return rounded.to(torch.int64).contiguous()
+
+
+def _as_int32(symbols: Tensor) -> np.ndarray:
+    return symbols.cpu().numpy().astype(np.int32)
+
+
+@lru_cache(maxsize=4)
+def _cached(path: Path, device: str) -> Codec:
+    return Codec(load_frozen(path), device)
+
+
+def load_codec(model: str | Path = "gllmm-lite", device: str = "cpu") -> Codec:
+    """The codec of a model by name or file; loaded once a process."""
+    return _cached(find_model(model).path, device)
+
+
+def load_codec_for_file(data: bytes, device: str = "cpu") -> Codec:
+    """The codec that a compressed file asks for; loaded once a process."""
+    return _cached(find_model_by_hash(read_header(data).weights_hash).path, device)

@@ -1,0 +1,43 @@
+"""Integer probabilities of symbols, and the range coder that turns symbols into bytes. NumPy and Numba only.
+
+`standard_tables` holds the shared numbers, `mixture_cdf` the distributions, `range_coder` the coder; nothing
+is compiled before the first use.
+"""
+
+from trimix.coding.compilation import compilation_is_cached
+from trimix.coding.mixture_cdf import FactorizedTable, MixtureParameters
+from trimix.coding.range_coder import RangeDecoder, RangeEncoder
+from trimix.coding.standard_tables import (
+    CDF_BITS,
+    DIRECT_MAXIMUM,
+    DIRECT_MINIMUM,
+    GAUSSIAN,
+    LAPLACIAN,
+    LOGISTIC,
+    MEAN_STEPS,
+    SCALE_LEVELS,
+    SYMBOL_LIMIT,
+    WEIGHT_BITS,
+    scale_index_from_float,
+    scale_of_index,
+)
+
+__all__ = [
+    "CDF_BITS",
+    "DIRECT_MAXIMUM",
+    "DIRECT_MINIMUM",
+    "GAUSSIAN",
+    "LAPLACIAN",
+    "LOGISTIC",
+    "MEAN_STEPS",
+    "SCALE_LEVELS",
+    "SYMBOL_LIMIT",
+    "WEIGHT_BITS",
+    "FactorizedTable",
+    "MixtureParameters",
+    "RangeDecoder",
+    "RangeEncoder",
+    "compilation_is_cached",
+    "scale_index_from_float",
+    "scale_of_index",
+]

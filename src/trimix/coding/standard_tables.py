@@ -1,0 +1,82 @@
+"""The numbers that every encoder and decoder shares. They are part of the file format.
+
+Probabilities are integers out of 2^30. Symbols are integers v with |v| < 2^15. A mean is a fixed-point number
+in steps of 1/64. A scale is an index i in 0..255 that stands for 2^(-4 + i/16): 16 levels an octave.
+The data file `standard_tables.npz` holds integers only and is never recomputed at run time:
+
+    cdf               uint32 [3, 1537]  F(u) * 2^30 for u = -24, -24 + 1/32, ..., 24; the first and last
+                                        entries of a row are 0 and 2^30, and T(-u) + T(u) = 2^30
+    inverse_scales    int32 [256]       round(2^22 / scale)
+    scale_thresholds  int64 [255]       round(2^40 * 2^(-4 + (i + 1/2)/16)), between scales i and i + 1
+
+The rows of `cdf` are the families, with mean 0 and scale 1:
+
+    0  Gaussian   F(u) = erfc(-u / sqrt 2) / 2               the scale is the standard deviation
+    1  Laplacian  F(u) = exp(u) / 2 for u <= 0, symmetric    the scale is b
+    2  logistic   F(u) = 1 / (1 + exp(-u))                   the scale is s
+
+`tools/make_standard_tables.py` made the file.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+CDF_BITS = 30
+MEAN_STEPS = 64
+WEIGHT_BITS = 16
+SCALE_LEVELS = 256
+DIRECT_MINIMUM = -2048
+DIRECT_MAXIMUM = 2047
+SYMBOL_LIMIT = 2**15
+
+GAUSSIAN = 0
+LAPLACIAN = 1
+LOGISTIC = 2
+FAMILIES = 3
+
+TABLE_STEPS = 32
+TABLE_REACH = 24
+INVERSE_SCALE_BITS = 22
+SCALE_THRESHOLD_BITS = 40
+
+
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    array.flags.writeable = False
+    return array
+
+
+with np.load(Path(__file__).with_name("standard_tables.npz"), allow_pickle=False) as _data:
+    # One more column: interpolation at the very last entry reads its neighbour, with factor 0.
+    CDF_TABLES: NDArray[np.uint32] = _read_only(np.pad(_data["cdf"], ((0, 0), (0, 1)), mode="edge"))
+    """uint32 [3, 1538]: F(u) * 2^30 by family and step; the last column repeats the one before it."""
+    INVERSE_SCALES: NDArray[np.int32] = _read_only(_data["inverse_scales"])
+    """int32 [256]: round(2^22 / scale) by scale index."""
+    SCALE_THRESHOLDS: NDArray[np.int64] = _read_only(_data["scale_thresholds"])
+    """int64 [255]: the border between scale index i and i + 1, in units of 2^-40."""
+
+scale_of_index: NDArray[np.float64] = _read_only(2.0 ** (-4.0 + np.arange(SCALE_LEVELS) / 16.0))
+"""float64 [256]: the scale that an index stands for. For information: coding uses `INVERSE_SCALES`."""
+
+
+def scale_index_from_float(scales: ArrayLike) -> NDArray[np.uint8]:
+    """Return the indices of the shipped scales that are nearest in the logarithm.
+
+    `scales`: any shape, in symbol units. Scales below 2^-4 (also zero and negative ones) give 0, scales above
+    2^(12 - 1/16) give 255. The same float gives the same index on every machine: only a multiplication by a
+    power of two and comparisons are done.
+
+    Raises ValueError for a scale that is not a number.
+
+    >>> scale_index_from_float([0.0625, 1.0, 2.0, 1e9]).tolist()
+    [0, 64, 80, 255]
+    """
+    values = np.asarray(scales, dtype=np.float64)
+    if np.isnan(values).any():
+        raise ValueError(
+            "a scale must be a number, found NaN: look for a division by zero or an overflow before"
+        )
+    steps = np.clip(values, 0.0, 2.0**13) * 2.0**SCALE_THRESHOLD_BITS
+    return np.searchsorted(SCALE_THRESHOLDS.astype(np.float64), steps, side="right").astype(np.uint8)

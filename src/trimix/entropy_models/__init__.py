@@ -1,0 +1,1 @@
+"""Probabilities of latents and hyper-latents."""

@@ -1,0 +1,222 @@
+"""Integer networks: convolutions whose result is the same on every machine, thread count, batch shape and device.
+
+::
+
+    integers in --> unfold --> float64 matrix product of integers (exact) --> int64 + bias
+                --> (acc * multiplier + 2^(shift - 1)) >> shift --> saturate --> integers out
+
+Number format. An activation is an integer times a step; a step is a real number that exists only when a model is
+frozen. Weights have 16 bits, one scale an output channel. The multiplier turns ``input step * weight scale`` into the
+output step; a second one, for negative values, is the leaky ReLU. Every output saturates at its declared bounds: that
+is part of the format.
+
+The matrix product is exact in any order of summation, because every partial sum stays below 2^53; the product with
+the multiplier stays below 2^63. Both are checked when a layer is made.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from trimix.errors import ModelError
+from trimix.shapes import Float, Int64, Tensor
+
+ACTIVATION_LIMIT = 2**15 - 1
+"""Largest magnitude of an ordinary activation."""
+WEIGHT_LIMIT = 2**15 - 1
+SHIFT_LIMIT = 62
+
+
+@dataclass(frozen=True)
+class RequantizedActivation:
+    """Bounds and steps of a layer's output, from which multipliers are derived at freeze time.
+
+    Args:
+        steps: real value of one integer step, for each output channel.
+        minimum: lowest integer, for each output channel.
+        maximum: highest integer, for each output channel.
+        negative_slope: slope of the leaky ReLU, 1 for none.
+    """
+
+    steps: np.ndarray
+    minimum: np.ndarray
+    maximum: np.ndarray
+    negative_slope: float = 1.0
+
+
+class IntegerLayer:
+    """A frozen matrix product with requantization; convolutions unfold into it.
+
+    Args:
+        weight: int16 [outputs inputs].
+        bias: int64 [outputs], in units of the accumulator.
+        multiplier: int64 [outputs], for accumulators >= 0.
+        negative_multiplier: int64 [outputs], for accumulators < 0.
+        shift: int64 [outputs], 1..62.
+        minimum: int64 [outputs], lower bound of the result.
+        maximum: int64 [outputs], upper bound of the result.
+        input_limit: int64 [inputs], largest magnitude of each input.
+
+    Raises:
+        ModelError: a sum could leave the range in which the arithmetic is exact.
+    """
+
+    NAMES = (
+        "weight",
+        "bias",
+        "multiplier",
+        "negative_multiplier",
+        "shift",
+        "minimum",
+        "maximum",
+        "input_limit",
+    )
+
+    def __init__(self, **tensors: Tensor) -> None:
+        missing = set(self.NAMES) - set(tensors)
+        if missing:
+            raise ModelError(f"an integer layer must have {', '.join(self.NAMES)}; {sorted(missing)} missing")
+        self.tensors = tensors
+        outputs, inputs = tensors["weight"].shape
+        for name in self.NAMES[1:]:
+            expected = inputs if name == "input_limit" else outputs
+            if tensors[name].shape != (expected,) or tensors[name].dtype != torch.int64:
+                raise ModelError(
+                    f"integer layer: {name} must be int64 [{expected}], found "
+                    f"{tensors[name].dtype} {list(tensors[name].shape)}"
+                )
+        if tensors["weight"].dtype != torch.int16:
+            raise ModelError(f"integer layer: weight must be int16, found {tensors['weight'].dtype}")
+        self._prove_bounds()
+        self._weight = tensors["weight"].double().T.contiguous()
+        self._bias = tensors["bias"]
+        self._multiplier = tensors["multiplier"]
+        self._negative_multiplier = tensors["negative_multiplier"]
+        self._shift = tensors["shift"]
+        self._rounding = torch.ones_like(self._shift) << (self._shift - 1)
+        self._minimum = tensors["minimum"]
+        self._maximum = tensors["maximum"]
+        self._one_slope = bool((self._multiplier == self._negative_multiplier).all())
+
+    @property
+    def inputs(self) -> int:
+        """Length of an input row."""
+        return self.tensors["weight"].shape[1]
+
+    @property
+    def outputs(self) -> int:
+        """Length of an output row."""
+        return self.tensors["weight"].shape[0]
+
+    def _prove_bounds(self) -> None:
+        # Python integers: the proof itself must not overflow.
+        limits = [int(v) for v in self.tensors["input_limit"].tolist()]
+        weights = self.tensors["weight"].to(torch.int64).abs()
+        # |w| < 2^15 and at most 2^24 per input keep this matrix product below 2^63 for up to 2^24 inputs.
+        if max(limits) > 2**24 or min(limits) < 0:
+            raise ModelError(f"integer layer: inputs must stay within 2^24, found {max(limits)}")
+        sums = (weights @ self.tensors["input_limit"]).tolist()
+        biases = self.tensors["bias"].tolist()
+        for index, (total, bias) in enumerate(zip(sums, biases, strict=True)):
+            bound = total + abs(bias)
+            if bound >= 2**53:
+                raise ModelError(f"integer layer: sum of output {index} may reach {bound}, must stay < 2^53")
+            shift = int(self.tensors["shift"][index])
+            if not 1 <= shift <= SHIFT_LIMIT:
+                raise ModelError(f"integer layer: shift must be 1..{SHIFT_LIMIT}, found {shift}")
+            for name in ("multiplier", "negative_multiplier"):
+                if bound * abs(int(self.tensors[name][index])) + 2 ** (shift - 1) >= 2**63:
+                    raise ModelError(f"integer layer: product of output {index} may reach 2^63")
+
+    def to(self, device: torch.device) -> "IntegerLayer":
+        """The layer on another device."""
+        return IntegerLayer(**{name: tensor.to(device) for name, tensor in self.tensors.items()})
+
+    def __call__(self, rows: Float[Tensor, "n inputs"]) -> Int64[Tensor, "n outputs"]:
+        """Apply to rows of integers held in float64.
+
+        Inputs must respect ``input_limit``; layers saturate, so outputs of a layer do.
+        """
+        accumulator = (rows @ self._weight).to(torch.int64) + self._bias
+        if self._one_slope:
+            scaled = accumulator.mul_(self._multiplier)
+        else:
+            factor = torch.where(accumulator < 0, self._negative_multiplier, self._multiplier)
+            scaled = accumulator.mul_(factor)
+        scaled = scaled.add_(self._rounding).__rshift__(self._shift)
+        return torch.minimum(torch.maximum(scaled, self._minimum), self._maximum)
+
+
+def freeze_layer(
+    weight: Float[Tensor, "outputs inputs"],
+    bias: Float[Tensor, "outputs"],
+    input_steps: np.ndarray,
+    input_limit: np.ndarray,
+    output: RequantizedActivation,
+) -> IntegerLayer:
+    """Round a float layer to integers.
+
+    Args:
+        weight: real weights.
+        bias: real biases.
+        input_steps: real value of one step of each input.
+        input_limit: largest magnitude of each input, in steps.
+        output: format of the result.
+    """
+    real = weight.detach().double().cpu().numpy() * input_steps[None, :]
+    real_bias = bias.detach().double().cpu().numpy()
+    weight_scale = np.maximum(np.abs(real).max(axis=1), 1e-30) / WEIGHT_LIMIT
+    # A bias beyond the accumulator's range would break the proof: scale such a row by its bias instead.
+    weight_scale = np.maximum(weight_scale, np.abs(real_bias) / 2**40)
+    integers = np.rint(real / weight_scale[:, None]).astype(np.int64)
+    biases = np.rint(real_bias / weight_scale).astype(np.int64)
+    bounds = np.abs(integers) @ input_limit.astype(np.int64) + np.abs(biases)
+    factors = weight_scale / output.steps
+    multipliers, negatives, shifts = [], [], []
+    for bound, factor in zip(bounds.tolist(), factors.tolist(), strict=True):
+        # As many bits as the product allows, 20 at most: 2^-20 is far below the step of any output.
+        bits = min(20, 61 - int(bound).bit_length())
+        shift = int(np.clip(bits - 1 - int(np.floor(np.log2(factor))), 1, 60))
+        multipliers.append(round(factor * 2.0**shift))
+        negatives.append(round(factor * output.negative_slope * 2.0**shift))
+        shifts.append(shift)
+    as_tensor = lambda values: torch.as_tensor(np.asarray(values), dtype=torch.int64)  # noqa: E731
+    return IntegerLayer(
+        weight=torch.from_numpy(integers.astype(np.int16)),
+        bias=as_tensor(biases),
+        multiplier=as_tensor(multipliers),
+        negative_multiplier=as_tensor(negatives),
+        shift=as_tensor(shifts),
+        minimum=as_tensor(output.minimum),
+        maximum=as_tensor(output.maximum),
+        input_limit=as_tensor(input_limit),
+    )
+
+
+class IntegerConvolution:
+    """A frozen convolution of stride one with zero padding, and an optional depth to space after it.
+
+    Args:
+        layer: its matrix; inputs are ordered channel, kernel row, kernel column.
+        kernel: side of the kernel, odd.
+        upscale: factor of the depth to space, 1 for none.
+    """
+
+    def __init__(self, layer: IntegerLayer, kernel: int, upscale: int = 1) -> None:
+        self.layer = layer
+        self.kernel = kernel
+        self.upscale = upscale
+
+    def to(self, device: torch.device) -> "IntegerConvolution":
+        """The convolution on another device."""
+        return IntegerConvolution(self.layer.to(device), self.kernel, self.upscale)
+
+    def __call__(self, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N D h w"]:
+        """Apply to integers held in float64; the result is held in float64 as well."""
+        n, _, height, width = x.shape
+        patches = F.unfold(x, self.kernel, padding=self.kernel // 2)
+        rows = patches.transpose(1, 2).reshape(n * height * width, -1)
+        result = self.layer(rows).double().view(n, height, width, -1).permute(0, 3, 1, 2)
+        return F.pixel_shuffle(result, self.upscale) if self.upscale > 1 else result

@@ -1,0 +1,95 @@
+"""Every error that trimix raises on purpose.
+
+    TrimixError                      exit code 1
+    |-- UsageError                   2   the command or the configuration asks for something impossible
+    |   `-- ConfigurationError       2   a training configuration or an argument has a bad value
+    |-- PictureError                 3   the picture cannot be read or is of a kind that is not handled
+    |   `-- PictureTooLargeError     3   more pixels than the caller allows
+    |-- CodecError                   4   the compressed bytes cannot be decoded
+    |   |-- NotATrimixFileError      4
+    |   |-- UnsupportedVersionError  4
+    |   |-- TruncatedFileError       4
+    |   |-- CorruptedFileError       4
+    |   `-- DesynchronizedError      4   decoded symbols differ from those encoded
+    |-- ModelError                   5   a weights file is missing, damaged or of another kind
+    |   `-- UnknownModelError        5   a file needs a model that is not installed
+    |-- OutputError                  6   the result cannot be written
+    `-- TrainingError                7   training cannot go on
+
+A message says what must hold, what was found, and what to do.
+The exit code of the command line stands on the class.
+"""
+
+
+class TrimixError(Exception):
+    """Root of every error that trimix raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(TrimixError):
+    """The command or call asks for something impossible."""
+
+    exit_code = 2
+
+
+class ConfigurationError(UsageError):
+    """A configuration or an argument has a bad value."""
+
+
+class PictureError(TrimixError):
+    """The picture cannot be read, or is of a kind that is not handled."""
+
+    exit_code = 3
+
+
+class PictureTooLargeError(PictureError):
+    """The picture has more pixels than the caller allows."""
+
+
+class CodecError(TrimixError):
+    """The compressed bytes cannot be decoded."""
+
+    exit_code = 4
+
+
+class NotATrimixFileError(CodecError):
+    """The bytes do not begin like a trimix file."""
+
+
+class UnsupportedVersionError(CodecError):
+    """The file was written in a format version or feature that this reader does not know."""
+
+
+class TruncatedFileError(CodecError):
+    """The file ends before its contents do."""
+
+
+class CorruptedFileError(CodecError):
+    """A checksum or a field of the file is wrong."""
+
+
+class DesynchronizedError(CodecError):
+    """The decoded symbols are not the ones that were encoded."""
+
+
+class ModelError(TrimixError):
+    """A weights file is missing, damaged or of another kind."""
+
+    exit_code = 5
+
+
+class UnknownModelError(ModelError):
+    """A file needs a model that is not installed here."""
+
+
+class OutputError(TrimixError):
+    """The result cannot be written."""
+
+    exit_code = 6
+
+
+class TrainingError(TrimixError):
+    """Training cannot go on."""
+
+    exit_code = 7

@@ -1,0 +1,42 @@
+"""Picture files, their colours, and the way to tensors and back."""
+
+from trimix.images.atomic_files import write_atomically
+from trimix.images.colour import (
+    BT601_LUMA_WEIGHTS,
+    BT709_LUMA_WEIGHTS,
+    collapse_to_grey,
+    luma,
+    replicate_grey,
+)
+from trimix.images.files import (
+    INPUT_FORMATS,
+    OUTPUT_FORMATS,
+    ByteSink,
+    ByteSource,
+    Picture,
+    output_format,
+    read_picture,
+    write_picture,
+)
+from trimix.images.padding import crop, pad_to_multiple, to_pixels, to_tensor
+
+__all__ = [
+    "BT601_LUMA_WEIGHTS",
+    "BT709_LUMA_WEIGHTS",
+    "INPUT_FORMATS",
+    "OUTPUT_FORMATS",
+    "ByteSink",
+    "ByteSource",
+    "Picture",
+    "collapse_to_grey",
+    "crop",
+    "luma",
+    "output_format",
+    "pad_to_multiple",
+    "read_picture",
+    "replicate_grey",
+    "to_pixels",
+    "to_tensor",
+    "write_atomically",
+    "write_picture",
+]

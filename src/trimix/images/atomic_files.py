@@ -1,0 +1,119 @@
+"""Files that appear whole or not at all."""
+
+import contextlib
+import errno
+import os
+import secrets
+import stat
+from pathlib import Path
+
+from trimix.errors import OutputError
+
+
+def write_atomically(destination: Path, data: bytes, *, overwrite: bool) -> None:
+    """Write a file so that no other program ever sees a part of it.
+
+    The data go to a temporary file in the same directory, are flushed to the disk and then take the final
+    name. The temporary file is removed on any error, also when the program is interrupted. Permissions follow
+    the umask.
+
+    Args:
+        destination: file to write; a symbolic link is followed.
+        data: contents of the file.
+        overwrite: whether an existing file may be replaced. If not, one is never lost, even if it
+            appears while the data are being written.
+
+    Raises:
+        OutputError: the file exists, or it cannot be written; the message says why.
+    """
+    target = Path(os.path.realpath(destination))
+    try:
+        _check_target(target, destination, overwrite=overwrite)
+        # A short name of its own: the destination's may already have the greatest length allowed.
+        temporary = target.parent / f".trimix-{secrets.token_hex(8)}.part"
+        try:
+            descriptor = os.open(
+                temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666
+            )
+            with open(descriptor, "wb") as stream:  # noqa: PTH123 (a descriptor, no path)
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            if overwrite:
+                temporary.replace(target)
+            else:
+                _rename_to_new(temporary, target)
+        finally:
+            # Gone already after a rename.
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(_explanation(destination, error)) from error
+    _flush_directory(target.parent)
+
+
+def _check_target(target: Path, destination: Path, *, overwrite: bool) -> None:
+    """Refuse early what the last step would refuse late, or would destroy."""
+    try:
+        mode = target.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "is a directory", str(destination))
+    if not overwrite:
+        raise FileExistsError(errno.EEXIST, "exists", str(destination))
+    if not stat.S_ISREG(mode):
+        # A rename would replace the device or the pipe itself by a file.
+        raise OutputError(
+            f"{destination}: the output must be a regular file, found a device or pipe; give another path"
+        )
+
+
+def _rename_to_new(temporary: Path, target: Path) -> None:
+    """Give `temporary` the name `target` if no file has it, in one step."""
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        # No hard links on this file system. Reserve the name, then replace our own reservation.
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        try:
+            temporary.replace(target)
+        except BaseException:
+            target.unlink(missing_ok=True)
+            raise
+
+
+def _flush_directory(directory: Path) -> None:
+    """Make the new name survive a power failure, where the system can."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _explanation(destination: Path, error: OSError) -> str:
+    match error.errno:
+        case errno.EEXIST:
+            return f"{destination} already exists; use --force to replace it"
+        case errno.EISDIR:
+            return f"{destination}: the output must be a file, found a directory; add a file name"
+        case errno.ENOENT:
+            return f"{destination}: the directory must exist, found none; create {destination.parent}"
+        case errno.ENOTDIR:
+            return f"{destination}: {destination.parent} must be a directory, found a file; give another path"
+        case errno.EACCES | errno.EPERM:
+            return f"{destination}: writing must be permitted, found it is not; choose another directory"
+        case errno.EROFS:
+            return (
+                f"{destination}: the file system must be writable, found read-only; choose another directory"
+            )
+        case errno.ENOSPC | errno.EDQUOT:
+            return f"{destination}: the disk must have room for the file, found no space left; free some"
+        case errno.ENAMETOOLONG:
+            return f"{destination}: the system must allow the name, found it too long; choose a shorter one"
+        case _:
+            return f"{destination} cannot be written ({error.strerror or error}); choose another path"

@@ -1,0 +1,1 @@
+"""Building blocks of transforms and entropy models."""

@@ -1,0 +1,33 @@
+"""A lower bound whose gradient lets values below it come back."""
+
+import torch
+from torch.autograd.function import FunctionCtx
+
+from trimix.shapes import Float, Tensor
+
+
+class _LowerBound(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: FunctionCtx, values: Tensor, bound: float) -> Tensor:
+        ctx.save_for_backward(values >= bound)
+        return values.clamp(min=bound)
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        (inside,) = ctx.saved_tensors  # type: ignore[attr-defined]
+        return gradient * (inside | (gradient < 0)), None
+
+
+def lower_bound(values: Float[Tensor, "*shape"], bound: float) -> Float[Tensor, "*shape"]:
+    """``max(values, bound)``, with a gradient that still lifts values below the bound.
+
+    A plain maximum has gradient zero below the bound, so a parameter that falls under it stays there.
+    Here a descent step may always move a value upwards (Ballé et al. 2018, appendix).
+
+    >>> import torch
+    >>> x = torch.tensor([-1.0, 2.0], requires_grad=True)
+    >>> lower_bound(x, 0.0).neg().sum().backward()
+    >>> x.grad.tolist()
+    [-1.0, -1.0]
+    """
+    return _LowerBound.apply(values, bound)  # type: ignore[no-any-return]

@@ -1,0 +1,51 @@
+"""Per-channel factors that follow the quality: one set of weights for all rates.
+
+A table holds logarithms at a few anchor qualities; between anchors they are interpolated linearly, so a factor is
+a continuous, piecewise exponential function of the quality (gain units, Cui et al. 2021, made continuous).
+"""
+
+import torch
+from torch import nn
+
+from trimix.shapes import Float, Tensor
+
+QUALITY_MINIMUM = 1.0
+QUALITY_MAXIMUM = 100.0
+
+
+class QualityFactor(nn.Module):
+    """Multiply every channel by a positive factor that depends on the quality.
+
+    Args:
+        channels: number of channels.
+        anchors: number of equally spaced qualities from 1 to 100 that carry their own factors.
+    """
+
+    def __init__(self, channels: int, anchors: int = 7) -> None:
+        super().__init__()
+        self.log_factors = nn.Parameter(torch.zeros(anchors, channels))
+
+    def factors(self, quality: Float[Tensor, "N"]) -> Float[Tensor, "N C"]:
+        """Factors of every channel at each quality in 1..100."""
+        last = self.log_factors.shape[0] - 1
+        place = (quality.clamp(QUALITY_MINIMUM, QUALITY_MAXIMUM) - QUALITY_MINIMUM) * (
+            last / (QUALITY_MAXIMUM - QUALITY_MINIMUM)
+        )
+        lower = place.floor().clamp(max=last - 1).long()
+        fraction = (place - lower)[:, None].to(self.log_factors.dtype)
+        return torch.exp(torch.lerp(self.log_factors[lower], self.log_factors[lower + 1], fraction))
+
+    def forward(
+        self, x: Float[Tensor, "N C H W"], quality: Float[Tensor, "N"]
+    ) -> Float[Tensor, "N C H W"]:
+        """Return ``x * factor(quality)``."""
+        return x * self.factors(quality)[:, :, None, None].to(x.dtype)
+
+
+def quality_plane(
+    quality: Float[Tensor, "N"], like: Float[Tensor, "N C H W"]
+) -> Float[Tensor, "N 1 H W"]:
+    """One constant channel per picture, from -1 at quality 1 to 1 at quality 100."""
+    middle = (QUALITY_MAXIMUM + QUALITY_MINIMUM) / 2
+    centred = (quality - middle) / (QUALITY_MAXIMUM - middle)
+    return centred.to(like.dtype)[:, None, None, None].expand(-1, 1, *like.shape[2:])

@@ -1,0 +1,118 @@
+"""A frozen model: float transforms and an integer probability path. What is shipped and what a Codec is built from.
+
+::
+
+    quality, z_hat --> integer h_s --> side features --> IntegerMixtureModel --> coder's parameters of y_hat
+    FactorizedTable --> coder's probabilities of z_hat
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from trimix.bitstream import QUALITY_STEPS
+from trimix.coding import FactorizedTable
+from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT, IntegerConvolution
+from trimix.entropy_models.integer_mixture import IntegerMixtureModel
+from trimix.entropy_models.schedule import Pass
+from trimix.models.gllmm_lite import GllmmLiteTransforms
+from trimix.shapes import Float, Int64, Tensor
+
+QUALITY_PLANE_STEPS = 198
+"""The integer path sees the quality in quarters, centred: -198 at quality 1, 198 at quality 100."""
+
+Schedule = Callable[[int, int], Sequence[Pass]]
+
+
+def quality_to_integer(quality: float) -> int:
+    """The header's integer of a quality in 1..100.
+
+    >>> quality_to_integer(50.0)
+    25600
+    """
+    return round(quality * QUALITY_STEPS)
+
+
+def _quality_plane_value(quality_integer: int) -> int:
+    # 4 q - 202, rounded half up, in integers only.
+    return ((4 * quality_integer + QUALITY_STEPS // 2) // QUALITY_STEPS) - 202
+
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """What a file needs to name its model, and a person to know it.
+
+    Args:
+        name: for example ``gllmm-lite-0.1``.
+        identifier: frozen number of the architecture, in every file.
+        weights_hash: first 8 bytes of the SHA-256 over configuration and tensors.
+        description: the model card's facts, text by heading.
+    """
+
+    name: str
+    identifier: int
+    weights_hash: bytes
+    description: dict[str, str]
+
+
+@dataclass(frozen=True)
+class FrozenModel:
+    """Everything that coding needs; immutable.
+
+    Args:
+        identity: name and hash.
+        transforms: float modules, in evaluation mode.
+        hyper_synthesis: integer h_s.
+        latent_model: integer context and head.
+        hyper_table: probabilities of the hyper-latents.
+        schedule: passes for a latent's height and width.
+    """
+
+    identity: ModelIdentity
+    transforms: GllmmLiteTransforms
+    hyper_synthesis: tuple[IntegerConvolution, ...]
+    latent_model: IntegerMixtureModel
+    hyper_table: FactorizedTable
+    schedule: Schedule
+
+    def to(self, device: torch.device | str) -> "FrozenModel":
+        """The model with transforms and integer path on another device.
+
+        A device without float64 keeps the integer path on the CPU: the numbers are the same there.
+        """
+        device = torch.device(device)
+        path_device = torch.device("cpu") if device.type == "mps" else device
+        return replace(
+            self,
+            transforms=self.transforms.to(device),
+            hyper_synthesis=tuple(layer.to(path_device) for layer in self.hyper_synthesis),
+            latent_model=self.latent_model.to(path_device),
+        )
+
+    @property
+    def path_device(self) -> torch.device:
+        """Where the integer path runs."""
+        return self.latent_model.head[0].tensors["weight"].device
+
+    def side_features(
+        self, z_hat: Int64[Tensor, "N Z hh hw"], quality_integers: Sequence[int]
+    ) -> Float[Tensor, "N h w S"]:
+        """Integer side features (held in float64) of a batch of hyper-latents.
+
+        Args:
+            z_hat: magnitudes below 2^15.
+            quality_integers: the header's quality of each picture.
+        """
+        z = z_hat.to(self.path_device).clamp(-ACTIVATION_LIMIT, ACTIVATION_LIMIT).double()
+        plane = z.new_tensor([_quality_plane_value(q) for q in quality_integers])
+        features = torch.cat([z, plane[:, None, None, None].expand(-1, 1, *z.shape[2:])], dim=1)
+        for layer in self.hyper_synthesis:
+            features = layer(features)
+        return features.permute(0, 2, 3, 1).contiguous()
+
+    def hyper_channels_of(self, z_hat_shape: tuple[int, int, int]) -> np.ndarray:
+        """Channel of every hyper-latent in the order channel, row, column, int32."""
+        channels, rows, columns = z_hat_shape
+        return np.repeat(np.arange(channels, dtype=np.int32), rows * columns)

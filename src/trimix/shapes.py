@@ -1,0 +1,10 @@
+"""Array types whose shapes stand in the signature (jaxtyping).
+
+Letters of the shapes: ``N`` pictures, ``C`` channels, ``H`` ``W`` rows and columns, ``M`` latent channels,
+``F`` families of a mixture, ``K`` components of a family.
+"""
+
+from jaxtyping import Float, Int, Int64, UInt8
+from torch import Tensor
+
+__all__ = ["Float", "Int", "Int64", "Tensor", "UInt8"]

@@ -1,0 +1,277 @@
+"""The training loop: phases, schedules, averaging, checkpoints, validation. It knows no loss and no paper.
+
+::
+
+    patches(seed, step) -> Step(model) -> loss -> backward -> clip -> optimisers -> average of weights
+                                                                  |-> log.jsonl   (every 50 steps, every validation)
+                                                                  `-> last.ckpt   (every few minutes, and at the end)
+"""
+
+import json
+import math
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from rich.progress import BarColumn, Progress as Bar, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
+
+from trimix.errors import TrainingError
+from trimix.models.gllmm_lite import GllmmLite
+from trimix.shapes import Tensor
+from trimix.training.checkpoint import Progress, load_checkpoint, restore, save_checkpoint
+from trimix.training.config import PhaseConfig, TrainingConfig
+from trimix.training.objective import psnr_db
+from trimix.training.optimizers import build_optimizers
+from trimix.training.patches import PatchSampler, load_pictures, validation_crops
+from trimix.training.steps import PlainStep, Step, StepReport
+from trimix.transforms.karhunen_loeve import principal_components
+
+LOG_EVERY_STEPS = 50
+VALIDATION_QUALITIES = (5.0, 20.0, 35.0, 50.0, 65.0, 80.0, 95.0)
+VALIDATION_SIZE = 256
+_BLOCKS_FOR_COMPONENTS = 40_000
+
+
+def learning_rate(phase: PhaseConfig, step: int) -> float:
+    """Learning rate of a phase at a step: warm-up, then constant, linear or cosine to the final one."""
+    if step < phase.warm_up_steps:
+        return phase.learning_rate * (step + 1) / phase.warm_up_steps
+    done = (step - phase.warm_up_steps) / max(1, phase.steps - phase.warm_up_steps)
+    falling = phase.learning_rate - phase.learning_rate_final
+    if phase.schedule == "linear":
+        return phase.learning_rate - falling * done
+    if phase.schedule == "cosine":
+        return phase.learning_rate_final + falling * 0.5 * (1 + math.cos(math.pi * done))
+    return phase.learning_rate
+
+
+def _averaging(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
+    """Exponential moving average whose decay starts low, so that the first weights are soon forgotten."""
+
+    @torch.no_grad()
+    def update(averaged: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int) -> None:
+        steps = int(count)
+        weight = 1 - min(decay, (1 + steps) / (10 + steps))
+        torch._foreach_lerp_(list(averaged), list(current), weight)
+
+    return update
+
+
+@torch.no_grad()
+def validate(
+    model: GllmmLite, crops: torch.Tensor, *, linear_only: bool
+) -> list[tuple[float, float, float]]:
+    """(quality, mean bits per pixel, mean PSNR in dB) on rounded latents, over the crops."""
+    was_training = model.training
+    model.eval()
+    rows = []
+    for quality in VALIDATION_QUALITIES:
+        bits, decibels = [], []
+        for x in crops.split(8):
+            qualities = torch.full((len(x),), quality, device=x.device)
+            output = model(x, qualities, rounding="round", linear_only=linear_only)
+            error = (x - output.reconstruction.clamp(0, 1)).square().mean(dim=(1, 2, 3)) * 255**2
+            decibels.append(psnr_db(error))
+            bits.append((output.latent_bits + output.hyper_latent_bits) / (x.shape[2] * x.shape[3]))
+        rows.append((quality, float(torch.cat(bits).mean()), float(torch.cat(decibels).mean())))
+    model.train(was_training)
+    return rows
+
+
+class Trainer:
+    """One training run in one folder: ``last.ckpt``, ``log.jsonl``.
+
+    Args:
+        config: the run.
+        folder: created if missing; a ``last.ckpt`` in it is resumed.
+        accelerator: ``auto``, ``cpu`` or ``cuda``.
+    """
+
+    def __init__(self, config: TrainingConfig, folder: Path, accelerator: str = "auto") -> None:
+        try:
+            from lightning.fabric import Fabric
+        except ImportError as error:
+            raise TrainingError(
+                "training needs the extra 'train': pip install 'trimix[train]'"
+            ) from error
+        self.config = config
+        self.folder = folder
+        self._fabrics = {
+            precision: Fabric(accelerator=accelerator, devices=1, precision=precision)
+            for precision in sorted({phase.precision for phase in config.phases})
+        }
+        self.device = next(iter(self._fabrics.values())).device
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(config.seed)
+        largest = max(phase.patch_size for phase in config.phases)
+        pictures = load_pictures(config.data.training, largest)
+        self.sampler = PatchSampler(
+            pictures, config.seed, config.data.scale_minimum, config.data.scaled_share
+        )
+        self.crops = None
+        if config.data.validation:
+            held_out = load_pictures(config.data.validation, VALIDATION_SIZE)
+            self.crops = validation_crops(held_out, VALIDATION_SIZE).to(self.device)
+        self.model = GllmmLite(config.model).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimizers = build_optimizers(self.model, config.optimizer)
+        self.average = AveragedModel(self.model, multi_avg_fn=_averaging(config.optimizer.average_decay))
+        self.checkpoint_path = folder / "last.ckpt"
+        if self.checkpoint_path.exists():
+            self.progress = restore(
+                load_checkpoint(self.checkpoint_path), self.model, self.average, self.optimizers
+            )
+        else:
+            self.progress = Progress()
+            if config.start_from is not None:
+                weights = load_checkpoint(config.start_from)["average"]
+                self.model.load_state_dict(weights)  # type: ignore[arg-type]
+                self.average.module.load_state_dict(weights)  # type: ignore[arg-type]
+            else:
+                self._fit_linear_path()
+        self.step: Step = PlainStep(self.model, config.objective)
+
+    def _fit_linear_path(self) -> None:
+        analysis, synthesis = self.model.analysis.linear, self.model.synthesis.linear
+        block, channels = analysis.block, analysis.weight.shape[0]
+        per_batch = 64 * (64 // block) ** 2
+        patches = [
+            self.sampler.batch(2**40 + index, 64, 64)  # steps that no training reaches
+            for index in range(_BLOCKS_FOR_COMPONENTS // per_batch + 1)
+        ]
+        blocks = nn.functional.unfold(torch.cat(patches), block, stride=block)
+        mean, basis = principal_components(blocks.transpose(1, 2).flatten(0, 1), channels)
+        for path in (analysis, synthesis):
+            path.set_basis(mean.to(self.device), basis.to(self.device))
+        self.average.module.load_state_dict(self.model.state_dict())
+
+    def _log(self, **values: object) -> None:
+        with (self.folder / "log.jsonl").open("a") as file:
+            file.write(json.dumps(values) + "\n")
+
+    def save(self) -> None:
+        """Write ``last.ckpt``."""
+        save_checkpoint(
+            self.checkpoint_path,
+            self.model,
+            self.average,
+            self.optimizers,
+            self.progress,
+            self.config.model_dump_json(),
+        )
+
+    def validate(self) -> None:
+        """Measure the averaged weights on the validation crops and log it."""
+        if self.crops is None:
+            return
+        phase = self.config.phases[min(self.progress.phase, len(self.config.phases) - 1)]
+        rows = validate(self.average.module, self.crops, linear_only=phase.linear_only)
+        self._log(
+            kind="validation",
+            step=self.progress.step,
+            phase=phase.name,
+            hours=self.progress.seconds / 3600,
+            quality=[row[0] for row in rows],
+            bits_per_pixel=[row[1] for row in rows],
+            psnr_db=[row[2] for row in rows],
+        )
+        if not sys.stderr.isatty():
+            points = "  ".join(f"{bits:.3f} bpp {decibels:.2f} dB" for _, bits, decibels in rows)
+            print(f"validation at step {self.progress.step}: {points}", file=sys.stderr, flush=True)
+
+    def run(self) -> None:
+        """Train until all phases are done; an interrupt saves first."""
+        remaining = sum(p.steps for p in self.config.phases[self.progress.phase :]) - self.progress.phase_step
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed}/{task.total}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        from rich.console import Console
+
+        with Bar(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+            task = bar.add_task("training", total=remaining)
+            try:
+                while self.progress.phase < len(self.config.phases):
+                    phase = self.config.phases[self.progress.phase]
+                    self._run_phase(phase, lambda text: bar.update(task, advance=1, description=text))
+                    self.validate()
+                    self.progress.phase += 1
+                    self.progress.phase_step = 0
+                    self.save()
+            except KeyboardInterrupt:
+                self.save()
+                raise
+
+    def _run_phase(self, phase: PhaseConfig, advance) -> None:  # noqa: ANN001
+        fabric = self._fabrics[phase.precision]
+        encoder_trained = phase.encoder == "trained"
+        for part in (self.model.analysis, self.model.hyper_analysis, self.model.gain):
+            part.requires_grad_(encoder_trained)
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        generator = torch.Generator(device=self.device)
+        last_save = last_validation = time.monotonic()
+        window: list[StepReport] = []
+        bad_steps = 0
+        while self.progress.phase_step < phase.steps:
+            started = time.monotonic()
+            rate = learning_rate(phase, self.progress.phase_step)
+            for optimizer in self.optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = rate * group["ratio"]
+            x = self.sampler.batch(self.progress.step, phase.batch_size, phase.patch_size).to(
+                self.device, memory_format=torch.channels_last
+            )
+            generator.manual_seed(self.config.seed * 1_000_003 + self.progress.step)
+            with fabric.autocast():
+                loss, report = self.step(self.model, x, phase, generator)
+            for optimizer in self.optimizers:
+                optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            norm = nn.utils.clip_grad_norm_(trained, self.config.optimizer.clip_norm)
+            if torch.isfinite(norm):
+                for optimizer in self.optimizers:
+                    optimizer.step()
+                self.average.update_parameters(self.model)
+                bad_steps = 0
+            else:
+                bad_steps += 1
+                if bad_steps == 10:
+                    raise TrainingError(
+                        f"gradients were not finite for 10 steps in a row, last at step {self.progress.step}; "
+                        "lower the learning rate and resume from the last checkpoint"
+                    )
+            now = time.monotonic()
+            self.progress.step += 1
+            self.progress.phase_step += 1
+            self.progress.pixels += x.shape[0] * x.shape[2] * x.shape[3]
+            self.progress.seconds += now - started
+            window.append(report)
+            advance(
+                f"{phase.name} step {self.progress.step}  {report.bits_per_pixel:.3f} bpp  "
+                f"{report.psnr_db:.2f} dB  loss {report.loss:.3f}"
+            )
+            if len(window) == LOG_EVERY_STEPS:
+                self._log(
+                    kind="training",
+                    step=self.progress.step,
+                    phase=phase.name,
+                    loss=sum(r.loss for r in window) / len(window),
+                    bits_per_pixel=sum(r.bits_per_pixel for r in window) / len(window),
+                    psnr_db=sum(r.psnr_db for r in window) / len(window),
+                    learning_rate=rate,
+                    gradient_norm=float(norm),
+                    seconds=self.progress.seconds,
+                )
+                window.clear()
+            if now - last_save > self.config.checkpoint_minutes * 60:
+                self.save()
+                last_save = now
+            if now - last_validation > self.config.validation_minutes * 60:
+                self.validate()
+                last_validation = time.monotonic()

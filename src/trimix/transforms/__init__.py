@@ -1,0 +1,1 @@
+"""Transforms between pictures, latents and hyper-latents."""

@@ -1,0 +1,81 @@
+"""The block Karhunen-Loève transform: the linear path of ``gllmm-lite`` and its starting point.
+
+A stride-16 convolution whose filters are the first M principal components of 16x16 colour blocks of training
+pictures, and its transpose. Orthonormal rows, so the reconstruction error is the truncated energy.
+"""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from trimix.shapes import Float, Tensor
+
+
+def principal_components(
+    blocks: Float[Tensor, "B D"], count: int
+) -> tuple[Float[Tensor, "D"], Float[Tensor, "count D"]]:
+    """Mean and first ``count`` principal components (orthonormal rows) of the blocks, strongest first.
+
+    Args:
+        blocks: one flattened block a row; at least D of them for a full basis.
+        count: components to keep, <= D.
+    """
+    mean = blocks.double().mean(dim=0)
+    centred = blocks.double() - mean
+    _, vectors = torch.linalg.eigh(centred.T @ centred / len(blocks))
+    return mean.to(blocks.dtype), vectors.flip(1)[:, :count].T.to(blocks.dtype).contiguous()
+
+
+class LinearAnalysis(nn.Module):
+    """Blocks to coefficients: ``c = B (x - mean)``.
+
+    Args:
+        latent_channels: coefficients kept, M <= 3 * block^2.
+        block: side of a block in pixels.
+    """
+
+    def __init__(self, latent_channels: int, block: int = 16) -> None:
+        super().__init__()
+        self.block = block
+        self.weight = nn.Parameter(torch.empty(latent_channels, 3, block, block))
+        self.bias = nn.Parameter(torch.zeros(latent_channels))
+        nn.init.orthogonal_(self.weight.view(latent_channels, -1))
+
+    def set_basis(self, mean: Float[Tensor, "D"], basis: Float[Tensor, "M D"]) -> None:
+        """Take a fitted basis."""
+        with torch.no_grad():
+            self.weight.copy_(basis.view_as(self.weight))
+            self.bias.copy_(-(basis @ mean))
+
+    def forward(self, x: Float[Tensor, "N 3 H W"]) -> Float[Tensor, "N M h w"]:
+        """Return the coefficients of every block, in single precision: half precision would round pixels."""
+        with torch.autocast(x.device.type, enabled=False):
+            return F.conv2d(x.float(), self.weight.float(), self.bias.float(), stride=self.block)
+
+
+class LinearSynthesis(nn.Module):
+    """Coefficients to blocks: ``x = B^T c + mean``.
+
+    Args:
+        latent_channels: coefficients, M <= 3 * block^2.
+        block: side of a block in pixels.
+    """
+
+    def __init__(self, latent_channels: int, block: int = 16) -> None:
+        super().__init__()
+        self.block = block
+        self.weight = nn.Parameter(torch.empty(latent_channels, 3, block, block))
+        self.mean = nn.Parameter(torch.full((3, block, block), 0.5))
+        nn.init.orthogonal_(self.weight.view(latent_channels, -1))
+
+    def set_basis(self, mean: Float[Tensor, "D"], basis: Float[Tensor, "M D"]) -> None:
+        """Take a fitted basis."""
+        with torch.no_grad():
+            self.weight.copy_(basis.view_as(self.weight))
+            self.mean.copy_(mean.view_as(self.mean))
+
+    def forward(self, c: Float[Tensor, "N M h w"]) -> Float[Tensor, "N 3 H W"]:
+        """Return the picture that the coefficients describe, in single precision."""
+        with torch.autocast(c.device.type, enabled=False):
+            pixels = F.conv_transpose2d(c.float(), self.weight.float(), stride=self.block)
+            return pixels + self.mean.float().repeat(1, *c.shape[2:])

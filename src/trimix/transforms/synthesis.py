@@ -1,0 +1,63 @@
+"""Synthesis transforms g_s: latent -> picture."""
+
+import torch
+from torch import nn
+
+from trimix.layers.quality import QualityFactor, quality_plane
+from trimix.layers.resampling import subpixel_convolution
+from trimix.layers.residual import GLLMM_SLOPE, ConcatenatedResidualModule
+from trimix.shapes import Float, Tensor
+from trimix.transforms.analysis import LATENT_STRIDE
+from trimix.transforms.karhunen_loeve import LinearSynthesis
+
+
+class LiteSynthesis(nn.Module):
+    """g_s of ``gllmm-lite``: the transposed block transform plus a learned correction.
+
+    ::
+
+        y_hat [M h w] --+--> Karhunen-Loeve transposed ----------------------------------------(+)--> x_hat [3 16h 16w]
+                        |                                                                       ^
+        quality plane --`-> 1x1 -> f(q) CRM -> up -> f(q) CRM -> up -> f(q) CRM -> up -> conv -> depth to space
+
+    Args:
+        widths: channels at 1/2, 1/4, 1/8 and 1/16 of the resolution.
+        latent_channels: M.
+        input_scale: latents are multiplied by it before the branch, to bring 8-bit units near 1.
+    """
+
+    def __init__(
+        self, widths: tuple[int, int, int, int], latent_channels: int, input_scale: float = 1 / 64
+    ) -> None:
+        super().__init__()
+        half, quarter, eighth, sixteenth = widths
+        self.input_scale = input_scale
+        self.linear = LinearSynthesis(latent_channels, LATENT_STRIDE)
+        self.activation = nn.LeakyReLU(GLLMM_SLOPE)
+        self.from_latent = nn.Conv2d(latent_channels + 1, sixteenth, 1)
+        self.quality_factors = nn.ModuleList(QualityFactor(c) for c in (sixteenth, eighth, quarter))
+        self.modules_at = nn.ModuleList(ConcatenatedResidualModule(c) for c in (sixteenth, eighth, quarter))
+        self.ups = nn.ModuleList(
+            (
+                subpixel_convolution(sixteenth, eighth),
+                subpixel_convolution(eighth, quarter),
+                subpixel_convolution(quarter, half),
+            )
+        )
+        self.to_picture = subpixel_convolution(half, 3)
+        with torch.no_grad():
+            self.to_picture[0].weight.mul_(0.1)
+            self.to_picture[0].bias.zero_()
+
+    def forward(
+        self, y: Float[Tensor, "N M h w"], quality: Float[Tensor, "N"], *, linear_only: bool = False
+    ) -> Float[Tensor, "N 3 H W"]:
+        """Picture, nominally in [0, 1] and not clamped, of a latent in 8-bit units."""
+        linear = self.linear(y * (1 / 255))
+        if linear_only:
+            return linear
+        features = torch.cat([y * self.input_scale, quality_plane(quality, y)], dim=1)
+        features = self.from_latent(features)
+        for factor, module, up in zip(self.quality_factors, self.modules_at, self.ups, strict=True):
+            features = self.activation(up(module(factor(features, quality))))
+        return linear + self.to_picture(features)

@@ -1,0 +1,75 @@
+"""Rate points, their means, and the way to JSON and back."""
+
+import json
+import math
+
+import pytest
+
+from trimix.errors import UsageError
+from trimix.evaluation.rate_points import RateCurve, RatePoint, mean_point, reference_curves
+
+
+def test_points_stand_in_the_order_of_their_rates():
+    curve = RateCurve("a", (RatePoint(1.0, 38.0), RatePoint(0.5, 34.0)))
+    assert [point.bits_per_pixel for point in curve.points] == [0.5, 1.0]
+
+
+def test_json_keeps_everything():
+    curve = RateCurve(
+        "codec 1.0",
+        (RatePoint(0.25, 30.5, 0.95, 31.0, 10.0), RatePoint(9.0, math.inf, 1.0), RatePoint(3.0, 45.0)),
+        source="measured",
+    )
+    text = json.dumps(curve.to_json(), allow_nan=False)
+    assert RateCurve.from_json(json.loads(text)) == curve
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{}, {"name": "a", "points": [{"rate": 1}]}, {"name": "a", "points": [1]}, {"name": "a", "points": 3}],
+)
+def test_other_json_is_refused(value):
+    with pytest.raises(UsageError):
+        RateCurve.from_json(value)
+
+
+def test_the_mean_is_one_of_decibels():
+    mean = mean_point([RatePoint(0.2, 30.0, 0.9, quality=5.0), RatePoint(0.4, 34.0, 0.96, quality=5.0)])
+    assert mean.bits_per_pixel == pytest.approx(0.3)
+    assert mean.psnr_db == pytest.approx(32.0)
+    assert mean.ms_ssim == pytest.approx(0.93)
+    assert mean.luma_psnr_db is None
+    assert mean.quality == 5.0
+
+
+def test_a_mean_over_pictures_without_ms_ssim_has_none():
+    mean = mean_point([RatePoint(0.2, 30.0, 0.9, quality=5.0), RatePoint(0.4, 34.0, quality=6.0)])
+    assert mean.ms_ssim is None
+    assert mean.quality is None
+
+
+def test_ms_ssim_in_decibels():
+    assert RatePoint(0.2, 30.0, 0.99).ms_ssim_db == pytest.approx(20.0)
+    assert RatePoint(0.2, 30.0).ms_ssim_db is None
+
+
+@pytest.mark.parametrize("arguments", [(0.0, 30.0), (-1.0, 30.0), (math.inf, 30.0), (0.1, math.nan)])
+def test_impossible_points_are_refused(arguments):
+    with pytest.raises(UsageError):
+        RatePoint(*arguments)
+
+
+def test_nothing_has_no_curve_and_no_mean():
+    with pytest.raises(UsageError):
+        RateCurve("a", ())
+    with pytest.raises(UsageError):
+        mean_point([])
+
+
+def test_reference_curves_are_curves():
+    curves = reference_curves()
+    assert {"vtm", "jpeg", "webp", "av1"} <= set(curves)
+    for curve in curves.values():
+        assert curve.source
+        distortions_db = [point.psnr_db for point in curve.points]
+        assert distortions_db == sorted(distortions_db)

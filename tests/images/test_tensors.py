@@ -1,0 +1,132 @@
+"""Pixels to padded tensors and back; luma and grey."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trimix.images import (
+    BT601_LUMA_WEIGHTS,
+    BT709_LUMA_WEIGHTS,
+    collapse_to_grey,
+    crop,
+    luma,
+    pad_to_multiple,
+    replicate_grey,
+    to_pixels,
+    to_tensor,
+)
+
+
+def pixels_of(seed, height, width, channels):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
+
+
+sizes = st.integers(1, 70)
+
+
+@given(st.integers(0), sizes, sizes, st.sampled_from([1, 64]))
+def test_pixels_come_back_through_padding(seed, height, width, multiple):
+    pixels = pixels_of(seed, height, width, 3)
+    padded = pad_to_multiple(to_tensor(pixels), multiple)
+    assert padded.shape[2] % multiple == padded.shape[3] % multiple == 0
+    assert padded.shape[2] - height < multiple
+    assert padded.shape[3] - width < multiple
+    assert (to_pixels(crop(padded, height, width)) == pixels).all()
+
+
+@given(st.integers(0), sizes, sizes)
+def test_padding_repeats_the_edge(seed, height, width):
+    pixels = pixels_of(seed, height, width, 3)
+    padded = to_pixels(pad_to_multiple(to_tensor(pixels), 64))
+    rows = np.minimum(np.arange(padded.shape[0]), height - 1)
+    columns = np.minimum(np.arange(padded.shape[1]), width - 1)
+    assert (padded == pixels[rows][:, columns]).all()
+
+
+def test_one_pixel_fills_a_whole_step():
+    padded = pad_to_multiple(to_tensor(np.full((1, 1, 3), 255, np.uint8)), 64)
+    assert padded.shape == (1, 3, 64, 64)
+    assert (padded == 1).all()
+
+
+def test_nothing_is_copied_where_nothing_is_missing():
+    image = torch.zeros(1, 3, 64, 128)
+    assert pad_to_multiple(image, 64) is image
+
+
+def test_cropping_to_more_than_there_is():
+    with pytest.raises(ValueError, match=r"must lie in 4 x 4 \(height x width\), found 5 x 4"):
+        crop(torch.zeros(1, 3, 4, 4), 5, 4)
+
+
+@given(st.integers(0), st.integers(1, 9), st.integers(1, 9))
+def test_grey_comes_back_through_three_channels(seed, height, width):
+    pixels = pixels_of(seed, height, width, 1)
+    image = to_tensor(pixels)
+    assert image.shape == (1, 3, height, width)
+    assert (to_pixels(collapse_to_grey(image)) == pixels).all()
+    assert torch.equal(replicate_grey(image[:, :1]), image)
+
+
+def test_tensors_are_float32_in_the_unit_interval_and_own_their_memory():
+    pixels = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
+    pixels.setflags(write=False)
+    image = to_tensor(pixels)
+    assert image.dtype == torch.float32
+    assert (image.min(), image.max()) == (0, 1)
+    assert image.is_contiguous()
+    image.zero_()
+    assert pixels.max() == 255
+
+
+def test_views_of_pixels_are_taken():
+    pixels = pixels_of(1, 6, 4, 3)
+    assert (to_pixels(to_tensor(pixels[::-1, ::2])) == pixels[::-1, ::2]).all()
+
+
+@pytest.mark.parametrize(
+    ("value", "level"),
+    [
+        (float("nan"), 0),
+        (float("inf"), 255),
+        (float("-inf"), 0),
+        (-0.1, 0),
+        (1.1, 255),
+        (0.5, 128),
+        (126.5 / 255, 126),
+        (127.4 / 255, 127),
+        (127.6 / 255, 128),
+    ],
+)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_values_are_clamped_and_rounded_half_to_even(value, level, channels):
+    pixels = to_pixels(torch.full((1, channels, 1, 1), value, dtype=torch.float64))
+    assert pixels.dtype == np.uint8
+    assert pixels.tolist() == [[[level] * channels]]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_float_types_become_pixels(dtype):
+    image = torch.tensor([0.0, 0.25, 1.0], dtype=dtype, requires_grad=True).reshape(1, 3, 1, 1)
+    assert to_pixels(image).ravel().tolist() == [0, 64, 255]
+
+
+def test_luma_weights():
+    for weights in (BT601_LUMA_WEIGHTS, BT709_LUMA_WEIGHTS):
+        assert sum(weights) == pytest.approx(1)
+        primaries = torch.eye(3, dtype=torch.float64)[:, :, None, None]
+        assert luma(primaries, weights).ravel().tolist() == pytest.approx(list(weights))
+
+
+def test_luma_of_grey_is_grey_and_bt601_is_the_default():
+    image = to_tensor(pixels_of(2, 4, 5, 1)).double()
+    torch.testing.assert_close(luma(image), image[:, :1])
+    colour = to_tensor(pixels_of(3, 4, 5, 3))
+    assert torch.equal(luma(colour), luma(colour, BT601_LUMA_WEIGHTS))
+
+
+def test_the_collapse_is_the_mean():
+    image = torch.tensor([0.0, 0.3, 0.9]).reshape(1, 3, 1, 1)
+    assert collapse_to_grey(image).item() == pytest.approx(0.4)

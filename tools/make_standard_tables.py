@@ -1,0 +1,67 @@
+"""Make `src/trimix/coding/standard_tables.npz`, the numbers that every encoder and decoder shares.
+
+    python tools/make_standard_tables.py [target.npz]
+
+Run once: the file is part of the file format and is shipped, never recomputed. 60 digits of mpmath
+make the rounding right wherever the script runs.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import mpmath
+import numpy as np
+
+CDF_BITS = 30
+STEPS_PER_UNIT = 32
+REACH = 24
+SCALE_LEVELS = 256
+INVERSE_SCALE_BITS = 22
+SCALE_THRESHOLD_BITS = 40
+
+TARGET = Path(__file__).parents[1] / "src" / "trimix" / "coding" / "standard_tables.npz"
+
+
+def lower_tails() -> list[Callable[[mpmath.mpf], mpmath.mpf]]:
+    """Return F(u) for u <= 0 of the Gaussian, Laplacian and logistic family, in this order."""
+    return [
+        lambda u: mpmath.erfc(-u / mpmath.sqrt(2)) / 2,
+        lambda u: mpmath.exp(u) / 2,
+        lambda u: 1 / (1 + mpmath.exp(-u)),
+    ]
+
+
+@mpmath.workdps(60)
+def make_tables() -> dict[str, np.ndarray]:
+    """Return the arrays of the data file by name."""
+    total = 1 << CDF_BITS
+    half = REACH * STEPS_PER_UNIT
+    cdf = np.zeros((3, 2 * half + 1), dtype=np.uint32)
+    scale_exponents = [-4 + mpmath.mpf(i) / 32 for i in range(2 * SCALE_LEVELS - 1)]
+    for family, lower_tail in enumerate(lower_tails()):
+        for step in range(half + 1):
+            value = int(mpmath.nint(lower_tail(mpmath.mpf(-step) / STEPS_PER_UNIT) * total))
+            cdf[family, half - step] = value
+            cdf[family, half + step] = total - value
+    return {
+        "cdf": cdf,
+        # Even exponents are the scales, odd ones the borders half an index between them.
+        "inverse_scales": np.array(
+            [int(mpmath.nint(2 ** (INVERSE_SCALE_BITS - e))) for e in scale_exponents[0::2]], dtype=np.int32
+        ),
+        "scale_thresholds": np.array(
+            [int(mpmath.nint(2 ** (SCALE_THRESHOLD_BITS + e))) for e in scale_exponents[1::2]], dtype=np.int64
+        ),
+    }
+
+
+def main() -> None:
+    """Write the data file."""
+    target = Path(sys.argv[1]) if len(sys.argv) > 1 else TARGET
+    np.savez(target, **make_tables())
+    print(f"{target}: {target.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    main()
