@@ -1,5 +1,7 @@
 """The fully factorized prior of hyper-latents (Ballé et al. 2018, appendix 6.1)."""
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -17,6 +19,10 @@ class FactorizedPrior(nn.Module):
         channels: hyper-latent channels.
         widths: widths of the hidden layers.
         initial_scale: the distribution starts with about this spread.
+
+    >>> prior = FactorizedPrior(channels=2)
+    >>> prior.log_likelihood(torch.zeros(1, 2, 4, 6)).shape
+    torch.Size([1, 2, 4, 6])
     """
 
     def __init__(
@@ -29,14 +35,18 @@ class FactorizedPrior(nn.Module):
         self.matrices = nn.ParameterList()
         self.biases = nn.ParameterList()
         self.gates = nn.ParameterList()
-        for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):
+        for inputs, outputs in pairwise(sizes):
             start = torch.log(torch.expm1(torch.tensor(1 / scale / outputs)))
             self.matrices.append(nn.Parameter(start.expand(channels, outputs, inputs).clone()))
             self.biases.append(nn.Parameter(torch.empty(channels, outputs, 1).uniform_(-0.5, 0.5)))
             self.gates.append(nn.Parameter(torch.zeros(channels, outputs, 1)))
 
     def logits(self, values: Float[Tensor, "C 1 n"]) -> Float[Tensor, "C 1 n"]:
-        """Logit of the cumulative distribution of every channel at the given values."""
+        """Logit of the cumulative distribution of every channel at the given values: increasing, in their precision.
+
+        ``f_K(... f_1(v))`` with ``f_k(x) = g_k(softplus(H_k) x + b_k)``, ``g_k(x) = x + tanh(a_k) tanh(x)``, and no
+        ``g`` after the last (Ballé et al. 2018, appendix 6.1; the sigmoid is left out).
+        """
         last = len(self.matrices) - 1
         for index, (matrix, bias, gate) in enumerate(
             zip(self.matrices, self.biases, self.gates, strict=True)
@@ -47,15 +57,17 @@ class FactorizedPrior(nn.Module):
         return values
 
     def log_likelihood(self, hyper_latent: Float[Tensor, "N C h w"]) -> Float[Tensor, "N C h w"]:
-        """Natural logarithm of the mass of the unit bin around each hyper-latent."""
+        """Natural logarithm of the mass of the unit bin around each hyper-latent.
+
+        Computed in single precision at least, whatever the precision around it.
+        """
         n, channels, rows, columns = hyper_latent.shape
         values = hyper_latent.transpose(0, 1).reshape(channels, 1, -1)
         values = values if values.dtype == torch.float64 else values.float()
-        lower, upper = self.logits(values - 0.5), self.logits(values + 0.5)
-        # Both edges are folded into the left tail; then log[S(u) - S(l)] = log S(u) + log S(-l) + log(1 - e^(l - u)).
-        mirrored = (lower + upper) > 0
-        left = torch.where(mirrored, -upper, lower)
-        right = torch.where(mirrored, -lower, upper)
-        gap = (left - right).clamp(max=-torch.finfo(values.dtype).eps)
-        mass = F.logsigmoid(right) + F.logsigmoid(-left) + torch.log(-torch.expm1(gap))
+        # Autocast would put the matrix products into half precision, in which the two edges of a bin meet.
+        with torch.autocast(values.device.type, enabled=False):
+            lower, upper = self.logits(torch.cat([values - 0.5, values + 0.5], dim=2)).chunk(2, dim=2)
+        # With the sigmoid S: log[S(u) - S(l)] = log S(u) + log S(-l) + log(1 - exp(l - u)), exact in both tails.
+        gap = (lower - upper).clamp(max=-torch.finfo(values.dtype).eps)
+        mass = F.logsigmoid(upper) + F.logsigmoid(-lower) + torch.log(-torch.expm1(gap))
         return mass.view(channels, n, rows, columns).transpose(0, 1)

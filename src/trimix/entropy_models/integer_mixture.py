@@ -134,7 +134,7 @@ class IntegerMixtureModel:
         raw = self.head[-1](features).view(n, 3, len(self.families), self.latent_channels)
         # Fewer dimensions to transpose at once: each part becomes [n * M, K], contiguous.
         weights, means, scales = (
-            part.transpose(1, 2).reshape(n * self.latent_channels, -1)
+            part.transpose(1, 2).reshape(n * self.latent_channels, -1).contiguous()
             for part in (integer_softmax(raw[:, 0]).int(), raw[:, 1].int(), raw[:, 2].to(torch.uint8))
         )
         return MixtureParameters(

@@ -10,7 +10,7 @@ time. Groups are bounded, and memory with them.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ POSITIONS_AT_ONCE = 2048
 """Largest group of positions; bounds memory and changes no number."""
 
 
+@runtime_checkable
 class Hand(Protocol):
     """Takes the parameters of a group of latents and gives their values."""
 

@@ -1,4 +1,4 @@
-"""Bjontegaard delta: the mean difference in rate between two codecs at equal distortion. Works without torch."""
+"""BD-rate: the mean difference in rate between two codecs at equal distortion. Works without torch."""
 
 import math
 from dataclasses import dataclass
@@ -86,6 +86,7 @@ def bd_rate(
     total_db = max(anchor_distortions_db[-1], test_distortions_db[-1]) - min(
         anchor_distortions_db[0], test_distortions_db[0]
     )
+    assert isinstance(percent, float)  # a tuple only where its interpolators are asked for
     return BdRate(
         percent=float(percent),
         overlap_minimum_db=overlap_minimum_db,

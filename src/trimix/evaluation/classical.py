@@ -130,6 +130,13 @@ def _fixed(**options: Any) -> Mapping[str, Any]:
 JPEG = ClassicalCodec(
     "JPEG", "JPEG", "Pillow defaults: baseline, 4:2:0, standard Huffman tables", quality_minimum=1
 )
+JPEG_PROGRESSIVE = ClassicalCodec(
+    "JPEG progressive",
+    "JPEG",
+    "progressive, 4:2:0, optimized Huffman tables",
+    _fixed(subsampling="4:2:0", optimize=True, progressive=True),
+    quality_minimum=1,
+)
 JPEG_444 = ClassicalCodec(
     "JPEG 4:4:4",
     "JPEG",
@@ -144,4 +151,4 @@ AVIF_444 = ClassicalCodec("AVIF 4:4:4", "AVIF", "speed 6, 4:4:4", _fixed(subsamp
 
 DEFAULT_CODECS = (JPEG, WEBP, AVIF)
 """As most people write these files."""
-ALL_CODECS = (JPEG, JPEG_444, WEBP, WEBP_SLOW, AVIF, AVIF_444)
+ALL_CODECS = (JPEG, JPEG_PROGRESSIVE, JPEG_444, WEBP, WEBP_SLOW, AVIF, AVIF_444)

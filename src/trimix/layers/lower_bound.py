@@ -24,6 +24,10 @@ def lower_bound(values: Float[Tensor, "*shape"], bound: float) -> Float[Tensor, 
     A plain maximum has gradient zero below the bound, so a parameter that falls under it stays there.
     Here a descent step may always move a value upwards (Ballé et al. 2018, appendix).
 
+    Args:
+        values: any shape.
+        bound: the smallest value of the result.
+
     >>> import torch
     >>> x = torch.tensor([-1.0, 2.0], requires_grad=True)
     >>> lower_bound(x, 0.0).neg().sum().backward()

@@ -13,6 +13,9 @@ Offset = tuple[int, int]
 def raster_offsets(kernel: int) -> tuple[Offset, ...]:
     """Taps strictly earlier in raster order in a square kernel (type A mask, van den Oord et al. 2016).
 
+    Args:
+        kernel: side of the square, odd.
+
     >>> raster_offsets(3)
     ((-1, -1), (-1, 0), (-1, 1), (0, -1))
     """
@@ -27,6 +30,9 @@ def raster_offsets(kernel: int) -> tuple[Offset, ...]:
 
 def checkerboard_offsets(kernel: int) -> tuple[Offset, ...]:
     """Taps of the other colour of a checkerboard in a square kernel (He et al. 2021).
+
+    Args:
+        kernel: side of the square, odd.
 
     >>> checkerboard_offsets(3)
     ((-1, 0), (0, -1), (0, 1), (1, 0))
@@ -48,24 +54,38 @@ class MaskedConvolution(nn.Conv2d):
         outputs: output channels.
         kernel: side of the square kernel, odd.
         offsets: the taps that are used.
+
+    Raises:
+        ValueError: the kernel is even, or a tap lies outside it.
+
+    >>> context = MaskedConvolution(8, 16, 5, raster_offsets(5))
+    >>> context(torch.zeros(1, 8, 4, 6)).shape, context.tap_weights().shape
+    (torch.Size([1, 16, 4, 6]), torch.Size([16, 12, 8]))
     """
 
     mask: Tensor
 
     def __init__(self, inputs: int, outputs: int, kernel: int, offsets: tuple[Offset, ...]) -> None:
-        super().__init__(inputs, outputs, kernel, padding=kernel // 2)
-        self.offsets = offsets
         half = kernel // 2
+        if kernel % 2 == 0 or any(max(abs(row), abs(column)) > half for row, column in offsets):
+            raise ValueError(
+                f"the kernel must be odd and hold every tap, found side {kernel} and taps {offsets}: "
+                "take an odd side of at least twice the largest offset plus one"
+            )
+        super().__init__(inputs, outputs, kernel, padding=half)
+        self.offsets = offsets
         mask = torch.zeros(1, 1, kernel, kernel)
         for row, column in offsets:
             mask[0, 0, half + row, half + column] = 1.0
         self.register_buffer("mask", mask, persistent=False)
 
     def forward(self, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N D H W"]:
-        """Convolve with the masked kernel."""
+        """Convolve with the masked kernel; outside the array there are zeros."""
         return F.conv2d(x, self.weight * self.mask, self.bias, padding=self.padding)  # type: ignore[arg-type]
 
     def tap_weights(self) -> Float[Tensor, "D T C"]:
         """The weights of the used taps only, in the order of ``offsets``."""
         half = self.kernel_size[0] // 2
-        return torch.stack([self.weight[:, :, half + r, half + c] for r, c in self.offsets], dim=1)
+        return torch.stack(
+            [self.weight[:, :, half + row, half + column] for row, column in self.offsets], dim=1
+        )

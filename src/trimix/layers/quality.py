@@ -1,7 +1,7 @@
 """Per-channel factors that follow the quality: one set of weights for all rates.
 
-A table holds logarithms at a few anchor qualities; between anchors they are interpolated linearly, so a factor is
-a continuous, piecewise exponential function of the quality (gain units, Cui et al. 2021, made continuous).
+A table holds logarithms at a few anchor qualities; between anchors they are interpolated linearly, so a factor
+is a continuous, piecewise exponential function of the quality (gain units, Cui et al. 2021, made continuous).
 """
 
 import torch
@@ -18,15 +18,27 @@ class QualityFactor(nn.Module):
 
     Args:
         channels: number of channels.
-        anchors: number of equally spaced qualities from 1 to 100 that carry their own factors.
+        anchors: number of equally spaced qualities from 1 to 100 that carry their own factors, at least 2.
+
+    Raises:
+        ValueError: fewer than two anchors.
+
+    >>> factor = QualityFactor(channels=1, anchors=2)
+    >>> _ = factor.log_factors.data.copy_(torch.tensor([[0.0], [2.0]]).log1p())
+    >>> [round(f, 3) for f in factor.factors(torch.tensor([1.0, 50.5, 100.0])).flatten().tolist()]
+    [1.0, 1.732, 3.0]
     """
 
     def __init__(self, channels: int, anchors: int = 7) -> None:
         super().__init__()
+        if anchors < 2:
+            raise ValueError(
+                f"a factor needs an anchor at quality 1 and one at 100, found {anchors} anchor(s)"
+            )
         self.log_factors = nn.Parameter(torch.zeros(anchors, channels))
 
     def factors(self, quality: Float[Tensor, "N"]) -> Float[Tensor, "N C"]:
-        """Factors of every channel at each quality in 1..100."""
+        """Factors of every channel at each quality in 1..100; qualities outside take the nearest end's."""
         last = self.log_factors.shape[0] - 1
         place = (quality.clamp(QUALITY_MINIMUM, QUALITY_MAXIMUM) - QUALITY_MINIMUM) * (
             last / (QUALITY_MAXIMUM - QUALITY_MINIMUM)
@@ -35,16 +47,12 @@ class QualityFactor(nn.Module):
         fraction = (place - lower)[:, None].to(self.log_factors.dtype)
         return torch.exp(torch.lerp(self.log_factors[lower], self.log_factors[lower + 1], fraction))
 
-    def forward(
-        self, x: Float[Tensor, "N C H W"], quality: Float[Tensor, "N"]
-    ) -> Float[Tensor, "N C H W"]:
-        """Return ``x * factor(quality)``."""
+    def forward(self, x: Float[Tensor, "N C H W"], quality: Float[Tensor, "N"]) -> Float[Tensor, "N C H W"]:
+        """Return ``x * factor(quality)``, one quality for each picture."""
         return x * self.factors(quality)[:, :, None, None].to(x.dtype)
 
 
-def quality_plane(
-    quality: Float[Tensor, "N"], like: Float[Tensor, "N C H W"]
-) -> Float[Tensor, "N 1 H W"]:
+def quality_plane(quality: Float[Tensor, "N"], like: Float[Tensor, "N C H W"]) -> Float[Tensor, "N 1 H W"]:
     """One constant channel per picture, from -1 at quality 1 to 1 at quality 100."""
     middle = (QUALITY_MAXIMUM + QUALITY_MINIMUM) / 2
     centred = (quality - middle) / (QUALITY_MAXIMUM - middle)

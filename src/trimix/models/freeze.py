@@ -1,9 +1,10 @@
 """Freezing: from a trained float model to the integers that are shipped.
 
 Activation ranges come from calibration pictures, with headroom. The loss is measured, not assumed: see
-``freezing_loss``.
+``measure_freezing_loss``.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from trimix.coding import FactorizedTable
+from trimix.bitstream import QUALITY_STEPS
+from trimix.coding import SYMBOL_LIMIT, FactorizedTable
 from trimix.entropy_models.factorized import FactorizedPrior
 from trimix.entropy_models.fixed_point import (
     ACTIVATION_LIMIT,
@@ -22,10 +24,12 @@ from trimix.entropy_models.fixed_point import (
 )
 from trimix.entropy_models.integer_mixture import LOGIT_STEPS_PER_OCTAVE, IntegerMixtureModel
 from trimix.entropy_models.schedule import checkerboard
-from trimix.models.frozen import QUALITY_PLANE_STEPS, FrozenModel, ModelIdentity
+from trimix.entropy_models.walk import CountingHand, walk
+from trimix.models.frozen import QUALITY_PLANE_STEPS, FrozenModel, ModelIdentity, quality_to_integer
 from trimix.models.gllmm_lite import GllmmLite, GllmmLiteTransforms
+from trimix.probability import log_likelihood
 from trimix.quantization import round_straight_through
-from trimix.shapes import Float, Tensor
+from trimix.shapes import Float, Int64, Tensor
 
 HEADROOM = 4.0
 """Declared range of an activation over the largest seen in calibration."""
@@ -173,7 +177,7 @@ def freeze(
     model: GllmmLite,
     identity: ModelIdentity,
     calibration: Float[Tensor, "N 3 H W"],
-    qualities: Sequence[float] = (1, 25, 50, 75, 100),
+    qualities: Sequence[float] = (1.0, 25.0, 50.0, 75.0, 100.0),
 ) -> FrozenModel:
     """Freeze a trained model.
 
@@ -215,3 +219,45 @@ class FreezingLoss:
     def percent(self) -> float:
         """By how much the integers cost more, in percent."""
         return 100 * (self.integer_bits / self.float_bits - 1)
+
+
+@torch.no_grad()
+def measure_freezing_loss(
+    model: GllmmLite,
+    frozen: FrozenModel,
+    pictures: Float[Tensor, "N 3 H W"],
+    qualities: Sequence[float] = (10.0, 50.0, 90.0),
+) -> FreezingLoss:
+    """Count the symbols of the frozen model's transforms twice: under the float model, and under the integers.
+
+    Args:
+        model: what was frozen, on the CPU, in float32.
+        frozen: what became of it, on the CPU.
+        pictures: in [0, 1], sides multiples of 64.
+        qualities: at which the pictures are encoded; all count together.
+    """
+    model = model.eval()
+    float_nats = integer_bits = 0.0
+    for quality_integer in map(quality_to_integer, qualities):
+        quality = torch.tensor([quality_integer / QUALITY_STEPS])
+        for x in pictures.split(1):
+            y_hat, z_hat = (
+                latent.round().clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
+                for latent in frozen.transforms.encode(x, quality)
+            )
+            parameters = model.mixture_parameters(model.side_features(z_hat, quality), y_hat)
+            float_nats -= float(log_likelihood(y_hat, parameters).double().sum())
+            float_nats -= float(model.hyper_prior.log_likelihood(z_hat).double().sum())
+            integer_bits += _count_integer_bits(frozen, y_hat.long()[0], z_hat.long()[0], quality_integer)
+    return FreezingLoss(float_nats / math.log(2), integer_bits)
+
+
+def _count_integer_bits(
+    frozen: FrozenModel, y_hat: Int64[Tensor, "M h w"], z_hat: Int64[Tensor, "Z hh hw"], quality_integer: int
+) -> float:
+    channels = frozen.hyper_channels_of((z_hat.shape[0], z_hat.shape[1], z_hat.shape[2]))
+    hyper_bits = frozen.hyper_table.information_bits(z_hat.numpy().astype(np.int32).ravel(), channels)
+    hand = CountingHand(np.ascontiguousarray(y_hat.permute(1, 2, 0).numpy().astype(np.int32)))
+    side = frozen.side_features(z_hat[None], [quality_integer])[0]
+    walk(frozen.latent_model, side, frozen.schedule(*side.shape[:2]), hand)
+    return float(hyper_bits.sum() + hand.bits.sum())

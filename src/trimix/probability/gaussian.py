@@ -27,7 +27,7 @@ _erfcx = cast(Callable[[Tensor], Tensor], torch.special.erfcx)  # pyright: ignor
 _LOG_SQRT_TWO_PI = 0.5 * math.log(2 * math.pi)
 
 # (a + 3.5) M(a) as a polynomial in (a - 3.5)/(a + 3.5), a >= 0: fitted in Chebyshev nodes, relative error 1.4e-8.
-# torch.special.erfcx is exact to the last bit but 15 times slower on a CPU.
+# torch.special.erfcx is exact to the last bit, but several times slower on a CPU.
 _MILLS_CENTRE = 3.5
 _MILLS_COEFFICIENTS = (
     1.865974384,
@@ -71,16 +71,16 @@ def _narrow_series(variance: Tensor, slope: Tensor) -> Tensor:
 
 
 class _LogMass(torch.autograd.Function):
-    """Value and closed derivatives in one pass each: a fifth of the time of differentiating through log_ndtr."""
+    """Value and closed derivatives: half the time of log_ndtr at both edges and its automatic derivative."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, distance: Tensor, scale: Tensor) -> Tensor:
         inverse = scale.reciprocal()
         variance = inverse.square()
-        slope = distance * variance
+        slope = (distance * inverse).mul_(inverse)  # in this order, 0 stays 0 when 1/s^2 overflows
         a, b = (distance - 0.5) / scale, (distance + 0.5) / scale
 
-        # The series is good to 4e-11 up to 1/2 and to 1e-17 up to 1/16; the other forms lose at most a factor 1/limit.
+        # The series is good to 4e-11 up to 1/2, to 1e-17 up to 1/16; the tail loses a factor 1/limit at most.
         limit = 1 / 16 if distance.dtype == torch.float64 else 1 / 2
         narrow = torch.maximum(inverse, slope) < limit
         central = (distance < 0.5) & ~narrow
@@ -114,5 +114,18 @@ class _LogMass(torch.autograd.Function):
 
 
 def log_mass(distance: Float[Tensor, "*shape"], scale: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """``log [F((1/2 - d)/s) - F((-1/2 - d)/s)]``: log mass of the unit bin at distance ``d`` from the mean."""
-    return cast(Tensor, _LogMass.apply(distance, scale))
+    """``log [F((1/2 - d)/s) - F((-1/2 - d)/s)]``: log mass of the unit bin at distance ``d`` from the mean.
+
+    Error of log p for scales 2^-4..4096 and distances up to 30 scales: at most 5e-7 (1 + |log p|) in single, 1e-14
+    (1 + |log p|) in double precision. Value and gradient are finite at any distance up to 1e4 for scales from 1e-3.
+    The gradient cannot be differentiated again.
+
+    Args:
+        distance: |y - mean| >= 0, any shape, in steps of the quantizer, single or double precision.
+        scale: standard deviation > 0, same shape, unit and precision.
+
+    >>> import torch
+    >>> round(log_mass(torch.tensor([0.0]), torch.tensor([1.0])).exp().item(), 4)
+    0.3829
+    """
+    return cast(Tensor, _LogMass.apply(distance, scale))  # pyright: ignore[reportUnknownMemberType]

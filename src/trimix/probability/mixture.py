@@ -43,12 +43,23 @@ class MixtureParameters:
         log_weights: natural logarithm of the weights; their exponentials sum to 1 over F and K.
         means: in steps of the quantizer.
         scales: > 0, in steps of the quantizer; what a scale means stands in the family's file.
+
+    Raises:
+        ValueError: the number of families is not the size of axis F.
     """
 
     families: tuple[Family, ...]
     log_weights: Float[Tensor, "N F K *latent"]
     means: Float[Tensor, "N F K *latent"]
     scales: Float[Tensor, "N F K *latent"]
+
+    def __post_init__(self) -> None:
+        """Check that every index of axis F has its family."""
+        if len(self.families) != self.means.shape[1]:
+            raise ValueError(
+                f"axis F must have one index for each of the {len(self.families)} families, "
+                f"found {self.means.shape[1]}: give as many families as the arrays hold"
+            )
 
 
 def log_likelihood(
@@ -58,7 +69,12 @@ def log_likelihood(
 
     ``p(y) = sum_f sum_k w_fk [F_f((y + 1/2 - mu_fk)/s_fk) - F_f((y - 1/2 - mu_fk)/s_fk)]``.
     At integers these are the probabilities of the rounded latent; in between, the density of the latent with
-    uniform noise. Computed in single precision at least, whatever the precision around it.
+    uniform noise. Computed in single precision at least, whatever the precision around it; in double precision
+    where the latent is in double precision.
+
+    Args:
+        latent: rounded or noisy, in steps of the quantizer.
+        parameters: mixture of every latent.
 
     >>> import torch
     >>> one = torch.ones(1, 1, 1, 1)

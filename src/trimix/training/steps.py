@@ -1,7 +1,7 @@
 """Training steps. The loop knows a Step and nothing of losses or papers."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -21,6 +21,7 @@ class StepReport:
     psnr_db: float
 
 
+@runtime_checkable
 class Step(Protocol):
     """Turns a batch into a loss to be differentiated, and what is worth showing."""
 

@@ -1,0 +1,84 @@
+"""The application: its commands, and ``main``, which turns every failure into one line and an exit code."""
+
+import sys
+from collections.abc import Sequence
+from io import TextIOWrapper
+from typing import Annotated
+
+import typer
+
+from trimix import __version__
+from trimix.cli.compress import compress
+from trimix.cli.decompress import decompress
+from trimix.cli.failures import INTERRUPTED, drop_standard_output, explain
+from trimix.cli.freeze import freeze
+from trimix.cli.info import info
+from trimix.cli.models import models
+from trimix.cli.train import train
+
+app = typer.Typer(
+    name="trimix",
+    add_completion=False,
+    no_args_is_help=True,
+    # Failures are told by `explain`; Typer would install its own hook for tracebacks.
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for _command, _panel, _example in (
+    (compress, "Pictures", "trimix compress photo.png -q 60 -o photo.tmix"),
+    (decompress, "Pictures", "trimix decompress photo.tmix -o photo.png"),
+    (info, "Pictures", "trimix info photo.tmix"),
+    (models, "Models", "trimix models gllmm-lite"),
+    (train, "Models", "trimix train run.toml --data pictures/ --data more.tar"),
+    (
+        freeze,
+        "Models",
+        "trimix freeze runs/run/last.ckpt -o mine-1.safetensors --name mine-1 --calibrate pictures/",
+    ),
+):
+    app.command(rich_help_panel=_panel, no_args_is_help=_command is not models, epilog=f"Example: {_example}")(
+        _command
+    )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"trimix {__version__}")
+        raise typer.Exit
+
+
+@app.callback(
+    epilog="Exit codes: 0 done, 2 wrong usage, 3 picture, 4 compressed file, 5 model, 6 output, 7 training, "
+    "1 anything else. TRIMIX_MODELS names folders with further models; TRIMIX_DEBUG=1 shows tracebacks."
+)
+def trimix(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Compress pictures with learned models, look into the files, and train models of your own."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Args:
+        arguments: instead of those of the process.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # A file name that the terminal's encoding lacks must not end the program.
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = app(args=arguments, prog_name="trimix", standalone_mode=False)
+        sys.stdout.flush()
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except Exception as error:
+        return explain(error)
+    except BaseException:
+        drop_standard_output()
+        raise
+    return code if isinstance(code, int) else 0

@@ -1,0 +1,112 @@
+"""``trimix info``: what a ``.tmix`` file says about itself. Needs neither its model nor torch."""
+
+from typing import Annotated
+
+import typer
+
+from trimix.bitstream import HEADER_BYTES_MAXIMUM, QUALITY_STEPS, Description, SectionType, describe
+from trimix.cli.inputs import Source, naming
+from trimix.cli.options import JsonOption
+from trimix.cli.outputs import print_json
+from trimix.errors import CodecError, CorruptedFileError, TruncatedFileError, UnknownModelError
+from trimix.models.catalogue import find_model_by_hash
+
+_CHANNEL_NAMES = {1: "grey", 3: "RGB", 4: "RGB and alpha"}
+_METADATA_NAMES = {SectionType.ICC_PROFILE: "ICC profile", SectionType.EXIF: "EXIF", SectionType.XMP: "XMP"}
+
+
+def info(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Compressed file; - reads standard input.")],
+    json: JsonOption = False,
+) -> None:
+    """Show what a .tmix file says about itself.
+
+    Only the header is read: this is quick and needs no model. Checksums of the
+    contents are not checked, but a file that was cut short is reported.
+    """
+    source = Source(file, CodecError)
+    with naming(source):
+        description = describe(source.beginning(HEADER_BYTES_MAXIMUM))
+    model = _model_name(description.header.weights_hash)
+    if json:
+        print_json(_record(description, source, model))
+    else:
+        _print_table(description, source, model)
+    missing = description.file_bytes - source.size_bytes
+    if missing > 0:
+        raise TruncatedFileError(
+            f"{source.name}: the file must have {description.file_bytes} bytes, found {source.size_bytes}; "
+            "it was cut short: fetch it again"
+        )
+    if missing < 0:
+        raise CorruptedFileError(
+            f"{source.name}: the file must have {description.file_bytes} bytes, found {source.size_bytes}; "
+            "remove what follows its end or fetch it again"
+        )
+
+
+def _model_name(weights_hash: bytes) -> str | None:
+    try:
+        return find_model_by_hash(weights_hash).name
+    except UnknownModelError:
+        return None
+
+
+def _metadata(description: Description) -> list[str]:
+    names = {kind.name.lower(): title for kind, title in _METADATA_NAMES.items()}
+    return [names[section.name] for section in description.sections if section.name in names]
+
+
+def _bits_per_pixel(description: Description) -> float:
+    return 8 * description.file_bytes / (description.header.width * description.header.height)
+
+
+def _record(description: Description, source: Source, model: str | None) -> dict[str, object]:
+    header = description.header
+    return {
+        "file": source.name,
+        "format_version": description.format_version,
+        "width": header.width,
+        "height": header.height,
+        "channels": header.channels,
+        "bit_depth": header.bit_depth,
+        "quality": round(header.quality / QUALITY_STEPS, 2),
+        "model": model,
+        "model_hash": header.weights_hash.hex(),
+        "model_identifier": header.model_identifier,
+        "tile_layout": header.tile_layout,
+        "symbol_checksum": f"{description.symbol_checksum:08x}",
+        "bytes": source.size_bytes,
+        "expected_bytes": description.file_bytes,
+        "complete": source.size_bytes == description.file_bytes,
+        "bits_per_pixel": _bits_per_pixel(description),
+        "header_bytes": description.header_bytes,
+        "payload_bytes": description.payload_bytes,
+        "metadata_bytes": description.metadata_bytes,
+        "sections": [
+            {"name": section.name, "bytes": section.stored_bytes, "deflated": section.is_deflated}
+            for section in description.sections
+        ],
+        "metadata": _metadata(description),
+    }
+
+
+def _print_table(description: Description, source: Source, model: str | None) -> None:
+    header = description.header
+    sections = [f"header {description.header_bytes}"] + [
+        f"{section.name} {section.stored_bytes}{' (deflated)' if section.is_deflated else ''}"
+        for section in description.sections
+    ]
+    channels = _CHANNEL_NAMES.get(header.channels, f"{header.channels} channels")
+    rows = (
+        ("file", f"{source.name}, format version {description.format_version}"),
+        ("picture", f"{header.width} x {header.height} pixels, {channels}, {header.bit_depth} bits per sample"),
+        ("quality", f"{round(header.quality / QUALITY_STEPS, 2):g}"),
+        ("model", f"{model or 'not found here'}, hash {header.weights_hash.hex()}"),
+        ("size", f"{description.file_bytes} bytes, {_bits_per_pixel(description):.4f} bits per pixel"),
+        ("payload", f"{description.payload_bytes} bytes"),
+        ("sections", f"{', '.join(sections)} bytes"),
+        ("metadata", ", ".join(_metadata(description)) or "none"),
+    )
+    for name, value in rows:
+        print(f"{name:<10}{value}")

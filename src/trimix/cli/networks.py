@@ -1,0 +1,35 @@
+"""What commands that run networks do first. The only module here, beside the commands, that imports torch."""
+
+import sys
+import warnings
+
+from trimix.cli.options import Device
+from trimix.errors import UsageError
+
+
+def prepare_torch(device: Device, threads: int | None) -> str:
+    """Import torch, set its threads, and return the device's name for it: ``cpu`` or ``cuda``.
+
+    Raises:
+        UsageError: CUDA is wanted and there is none.
+    """
+    import torch
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if device is Device.CPU:
+        return "cpu"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of old drivers; the answer is what counts
+        available = torch.cuda.is_available()
+    if device is Device.CUDA and not available:
+        raise UsageError("--device cuda needs a CUDA device that torch can use, found none; use --device cpu")
+    return "cuda" if available else "cpu"
+
+
+def announce_compilation() -> None:
+    """Say that the coder is about to be compiled, if so: the first run takes some seconds longer."""
+    from trimix.coding import compilation_is_cached
+
+    if not compilation_is_cached():
+        print("trimix: compiling the coder (first run)...", file=sys.stderr)

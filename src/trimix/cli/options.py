@@ -1,0 +1,80 @@
+"""Options that several commands share, and their checks."""
+
+import math
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from trimix.errors import UsageError
+
+QUALITY_ANCHORS = ((10, 0.15), (50, 0.6), (90, 1.6))
+"""(quality, about how many bits per pixel on photographs), for the help."""
+MAXIMUM_PIXELS = 2**28
+PICTURE_FORMATS = ("png", "webp", "tif", "tiff", "bmp", "jpg", "jpeg", "ppm", "pgm")
+"""Extensions that pictures are written with; `trimix.images.OUTPUT_FORMATS`, known without torch."""
+
+
+class Device(StrEnum):
+    """Where the networks run."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+    AUTO = "auto"
+
+
+def _quality_help() -> str:
+    anchors = ", ".join(f"{quality} about {bits:g}" for quality, bits in QUALITY_ANCHORS)
+    return (
+        "Smallest file to best picture, fractions allowed. "
+        f"Bits per pixel on photographs: {anchors}."
+    )
+
+
+QualityOption = Annotated[
+    float, typer.Option("-q", "--quality", metavar="1..100", help=_quality_help(), show_default="50")
+]
+DeviceOption = Annotated[
+    Device,
+    typer.Option("--device", help="Where the networks run; auto takes a CUDA device if there is one."),
+]
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--threads", min=1, metavar="N", help="Threads of the networks on the CPU.", show_default="one per core"
+    ),
+]
+ForceOption = Annotated[bool, typer.Option("-f", "--force", help="Replace the output if it exists.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print a JSON object on standard output instead.")]
+MaximumPixelsOption = Annotated[
+    int,
+    typer.Option(
+        "--max-pixels",
+        min=1,
+        metavar="N",
+        show_default="2^28 = 268435456",
+        help="Refuse pictures of more pixels (width x height). Raise it for files that you trust.",
+    ),
+]
+
+
+def check_quality(quality: float) -> None:
+    """Refuse a quality that is out of range.
+
+    Raises:
+        UsageError: it is not from 1 to 100.
+    """
+    if math.isnan(quality) or not 1 <= quality <= 100:
+        raise UsageError(f"--quality must be from 1 (smallest file) to 100 (best picture), found {quality:g}")
+
+
+def check_picture_format(name: str) -> str:
+    """The extension of a picture format that can be written, in lower case and without dot.
+
+    Raises:
+        UsageError: it is none.
+    """
+    extension = name.lower().removeprefix(".")
+    if extension not in PICTURE_FORMATS:
+        raise UsageError(f"--format must be one of {', '.join(PICTURE_FORMATS)}, found {name!r}")
+    return extension

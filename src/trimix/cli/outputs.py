@@ -1,0 +1,104 @@
+"""What a command writes: a file that appears whole or not at all, a pipe, or standard output."""
+
+import json
+import os
+import stat
+import sys
+from pathlib import Path
+
+from trimix.cli.inputs import STANDARD_STREAM, Source
+from trimix.errors import OutputError, UsageError
+
+
+class Destination:
+    """The output of a command, checked when it is made: a long computation must not end in a refusal.
+
+    Args:
+        argument: a path, or ``-`` for standard output.
+        source: what it must not overwrite.
+        force: replace a file that exists.
+
+    Raises:
+        OutputError: it exists, is a folder, or its folder is missing or cannot be written.
+        UsageError: it is the input, or a terminal.
+    """
+
+    def __init__(self, argument: str, source: Source, *, force: bool) -> None:
+        self.path = None if argument == STANDARD_STREAM else Path(argument)
+        self.name = "standard output" if self.path is None else argument
+        self._force = force
+        self._is_stream = self.path is None
+        if self.path is None:
+            if sys.stdout.isatty():
+                raise UsageError("the output is no text and standard output is a terminal; give -o FILE")
+            return
+        try:
+            self._check(self.path, source)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise OutputError(f"{self.name}: cannot be written: {reason}; give another -o FILE") from error
+
+    def _check(self, path: Path, source: Source) -> None:
+        parent = Path(os.path.realpath(path)).parent
+        if not parent.is_dir():
+            raise OutputError(f"{self.name}: there is no folder {parent}; make it first")
+        if path.exists():
+            mode = path.stat().st_mode
+            if stat.S_ISDIR(mode):
+                raise OutputError(f"{self.name}: is a folder; add a file name")
+            if source.path is not None and source.path.exists() and path.samefile(source.path):
+                raise UsageError(f"{self.name}: the output would overwrite the input; give another -o FILE")
+            if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
+                self._is_stream = True  # /dev/null, or the shell's >(command)
+                return
+            if not self._force:
+                raise OutputError(f"{self.name} already exists; use --force to replace it")
+        if not os.access(parent, os.W_OK | os.X_OK):
+            raise OutputError(f"{self.name}: the folder {parent} cannot be written; choose another")
+
+    def write(self, data: bytes) -> None:
+        """Write the whole output.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        if self.path is not None and not self._is_stream:
+            from trimix.images import write_atomically
+
+            write_atomically(self.path, data, overwrite=self._force)
+            return
+        try:
+            if self.path is None:
+                sys.stdout.buffer.write(data)
+                sys.stdout.buffer.flush()
+            else:
+                self.path.write_bytes(data)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OutputError(f"{self.name}: cannot be written: {error.strerror}") from error
+
+
+def default_output(source: Source, extension: str) -> str:
+    """The output for an input: the same name with another extension; standard output for standard input."""
+    return STANDARD_STREAM if source.path is None else str(source.path.with_suffix(f".{extension}"))
+
+
+def refuse_json_with_data(output: str) -> None:
+    """Refuse JSON and data on the same stream.
+
+    Raises:
+        UsageError: the output is standard output.
+    """
+    if output == STANDARD_STREAM:
+        raise UsageError("--json and the output cannot share standard output; give -o FILE")
+
+
+def print_json(record: dict[str, object]) -> None:
+    """Print an object in one line, so that lines of several runs make a table."""
+    print(json.dumps(record))
+
+
+def print_summary(line: str) -> None:
+    """Print the line that says what was done; standard output stays free for data."""
+    print(line, file=sys.stderr)

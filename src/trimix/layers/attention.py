@@ -1,0 +1,60 @@
+"""The simplified attention module: a trunk weighted by a learned mask.
+
+::
+
+    bottleneck block   x --+-> 1x1 to N/2, ReLU -> 3x3, ReLU -> 1x1 to N --(+)-->
+                           `------------------------------------------------^
+    attention          x --+-> 3 bottleneck blocks -> 1x1 -> sigmoid --.
+                           |-> 3 bottleneck blocks -------------------(*)--(+)-->
+                           `------------------------------------------------^
+"""
+
+from torch import nn
+
+from trimix.shapes import Float, Tensor
+
+
+class BottleneckBlock(nn.Module):
+    """1x1 convolution to half the channels, 3x3, 1x1 back, ReLU between them, plus the input.
+
+    Args:
+        channels: channels of input and output, even.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        half = channels // 2
+        self.branch = nn.Sequential(
+            nn.Conv2d(channels, half, 1),
+            nn.ReLU(),
+            nn.Conv2d(half, half, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(half, channels, 1),
+        )
+
+    def forward(self, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C H W"]:
+        """Return ``x + branch(x)``."""
+        return x + self.branch(x)
+
+
+class Attention(nn.Module):
+    """``x + mask(x) * trunk(x)`` with the mask in (0, 1), without a non-local part (Cheng et al. 2020).
+
+    Args:
+        channels: channels of input and output, even.
+
+    >>> import torch
+    >>> Attention(8)(torch.zeros(1, 8, 4, 6)).shape
+    torch.Size([1, 8, 4, 6])
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.trunk = nn.Sequential(*(BottleneckBlock(channels) for _ in range(3)))
+        self.mask = nn.Sequential(
+            *(BottleneckBlock(channels) for _ in range(3)), nn.Conv2d(channels, channels, 1), nn.Sigmoid()
+        )
+
+    def forward(self, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C H W"]:
+        """Return ``x + mask(x) * trunk(x)``."""
+        return x + self.mask(x) * self.trunk(x)

@@ -1,0 +1,61 @@
+"""Laws of the checkerboard context."""
+
+import pytest
+import torch
+
+from trimix.entropy_models.context import CheckerboardContext, anchor_mask
+
+ROWS, COLUMNS = 4, 5
+sizes = pytest.mark.parametrize("size", [(1, 1), (1, 4), (4, 5), (6, 6)])
+
+
+@pytest.fixture
+def context():
+    torch.manual_seed(1)
+    return CheckerboardContext(3, 4)
+
+
+def random_latent(rows, columns):
+    return torch.randn(2, 3, rows, columns, generator=torch.Generator().manual_seed(2))
+
+
+@sizes
+def test_anchors_and_the_others_share_the_positions(size):
+    mask = anchor_mask(*size)
+    assert mask.shape == (1, 1, *size)
+    expected = [[float((row + column) % 2 == 0) for column in range(size[1])] for row in range(size[0])]
+    assert mask[0, 0].tolist() == expected
+
+
+@sizes
+def test_is_zero_at_the_anchors(context, size):
+    anchors = anchor_mask(*size).bool().expand(2, 4, -1, -1)
+    features = context(random_latent(*size))
+    assert (features[anchors] == 0).all()
+    assert (features[~anchors] != 0).all()
+
+
+@sizes
+def test_depends_on_the_anchors_alone(context, size):
+    latent = random_latent(*size)
+    anchors = anchor_mask(*size)
+    assert torch.equal(context(latent), context(latent * anchors + 100 * (1 - anchors)))
+
+
+def test_gradient_reaches_exactly_the_anchors_of_the_window_for_every_pair_of_positions(context):
+    latent = random_latent(ROWS, COLUMNS)[:1].requires_grad_()
+    features = context(latent)
+    for row in range(ROWS):
+        for column in range(COLUMNS):
+            (gradient,) = torch.autograd.grad(features[0, :, row, column].sum(), latent, retain_graph=True)
+            reached = (gradient[0].abs().sum(0) != 0).tolist()
+            second_pass = (row + column) % 2 == 1
+            assert reached == [
+                [second_pass and (r + c) % 2 == 0 and abs(r - row) <= 2 and abs(c - column) <= 2
+                 for c in range(COLUMNS)]
+                for r in range(ROWS)
+            ]  # fmt: skip
+
+
+def test_state_dict_names():
+    assert set(CheckerboardContext(2, 3).state_dict()) == {"convolution.weight", "convolution.bias"}

@@ -1,0 +1,129 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trimix.entropy_models.fixed_point import (
+    ACTIVATION_LIMIT,
+    IntegerConvolution,
+    IntegerLayer,
+    RequantizedActivation,
+    freeze_layer,
+)
+from trimix.errors import ModelError
+
+
+def random_layer(seed, inputs=7, outputs=5, slope=0.2):
+    random = np.random.default_rng(seed)
+    limit = np.full(outputs, ACTIVATION_LIMIT)
+    return freeze_layer(
+        torch.from_numpy(random.normal(size=(outputs, inputs))).float(),
+        torch.from_numpy(random.normal(size=outputs)).float(),
+        np.full(inputs, 1e-3),
+        np.full(inputs, ACTIVATION_LIMIT),
+        RequantizedActivation(np.full(outputs, 5e-3), -limit, limit, slope),
+    )
+
+
+def reference(layer, row):
+    """The layer's definition in Python integers, which never overflow."""
+    t = {name: tensor.tolist() for name, tensor in layer.tensors.items()}
+    result = []
+    for o in range(layer.outputs):
+        accumulator = sum(w * v for w, v in zip(t["weight"][o], row, strict=True)) + t["bias"][o]
+        factor = t["multiplier"][o] if accumulator >= 0 else t["negative_multiplier"][o]
+        value = (accumulator * factor + (1 << (t["shift"][o] - 1))) >> t["shift"][o]
+        result.append(min(max(value, t["minimum"][o]), t["maximum"][o]))
+    return result
+
+
+@given(
+    seed=st.integers(0, 1000),
+    row=st.lists(st.integers(-ACTIVATION_LIMIT, ACTIVATION_LIMIT), min_size=7, max_size=7),
+)
+def test_a_layer_equals_its_definition_in_python_integers(seed, row):
+    layer = random_layer(seed)
+    found = layer(torch.tensor([row], dtype=torch.float64))[0].tolist()
+    assert found == reference(layer, row)
+
+
+def test_a_layer_at_the_extremes_equals_its_definition():
+    layer = random_layer(3, inputs=300, outputs=4)
+    signs = torch.sign(layer.tensors["weight"].double())
+    rows = torch.cat([signs, -signs]) * ACTIVATION_LIMIT
+    for row, found in zip(rows, layer(rows), strict=True):
+        assert found.tolist() == reference(layer, [int(v) for v in row])
+
+
+@settings(max_examples=20)
+@given(seed=st.integers(0, 1000))
+def test_a_frozen_layer_follows_its_float_layer(seed):
+    random = np.random.default_rng(seed)
+    weight, bias = random.normal(size=(5, 40)), random.normal(size=5)
+    x = random.integers(-3000, 3000, size=(64, 40))
+    real = (x * 1e-3) @ weight.T + bias
+    step = 4 * np.abs(real).max() / ACTIVATION_LIMIT
+    limit = np.full(5, ACTIVATION_LIMIT)
+    layer = freeze_layer(
+        torch.from_numpy(weight).float(),
+        torch.from_numpy(bias).float(),
+        np.full(40, 1e-3),
+        np.full(40, ACTIVATION_LIMIT),
+        RequantizedActivation(np.full(5, step), -limit, limit, 0.2),
+    )
+    expected = np.where(real < 0, 0.2 * real, real)
+    found = layer(torch.from_numpy(x).double()).numpy() * step
+    # Half a step of the output, and the rounding of 16-bit weights.
+    assert np.abs(found - expected).max() < 0.5 * step + 2e-4 * np.abs(real).max()
+
+
+def test_rows_do_not_influence_each_other():
+    layer = random_layer(1, inputs=50, outputs=20)
+    rows = torch.from_numpy(np.random.default_rng(2).integers(-9999, 9999, (64, 50))).double()
+    together = layer(rows)
+    assert all(torch.equal(layer(rows[i : i + 1])[0], together[i]) for i in range(64))
+
+
+def test_a_sum_that_could_pass_two_to_53_is_refused():
+    layer = random_layer(0)
+    huge = {**layer.tensors, "bias": torch.full((5,), 2**53)}
+    with pytest.raises(ModelError, match=r"2\^53"):
+        IntegerLayer(**huge)
+
+
+def test_a_product_that_could_pass_two_to_63_is_refused():
+    layer = random_layer(0)
+    huge = {**layer.tensors, "multiplier": torch.full((5,), 2**40)}
+    with pytest.raises(ModelError, match=r"2\^63"):
+        IntegerLayer(**huge)
+
+
+@pytest.mark.parametrize("name", IntegerLayer.NAMES)
+def test_a_missing_or_misshapen_tensor_is_refused(name):
+    layer = random_layer(0)
+    with pytest.raises(ModelError, match="must"):
+        IntegerLayer(**{n: t for n, t in layer.tensors.items() if n != name})
+    with pytest.raises(ModelError, match="must"):
+        IntegerLayer(**{**layer.tensors, name: layer.tensors[name].float()})
+
+
+def test_an_integer_convolution_equals_the_float_convolution_of_its_integers():
+    random = np.random.default_rng(4)
+    inputs = torch.from_numpy(random.integers(-500, 500, (2, 3, 6, 5))).double()
+    kernel = torch.from_numpy(random.integers(-90, 90, (8, 3, 3, 3)))
+    one = torch.ones(8, dtype=torch.int64)
+    layer = IntegerLayer(
+        weight=kernel.flatten(1).to(torch.int16),
+        bias=torch.arange(8) - 4,
+        multiplier=2 * one,
+        negative_multiplier=2 * one,
+        shift=one,
+        minimum=-(2**40) * one,
+        maximum=2**40 * one,
+        input_limit=torch.full((27,), 500),
+    )
+    expected = torch.nn.functional.conv2d(inputs, kernel.double(), padding=1) + layer.tensors["bias"][:, None, None]
+    assert torch.equal(IntegerConvolution(layer, 3)(inputs), expected)
+    shuffled = IntegerConvolution(layer, 3, upscale=2)(inputs)
+    assert torch.equal(shuffled, torch.nn.functional.pixel_shuffle(expected, 2))

@@ -1,0 +1,49 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trimix.entropy_models.schedule import checkerboard, one_pass, wavefront
+from trimix.layers.masked_convolution import checkerboard_offsets, raster_offsets
+
+SIZES = st.tuples(st.integers(1, 12), st.integers(1, 12))
+
+
+@pytest.mark.parametrize("schedule", [one_pass, checkerboard, wavefront])
+@given(size=SIZES)
+def test_every_position_is_coded_once(schedule, size):
+    coded = [(r, c) for p in schedule(*size) for r, c in zip(p.rows.tolist(), p.columns.tolist(), strict=True)]
+    assert sorted(coded) == [(r, c) for r in range(size[0]) for c in range(size[1])]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "offsets"),
+    [
+        (checkerboard, checkerboard_offsets(5)),
+        (lambda h, w: wavefront(h, w, 5), raster_offsets(5)),
+        (lambda h, w: wavefront(h, w, 3), raster_offsets(3)),
+    ],
+)
+@given(size=SIZES)
+def test_every_context_lies_in_earlier_passes(schedule, offsets, size):
+    done = set()
+    for one in schedule(*size):
+        positions = list(zip(one.rows.tolist(), one.columns.tolist(), strict=True))
+        for row, column in positions if one.has_context else []:
+            for down, right in offsets:
+                neighbour = (row + down, column + right)
+                inside = 0 <= neighbour[0] < size[0] and 0 <= neighbour[1] < size[1]
+                assert not inside or neighbour in done
+        done.update(positions)
+
+
+@given(size=st.tuples(st.integers(1, 12), st.integers(3, 12)))
+def test_the_wavefront_has_the_passes_of_its_formula(size):
+    assert len(wavefront(*size)) == size[1] + 3 * (size[0] - 1)
+
+
+@given(size=SIZES)
+def test_positions_of_a_pass_stand_in_raster_order(size):
+    for schedule in (one_pass, checkerboard, wavefront):
+        for one in schedule(*size):
+            positions = list(zip(one.rows.tolist(), one.columns.tolist(), strict=True))
+            assert positions == sorted(positions)

@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+import torch
+from tiny_models import tiny_frozen
+
+from trimix.coding import RangeDecoder, RangeEncoder
+from trimix.entropy_models import walk as walk_module
+from trimix.entropy_models.schedule import checkerboard, one_pass, wavefront
+from trimix.entropy_models.walk import CountingHand, DecodingHand, EncodingHand, walk
+
+SCHEDULES = [one_pass, checkerboard, wavefront]
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tiny_frozen()
+
+
+def some_latents(model, seed, height=8, width=12):
+    random = np.random.default_rng(seed)
+    z = torch.from_numpy(random.integers(-3, 4, (1, 4, height // 4, width // 4)))
+    side = model.side_features(z, [25600])[0]
+    latents = random.normal(scale=3, size=(height, width, 8)).round().astype(np.int32)
+    return side, latents
+
+
+def encoded(model, side, latents, schedule, **options):
+    encoder = RangeEncoder()
+    walk(model.latent_model, side, schedule(*side.shape[:2]), EncodingHand(latents, encoder), **options)
+    return encoder.finish()
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_decoding_gives_back_what_was_encoded(model, schedule):
+    side, latents = some_latents(model, 1)
+    if schedule is not checkerboard:
+        # The tiny model's taps are those of a checkerboard: under another schedule they would look ahead.
+        model = tiny_frozen()
+        model.latent_model.offsets = tuple((-1, 0) for _ in model.latent_model.offsets)
+    data = encoded(model, side, latents, schedule)
+    hand = DecodingHand(RangeDecoder(data))
+    decoded = walk(model.latent_model, side, schedule(*side.shape[:2]), hand)
+    assert np.array_equal(decoded.numpy(), latents)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_merged_and_single_passes_write_the_same_bytes(model, schedule, monkeypatch):
+    side, latents = some_latents(model, 2)
+    reference = encoded(model, side, latents, schedule, merged=False)
+    assert encoded(model, side, latents, schedule) == reference
+    monkeypatch.setattr(walk_module, "POSITIONS_AT_ONCE", 7)
+    assert encoded(model, side, latents, schedule) == reference
+    assert encoded(model, side, latents, schedule, merged=False) == reference
+
+
+def test_threads_do_not_change_the_bytes(model):
+    side, latents = some_latents(model, 3)
+    threads = torch.get_num_threads()
+    try:
+        files = []
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            files.append(encoded(model, side, latents, checkerboard))
+    finally:
+        torch.set_num_threads(threads)
+    assert files[0] == files[1]
+
+
+def test_side_features_do_not_depend_on_the_batch(model):
+    z = torch.randint(-20, 20, (8, 4, 3, 2), generator=torch.Generator().manual_seed(0))
+    qualities = [512 * (1 + 14 * index) for index in range(8)]
+    together = model.side_features(z, qualities)
+    for index in range(8):
+        assert torch.equal(model.side_features(z[index : index + 1], qualities[index : index + 1])[0], together[index])
+
+
+def test_counted_bits_are_the_files_bits(model):
+    side, latents = some_latents(model, 4, 16, 24)
+    hand = CountingHand(latents)
+    walk(model.latent_model, side, checkerboard(16, 24), hand)
+    bits = 8 * len(encoded(model, side, latents, checkerboard))
+    assert hand.bits.shape == latents.shape
+    assert abs(bits - hand.bits.sum()) <= 0.001 * hand.bits.sum() + 64
+
+
+def test_the_first_pass_does_not_look_at_latents(model):
+    side, latents = some_latents(model, 5)
+    other = latents.copy()
+    other[0, 1] += 5  # second pass
+    counts = []
+    for values in (latents, other):
+        hand = CountingHand(values)
+        walk(model.latent_model, side, checkerboard(8, 12), hand)
+        counts.append(hand.bits)
+    even = (np.indices((8, 12)).sum(axis=0) % 2 == 0)
+    assert np.array_equal(counts[0][even], counts[1][even])
+    assert not np.array_equal(counts[0][~even], counts[1][~even])

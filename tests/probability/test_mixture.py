@@ -1,0 +1,150 @@
+"""Laws of the mixture: GLLMM and every subset of it are one likelihood."""
+
+import itertools
+
+import numpy as np
+import pytest
+import scipy.stats
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trimix.probability import Family, MixtureParameters, gaussian, laplacian, log_likelihood, logistic
+
+LOG_MASS = {
+    Family.GAUSSIAN: gaussian.log_mass,
+    Family.LAPLACIAN: laplacian.log_mass,
+    Family.LOGISTIC: logistic.log_mass,
+}
+SCIPY = {
+    Family.GAUSSIAN: scipy.stats.norm,
+    Family.LAPLACIAN: scipy.stats.laplace,
+    Family.LOGISTIC: scipy.stats.logistic,
+}
+SUBSETS = [s for n in (1, 2, 3) for s in itertools.combinations(Family, n)]
+
+
+def random_parameters(seed, families, components, latent=(4, 3, 2), pictures=2, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(seed)
+    shape = (pictures, len(families), components, *latent)
+    logits, means, log_scales = (torch.randn(shape, generator=generator, dtype=dtype) for _ in range(3))
+    log_weights = torch.log_softmax(logits.flatten(1, 2), dim=1).view(shape)
+    return MixtureParameters(families, log_weights, 3 * means, torch.exp(log_scales))
+
+
+def random_latent(seed, latent=(4, 3, 2), pictures=2, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(seed)
+    return 5 * torch.randn((pictures, *latent), generator=generator, dtype=dtype)
+
+
+@pytest.mark.parametrize("family", Family)
+def test_one_family_with_one_component_is_that_family(family):
+    p = random_parameters(1, (family,), 1)
+    latent = random_latent(2)
+    alone = LOG_MASS[family]((latent - p.means[:, 0, 0]).abs(), p.scales[:, 0, 0])
+    torch.testing.assert_close(log_likelihood(latent, p), alone, rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("families", SUBSETS, ids=str)
+@pytest.mark.parametrize("components", [1, 3])
+def test_equals_a_mixture_made_of_scipy_distributions(families, components):
+    p = random_parameters(3, families, components)
+    latent = random_latent(4)
+    total = np.zeros(latent.shape)
+    for f, family in enumerate(families):
+        for k in range(components):
+            weight, mean, scale = (a[:, f, k].numpy() for a in (p.log_weights.exp(), p.means, p.scales))
+            distance = np.abs(latent.numpy() - mean)
+            distribution = SCIPY[family]
+            mass = distribution.sf((distance - 0.5) / scale) - distribution.sf((distance + 0.5) / scale)
+            total += weight * mass
+    np.testing.assert_allclose(log_likelihood(latent, p).exp().numpy(), total, rtol=1e-10, atol=1e-300)
+
+
+@settings(deadline=None, max_examples=20, derandomize=True)
+@given(
+    families=st.permutations(list(Family)), components=st.permutations(range(3)), seed=st.integers(0, 2**20)
+)
+def test_the_order_of_families_and_components_changes_nothing(families, components, seed):
+    p = random_parameters(seed, tuple(Family), 3)
+    latent = random_latent(seed + 1)
+    q = MixtureParameters(
+        tuple(families),
+        *(a[:, families][:, :, components] for a in (p.log_weights, p.means, p.scales)),
+    )
+    torch.testing.assert_close(log_likelihood(latent, q), log_likelihood(latent, p), rtol=1e-12, atol=1e-12)
+
+
+def test_a_component_of_weight_zero_adds_nothing():
+    p = random_parameters(5, (Family.GAUSSIAN, Family.LOGISTIC), 1)
+    none = torch.full_like(p.log_weights[:, :1], -torch.inf)
+    only = MixtureParameters(p.families, torch.cat([none * 0, none], 1), p.means, p.scales)
+    # Written out because -inf * 0 is NaN.
+    only.log_weights[:, 0] = 0.0
+    latent = random_latent(6)
+    alone = gaussian.log_mass((latent - p.means[:, 0, 0]).abs(), p.scales[:, 0, 0])
+    torch.testing.assert_close(log_likelihood(latent, only), alone, rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("families", SUBSETS, ids=str)
+def test_sums_to_one_over_the_integers(families):
+    p = random_parameters(7, families, 2, latent=(), pictures=1)
+    integers = torch.arange(-800, 801, dtype=torch.float64)
+    wide = MixtureParameters(
+        families,
+        *(
+            a[..., None].expand(1, len(families), 2, len(integers))
+            for a in (p.log_weights, p.means, p.scales)
+        ),
+    )
+    assert abs(log_likelihood(integers[None], wide).exp().sum().item() - 1) < 1e-12
+
+
+def test_symmetric_about_a_common_mean():
+    p = random_parameters(8, tuple(Family), 2)
+    centred = MixtureParameters(p.families, p.log_weights, torch.full_like(p.means, 0.25), p.scales)
+    away = random_latent(9).round()
+    torch.testing.assert_close(
+        log_likelihood(0.25 + away, centred), log_likelihood(0.25 - away, centred), rtol=0, atol=0
+    )
+
+
+def test_gradcheck():
+    p = random_parameters(10, tuple(Family), 2, latent=(2,), pictures=1)
+    inputs = tuple(
+        a.clone().requires_grad_()
+        for a in (random_latent(11, latent=(2,), pictures=1), p.log_weights, p.means, p.scales)
+    )
+    assert torch.autograd.gradcheck(
+        lambda y, w, m, s: log_likelihood(y, MixtureParameters(tuple(Family), w, m, s)), inputs
+    )
+
+
+@pytest.mark.parametrize("value", [-1e4, 1e4])
+@pytest.mark.parametrize("scale", [1e-3, 2.0**-4, 1.0, 4096.0])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+def test_no_nan_far_out_in_any_precision(value, scale, dtype):
+    shape = (1, 3, 2, 1)
+    parts = [torch.full(shape, v, dtype=dtype).requires_grad_() for v in (-1.791759, 0.0, scale)]
+    latent = torch.tensor([[value]], dtype=dtype, requires_grad=True)
+    result = log_likelihood(latent, MixtureParameters(tuple(Family), *parts))
+    result.sum().backward()
+    assert result.isfinite().all()
+    assert all(v.grad.isfinite().all() for v in (latent, *parts))
+
+
+def test_half_precision_inputs_are_computed_in_single():
+    p = random_parameters(12, tuple(Family), 3, dtype=torch.float32)
+    latent = random_latent(13, dtype=torch.float32).bfloat16()
+    short = MixtureParameters(p.families, *(a.bfloat16() for a in (p.log_weights, p.means, p.scales)))
+    long = MixtureParameters(p.families, *(a.float() for a in (short.log_weights, short.means, short.scales)))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = log_likelihood(latent, short)
+    assert found.dtype == torch.float32
+    assert torch.equal(found, log_likelihood(latent.float(), long))
+
+
+def test_families_and_arrays_must_agree():
+    p = random_parameters(14, (Family.GAUSSIAN, Family.LOGISTIC), 1)
+    with pytest.raises(ValueError, match="3 families, found 2"):
+        MixtureParameters(tuple(Family), p.log_weights, p.means, p.scales)

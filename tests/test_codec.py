@@ -1,0 +1,203 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_models import tiny_frozen
+
+from trimix.bitstream import Container, Header
+from trimix.codec import Codec, Symbols
+from trimix.errors import CodecError, ModelError, PictureTooLargeError, UnknownModelError, UsageError
+from trimix.images import Picture
+from trimix.models.weights import load_frozen, save_frozen
+
+
+def some_picture(height, width, channels=3, seed=0):
+    random = np.random.default_rng(seed)
+    coarse = random.integers(0, 256, (height // 8 + 1, width // 8 + 1, channels))
+    smooth = np.kron(coarse, np.ones((8, 8, 1)))[:height, :width]
+    noisy = smooth + random.normal(scale=6, size=smooth.shape)
+    return Picture(noisy.clip(0, 255).astype(np.uint8))
+
+
+@pytest.fixture(scope="module")
+def codec():
+    return Codec(tiny_frozen())
+
+
+@pytest.mark.parametrize("size", [(1, 1), (17, 33), (64, 64), (65, 127), (1, 200)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_decoding_is_the_synthesis_of_the_encoders_own_symbols(codec, size, channels):
+    picture = some_picture(*size, channels)
+    data = codec.encode(picture, 60)
+    symbols = codec.quantize(picture, 60)
+    decoded = codec.decode(data)
+    assert decoded.pixels.shape == (*size, channels)
+    assert np.array_equal(decoded.pixels, codec.reconstruct(symbols, *size, channels))
+    found = codec.unpack(data)
+    assert torch.equal(found.latent, symbols.latent)
+    assert torch.equal(found.hyper_latent, symbols.hyper_latent)
+
+
+@settings(max_examples=15)
+@given(quality=st.floats(1, 100), seed=st.integers(0, 99))
+def test_any_quality_comes_back_with_its_symbols(codec, quality, seed):
+    picture = some_picture(40, 50, seed=seed)
+    symbols = codec.quantize(picture, quality)
+    assert torch.equal(codec.unpack(codec.pack(picture, symbols)).latent, symbols.latent)
+
+
+def test_extreme_symbols_survive(codec):
+    picture = some_picture(64, 64)
+    extremes = torch.tensor([32767, 0, -32767, 2048, 1, -2049, 0])
+    symbols = Symbols(extremes.repeat(19)[:128].view(8, 4, 4), extremes[:4].view(4, 1, 1), 25600)
+    found = codec.unpack(codec.pack(picture, symbols))
+    assert torch.equal(found.latent, symbols.latent)
+    assert torch.equal(found.hyper_latent, symbols.hyper_latent)
+
+
+@pytest.mark.parametrize("quality", [5, 50, 95])
+def test_counted_bits_are_the_files_bits(codec, quality):
+    picture = some_picture(192, 256)
+    data = codec.encode(picture, quality)
+    counted = codec.count(codec.quantize(picture, quality)).total
+    overhead_bits = 8 * 60
+    assert counted - 16 <= 8 * len(data) <= counted * 1.001 + overhead_bits
+
+
+def test_files_do_not_depend_on_grouping_or_threads(codec):
+    picture = some_picture(100, 150)
+    symbols = codec.quantize(picture, 70)
+    reference = codec.pack(picture, symbols)
+    assert codec.pack(picture, symbols, merged=False) == reference
+    threads = torch.get_num_threads()
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            assert codec.pack(picture, symbols) == reference
+            assert torch.equal(codec.unpack(reference).latent, symbols.latent)
+    finally:
+        torch.set_num_threads(threads)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_decodes_the_same_symbols_and_nearly_the_same_pixels(codec):
+    picture = some_picture(100, 150)
+    data = codec.encode(picture, 70)
+    other = Codec(tiny_frozen(), "cuda")
+    assert torch.equal(other.unpack(data).latent.cpu(), codec.unpack(data).latent)
+    assert other.pack(picture, codec.unpack(data)) == data
+    difference = other.decode(data).pixels.astype(int) - codec.decode(data).pixels
+    assert np.abs(difference).max() <= 1
+
+
+def test_another_process_decodes_the_same_symbols(codec, tmp_path):
+    model_path, file_path = tmp_path / "tiny.safetensors", tmp_path / "picture.tmix"
+    model = Codec(save_frozen(codec.model, model_path))
+    picture = some_picture(80, 96)
+    file_path.write_bytes(model.encode(picture, 40))
+    program = (
+        "import sys, pathlib, torch; torch.set_num_threads(1)\n"
+        "from trimix.codec import Codec\n"
+        "codec = Codec.load(sys.argv[1])\n"
+        "symbols = codec.unpack(pathlib.Path(sys.argv[2]).read_bytes())\n"
+        "print(symbols.checksum())\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", program, model_path, file_path],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert int(found.stdout) == model.quantize(picture, 40).checksum()
+
+
+def test_metadata_comes_back(codec):
+    plain = some_picture(20, 20)
+    picture = Picture(plain.pixels, icc_profile=b"profile" * 50, xmp=b"<x/>")
+    decoded = codec.decode(codec.encode(picture))
+    assert decoded.icc_profile == picture.icc_profile
+    assert decoded.xmp == picture.xmp
+
+
+@pytest.mark.parametrize("quality", [0, 0.99, 100.01, -5, float("nan"), float("inf")])
+def test_a_quality_out_of_range_is_refused(codec, quality):
+    with pytest.raises(UsageError, match="1 to 100"):
+        codec.encode(some_picture(8, 8), quality)
+
+
+def test_every_truncation_is_an_error(codec):
+    data = codec.encode(some_picture(40, 40), 30)
+    for length in range(len(data)):
+        with pytest.raises(CodecError):
+            codec.decode(data[:length])
+
+
+def test_altered_bytes_are_an_error(codec):
+    data = codec.encode(some_picture(40, 40), 30)
+    for position in range(len(data)):
+        altered = bytearray(data)
+        altered[position] ^= 0x10
+        with pytest.raises((CodecError, UnknownModelError, PictureTooLargeError)):
+            codec.decode(bytes(altered))
+
+
+@settings(max_examples=25)
+@given(side=st.binary(max_size=300), latent=st.binary(max_size=300))
+def test_any_payload_with_right_checksums_is_a_codec_error(codec, side, latent):
+    header = Header(1, codec.model.identity.weights_hash, 40, 40, 3, 8, 25600)
+    forged = Container(header, side, latent, symbol_checksum=12345)
+    with pytest.raises(CodecError):
+        codec.decode(forged.to_bytes())
+
+
+def test_a_small_file_that_claims_a_huge_picture_is_refused_at_once(codec):
+    header = Header(1, codec.model.identity.weights_hash, 60000, 60000, 3, 8, 25600)
+    data = Container(header, b"", b"", 0).to_bytes()
+    assert len(data) <= 64
+    with pytest.raises(PictureTooLargeError, match="--max-pixels"):
+        codec.decode(data)
+
+
+def test_a_file_of_another_model_is_refused(codec, tmp_path):
+    saved = save_frozen(codec.model, tmp_path / "saved.safetensors")
+    with pytest.raises(UnknownModelError, match=saved.identity.weights_hash.hex()):
+        codec.decode(Codec(saved).encode(some_picture(8, 8)))
+
+
+def test_weights_come_back_with_the_same_file(codec, tmp_path):
+    path = tmp_path / "saved.safetensors"
+    saved = save_frozen(codec.model, path)
+    assert saved.identity.weights_hash == load_frozen(path).identity.weights_hash != bytes(8)
+    picture = some_picture(50, 70)
+    assert Codec(load_frozen(path)).encode(picture) == Codec(saved).encode(picture)
+
+
+def test_damaged_weights_are_an_error(codec, tmp_path):
+    path = tmp_path / "saved.safetensors"
+    save_frozen(codec.model, path)
+    data = path.read_bytes()
+    random = np.random.default_rng(0)
+    for position in [*range(0, 400, 7), *random.integers(0, len(data), 60).tolist(), len(data) - 1]:
+        altered = bytearray(data)
+        altered[position] ^= 0x04
+        path.write_bytes(altered)
+        try:
+            model = load_frozen(path)
+        except ModelError:
+            continue
+        # Only the name or description may change without notice: the hash covers all that codes.
+        assert model.identity.weights_hash == load_frozen(path).identity.weights_hash
+        assert position < 8 + int.from_bytes(data[:8], "little")
+    for length in (0, 4, 100, len(data) // 2, len(data) - 1):
+        path.write_bytes(data[:length])
+        with pytest.raises(ModelError):
+            load_frozen(path)
+    with pytest.raises(ModelError, match="no such"):
+        load_frozen(Path(tmp_path / "missing.safetensors"))
