@@ -9,6 +9,8 @@ from trimix.models.gllmm_lite import GllmmLite
 
 TINY = GllmmLiteConfig(
     latent_channels=8,
+    side_channels=16,
+    context_channels=8,
     transform_widths=(4, 4, 6, 8),
     hyper_channels=4,
     hyper_analysis_width=6,

@@ -37,15 +37,16 @@ for _command, _panel, _example in (
         "trimix freeze runs/run/last.ckpt -o mine-1.safetensors --name mine-1 --calibrate pictures/",
     ),
 ):
-    app.command(rich_help_panel=_panel, no_args_is_help=_command is not models, epilog=f"Example: {_example}")(
-        _command
-    )
+    app.command(
+        rich_help_panel=_panel, no_args_is_help=_command is not models, epilog=f"Example: {_example}"
+    )(_command)
 
 
-def _print_version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> bool:
     if wanted:
         print(f"trimix {__version__}")
         raise typer.Exit
+    return wanted
 
 
 @app.callback(
@@ -78,7 +79,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except Exception as error:
         return explain(error)
-    except BaseException:
+    except SystemExit as error:
         drop_standard_output()
-        raise
+        # Typer ends with 1 when the reader of standard output has gone.
+        return explain(error.__context__) if isinstance(error.__context__, BrokenPipeError) else _code(error)
     return code if isinstance(code, int) else 0
+
+
+def _code(error: SystemExit) -> int:
+    return error.code if isinstance(error.code, int) else int(error.code is not None)

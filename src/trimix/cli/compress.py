@@ -52,7 +52,9 @@ def compress(
     quality: QualityOption = 50.0,
     model: Annotated[
         str,
-        typer.Option("--model", metavar="NAME|FILE", help="Model, see 'trimix models', or a .safetensors file."),
+        typer.Option(
+            "--model", metavar="NAME|FILE", help="Model, see 'trimix models', or a .safetensors file."
+        ),
     ] = DEFAULT_MODEL,
     device: DeviceOption = Device.CPU,
     threads: ThreadsOption = None,

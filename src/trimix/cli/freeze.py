@@ -50,7 +50,9 @@ def freeze(
     name: Annotated[
         str,
         typer.Option(
-            "--name", metavar="NAME", help="Of the model, with its version at the end: gllmm-lite-0.1, for example."
+            "--name",
+            metavar="NAME",
+            help="Of the model, with its version at the end: gllmm-lite-0.1, for example.",
         ),
     ],
     description: Annotated[
@@ -75,14 +77,17 @@ def freeze(
     if not _NAME.fullmatch(name):
         raise UsageError(f"--name must be small letters, digits and . _ -, found {name!r}")
     if Path(output).suffix != ".safetensors":
-        raise UsageError(f"{output}: a model file must end in .safetensors, or it is not found; change --output")
+        raise UsageError(
+            f"{output}: a model file must end in .safetensors, or it is not found; change --output"
+        )
     facts = _card_facts(card) | _given_facts(description or ())
     source = Source(checkpoint, TrainingError)
     destination = Destination(output, source, force=force)
     with working("loading torch"):
         prepare_torch(Device.CPU, threads)
         from trimix.cli.checkpoints import read_checkpoint
-        from trimix.models.freeze import freeze as freeze_model, measure_freezing_loss
+        from trimix.models.freeze import freeze as freeze_model
+        from trimix.models.freeze import measure_freezing_loss
         from trimix.models.frozen import ModelIdentity
         from trimix.models.gllmm_lite import GllmmLite
         from trimix.models.weights import save_frozen

@@ -24,9 +24,7 @@ PARAMETERS = "parameters"
 def models(
     name: Annotated[
         str | None,
-        typer.Argument(
-            metavar="NAME|FILE", help="Show this model's card.", show_default="list all"
-        ),
+        typer.Argument(metavar="NAME|FILE", help="Show this model's card.", show_default="list all"),
     ] = None,
     json: JsonOption = False,
 ) -> None:

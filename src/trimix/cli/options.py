@@ -25,10 +25,7 @@ class Device(StrEnum):
 
 def _quality_help() -> str:
     anchors = ", ".join(f"{quality} about {bits:g}" for quality, bits in QUALITY_ANCHORS)
-    return (
-        "Smallest file to best picture, fractions allowed. "
-        f"Bits per pixel on photographs: {anchors}."
-    )
+    return f"Smallest file to best picture, fractions allowed. Bits per pixel on photographs: {anchors}."
 
 
 QualityOption = Annotated[
@@ -41,7 +38,11 @@ DeviceOption = Annotated[
 ThreadsOption = Annotated[
     int | None,
     typer.Option(
-        "--threads", min=1, metavar="N", help="Threads of the networks on the CPU.", show_default="one per core"
+        "--threads",
+        min=1,
+        metavar="N",
+        help="Threads of the networks on the CPU.",
+        show_default="one per core",
     ),
 ]
 ForceOption = Annotated[bool, typer.Option("-f", "--force", help="Replace the output if it exists.")]

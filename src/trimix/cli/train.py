@@ -20,7 +20,9 @@ _CHECKPOINT = "last.ckpt"
 def train(
     config: Annotated[
         Path,
-        typer.Argument(metavar="CONFIG.toml", help="The run. Paths in it are relative to the current folder."),
+        typer.Argument(
+            metavar="CONFIG.toml", help="The run. Paths in it are relative to the current folder."
+        ),
     ],
     output: Annotated[
         Path | None,
@@ -35,7 +37,9 @@ def train(
     data: Annotated[
         list[Path] | None,
         typer.Option(
-            "--data", metavar="FOLDER|TAR", help="Training pictures instead of CONFIG's; may be given several times."
+            "--data",
+            metavar="FOLDER|TAR",
+            help="Training pictures instead of CONFIG's; may be given several times.",
         ),
     ] = None,
     validation: Annotated[
@@ -50,7 +54,9 @@ def train(
     threads: ThreadsOption = None,
     restart: Annotated[
         bool,
-        typer.Option("--restart", help="Start anew; what is in the output folder is moved aside, not deleted."),
+        typer.Option(
+            "--restart", help="Start anew; what is in the output folder is moved aside, not deleted."
+        ),
     ] = False,
 ) -> None:
     """Train a model, or go on with a run that was interrupted.
@@ -70,7 +76,9 @@ def train(
         from trimix.training.config import load_training_config
         from trimix.training.loop import Trainer
     run = load_training_config(config)
-    replaced = {name: tuple(paths) for name, paths in (("training", data), ("validation", validation)) if paths}
+    replaced = {
+        name: tuple(paths) for name, paths in (("training", data), ("validation", validation)) if paths
+    }
     run = run.model_copy(update={"data": run.data.model_copy(update=replaced)})
     if restart and folder.exists() and any(folder.iterdir()):
         print(f"moved {folder} to {_move_aside(folder)}", file=sys.stderr)

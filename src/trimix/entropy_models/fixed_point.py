@@ -6,7 +6,7 @@
                 --> (acc * multiplier + 2^(shift - 1)) >> shift --> saturate --> integers out
 
 Number format. An activation is an integer times a step; a step is a real number that exists only when a model is
-frozen. Weights have 16 bits, one scale an output channel. The multiplier turns ``input step * weight scale`` into the
+frozen. Weights have 16 or 8 bits, one scale an output channel; where 8 are enough the file is smaller for it. The multiplier turns ``input step * weight scale`` into the
 output step; a second one, for negative values, is the leaky ReLU. Every output saturates at its declared bounds: that
 is part of the format.
 
@@ -25,7 +25,6 @@ from trimix.shapes import Float, Int64, Tensor
 
 ACTIVATION_LIMIT = 2**15 - 1
 """Largest magnitude of an ordinary activation."""
-WEIGHT_LIMIT = 2**15 - 1
 SHIFT_LIMIT = 62
 
 
@@ -50,7 +49,7 @@ class IntegerLayer:
     """A frozen matrix product with requantization; convolutions unfold into it.
 
     Args:
-        weight: int16 [outputs inputs].
+        weight: int16 or int8 [outputs inputs].
         bias: int64 [outputs], in units of the accumulator.
         multiplier: int64 [outputs], for accumulators >= 0.
         negative_multiplier: int64 [outputs], for accumulators < 0.
@@ -87,8 +86,8 @@ class IntegerLayer:
                     f"integer layer: {name} must be int64 [{expected}], found "
                     f"{tensors[name].dtype} {list(tensors[name].shape)}"
                 )
-        if tensors["weight"].dtype != torch.int16:
-            raise ModelError(f"integer layer: weight must be int16, found {tensors['weight'].dtype}")
+        if tensors["weight"].dtype not in (torch.int8, torch.int16):
+            raise ModelError(f"integer layer: weight must be int8 or int16, found {tensors['weight'].dtype}")
         self._prove_bounds()
         self._weight = tensors["weight"].double().T.contiguous()
         self._bias = tensors["bias"]
@@ -155,6 +154,7 @@ def freeze_layer(
     input_steps: np.ndarray,
     input_limit: np.ndarray,
     output: RequantizedActivation,
+    weight_bits: int = 16,
 ) -> IntegerLayer:
     """Round a float layer to integers.
 
@@ -164,10 +164,12 @@ def freeze_layer(
         input_steps: real value of one step of each input.
         input_limit: largest magnitude of each input, in steps.
         output: format of the result.
+        weight_bits: 16 or 8.
     """
+    weight_limit = 2 ** (weight_bits - 1) - 1
     real = weight.detach().double().cpu().numpy() * input_steps[None, :]
     real_bias = bias.detach().double().cpu().numpy()
-    weight_scale = np.maximum(np.abs(real).max(axis=1), 1e-30) / WEIGHT_LIMIT
+    weight_scale = np.maximum(np.abs(real).max(axis=1), 1e-30) / weight_limit
     # A bias beyond the accumulator's range would break the proof: scale such a row by its bias instead.
     weight_scale = np.maximum(weight_scale, np.abs(real_bias) / 2**40)
     integers = np.rint(real / weight_scale[:, None]).astype(np.int64)
@@ -184,7 +186,7 @@ def freeze_layer(
         shifts.append(shift)
     as_tensor = lambda values: torch.as_tensor(np.asarray(values), dtype=torch.int64)  # noqa: E731
     return IntegerLayer(
-        weight=torch.from_numpy(integers.astype(np.int16)),
+        weight=torch.from_numpy(integers.astype(np.int16 if weight_bits == 16 else np.int8)),
         bias=as_tensor(biases),
         multiplier=as_tensor(multipliers),
         negative_multiplier=as_tensor(negatives),

@@ -16,7 +16,9 @@ class GllmmLiteConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["gllmm-lite"] = "gllmm-lite"
-    latent_channels: PositiveInt = 192
+    latent_channels: PositiveInt = 304
+    side_channels: PositiveInt = 384
+    context_channels: PositiveInt = 192
     transform_widths: Widths4 = (24, 48, 80, 160)
     hyper_channels: PositiveInt = 64
     hyper_analysis_width: PositiveInt = 80

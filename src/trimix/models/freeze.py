@@ -33,6 +33,8 @@ from trimix.shapes import Float, Int64, Tensor
 
 HEADROOM = 4.0
 """Declared range of an activation over the largest seen in calibration."""
+LARGE_LAYER_WEIGHT_BITS = 8
+"""Of h_s and context, the largest layers of the path: they average over many inputs, 16 bits gain nothing there."""
 MEAN_STEPS = 64
 MEAN_LIMIT = 2**21
 SCALE_STEPS_PER_OCTAVE = 16
@@ -104,6 +106,7 @@ def _freeze_hyper_synthesis(
             np.repeat(steps, taps),
             np.repeat(limits, taps),
             output,
+            LARGE_LAYER_WEIGHT_BITS,
         )
         layers.append(IntegerConvolution(layer, module.kernel_size[0], 2 if shuffled else 1))
         remaining = module.out_channels // (4 if shuffled else 1)
@@ -128,6 +131,7 @@ def _freeze_latent_model(
         np.ones(taps[0].numel()),
         np.full(taps[0].numel(), ACTIVATION_LIMIT),
         context_output,
+        LARGE_LAYER_WEIGHT_BITS,
     )
     steps = np.concatenate([side_steps, context_output.steps])
     limits = np.full(len(steps), ACTIVATION_LIMIT)

@@ -96,11 +96,13 @@ class GllmmLite(GllmmLiteTransforms):
         super().__init__(config)
         m = config.latent_channels
         self.hyper_synthesis = lite_hyper_synthesis(
-            config.hyper_channels, config.hyper_synthesis_widths, 2 * m
+            config.hyper_channels, config.hyper_synthesis_widths, config.side_channels
         )
-        self.context = CheckerboardContext(m, m)
+        self.context = CheckerboardContext(m, config.context_channels)
         outputs = 3 * len(config.families) * config.components * m
-        self.head = mixture_head(3 * m, config.head_widths, outputs)
+        self.head = mixture_head(
+            config.side_channels + config.context_channels, config.head_widths, outputs
+        )
         self.hyper_prior = FactorizedPrior(config.hyper_channels)
         self._start_gains()
         self._start_head()

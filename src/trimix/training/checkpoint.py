@@ -1,7 +1,6 @@
 """Checkpoints: everything that a run needs to go on exactly, written atomically."""
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +34,7 @@ def save_checkpoint(
     path: Path,
     model: nn.Module,
     average: AveragedModel,
-    optimizers: Sequence[torch.optim.Optimizer],
+    optimizer: torch.optim.Optimizer,
     progress: Progress,
     configuration: str,
 ) -> None:
@@ -49,7 +48,7 @@ def save_checkpoint(
                     "model": model.state_dict(),
                     "average": average.module.state_dict(),
                     "averaged": int(average.n_averaged),  # type: ignore[arg-type]
-                    "optimizers": [optimizer.state_dict() for optimizer in optimizers],
+                    "optimizer": optimizer.state_dict(),
                     "progress": vars(progress),
                     "configuration": configuration,
                 },
@@ -81,15 +80,11 @@ def restore(
     checkpoint: dict[str, object],
     model: nn.Module,
     average: AveragedModel,
-    optimizers: Sequence[torch.optim.Optimizer],
+    optimizer: torch.optim.Optimizer,
 ) -> Progress:
     """Put a checkpoint's state into place and return where it stood."""
     model.load_state_dict(checkpoint["model"])  # type: ignore[arg-type]
     average.module.load_state_dict(checkpoint["average"])  # type: ignore[arg-type]
     average.n_averaged.fill_(checkpoint["averaged"])  # type: ignore[operator, union-attr, arg-type]
-    states = checkpoint["optimizers"]
-    if len(states) != len(optimizers):  # type: ignore[arg-type]
-        raise TrainingError("the checkpoint was made with another kind of optimizer; use start_from instead")
-    for optimizer, state in zip(optimizers, states, strict=True):  # type: ignore[arg-type]
-        optimizer.load_state_dict(state)
+    optimizer.load_state_dict(checkpoint["optimizer"])  # type: ignore[arg-type]
     return Progress(**checkpoint["progress"])  # type: ignore[arg-type]

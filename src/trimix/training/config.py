@@ -43,10 +43,6 @@ class PhaseConfig(_Section):
 class OptimizerConfig(_Section):
     """Optimiser, clipping and averaging."""
 
-    kind: Literal["adam", "muon"] = "adam"
-    muon_learning_rate_ratio: PositiveFloat = Field(
-        default=2.0, description="Muon's learning rate over that of Adam, which takes what Muon does not"
-    )
     linear_path_ratio: PositiveFloat = Field(
         default=0.1, description="learning rate of the Karhunen-Loeve path over that of the others"
     )

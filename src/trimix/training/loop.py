@@ -2,7 +2,7 @@
 
 ::
 
-    patches(seed, step) -> Step(model) -> loss -> backward -> clip -> optimisers -> average of weights
+    patches(seed, step) -> Step(model) -> loss -> backward -> clip -> optimiser -> average of weights
                                                                   |-> log.jsonl   (every 50 steps, every validation)
                                                                   `-> last.ckpt   (every few minutes, and at the end)
 """
@@ -25,7 +25,7 @@ from trimix.shapes import Tensor
 from trimix.training.checkpoint import Progress, load_checkpoint, restore, save_checkpoint
 from trimix.training.config import PhaseConfig, TrainingConfig
 from trimix.training.objective import psnr_db
-from trimix.training.optimizers import build_optimizers
+from trimix.training.optimizers import build_optimizer
 from trimix.training.patches import PatchSampler, load_pictures, validation_crops
 from trimix.training.steps import PlainStep, Step, StepReport
 from trimix.transforms.karhunen_loeve import principal_components
@@ -117,12 +117,12 @@ class Trainer:
             held_out = load_pictures(config.data.validation, VALIDATION_SIZE)
             self.crops = validation_crops(held_out, VALIDATION_SIZE).to(self.device)
         self.model = GllmmLite(config.model).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.optimizers = build_optimizers(self.model, config.optimizer)
+        self.optimizer = build_optimizer(self.model, config.optimizer)
         self.average = AveragedModel(self.model, multi_avg_fn=_averaging(config.optimizer.average_decay))
         self.checkpoint_path = folder / "last.ckpt"
         if self.checkpoint_path.exists():
             self.progress = restore(
-                load_checkpoint(self.checkpoint_path), self.model, self.average, self.optimizers
+                load_checkpoint(self.checkpoint_path), self.model, self.average, self.optimizer
             )
         else:
             self.progress = Progress()
@@ -158,7 +158,7 @@ class Trainer:
             self.checkpoint_path,
             self.model,
             self.average,
-            self.optimizers,
+            self.optimizer,
             self.progress,
             self.config.model_dump_json(),
         )
@@ -221,22 +221,19 @@ class Trainer:
         while self.progress.phase_step < phase.steps:
             started = time.monotonic()
             rate = learning_rate(phase, self.progress.phase_step)
-            for optimizer in self.optimizers:
-                for group in optimizer.param_groups:
-                    group["lr"] = rate * group["ratio"]
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate * group["ratio"]
             x = self.sampler.batch(self.progress.step, phase.batch_size, phase.patch_size).to(
                 self.device, memory_format=torch.channels_last
             )
             generator.manual_seed(self.config.seed * 1_000_003 + self.progress.step)
             with fabric.autocast():
                 loss, report = self.step(self.model, x, phase, generator)
-            for optimizer in self.optimizers:
-                optimizer.zero_grad(set_to_none=True)
+            self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             norm = nn.utils.clip_grad_norm_(trained, self.config.optimizer.clip_norm)
             if torch.isfinite(norm):
-                for optimizer in self.optimizers:
-                    optimizer.step()
+                self.optimizer.step()
                 self.average.update_parameters(self.model)
                 bad_steps = 0
             else:

@@ -1,0 +1,190 @@
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from command_line import Command, process_environment
+
+from trimix import __version__, errors
+from trimix.cli import main
+from trimix.cli.options import MAXIMUM_PIXELS, PICTURE_FORMATS
+
+COMMANDS = ("compress", "decompress", "info", "models", "train", "freeze")
+application = importlib.import_module("trimix.cli.application")
+
+
+def test_help_names_every_command(trimix: Command) -> None:
+    outcome = trimix("--help")
+    assert outcome.code == 0
+    assert outcome.error == ""
+    assert all(command in outcome.text for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(trimix: Command, command: str) -> None:
+    outcome = trimix(command, "-h")
+    assert outcome.code == 0
+    assert f"Example: trimix {command}" in outcome.text
+
+
+def test_version(trimix: Command) -> None:
+    outcome = trimix("--version")
+    assert (outcome.code, outcome.text) == (0, f"trimix {__version__}\n")
+
+
+@pytest.mark.parametrize("arguments", [(), ("compress",), ("info",), ("freeze",)])
+def test_no_arguments_show_the_help(trimix: Command, arguments: tuple[str, ...]) -> None:
+    outcome = trimix(*arguments)
+    assert outcome.code == 2
+    assert "Usage: trimix" in outcome.text
+    assert outcome.error == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("compres", "a.png"), "no such command 'compres'"),
+        (("info", "a.tmix", "--jsn"), "--jsn"),
+        (("info", "a.tmix", "b.tmix"), "unexpected extra argument"),
+        (("compress", "a.png", "--quality", "high"), "--quality"),
+        (("compress", "a.png", "--device", "tpu"), "--device"),
+        (("compress", "a.png", "--threads", "0"), "--threads"),
+        (("compress", "a.png", "--max-pixels", "-5"), "--max-pixels"),
+        (("freeze", "last.ckpt"), "missing option"),
+    ],
+)
+def test_wrong_usage_is_one_line(trimix: Command, arguments: tuple[str, ...], expected: str) -> None:
+    outcome = trimix(*arguments)
+    assert outcome.code == 2
+    assert outcome.output == b""
+    assert outcome.line.startswith("trimix: error: ")
+    assert expected in outcome.line
+    assert "--help'" in outcome.line
+
+
+def test_light_commands_import_nothing_heavy(tmp_path: Path, compressed_bytes: bytes) -> None:
+    (tmp_path / "a.tmix").write_bytes(compressed_bytes)
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    script = """
+import sys
+from trimix.cli import main
+expected = {
+    ("--help",): 0, ("--version",): 0, ("compress", "--help"): 0, ("train", "--help"): 0, ("info", "a.tmix"): 0,
+    ("models",): 0, ("models", "gllmm-tiny-0"): 0, ("compress", "a.png", "-q", "0"): 2, ("compress", "b.png"): 3,
+    ("compress", "a.png", "--model", "nothing"): 5, ("decompress", "a.png"): 4,
+}
+for arguments, code in expected.items():
+    assert main(list(arguments)) == code, arguments
+heavy = {"torch", "numpy", "numba", "PIL", "safetensors"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    finished = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=process_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+
+
+@pytest.mark.parametrize(
+    "error",
+    [getattr(errors, name) for name in dir(errors) if name.endswith("Error")],
+    ids=lambda e: e.__name__,
+)
+def test_own_errors_give_their_exit_code(
+    trimix: Command, monkeypatch: pytest.MonkeyPatch, error: type[errors.TrimixError]
+) -> None:
+    outcome = _run_raising(trimix, monkeypatch, error("something must hold,\nfound \x1b[2Jnot"))
+    assert outcome.code == error.exit_code
+    assert outcome.line == "trimix: error: something must hold, found ?[2Jnot"
+
+
+def _run_raising(trimix: Command, monkeypatch: pytest.MonkeyPatch, error: BaseException):
+    def fail(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(application, "app", fail)
+    return trimix("models")
+
+
+def test_unexpected_errors_are_one_line(trimix: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    outcome = _run_raising(trimix, monkeypatch, ZeroDivisionError("division by zero"))
+    assert outcome.code == 1
+    assert outcome.line == (
+        "trimix: error: unexpected ZeroDivisionError: division by zero; "
+        "set TRIMIX_DEBUG=1 for the traceback, and report it"
+    )
+
+
+def test_debug_shows_the_traceback(trimix: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIMIX_DEBUG", "1")
+    outcome = _run_raising(trimix, monkeypatch, errors.ModelError("damaged"))
+    assert outcome.code == 5
+    assert "Traceback" in outcome.error
+    assert outcome.error.endswith("trimix: error: damaged\n")
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")]
+)
+def test_lack_of_memory_is_one_line(
+    trimix: Command, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    outcome = _run_raising(trimix, monkeypatch, error)
+    assert outcome.code == 1
+    assert "memory is not enough" in outcome.line
+
+
+def test_interrupts_and_broken_pipes_are_quiet(trimix: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    for error, code in ((KeyboardInterrupt(), 130), (BrokenPipeError(), 141)):
+        outcome = _run_raising(trimix, monkeypatch, error)
+        assert (outcome.code, outcome.error) == (code, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_full_standard_output_is_reported() -> None:
+    with open("/dev/full", "wb") as full:  # noqa: PTH123
+        finished = subprocess.run(
+            [sys.executable, "-m", "trimix", "models"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=process_environment(),
+            text=True,
+            check=False,
+        )
+    assert finished.returncode == 6
+    assert finished.stderr.startswith("trimix: error: standard output cannot be written")
+    assert finished.stderr.count("\n") == 1
+
+
+def test_reader_that_has_gone_ends_it_quietly() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "trimix", "models"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=process_environment(),
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    with process.stderr:
+        assert process.stderr.read() == b""
+    assert process.wait() == 141
+
+
+def test_constants_known_without_torch_agree_with_the_library() -> None:
+    from trimix import codec
+    from trimix.images import OUTPUT_FORMATS
+
+    assert tuple(OUTPUT_FORMATS) == PICTURE_FORMATS
+    assert codec.MAXIMUM_PIXELS == MAXIMUM_PIXELS
+
+
+def test_main_is_the_entry_point() -> None:
+    import trimix.cli
+
+    assert trimix.cli.main is main

@@ -1,0 +1,118 @@
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import Command
+from PIL import Image
+
+from tiny_models import TINY
+
+pytest.importorskip("lightning")
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A configuration of two steps; the current folder is its own, with pictures below."""
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(3)
+    for folder in ("pictures", "other"):
+        Path(folder).mkdir()
+        for index in range(2):
+            pixels = random.integers(0, 256, (80, 90, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(f"{folder}/{index}.png")
+    model = "\n".join(
+        f"{name} = {list(value) if isinstance(value, tuple) else value}"
+        for name, value in TINY.model_dump(exclude_defaults=True).items()
+    )
+    path = tmp_path / "small.toml"
+    path.write_text(
+        f"""
+[model]
+{model}
+[data]
+training = ["pictures"]
+[[phases]]
+name = "all"
+steps = 2
+batch_size = 1
+patch_size = 64
+"""
+    )
+    return path
+
+
+def test_trains_and_says_where(trimix: Command, run: Path) -> None:
+    outcome = trimix("train", run.name, "--device", "cpu")
+    assert (outcome.code, outcome.output) == (0, b"")
+    assert outcome.line == (
+        "2 steps done; checkpoint runs/small/last.ckpt, log runs/small/log.jsonl; "
+        "'trimix freeze' makes a model of it"
+    )
+    assert Path("runs/small/last.ckpt").exists()
+    again = trimix("train", run.name, "--device", "cpu")
+    assert again.code == 0
+    assert again.line == "runs/small/last.ckpt: this run is complete; --restart starts anew"
+
+
+def test_resumes_and_restarts(trimix: Command, run: Path) -> None:
+    arguments = ("train", run, "-o", "here", "--device", "cpu", "--data", "other", "--data", "pictures/0.png")
+    assert trimix(*arguments).code == 0
+    run.write_text(run.read_text().replace("steps = 2", "steps = 3"))
+    resumed = trimix(*arguments)
+    assert resumed.code == 0
+    assert "the configuration has changed since the checkpoint: phases" in resumed.error
+    assert "3 steps done" in trimix(*arguments, "--restart").error
+    assert Path("here.old-1/last.ckpt").exists()
+    assert trimix(*arguments, "--restart").error.startswith("moved here to ")
+    assert Path("here.old-2/last.ckpt").exists()
+    run.write_text(run.read_text().replace("latent_channels = 8", "latent_channels = 16"))
+    other = trimix(*arguments)
+    assert other.code == 2
+    assert "was made with another [model]" in other.line
+
+
+def test_interrupt_saves_first(trimix: Command, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from trimix.training import loop
+
+    class Interrupting(loop.PatchSampler):
+        def batch(self, step: int, count: int, size: int):
+            if step == 1:
+                raise KeyboardInterrupt
+            return super().batch(step, count, size)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "PatchSampler", Interrupting)
+        outcome = trimix("train", run, "--device", "cpu")
+    assert outcome.code == 130
+    assert "interrupted after step 1; the same command resumes" in outcome.error
+    resumed = trimix("train", run, "--device", "cpu")
+    assert "resuming runs/small/last.ckpt after step 1\n2 steps done" in resumed.error
+
+
+def test_mistakes_are_one_line(trimix: Command, run: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_text("[data")
+    (tmp_path / "unknown.toml").write_text(run.read_text().replace("batch_size", "batch_sise"))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "last.ckpt").write_bytes(b"damaged")
+    for arguments, code, expected in (
+        (("none.toml",), 2, "none.toml: no such file"),
+        (("bad.toml",), 2, "is not valid TOML"),
+        (("unknown.toml",), 2, "phases.0.batch_sise: Extra inputs are not permitted"),
+        ((run.name, "-o", "bad.toml"), 6, "must be a folder, found a file"),
+        ((run.name, "-o", "bad.toml/run"), 6, "bad.toml/run: cannot be used: Not a directory"),
+        ((run.name, "--data", "nowhere"), 2, "nowhere: must be a folder, tar or picture"),
+        ((run.name, "--data", "empty"), 2, "no picture found in empty"),
+        ((run.name, "-o", "damaged"), 7, "damaged/last.ckpt: is not a checkpoint"),
+    ):
+        outcome = trimix("train", *arguments, "--device", "cpu")
+        assert outcome.code == code, outcome
+        assert expected in outcome.line
+
+
+def test_missing_extra_is_told(trimix: Command, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "lightning.fabric", None)
+    outcome = trimix("train", run, "--device", "cpu")
+    assert outcome.code == 7
+    assert "pip install 'trimix[train]'" in outcome.line
