@@ -9,6 +9,7 @@ from trimix.entropy_models.fixed_point import (
     IntegerConvolution,
     IntegerLayer,
     RequantizedActivation,
+    column_shifts,
     freeze_layer,
 )
 from trimix.errors import ModelError
@@ -76,6 +77,27 @@ def test_a_frozen_layer_follows_its_float_layer(seed):
     found = layer(torch.from_numpy(x).double()).numpy() * step
     # Half a step of the output, and the rounding of 16-bit weights.
     assert np.abs(found - expected).max() < 0.5 * step + 2e-4 * np.abs(real).max()
+
+
+def test_eight_bits_and_a_shift_keep_the_resolution_of_small_columns():
+    random = np.random.default_rng(0)
+    weight = random.normal(size=(6, 30)) * 2.0 ** random.integers(-6, 1, 30)
+    limit = np.full(6, ACTIVATION_LIMIT)
+    layer = freeze_layer(
+        torch.from_numpy(weight).float(),
+        torch.zeros(6),
+        np.ones(30),
+        np.full(30, ACTIVATION_LIMIT),
+        RequantizedActivation(np.full(6, 1.0), -limit, limit),
+        weight_bits=8,
+    )
+    integers = layer.tensors["weight"].numpy().astype(np.int64)
+    shifts = column_shifts(integers)
+    assert np.array_equal((integers >> shifts) << shifts, integers)
+    assert np.abs(integers >> shifts).max() <= 127
+    real = weight / np.abs(weight).max(axis=1, keepdims=True) * ACTIVATION_LIMIT
+    largest = np.abs(real).max(axis=0)
+    assert (np.abs(integers - real).max(axis=0) <= largest / 64 + 1).all()
 
 
 def test_rows_do_not_influence_each_other():

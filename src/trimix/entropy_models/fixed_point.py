@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from trimix.errors import ModelError
 from trimix.shapes import Float, Int64, Tensor
 
+WEIGHT_LIMIT = 2**15 - 1
 ACTIVATION_LIMIT = 2**15 - 1
 """Largest magnitude of an ordinary activation."""
 SHIFT_LIMIT = 62
@@ -49,7 +50,7 @@ class IntegerLayer:
     """A frozen matrix product with requantization; convolutions unfold into it.
 
     Args:
-        weight: int16 or int8 [outputs inputs].
+        weight: int16 [outputs inputs].
         bias: int64 [outputs], in units of the accumulator.
         multiplier: int64 [outputs], for accumulators >= 0.
         negative_multiplier: int64 [outputs], for accumulators < 0.
@@ -86,8 +87,8 @@ class IntegerLayer:
                     f"integer layer: {name} must be int64 [{expected}], found "
                     f"{tensors[name].dtype} {list(tensors[name].shape)}"
                 )
-        if tensors["weight"].dtype not in (torch.int8, torch.int16):
-            raise ModelError(f"integer layer: weight must be int8 or int16, found {tensors['weight'].dtype}")
+        if tensors["weight"].dtype != torch.int16:
+            raise ModelError(f"integer layer: weight must be int16, found {tensors['weight'].dtype}")
         self._prove_bounds()
         self._weight = tensors["weight"].double().T.contiguous()
         self._bias = tensors["bias"]
@@ -164,15 +165,17 @@ def freeze_layer(
         input_steps: real value of one step of each input.
         input_limit: largest magnitude of each input, in steps.
         output: format of the result.
-        weight_bits: 16 or 8.
+        weight_bits: 16, or 8: then each input's weights are 8-bit integers times a power of two of that input, so
+            that inputs of large activations, whose weights are small, keep their resolution.
     """
-    weight_limit = 2 ** (weight_bits - 1) - 1
     real = weight.detach().double().cpu().numpy() * input_steps[None, :]
     real_bias = bias.detach().double().cpu().numpy()
-    weight_scale = np.maximum(np.abs(real).max(axis=1), 1e-30) / weight_limit
+    weight_scale = np.maximum(np.abs(real).max(axis=1), 1e-30) / WEIGHT_LIMIT
     # A bias beyond the accumulator's range would break the proof: scale such a row by its bias instead.
     weight_scale = np.maximum(weight_scale, np.abs(real_bias) / 2**40)
     integers = np.rint(real / weight_scale[:, None]).astype(np.int64)
+    if weight_bits == 8:
+        integers = _round_to_8_bits(integers)
     biases = np.rint(real_bias / weight_scale).astype(np.int64)
     bounds = np.abs(integers) @ input_limit.astype(np.int64) + np.abs(biases)
     factors = weight_scale / output.steps
@@ -186,7 +189,7 @@ def freeze_layer(
         shifts.append(shift)
     as_tensor = lambda values: torch.as_tensor(np.asarray(values), dtype=torch.int64)  # noqa: E731
     return IntegerLayer(
-        weight=torch.from_numpy(integers.astype(np.int16 if weight_bits == 16 else np.int8)),
+        weight=torch.from_numpy(integers.astype(np.int16)),
         bias=as_tensor(biases),
         multiplier=as_tensor(multipliers),
         negative_multiplier=as_tensor(negatives),
@@ -195,6 +198,17 @@ def freeze_layer(
         maximum=as_tensor(output.maximum),
         input_limit=as_tensor(input_limit),
     )
+
+
+def column_shifts(weight: np.ndarray) -> np.ndarray:
+    """For each input the smallest shift that brings its weights into 8 bits: int64 [inputs]."""
+    largest = np.abs(weight.astype(np.int64)).max(axis=0)
+    return np.array([max(0, int(value).bit_length() - 7) for value in largest], dtype=np.int64)
+
+
+def _round_to_8_bits(weight: np.ndarray) -> np.ndarray:
+    step = 1 << column_shifts(weight)
+    return np.clip(np.rint(weight / step), -127, 127).astype(np.int64) * step
 
 
 class IntegerConvolution:

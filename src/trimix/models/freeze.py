@@ -33,8 +33,8 @@ from trimix.shapes import Float, Int64, Tensor
 
 HEADROOM = 4.0
 """Declared range of an activation over the largest seen in calibration."""
-LARGE_LAYER_WEIGHT_BITS = 8
-"""Of h_s and context, the largest layers of the path: they average over many inputs, 16 bits gain nothing there."""
+WEIGHT_BITS = 8
+"""With a shift for each input, 8 bits cost less than 0.05 % more rate than 16 (``trimix freeze`` prints the loss)."""
 MEAN_STEPS = 64
 MEAN_LIMIT = 2**21
 SCALE_STEPS_PER_OCTAVE = 16
@@ -106,7 +106,7 @@ def _freeze_hyper_synthesis(
             np.repeat(steps, taps),
             np.repeat(limits, taps),
             output,
-            LARGE_LAYER_WEIGHT_BITS,
+            WEIGHT_BITS,
         )
         layers.append(IntegerConvolution(layer, module.kernel_size[0], 2 if shuffled else 1))
         remaining = module.out_channels // (4 if shuffled else 1)
@@ -131,7 +131,7 @@ def _freeze_latent_model(
         np.ones(taps[0].numel()),
         np.full(taps[0].numel(), ACTIVATION_LIMIT),
         context_output,
-        LARGE_LAYER_WEIGHT_BITS,
+        WEIGHT_BITS,
     )
     steps = np.concatenate([side_steps, context_output.steps])
     limits = np.full(len(steps), ACTIVATION_LIMIT)
@@ -139,7 +139,7 @@ def _freeze_latent_model(
     layers = [m for m in model.head if isinstance(m, nn.Conv2d)]
     for module in layers[:-1]:
         output = _ordinary(module.out_channels, seen[module], _slope_after(model.head, module))
-        head.append(freeze_layer(module.weight.flatten(1), _bias(module), steps, limits, output))
+        head.append(freeze_layer(module.weight.flatten(1), _bias(module), steps, limits, output, WEIGHT_BITS))
         steps, limits = output.steps, np.full(len(output.steps), ACTIVATION_LIMIT)
     last = layers[-1]
     third = last.out_channels // 3
@@ -151,7 +151,8 @@ def _freeze_latent_model(
     )
     # The index of scale 1 is 64: a shift of the real output by four octaves.
     octaves = torch.from_numpy(part(0.0, 0.0, SCALE_INDEX_OF_ONE / SCALE_STEPS_PER_OCTAVE)).to(last.weight)
-    head.append(freeze_layer(last.weight.flatten(1), _bias(last) + octaves, steps, limits, output))
+    bias = _bias(last) + octaves
+    head.append(freeze_layer(last.weight.flatten(1), bias, steps, limits, output, WEIGHT_BITS))
     families = tuple(
         int(family) for family in model.config.families for _ in range(model.config.components)
     )

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from trimix.coding import FactorizedTable
-from trimix.entropy_models.fixed_point import IntegerConvolution, IntegerLayer
+from trimix.entropy_models.fixed_point import IntegerConvolution, IntegerLayer, column_shifts
 from trimix.entropy_models.integer_mixture import IntegerMixtureModel
 from trimix.entropy_models.schedule import checkerboard
 from trimix.errors import ModelError
@@ -38,8 +38,29 @@ def weights_hash(configuration: str, tensors: dict[str, Tensor]) -> bytes:
     return digest.digest()[:8]
 
 
+# What a layer's tensors are stored as; all are int64 in memory but the weights.
+_STORED_AS = {
+    "bias": torch.int64,
+    "multiplier": torch.int32,
+    "negative_multiplier": torch.int32,
+    "shift": torch.uint8,
+    "minimum": torch.int32,
+    "maximum": torch.int32,
+    "input_limit": torch.int32,
+}
+
+
 def _layer_tensors(prefix: str, layer: IntegerLayer) -> dict[str, Tensor]:
-    return {f"{prefix}.{name}": layer.tensors[name] for name in IntegerLayer.NAMES}
+    stored = {f"{prefix}.{name}": layer.tensors[name].to(kind) for name, kind in _STORED_AS.items()}
+    weight = layer.tensors["weight"].numpy()
+    shifts = column_shifts(weight)
+    mantissas = weight >> shifts
+    if np.array_equal(mantissas << shifts, weight):
+        stored[f"{prefix}.weight"] = torch.from_numpy(mantissas.astype(np.int8))
+        stored[f"{prefix}.weight_shift"] = torch.from_numpy(shifts.astype(np.uint8))
+    else:
+        stored[f"{prefix}.weight"] = layer.tensors["weight"]
+    return stored
 
 
 def save_frozen(model: FrozenModel, path: Path) -> FrozenModel:
@@ -84,7 +105,12 @@ def save_frozen(model: FrozenModel, path: Path) -> FrozenModel:
 
 
 def _read_layer(tensors: dict[str, Tensor], prefix: str) -> IntegerLayer:
-    return IntegerLayer(**{name: tensors[f"{prefix}.{name}"] for name in IntegerLayer.NAMES})
+    read = {name: tensors[f"{prefix}.{name}"].long() for name in _STORED_AS}
+    weight = tensors[f"{prefix}.weight"]
+    shift = tensors.get(f"{prefix}.weight_shift")
+    if shift is not None:
+        weight = weight.to(torch.int16) << shift.to(torch.int16)
+    return IntegerLayer(weight=weight, **read)
 
 
 def load_frozen(path: Path) -> FrozenModel:
