@@ -24,7 +24,7 @@ from rich.table import Table
 
 import trimix
 from trimix.errors import TrimixError, UsageError
-from trimix.evaluation.bd_rate import bd_rate
+from trimix.evaluation.bd_rate import BdRate, bd_rate
 from trimix.evaluation.classical import ALL_CODECS, DEFAULT_CODECS, ClassicalCodec
 from trimix.evaluation.metrics import measure_point
 from trimix.evaluation.rate_points import RateCurve, RatePoint, mean_point, reference_curves
@@ -33,6 +33,7 @@ from trimix.images import INPUT_FORMATS, Picture, read_picture
 PICTURE_EXTENSIONS = {".png", ".ppm", ".bmp", ".tif", ".tiff", ".webp", ".jpg", ".jpeg"}
 DEFAULT_QUALITIES = (5.0, 15.0, 25.0, 35.0, 45.0, 55.0, 65.0, 75.0, 85.0, 95.0)
 CLASSICAL_QUALITIES = (5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95)
+KODAK_PICTURES = 24
 ANCHORS = {"VTM (published)": "vtm", "WebP (published)": "webp", "JPEG (published)": "jpeg"}
 
 
@@ -101,22 +102,24 @@ def growing(curve: RateCurve) -> RateCurve:
     return RateCurve(curve.name, tuple(kept), curve.source)
 
 
-def bd_rates(curves: Sequence[RateCurve]) -> dict[str, dict[str, str]]:
-    """BD-rate in PSNR of each measured curve, against the published and the other measured ones."""
+def bd_rates(curves: Sequence[RateCurve]) -> dict[str, dict[str, BdRate | None]]:
+    """BD-rate in PSNR by anchor, published or of this run, and by codec; None where the curves do not allow one."""
     anchors = {name: reference_curves()[key] for name, key in ANCHORS.items()}
     anchors |= {f"{curve.name} (this run)": curve for curve in curves[1:]}
-    table: dict[str, dict[str, str]] = {}
-    for curve in curves:
-        row = table.setdefault(curve.name, {})
-        for anchor_name, anchor in anchors.items():
+    table: dict[str, dict[str, BdRate | None]] = {}
+    for anchor_name, anchor in anchors.items():
+        row = table.setdefault(anchor_name, {})
+        for curve in curves:
             try:
-                row[anchor_name] = str(bd_rate(growing(anchor), growing(curve)))
-            except UsageError as error:
-                row[anchor_name] = f"none: {error}"
+                row[curve.name] = bd_rate(growing(anchor), growing(curve))
+            except UsageError:
+                row[curve.name] = None
     return table
 
 
-def print_results(console: Console, curves: Sequence[RateCurve], rates: dict[str, dict[str, str]]) -> None:
+def print_results(
+    console: Console, curves: Sequence[RateCurve], rates: dict[str, dict[str, BdRate | None]]
+) -> None:
     """A table of points and one of BD-rates."""
     points = Table("codec", title="means over the pictures")
     for heading in ("quality", "bpp", "PSNR dB", "luma PSNR dB", "MS-SSIM", "MS-SSIM dB"):
@@ -139,11 +142,17 @@ def print_results(console: Console, curves: Sequence[RateCurve], rates: dict[str
             )
         points.add_section()
     console.print(points)
-    deltas = Table("codec", title="BD-rate in PSNR (range of PSNR it is measured over)")
-    for anchor_name in next(iter(rates.values())):
-        deltas.add_column(f"against {anchor_name}")
-    for name, row in rates.items():
-        deltas.add_row(name, *row.values())
+    deltas = Table("against", title="BD-rate in PSNR, %")
+    for curve in curves:
+        deltas.add_column(curve.name, justify="right")
+    deltas.add_column(f"over dB ({curves[0].name})", justify="right")
+    for anchor_name, row in rates.items():
+        first = row[curves[0].name]
+        deltas.add_row(
+            anchor_name,
+            *("none" if rate is None else f"{rate.percent:+.1f}" for rate in row.values()),
+            "" if first is None else f"{first.overlap_minimum_db:.1f} .. {first.overlap_maximum_db:.1f}",
+        )
     console.print(deltas)
 
 
@@ -215,13 +224,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"{len(pictures)} pictures of {options.data.name}, trimix {trimix.__version__}, {options.model}"
     )
     print_results(console, curves, rates)
+    if len(pictures) != KODAK_PICTURES:
+        console.print(
+            "the published curves are means over the 24 Kodak pictures: their rows mean little here"
+        )
     options.output.parent.mkdir(parents=True, exist_ok=True)
     report = {
         "version": trimix.__version__,
         "date": date.today().isoformat(),
         "data": options.data.name,
         "curves": [curve.to_json() for curve in curves],
-        "bd_rates": rates,
+        "bd_rates_percent": {
+            anchor: {name: rate and round(rate.percent, 3) for name, rate in row.items()}
+            for anchor, row in rates.items()
+        },
         "pictures": {
             curve.name: {
                 name: RateCurve(name, tuple(points)).to_json()["points"]

@@ -8,8 +8,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_models import tiny_frozen
 
+from tiny_models import tiny_frozen
 from trimix.bitstream import Container, Header
 from trimix.codec import Codec, Symbols
 from trimix.errors import CodecError, ModelError, PictureTooLargeError, UnknownModelError, UsageError

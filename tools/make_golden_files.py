@@ -1,6 +1,6 @@
 """Make the golden files of ``tests/golden``. Run once for each format version; files once released are never remade.
 
-    python tools/make_golden_files.py tests/golden
+python tools/make_golden_files.py tests/golden
 """
 
 import sys
@@ -11,7 +11,6 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from tiny_models import tiny_frozen
-
 from trimix.codec import Codec
 from trimix.images import Picture, write_picture
 from trimix.models.weights import save_frozen
@@ -20,7 +19,9 @@ from trimix.models.weights import save_frozen
 def waves(height: int, width: int, channels: int) -> Picture:
     """A smooth test picture with an edge, by integer arithmetic only."""
     rows, columns = np.indices((height, width))
-    planes = [(rows * (3 + c) + columns * (5 - c) + (rows * columns) // (7 + c)) % 256 for c in range(channels)]
+    planes = [
+        (rows * (3 + c) + columns * (5 - c) + (rows * columns) // (7 + c)) % 256 for c in range(channels)
+    ]
     pixels = np.stack(planes, axis=-1)
     pixels[height // 3 :, width // 2 :] //= 2
     return Picture(pixels.astype(np.uint8), icc_profile=b"golden profile" if channels == 3 else b"")

@@ -22,7 +22,11 @@ def _as_picture(image: "Image.Image | np.ndarray | str | Path") -> Picture:
         except OSError as error:
             raise PictureError(f"an image must be grey or RGB of 8 bits, found mode {image.mode}") from error
         return read_picture(buffer.getvalue())
-    if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):
+    if (
+        image.dtype != np.uint8
+        or image.ndim not in (2, 3)
+        or (image.ndim == 3 and image.shape[2] not in (1, 3))
+    ):
         raise PictureError(
             f"an array must be uint8 [H W], [H W 1] or [H W 3], found {image.dtype} {list(image.shape)}"
         )

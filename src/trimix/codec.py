@@ -155,7 +155,9 @@ class Codec:
     def reconstruct(self, symbols: Symbols, height: int, width: int, channels: int = 3) -> np.ndarray:
         """Pixels of symbols, uint8 [height width channels]: gain, g_s, crop, clamp; one channel is their mean."""
         y_hat = symbols.latent.to(self.device, torch.float32)[None]
-        x_hat = crop(self.model.transforms.decode(y_hat, self._quality(symbols.quality_integer)), height, width)
+        x_hat = crop(
+            self.model.transforms.decode(y_hat, self._quality(symbols.quality_integer)), height, width
+        )
         return to_pixels(collapse_to_grey(x_hat) if channels == 1 else x_hat)
 
     def pack(self, picture: Picture, symbols: Symbols, *, merged: bool = True) -> bytes:
@@ -232,7 +234,7 @@ class Codec:
         rows, columns = (-(-side // PICTURE_MULTIPLE) for side in (header.height, header.width))
         channels = self.model.hyper_channels_of((config.hyper_channels, rows, columns))
         decoded = RangeDecoder(container.side).decode_factorized(channels, self.model.hyper_table)
-        z = torch.from_numpy(decoded).long().view(config.hyper_channels, rows, columns)
+        z = torch.as_tensor(decoded, dtype=torch.int64).view(config.hyper_channels, rows, columns)
         empty = torch.empty(0, 0, 0, dtype=torch.int64)
         side = self._side_features(Symbols(empty, z, header.quality))
         hand = DecodingHand(RangeDecoder(container.latent))

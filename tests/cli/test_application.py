@@ -72,7 +72,7 @@ from trimix.cli import main
 expected = {
     ("--help",): 0, ("--version",): 0, ("compress", "--help"): 0, ("train", "--help"): 0, ("info", "a.tmix"): 0,
     ("models",): 0, ("models", "gllmm-tiny-0"): 0, ("compress", "a.png", "-q", "0"): 2, ("compress", "b.png"): 3,
-    ("compress", "a.png", "--model", "nothing"): 5, ("decompress", "a.png"): 4,
+    ("compress", "a.png", "-o", "b.tmix", "--model", "nothing"): 5, ("decompress", "a.png"): 4,
 }
 for arguments, code in expected.items():
     assert main(list(arguments)) == code, arguments

@@ -14,6 +14,7 @@ from trimix.models.freeze import freeze, measure_freezing_loss
 from trimix.models.frozen import ModelIdentity
 from trimix.training.checkpoint import Progress, save_checkpoint
 from trimix.training.config import TrainingConfig
+from trimix.training.optimizers import build_optimizer
 
 freeze_module = importlib.import_module("trimix.cli.freeze")
 
@@ -36,7 +37,8 @@ def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     config = TrainingConfig.model_validate(
         {"model": TINY, "data": {"training": ["pictures"]}, "phases": [{"name": "all", "steps": 7}]}
     )
-    save_checkpoint(Path("last.ckpt"), model, average, [], Progress(step=7), config.model_dump_json())
+    optimizer = build_optimizer(model, config.optimizer)
+    save_checkpoint(Path("last.ckpt"), model, average, optimizer, Progress(step=7), config.model_dump_json())
     return Path("last.ckpt")
 
 

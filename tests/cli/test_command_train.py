@@ -15,6 +15,7 @@ pytest.importorskip("lightning")
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A configuration of two steps; the current folder is its own, with pictures below."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("trimix.training.loop._BLOCKS_FOR_COMPONENTS", 100)
     random = np.random.default_rng(3)
     for folder in ("pictures", "other"):
         Path(folder).mkdir()

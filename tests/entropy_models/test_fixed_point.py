@@ -145,7 +145,9 @@ def test_an_integer_convolution_equals_the_float_convolution_of_its_integers():
         maximum=2**40 * one,
         input_limit=torch.full((27,), 500),
     )
-    expected = torch.nn.functional.conv2d(inputs, kernel.double(), padding=1) + layer.tensors["bias"][:, None, None]
+    expected = (
+        torch.nn.functional.conv2d(inputs, kernel.double(), padding=1) + layer.tensors["bias"][:, None, None]
+    )
     assert torch.equal(IntegerConvolution(layer, 3)(inputs), expected)
     shuffled = IntegerConvolution(layer, 3, upscale=2)(inputs)
     assert torch.equal(shuffled, torch.nn.functional.pixel_shuffle(expected, 2))

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 import torch
-from tiny_models import tiny_frozen
 
+from tiny_models import tiny_frozen
 from trimix.coding import RangeDecoder, RangeEncoder
 from trimix.entropy_models import walk as walk_module
 from trimix.entropy_models.schedule import checkerboard, one_pass, wavefront
@@ -71,7 +71,9 @@ def test_side_features_do_not_depend_on_the_batch(model):
     qualities = [512 * (1 + 14 * index) for index in range(8)]
     together = model.side_features(z, qualities)
     for index in range(8):
-        assert torch.equal(model.side_features(z[index : index + 1], qualities[index : index + 1])[0], together[index])
+        assert torch.equal(
+            model.side_features(z[index : index + 1], qualities[index : index + 1])[0], together[index]
+        )
 
 
 def test_counted_bits_are_the_files_bits(model):
@@ -92,6 +94,6 @@ def test_the_first_pass_does_not_look_at_latents(model):
         hand = CountingHand(values)
         walk(model.latent_model, side, checkerboard(8, 12), hand)
         counts.append(hand.bits)
-    even = (np.indices((8, 12)).sum(axis=0) % 2 == 0)
+    even = np.indices((8, 12)).sum(axis=0) % 2 == 0
     assert np.array_equal(counts[0][even], counts[1][even])
     assert not np.array_equal(counts[0][~even], counts[1][~even])

@@ -83,4 +83,6 @@ def test_values_are_in_zero_to_one(pictures):
 
 def test_validation_takes_the_centre(pictures):
     crops = validation_crops(pictures[:1], 64)
-    assert torch.equal((crops[0] * 255).round().byte(), torch.from_numpy(pictures[0][3:67, 8:72].copy()).permute(2, 0, 1))
+    assert torch.equal(
+        (crops[0] * 255).round().byte(), torch.from_numpy(pictures[0][3:67, 8:72].copy()).permute(2, 0, 1)
+    )

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_models import TINY, tiny_model
 
+from tiny_models import TINY, tiny_model
 from trimix.errors import ConfigurationError, TrainingError
 from trimix.models.gllmm_lite import TrainingOutput
 from trimix.training import loop
@@ -74,16 +74,23 @@ def test_an_interrupt_saves_and_the_run_goes_on_from_there(pictures, tmp_path):
     resumed.run()
     whole = Trainer(configuration(pictures), tmp_path / "whole", "cpu")
     whole.run()
-    assert all(torch.equal(a, b) for a, b in zip(*(t.model.state_dict().values() for t in (resumed, whole)), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(*(t.model.state_dict().values() for t in (resumed, whole)), strict=True)
+    )
 
 
 def test_a_fixed_encoder_does_not_move_and_the_rest_does(pictures, tmp_path):
-    phase = PhaseConfig(name="decoder", steps=3, batch_size=2, patch_size=64, encoder="fixed", rounding="round")
+    phase = PhaseConfig(
+        name="decoder", steps=3, batch_size=2, patch_size=64, encoder="fixed", rounding="round"
+    )
     config = TrainingConfig(model=TINY, data={"training": [pictures]}, phases=[phase])
     trainer = Trainer(config, tmp_path / "run", "cpu")
     before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
     trainer.run()
-    moved = {name for name, value in trainer.model.state_dict().items() if not torch.equal(value, before[name])}
+    moved = {
+        name for name, value in trainer.model.state_dict().items() if not torch.equal(value, before[name])
+    }
     encoder = ("analysis.", "hyper_analysis.", "gain.")
     assert not any(name.startswith(encoder) for name in moved)
     assert any(name.startswith("synthesis.") for name in moved)
@@ -93,7 +100,12 @@ def test_a_fixed_encoder_does_not_move_and_the_rest_does(pictures, tmp_path):
 def test_gradients_that_stay_infinite_stop_the_run(pictures, tmp_path):
     trainer = Trainer(configuration(pictures, (30,)), tmp_path / "run", "cpu")
     plain = trainer.step
-    trainer.step = lambda *arguments: tuple((loss * math.inf, report) for loss, report in [plain(*arguments)])[0]
+
+    def infinite(*arguments):
+        loss, report = plain(*arguments)
+        return loss * math.inf, report
+
+    trainer.step = infinite
     before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
     with pytest.raises(TrainingError, match="not finite"):
         trainer.run()
@@ -160,7 +172,12 @@ def test_a_missing_configuration_is_named(tmp_path):
 def test_schedules_start_warm_up_and_end_where_they_say():
     for schedule in ("linear", "cosine"):
         phase = PhaseConfig(
-            name="x", steps=110, warm_up_steps=10, learning_rate=1.0, learning_rate_final=0.2, schedule=schedule
+            name="x",
+            steps=110,
+            warm_up_steps=10,
+            learning_rate=1.0,
+            learning_rate_final=0.2,
+            schedule=schedule,
         )
         rates = [learning_rate(phase, step) for step in range(111)]
         assert rates[0] == pytest.approx(0.1)
@@ -184,9 +201,13 @@ def test_the_objective_is_its_formula():
 
 def test_the_step_reports_what_it_differentiates():
     model = tiny_model()
-    step = PlainStep(model, TrainingConfig(data={"training": ["x"]}, phases=[PhaseConfig(name="x", steps=1)]).objective)
+    step = PlainStep(
+        model, TrainingConfig(data={"training": ["x"]}, phases=[PhaseConfig(name="x", steps=1)]).objective
+    )
     generator = torch.Generator().manual_seed(0)
-    loss, report = step(model, torch.rand(2, 3, 64, 64, generator=generator), PhaseConfig(name="x", steps=1), generator)
+    loss, report = step(
+        model, torch.rand(2, 3, 64, 64, generator=generator), PhaseConfig(name="x", steps=1), generator
+    )
     assert report.loss == pytest.approx(float(loss.detach()))
     loss.backward()
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)

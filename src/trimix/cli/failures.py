@@ -13,6 +13,14 @@ INTERRUPTED = 130
 BROKEN_PIPE = 141
 """Exit code when the reader of standard output has gone: 128 + SIGPIPE."""
 _UNEXPECTED = 1
+# How Typer and Pydantic talk, and how we do.
+_FOREIGN_PHRASES = (
+    ("Value error, ", ""),
+    ("Input should be", "it must be"),
+    (", unable to parse string as a number", ""),
+    (", unable to parse string as an integer", ""),
+    (". Did you mean", "; did you mean"),
+)
 
 
 def explain(error: Exception) -> int:
@@ -82,7 +90,10 @@ def _usage_message(error: Exception) -> str:
     context = getattr(error, "ctx", None)
     command = getattr(context, "command_path", "trimix")
     message = " ".join(error.format_message().split()).rstrip(".")  # type: ignore[attr-defined]
-    return f"{message[:1].lower()}{message[1:]}; see '{command} --help'"
+    for foreign, own in _FOREIGN_PHRASES:
+        message = message.replace(foreign, own)
+    ending = " See" if message.endswith("?") else "; see"
+    return f"{message[:1].lower()}{message[1:]}{ending} '{command} --help'"
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -41,8 +41,7 @@ class Source:
         if self.path is None:
             if sys.stdin.isatty():
                 raise UsageError("standard input is a terminal; name a file, or pipe one in")
-            self._contents = sys.stdin.buffer.read()
-            self.size_bytes = len(self._contents)
+            self._keep(sys.stdin.buffer.read())
         else:
             status = self.path.stat()
             if stat.S_ISDIR(status.st_mode):
@@ -51,10 +50,13 @@ class Source:
                 self.path.open("rb").close()
                 self.size_bytes = status.st_size
             else:
-                self._contents = self.path.read_bytes()  # a pipe can be read once only
-                self.size_bytes = len(self._contents)
+                self._keep(self.path.read_bytes())  # a pipe can be read once only
         if not self.size_bytes:
             raise self._error(f"{self.name}: is empty; fetch or make it again")
+
+    def _keep(self, contents: bytes) -> None:
+        self._contents = contents
+        self.size_bytes = len(contents)
 
     def beginning(self, count: int) -> bytes:
         """The first ``count`` bytes, or fewer if there are no more."""

@@ -38,7 +38,7 @@ def models(
         record = _record(entry) | {
             "model_identifier": entry.identifier,
             "description": entry.description,
-            "configuration": json_format.loads(entry.configuration),
+            "configuration": _configuration(entry),
         }
         if json:
             print_json(record)
@@ -76,6 +76,13 @@ def _size_bytes(entry: ModelEntry) -> int:
         raise ModelError(f"{entry.path}: cannot be read: {error.strerror}") from error
 
 
+def _configuration(entry: ModelEntry) -> dict[str, object]:
+    try:
+        return dict(json_format.loads(entry.configuration))
+    except (ValueError, TypeError) as error:
+        raise ModelError(f"{entry.path}: is damaged: its configuration is not JSON") from error
+
+
 def _record(entry: ModelEntry) -> dict[str, object]:
     return {
         "name": entry.name,
@@ -92,7 +99,7 @@ def _print_list(found: list[ModelEntry]) -> None:
             entry.name,
             entry.weights_hash.hex(),
             str(_size_bytes(entry)),
-            entry.description.get(PARAMETERS, "-"),
+            str(entry.description.get(PARAMETERS, "-")),
             str(entry.path),
         )
         for entry in found
@@ -106,7 +113,7 @@ def _print_card(entry: ModelEntry) -> None:
     rows = {
         "name": entry.name,
         "hash": entry.weights_hash.hex(),
-        "architecture": f"{entry.family}, number {entry.identifier}",
+        "architecture": f"{_configuration(entry).get('kind', 'unknown')}, number {entry.identifier}",
         "size": f"{_size_bytes(entry)} bytes",
         "file": str(entry.path),
         **entry.description,

@@ -6,9 +6,9 @@
                 --> (acc * multiplier + 2^(shift - 1)) >> shift --> saturate --> integers out
 
 Number format. An activation is an integer times a step; a step is a real number that exists only when a model is
-frozen. Weights have 16 or 8 bits, one scale an output channel; where 8 are enough the file is smaller for it. The multiplier turns ``input step * weight scale`` into the
-output step; a second one, for negative values, is the leaky ReLU. Every output saturates at its declared bounds: that
-is part of the format.
+frozen. Weights have 16 bits and one scale an output channel, or 8 bits with a shift for each input, which makes the
+file smaller. The multiplier turns ``input step * weight scale`` into the output step; a second one, for negative
+values, is the leaky ReLU. Every output saturates at its declared bounds: that is part of the format.
 
 The matrix product is exact in any order of summation, because every partial sum stays below 2^53; the product with
 the multiplier stays below 2^63. Both are checked when a layer is made.

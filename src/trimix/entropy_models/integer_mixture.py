@@ -86,7 +86,9 @@ class IntegerMixtureModel:
         context_outputs = 0 if context is None else context.outputs
         self.side_channels = head[0].inputs - context_outputs
         if context is not None and context.inputs != len(offsets) * latent_channels:
-            raise ModelError(f"context layer must take {len(offsets) * latent_channels} inputs, found {context.inputs}")
+            raise ModelError(
+                f"context layer must take {len(offsets) * latent_channels} inputs, found {context.inputs}"
+            )
         if head[-1].outputs != 3 * len(families) * latent_channels:
             raise ModelError(
                 f"head must give {3 * len(families) * latent_channels} outputs, found {head[-1].outputs}"
@@ -124,7 +126,9 @@ class IntegerMixtureModel:
         features = side
         if self.context is not None:
             if has_context:
-                taps = [padded[rows + (self.margin + r), columns + (self.margin + c)] for r, c in self.offsets]
+                taps = [
+                    padded[rows + (self.margin + r), columns + (self.margin + c)] for r, c in self.offsets
+                ]
                 context = self.context(torch.stack(taps, dim=1).view(n, -1)).double()
             else:
                 context = side.new_zeros(n, self.context.outputs)

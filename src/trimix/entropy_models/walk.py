@@ -31,9 +31,7 @@ class Hand(Protocol):
     known: np.ndarray | None
     """All latents beforehand, int32 [h w M], if the hand has them."""
 
-    def take(
-        self, rows: np.ndarray, columns: np.ndarray, parameters: MixtureParameters
-    ) -> np.ndarray:
+    def take(self, rows: np.ndarray, columns: np.ndarray, parameters: MixtureParameters) -> np.ndarray:
         """Handle the latents at the positions; return them, int32 [n * M], channels innermost."""
         ...
 

@@ -1,6 +1,6 @@
 """A demonstration: one photograph through the command line, beside JPEG, WebP and AVIF of the same size.
 
-    python -m trimix.evaluation.demo [PICTURE] [--quality 25] [--output demo-output]
+    python -m trimix.evaluation.demo [PICTURE] [--quality 18] [--output demo-output]
 
 Without a picture it takes a photograph that scikit-image ships; nothing is downloaded.
 """
@@ -26,7 +26,7 @@ from trimix.images import Picture, read_picture, write_picture
 
 OTHER_CODECS = (JPEG_PROGRESSIVE, WEBP, AVIF)
 """JPEG in its smaller form: at these sizes the default one is at the end of its scale."""
-DEFAULT_QUALITY = 25.0
+DEFAULT_QUALITY = 18.0
 ASTRONAUT_FACE = (60, 170)
 """Row and column of the detail of the photograph that is taken without a picture."""
 
@@ -174,7 +174,12 @@ def demonstrate(console: Console, picture: Path | None, quality: float, output: 
     console.print(results_table(source, original, contenders))
     for codec in OTHER_CODECS:
         if codec.available:
-            console.print(f"{codec.name}: {codec.settings} ({codec.version})", style="dim", highlight=False)
+            console.print(
+                f"{codec.name}: {codec.settings} ({codec.version})",
+                style="dim",
+                highlight=False,
+                soft_wrap=True,
+            )
     panels = [Panel("original", (f"{source.stat().st_size:,} bytes as PNG",), original.pixels)]
     panels += [contender.panel for contender in contenders]
     sheet = draw_comparison(panels, ASTRONAUT_FACE if picture is None else None)

@@ -26,5 +26,5 @@ class GllmmLiteConfig(BaseModel):
     head_widths: tuple[PositiveInt, ...] = (224, 224)
     families: tuple[Family, ...] = (Family.GAUSSIAN, Family.LAPLACIAN, Family.LOGISTIC)
     components: PositiveInt = 1
-    lambda_minimum: float = Field(default=0.0008, gt=0)
-    lambda_maximum: float = Field(default=0.32, gt=0)
+    lambda_minimum: float = Field(default=0.0003, gt=0)
+    lambda_maximum: float = Field(default=0.2, gt=0)

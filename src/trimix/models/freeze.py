@@ -52,7 +52,9 @@ def _largest_outputs(
     def watch(module: nn.Module, _inputs: object, output: Tensor) -> None:
         seen[module] = max(seen.get(module, 0.0), float(output.detach().abs().max()))
 
-    watched = [m for m in (*model.hyper_synthesis.modules(), *model.head.modules()) if isinstance(m, nn.Conv2d)]
+    watched = [
+        m for m in (*model.hyper_synthesis.modules(), *model.head.modules()) if isinstance(m, nn.Conv2d)
+    ]
     handles = [m.register_forward_hook(watch) for m in (*watched, model.context.convolution)]
     try:
         with torch.no_grad():
@@ -153,9 +155,7 @@ def _freeze_latent_model(
     octaves = torch.from_numpy(part(0.0, 0.0, SCALE_INDEX_OF_ONE / SCALE_STEPS_PER_OCTAVE)).to(last.weight)
     bias = _bias(last) + octaves
     head.append(freeze_layer(last.weight.flatten(1), bias, steps, limits, output, WEIGHT_BITS))
-    families = tuple(
-        int(family) for family in model.config.families for _ in range(model.config.components)
-    )
+    families = tuple(int(family) for family in model.config.families for _ in range(model.config.components))
     return IntegerMixtureModel(
         context, convolution.offsets, tuple(head), families, model.config.latent_channels
     )

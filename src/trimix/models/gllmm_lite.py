@@ -80,9 +80,7 @@ class GllmmLiteTransforms(nn.Module):
         self, y_hat: Float[Tensor, "N M h w"], quality: Float[Tensor, "N"], *, linear_only: bool = False
     ) -> Float[Tensor, "N 3 H W"]:
         """Picture of rounded latents, nominally in [0, 1], not clamped."""
-        return self.synthesis(
-            self.inverse_gain(y_hat, quality), quality, linear_only=linear_only
-        ).float()
+        return self.synthesis(self.inverse_gain(y_hat, quality), quality, linear_only=linear_only).float()
 
 
 class GllmmLite(GllmmLiteTransforms):
@@ -100,9 +98,7 @@ class GllmmLite(GllmmLiteTransforms):
         )
         self.context = CheckerboardContext(m, config.context_channels)
         outputs = 3 * len(config.families) * config.components * m
-        self.head = mixture_head(
-            config.side_channels + config.context_channels, config.head_widths, outputs
-        )
+        self.head = mixture_head(config.side_channels + config.context_channels, config.head_widths, outputs)
         self.hyper_prior = FactorizedPrior(config.hyper_channels)
         self._start_gains()
         self._start_head()

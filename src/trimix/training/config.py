@@ -31,7 +31,9 @@ class PhaseConfig(_Section):
     batch_size: PositiveInt = 8
     patch_size: PositiveInt = Field(default=128, multiple_of=64, description="pixels a side")
     learning_rate: PositiveFloat = 5e-4
-    learning_rate_final: float = Field(default=0.0, ge=0, description="reached at the end of a decaying phase")
+    learning_rate_final: float = Field(
+        default=0.0, ge=0, description="reached at the end of a decaying phase"
+    )
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     warm_up_steps: NonNegativeInt = 0
     linear_only: bool = Field(default=False, description="leave the learned branches of the transforms out")
@@ -47,7 +49,9 @@ class OptimizerConfig(_Section):
         default=0.1, description="learning rate of the Karhunen-Loeve path over that of the others"
     )
     clip_norm: PositiveFloat = 1.0
-    average_decay: float = Field(default=0.999, ge=0, lt=1, description="exponential moving average of weights")
+    average_decay: float = Field(
+        default=0.999, ge=0, lt=1, description="exponential moving average of weights"
+    )
 
 
 class ObjectiveConfig(_Section):
@@ -59,7 +63,7 @@ class ObjectiveConfig(_Section):
         default=0.45,
         ge=0,
         le=1,
-        description="each picture's loss is divided by (lambda / 0.016)^balance: rates count by their ratio, not difference",
+        description="a picture's loss is divided by (lambda / 0.016)^balance, so that rates count by ratio",
     )
 
 
@@ -74,7 +78,9 @@ class TrainingConfig(_Section):
     phases: tuple[PhaseConfig, ...] = Field(min_length=1)
     checkpoint_minutes: PositiveFloat = 5.0
     validation_minutes: PositiveFloat = 10.0
-    start_from: Path | None = Field(default=None, description="checkpoint whose averaged weights are the start")
+    start_from: Path | None = Field(
+        default=None, description="checkpoint whose averaged weights are the start"
+    )
 
 
 def load_training_config(path: Path) -> TrainingConfig:
@@ -93,4 +99,6 @@ def load_training_config(path: Path) -> TrainingConfig:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        raise ConfigurationError(f"{path}: {where}: {first['msg']}, found {first['input']!r}{more}") from error
+        raise ConfigurationError(
+            f"{path}: {where}: {first['msg']}, found {first['input']!r}{more}"
+        ) from error

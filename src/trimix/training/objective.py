@@ -40,7 +40,9 @@ def rate_distortion(
     pixels = x.shape[2] * x.shape[3]
     bits_per_pixel = (output.latent_bits + output.hyper_latent_bits) / pixels
     error = (x - output.reconstruction).square().mean(dim=(1, 2, 3)) * 255.0**2
-    loss = (bits_per_pixel + rate_distortion_lambda * error) / (rate_distortion_lambda / _LAMBDA_OF_WEIGHT_ONE) ** balance
+    loss = (bits_per_pixel + rate_distortion_lambda * error) / (
+        rate_distortion_lambda / _LAMBDA_OF_WEIGHT_ONE
+    ) ** balance
     return RateDistortion(loss, bits_per_pixel, error)
 
 

@@ -54,7 +54,7 @@ class PlainStep:
         """Loss (scalar) and report of one batch."""
         low, high = self._objective.quality_minimum, self._objective.quality_maximum
         # Stratified: every batch spans the range.
-        share = (torch.arange(len(x), device=x.device) + torch.rand(1, generator=generator, device=x.device))
+        share = torch.arange(len(x), device=x.device) + torch.rand(1, generator=generator, device=x.device)
         quality = low + (high - low) * (share / len(x))
         output = model(
             x,

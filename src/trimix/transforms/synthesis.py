@@ -46,8 +46,8 @@ class LiteSynthesis(nn.Module):
         )
         self.to_picture = subpixel_convolution(half, 3)
         with torch.no_grad():
-            self.to_picture[0].weight.mul_(0.1)
-            self.to_picture[0].bias.zero_()
+            for parameter, factor in zip(self.to_picture.parameters(), (0.1, 0.0), strict=True):
+                parameter.mul_(factor)
 
     def forward(
         self, y: Float[Tensor, "N M h w"], quality: Float[Tensor, "N"], *, linear_only: bool = False

@@ -1,0 +1,174 @@
+"""The project holds together: versions, exports, links, examples, and what importing costs."""
+
+import importlib.metadata
+import inspect
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import trimix
+from trimix import errors
+from trimix.models.catalogue import entries
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+TEXT_SUFFIXES = {".md", ".py", ".toml", ".txt", ".json", ".yml", ".yaml", ""}
+SKIPPED_FOLDERS = {".git", ".venv", "runs", "demo-output", "build", "dist"}
+
+
+def identity(value):
+    return str(getattr(value, "relative_to", lambda _: value)(ROOT))
+
+
+def run_python(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")} | environment,
+        check=True,
+        cwd=ROOT,
+    ).stdout
+
+
+def texts():
+    """Every text file of the project, without environments and what tools leave behind."""
+    for path in sorted(ROOT.rglob("*")):
+        parts = path.relative_to(ROOT).parts
+        hidden = any(part.startswith(".") and part not in (".ci", ".github") for part in parts[:-1])
+        if hidden or SKIPPED_FOLDERS & set(parts) or not path.is_file() or path.suffix not in TEXT_SUFFIXES:
+            continue
+        try:
+            yield path, path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+
+
+def anchors(page):
+    """The targets that headings of a page make, as GitHub names them."""
+    for heading in re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE):
+        yield re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def test_one_version():
+    version = PROJECT["project"]["version"]
+    assert trimix.__version__ == version
+    assert run_python("-m", "trimix", "--version").split()[-1] == version
+    assert version in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    try:
+        installed = importlib.metadata.version("trimix")
+    except importlib.metadata.PackageNotFoundError:
+        return
+    assert installed == version
+
+
+def test_exports():
+    assert trimix.__all__ == sorted(trimix.__all__)
+    for name in trimix.__all__:
+        assert getattr(trimix, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = trimix.nonsense
+
+
+def test_every_error_has_one_root_and_an_exit_code():
+    classes = [value for _, value in inspect.getmembers(errors, inspect.isclass)]
+    assert all(issubclass(value, errors.TrimixError) for value in classes)
+    assert {value.exit_code for value in classes} == set(range(1, 8))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=identity)
+def test_relative_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        path = (page.parent / name).resolve() if name else page
+        assert path.exists(), target
+        assert path.is_relative_to(ROOT), target
+        if anchor:
+            assert anchor in set(anchors(path)), target
+
+
+def test_files_that_packaging_names_exist():
+    assert (ROOT / PROJECT["project"]["readme"]).is_file()
+    for name in PROJECT["project"]["license-files"]:
+        assert (ROOT / name).is_file()
+
+
+def test_no_path_of_one_machine_in_any_file():
+    # Spelled in parts, so that this file does not find itself.
+    pattern = re.compile(r"(?<![\w.:/])/(" + "|".join(["home", "Users", "work", "root"]) + r")/\w")
+    found = [
+        f"{path.relative_to(ROOT)}: {match[0]}" for path, text in texts() for match in pattern.finditer(text)
+    ]
+    assert not found
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import trimix",
+        "import trimix.cli",
+        "import trimix.bitstream",
+        "import trimix.coding",
+        "import trimix.evaluation.bd_rate, trimix.evaluation.rate_points",
+    ],
+)
+def test_what_must_start_fast_does_not_import_torch(statement):
+    heavy = {"torch", "lightning", "matplotlib", "scipy", "skimage"}
+    loaded = run_python("-c", f"import sys; {statement}; print(*sys.modules)").split()
+    assert not heavy & set(loaded)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["compress", "--help"], ["--version"], ["models"]])
+def test_commands_that_compute_nothing_do_not_import_torch(arguments):
+    script = f"import sys; from trimix.cli import main; main({arguments!r}); print('torch' in sys.modules)"
+    assert run_python("-c", script).split()[-1] == "False"
+
+
+def examples():
+    """The Python examples of the README, in order."""
+    return re.findall(
+        r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+
+
+@pytest.mark.parametrize("number", range(len(examples())))
+def test_examples_of_the_readme_run(number, tmp_path, monkeypatch, capsys):
+    if not any(entry.family == "gllmm-lite" for entry in entries()):
+        pytest.skip("no weights of gllmm-lite are installed")
+    rows, columns = np.mgrid[0:48, 0:80]
+    pixels = np.stack([3 * columns, 5 * rows, rows + columns], axis=2).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(examples()[number], f"README.md example {number}", "exec"), {"__name__": "example"})
+    assert "bits" in capsys.readouterr().out
+
+
+def test_commands_of_the_readme_exist():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    known = run_python("-m", "trimix", "--help")
+    used = set(re.findall(r"^trimix (\w+)", text, re.MULTILINE))
+    assert {"compress", "decompress", "info", "models", "train", "freeze"} <= used
+    assert all(re.search(rf"\b{command}\b", known) for command in used)
+
+
+def test_the_makefile_lists_its_targets():
+    listed = subprocess.run(["make", "-C", ROOT], capture_output=True, text=True, check=True).stdout
+    for target in ("demo", "test", "check", "bench", "format", "clean"):
+        assert re.search(rf"make {target}\b", listed)
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("configs/*.toml")), ids=identity)
+def test_recipes_are_valid(path):
+    from trimix.training.config import load_training_config
+
+    assert load_training_config(path).phases
