@@ -62,12 +62,12 @@ def command_seconds(repeats: int, *arguments: str, environment: dict[str, str] |
     for _ in range(repeats):
         start = time.perf_counter()
         result = subprocess.run(
-            [command, *arguments], env=environment, stdout=subprocess.DEVNULL, check=False
+            [command, *arguments], env=environment, capture_output=True, text=True, check=False
         )
         seconds.append(time.perf_counter() - start)
         if result.returncode != 0:
             raise UsageError(
-                f"trimix {' '.join(arguments)} must succeed, found exit code {result.returncode}"
+                f"trimix {' '.join(arguments)} must succeed, found: {result.stderr.strip()}; see trimix --help"
             )
     return statistics.median(seconds)
 
@@ -95,7 +95,7 @@ def in_process(picture: Picture, quality: float, model: str, repeats: int) -> Ta
         rows.append((other.name, len(file.data), encoding, decoding))
     table = Table(title=f"in a running process, {picture.width} x {picture.height}", title_justify="left")
     table.add_column("codec")
-    for heading in ("bytes", "encode ms", "of trimix", "decode ms", "of trimix"):
+    for heading in ("bytes", "encode ms", "over trimix", "decode ms", "over trimix"):
         table.add_column(heading, justify="right")
     for name, size, encoding, decoding in rows:
         shares = (f"{encoding / rows[0][2]:.3f}", f"{decoding / rows[0][3]:.3f}")

@@ -23,11 +23,13 @@ from trimix.bitstream import Container, Header, read_header
 from trimix.coding import RangeDecoder, RangeEncoder
 from trimix.entropy_models.walk import CountingHand, DecodingHand, EncodingHand, walk
 from trimix.errors import DesynchronizedError, PictureTooLargeError, UnknownModelError, UsageError
-from trimix.images import Picture, collapse_to_grey, crop, pad_to_multiple, to_pixels, to_tensor
+from trimix.images import Picture, collapse_to_grey, pad_to_multiple, to_pixels, to_tensor
 from trimix.models.catalogue import find_model, find_model_by_hash
 from trimix.models.frozen import QUALITY_STEPS, FrozenModel, quality_to_integer
 from trimix.models.weights import load_frozen
-from trimix.shapes import Int64, Tensor
+from trimix.shapes import Float, Int16, Tensor, UInt8
+from trimix.transforms.analysis import LATENT_STRIDE
+from trimix.transforms.strips import Strip, latent_strips
 
 PICTURE_MULTIPLE = 64
 """Sides are padded to a multiple of it: 16 pixels a latent, 4 latents a hyper-latent."""
@@ -45,8 +47,8 @@ class Symbols:
         quality_integer: the header's quality.
     """
 
-    latent: Int64[Tensor, "M h w"]
-    hyper_latent: Int64[Tensor, "Z hh hw"]
+    latent: Int16[Tensor, "M h w"]
+    hyper_latent: Int16[Tensor, "Z hh hw"]
     quality_integer: int
 
     def checksum(self) -> int:
@@ -147,18 +149,34 @@ class Codec:
         if not 1 <= quality <= 100:
             raise UsageError(f"quality must be from 1 to 100, found {quality:g}")
         quality_integer = quality_to_integer(quality)
-        x = pad_to_multiple(to_tensor(picture.pixels), PICTURE_MULTIPLE).to(self.device)
-        y, z = self.model.transforms.encode(x, self._quality(quality_integer))
-        return Symbols(_to_symbols(y), _to_symbols(z), quality_integer)
+        factor = self._quality(quality_integer)
+        pixels = pad_to_multiple(picture.pixels, PICTURE_MULTIPLE)
+        height, width, _ = pixels.shape
+        strips = latent_strips(height // LATENT_STRIDE, LATENT_STRIDE * width)
+        y = torch.cat([self._analyse(pixels, strip, factor) for strip in strips], dim=2)
+        return Symbols(_to_symbols(y), _to_symbols(self.model.transforms.hyper_analysis(y)), quality_integer)
 
     @torch.inference_mode()
     def reconstruct(self, symbols: Symbols, height: int, width: int, channels: int = 3) -> np.ndarray:
         """Pixels of symbols, uint8 [height width channels]: gain, g_s, crop, clamp; one channel is their mean."""
-        y_hat = symbols.latent.to(self.device, torch.float32)[None]
-        x_hat = crop(
-            self.model.transforms.decode(y_hat, self._quality(symbols.quality_integer)), height, width
-        )
-        return to_pixels(collapse_to_grey(x_hat) if channels == 1 else x_hat)
+        factor = self._quality(symbols.quality_integer)
+        _, rows, columns = symbols.latent.shape
+        pixels = np.empty((rows * LATENT_STRIDE, width, channels), dtype=np.uint8)
+        for strip in latent_strips(rows, LATENT_STRIDE**2 * columns):
+            y_hat = symbols.latent[None, :, strip.first : strip.last].to(self.device, torch.float32)
+            x_hat = self.model.transforms.decode(y_hat, factor)[..., :width]
+            kept = x_hat[:, :, LATENT_STRIDE * (strip.start - strip.first) :]
+            kept = kept[:, :, : LATENT_STRIDE * (strip.stop - strip.start)]
+            part = slice(LATENT_STRIDE * strip.start, LATENT_STRIDE * strip.stop)
+            pixels[part] = to_pixels(collapse_to_grey(kept) if channels == 1 else kept)
+        return pixels[:height]
+
+    def _analyse(
+        self, pixels: UInt8[np.ndarray, "H W C"], strip: Strip, quality: Float[Tensor, "1"]
+    ) -> Float[Tensor, "1 M h w"]:
+        x = to_tensor(pixels[LATENT_STRIDE * strip.first : LATENT_STRIDE * strip.last]).to(self.device)
+        y = self.model.transforms.encode_latent(x, quality)
+        return y[:, :, strip.start - strip.first : strip.stop - strip.first]
 
     def pack(self, picture: Picture, symbols: Symbols, *, merged: bool = True) -> bytes:
         """The file of given symbols.
@@ -234,8 +252,8 @@ class Codec:
         rows, columns = (-(-side // PICTURE_MULTIPLE) for side in (header.height, header.width))
         channels = self.model.hyper_channels_of((config.hyper_channels, rows, columns))
         decoded = RangeDecoder(container.side).decode_factorized(channels, self.model.hyper_table)
-        z = torch.as_tensor(decoded, dtype=torch.int64).view(config.hyper_channels, rows, columns)
-        empty = torch.empty(0, 0, 0, dtype=torch.int64)
+        z = torch.as_tensor(decoded, dtype=torch.int16).view(config.hyper_channels, rows, columns)
+        empty = torch.empty(0, 0, 0, dtype=torch.int16)
         side = self._side_features(Symbols(empty, z, header.quality))
         hand = DecodingHand(RangeDecoder(container.latent))
         latent = walk(self.model.latent_model, side, self.model.schedule(*side.shape[:2]), hand)
@@ -257,7 +275,7 @@ class Codec:
 
 def _to_symbols(latent: Tensor) -> Tensor:
     rounded = torch.nan_to_num(latent[0]).round().clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
-    return rounded.to(torch.int64).contiguous()
+    return rounded.to(torch.int16).contiguous()
 
 
 def _as_int32(symbols: Tensor) -> np.ndarray:

@@ -1,4 +1,6 @@
+import contextlib
 import importlib
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -101,6 +103,30 @@ def test_own_errors_give_their_exit_code(
     outcome = _run_raising(trimix, monkeypatch, error("something must hold,\nfound \x1b[2Jnot"))
     assert outcome.code == error.exit_code
     assert outcome.line == "trimix: error: something must hold, found ?[2Jnot"
+
+
+def test_an_interrupt_that_a_library_swallows_still_ends_it(
+    trimix: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def half_imported(**_: object) -> None:
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        raise AttributeError("module 'numpy' has no attribute 'iterable'")
+
+    monkeypatch.setattr(application, "app", half_imported)
+    outcome = trimix("models")
+    assert (outcome.code, outcome.error) == (130, "")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    monkeypatch.undo()
+    assert trimix("--version").code == 0
+
+
+def test_an_interrupt_before_the_first_import_is_quiet(
+    trimix: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(application, "run", lambda _: signal.raise_signal(signal.SIGINT))
+    outcome = trimix("--version")
+    assert (outcome.code, outcome.error) == (130, "")
 
 
 def _run_raising(trimix: Command, monkeypatch: pytest.MonkeyPatch, error: BaseException):

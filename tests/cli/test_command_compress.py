@@ -247,24 +247,17 @@ def test_interrupt_of_the_process(tmp_path: Path) -> None:
     assert names(tmp_path) == set()
 
 
-def test_processes_in_a_pipe(picture: Path, tmp_path: Path) -> None:
+def test_a_process_reads_and_writes_binary_streams(trimix: Command, picture: Path, tmp_path: Path) -> None:
     with picture.open("rb") as stdin:
-        first = subprocess.run(
+        finished = subprocess.run(
             [sys.executable, "-m", "trimix", "compress", "-", "--model", MODEL_NAME, "--threads", "1"],
             stdin=stdin,
             capture_output=True,
             env=process_environment(),
             check=False,
         )
-    assert first.returncode == 0, first.stderr
-    second = subprocess.run(
-        [sys.executable, "-m", "trimix", "decompress", "-", "-o", tmp_path / "out.png", "--threads", "1"],
-        input=first.stdout,
-        capture_output=True,
-        env=process_environment(),
-        check=False,
-    )
-    assert second.returncode == 0, second.stderr
-    assert second.stderr.startswith(b"standard input (")
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stderr.splitlines()[-1].startswith(b"standard input (70x50")
+    assert trimix("decompress", "-", "-o", tmp_path / "out.png", standard_input=finished.stdout).code == 0
     with Image.open(tmp_path / "out.png") as image:
         assert image.size == (70, 50)

@@ -4,6 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trimix.entropy_models import fixed_point
 from trimix.entropy_models.fixed_point import (
     ACTIVATION_LIMIT,
     IntegerConvolution,
@@ -132,7 +133,7 @@ def test_a_missing_or_misshapen_tensor_is_refused(name):
 
 def test_an_integer_convolution_equals_the_float_convolution_of_its_integers():
     random = np.random.default_rng(4)
-    inputs = torch.from_numpy(random.integers(-500, 500, (2, 3, 6, 5))).double()
+    inputs = torch.from_numpy(random.integers(-9, 10, (2, 3, 6, 5), dtype=np.int16))
     kernel = torch.from_numpy(random.integers(-90, 90, (8, 3, 3, 3)))
     one = torch.ones(8, dtype=torch.int64)
     layer = IntegerLayer(
@@ -141,13 +142,28 @@ def test_an_integer_convolution_equals_the_float_convolution_of_its_integers():
         multiplier=2 * one,
         negative_multiplier=2 * one,
         shift=one,
-        minimum=-(2**40) * one,
-        maximum=2**40 * one,
-        input_limit=torch.full((27,), 500),
+        minimum=-ACTIVATION_LIMIT * one,
+        maximum=ACTIVATION_LIMIT * one,
+        input_limit=torch.full((27,), 9),
     )
-    expected = (
-        torch.nn.functional.conv2d(inputs, kernel.double(), padding=1) + layer.tensors["bias"][:, None, None]
-    )
-    assert torch.equal(IntegerConvolution(layer, 3)(inputs), expected)
+    bias = layer.tensors["bias"][:, None, None]
+    expected = torch.nn.functional.conv2d(inputs.double(), kernel.double(), padding=1) + bias
+    assert torch.equal(IntegerConvolution(layer, 3)(inputs).double(), expected)
     shuffled = IntegerConvolution(layer, 3, upscale=2)(inputs)
-    assert torch.equal(shuffled, torch.nn.functional.pixel_shuffle(expected, 2))
+    assert torch.equal(shuffled.double(), torch.nn.functional.pixel_shuffle(expected, 2))
+
+
+def test_strips_do_not_change_a_convolution(monkeypatch):
+    layer = random_layer(2, inputs=27, outputs=4)
+    x = torch.randint(-999, 999, (2, 3, 13, 7), generator=torch.Generator().manual_seed(0), dtype=torch.int16)
+    whole = IntegerConvolution(layer, 3)(x)
+    for positions in (1, 20, 40):
+        monkeypatch.setattr(fixed_point, "ROWS_AT_ONCE", positions)
+        assert torch.equal(IntegerConvolution(layer, 3)(x), whole)
+
+
+def test_a_convolution_of_wide_results_is_refused():
+    layer = random_layer(0, inputs=9)
+    wide = IntegerLayer(**{**layer.tensors, "maximum": torch.full((5,), 2**15)})
+    with pytest.raises(ModelError, match="32767"):
+        IntegerConvolution(wide, 3)

@@ -18,7 +18,7 @@ def model():
 
 def some_latents(model, seed, height=8, width=12):
     random = np.random.default_rng(seed)
-    z = torch.from_numpy(random.integers(-3, 4, (1, 4, height // 4, width // 4)))
+    z = torch.from_numpy(random.integers(-3, 4, (1, 4, height // 4, width // 4), dtype=np.int16))
     side = model.side_features(z, [25600])[0]
     latents = random.normal(scale=3, size=(height, width, 8)).round().astype(np.int32)
     return side, latents
@@ -67,7 +67,7 @@ def test_threads_do_not_change_the_bytes(model):
 
 
 def test_side_features_do_not_depend_on_the_batch(model):
-    z = torch.randint(-20, 20, (8, 4, 3, 2), generator=torch.Generator().manual_seed(0))
+    z = torch.randint(-20, 20, (8, 4, 3, 2), generator=torch.Generator().manual_seed(0), dtype=torch.int16)
     qualities = [512 * (1 + 14 * index) for index in range(8)]
     together = model.side_features(z, qualities)
     for index in range(8):

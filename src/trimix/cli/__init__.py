@@ -3,6 +3,21 @@
 Modules here import nothing heavy at their top: help, ``info`` and ``models`` must not wait for torch.
 """
 
-from trimix.cli.application import main
+from collections.abc import Sequence
 
 __all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Args:
+        arguments: instead of those of the process.
+    """
+    try:
+        # Here, so that Ctrl-C during these imports is as quiet as later.
+        from trimix.cli.application import run
+
+        return run(arguments)
+    except KeyboardInterrupt:
+        return 130  # `failures.INTERRUPTED`, which may not be imported yet

@@ -1,4 +1,4 @@
-"""The application: its commands, and ``main``, which turns every failure into one line and an exit code."""
+"""The application: its commands, and ``run``, which turns every failure into one line and an exit code."""
 
 import sys
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ from trimix.cli.decompress import decompress
 from trimix.cli.failures import INTERRUPTED, drop_standard_output, explain
 from trimix.cli.freeze import freeze
 from trimix.cli.info import info
+from trimix.cli.interrupts import interrupt_was_seen, remembering_interrupts
 from trimix.cli.models import models
 from trimix.cli.train import train
 
@@ -62,7 +63,7 @@ def trimix(
     """Compress pictures with learned models, look into the files, and train models of your own."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
     Args:
@@ -73,12 +74,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # A file name that the terminal's encoding lacks must not end the program.
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = app(args=arguments, prog_name="trimix", standalone_mode=False)
+        with remembering_interrupts():
+            code = app(args=arguments, prog_name="trimix", standalone_mode=False)
         sys.stdout.flush()
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except Exception as error:
-        return explain(error)
+        return INTERRUPTED if interrupt_was_seen() else explain(error)
     except SystemExit as error:
         drop_standard_output()
         # Typer ends with 1 when the reader of standard output has gone.

@@ -7,6 +7,7 @@ import typer
 
 from trimix.bitstream import MAGIC, QUALITY_STEPS, describe
 from trimix.cli.inputs import Source, naming
+from trimix.cli.interrupts import raise_if_interrupted
 from trimix.cli.networks import announce_compilation, prepare_torch
 from trimix.cli.options import (
     MAXIMUM_PIXELS,
@@ -81,6 +82,7 @@ def compress(
         from trimix.codec import load_codec
         from trimix.images import read_picture
 
+        raise_if_interrupted()
         codec = load_codec(entry.path, torch_device)
     with working(f"compressing {source.name}"):
         with naming(source):

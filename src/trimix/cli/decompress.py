@@ -9,6 +9,7 @@ import typer
 
 from trimix.bitstream import QUALITY_STEPS, Container, read_header
 from trimix.cli.inputs import STANDARD_STREAM, Source, naming
+from trimix.cli.interrupts import raise_if_interrupted
 from trimix.cli.networks import announce_compilation, prepare_torch
 from trimix.cli.options import (
     MAXIMUM_PIXELS,
@@ -99,6 +100,7 @@ def decompress(
         from trimix.codec import load_codec
         from trimix.images import write_picture
 
+        raise_if_interrupted()
         codec = load_codec(entry.path, torch_device)
     with working(f"decompressing {source.name}"):
         announce_compilation()

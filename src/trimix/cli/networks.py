@@ -3,6 +3,7 @@
 import sys
 import warnings
 
+from trimix.cli.interrupts import raise_if_interrupted
 from trimix.cli.options import Device
 from trimix.errors import UsageError
 
@@ -15,6 +16,7 @@ def prepare_torch(device: Device, threads: int | None) -> str:
     """
     import torch
 
+    raise_if_interrupted()
     if threads is not None:
         torch.set_num_threads(threads)
     if device is Device.CPU:

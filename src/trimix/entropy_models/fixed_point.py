@@ -2,8 +2,8 @@
 
 ::
 
-    integers in --> unfold --> float64 matrix product of integers (exact) --> int64 + bias
-                --> (acc * multiplier + 2^(shift - 1)) >> shift --> saturate --> integers out
+    int16 in --> unfold, in strips --> float64 matrix product of integers (exact) --> int64 + bias
+                --> (acc * multiplier + 2^(shift - 1)) >> shift --> saturate --> int16 out
 
 Number format. An activation is an integer times a step; a step is a real number that exists only when a model is
 frozen. Weights have 16 bits and one scale an output channel, or 8 bits with a shift for each input, which makes the
@@ -21,7 +21,7 @@ import torch
 from torch.nn import functional as F
 
 from trimix.errors import ModelError
-from trimix.shapes import Float, Int64, Tensor
+from trimix.shapes import Float, Int16, Int64, Tensor
 
 WEIGHT_LIMIT = 2**15 - 1
 ACTIVATION_LIMIT = 2**15 - 1
@@ -211,16 +211,28 @@ def _round_to_8_bits(weight: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(weight / step), -127, 127).astype(np.int64) * step
 
 
+ROWS_AT_ONCE = 2**15
+"""Largest number of positions that a convolution unfolds at once; bounds memory and changes no number."""
+
+
 class IntegerConvolution:
     """A frozen convolution of stride one with zero padding, and an optional depth to space after it.
+
+    Its results must be ordinary activations, within +-(2^15 - 1).
 
     Args:
         layer: its matrix; inputs are ordered channel, kernel row, kernel column.
         kernel: side of the kernel, odd.
         upscale: factor of the depth to space, 1 for none.
+
+    Raises:
+        ModelError: a result may be larger than an ordinary activation.
     """
 
     def __init__(self, layer: IntegerLayer, kernel: int, upscale: int = 1) -> None:
+        largest = max(int(layer.tensors[name].abs().max()) for name in ("minimum", "maximum"))
+        if largest > ACTIVATION_LIMIT:
+            raise ModelError(f"results of a convolution must stay within {ACTIVATION_LIMIT}, found {largest}")
         self.layer = layer
         self.kernel = kernel
         self.upscale = upscale
@@ -229,10 +241,17 @@ class IntegerConvolution:
         """The convolution on another device."""
         return IntegerConvolution(self.layer.to(device), self.kernel, self.upscale)
 
-    def __call__(self, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N D h w"]:
-        """Apply to integers held in float64; the result is held in float64 as well."""
+    def __call__(self, x: Int16[Tensor, "N C H W"]) -> Int16[Tensor, "N D h w"]:
+        """Apply to integers."""
         n, _, height, width = x.shape
-        patches = F.unfold(x, self.kernel, padding=self.kernel // 2)
-        rows = patches.transpose(1, 2).reshape(n * height * width, -1)
-        result = self.layer(rows).double().view(n, height, width, -1).permute(0, 3, 1, 2)
+        margin = self.kernel // 2
+        padded = F.pad(x, (margin, margin, margin, margin))
+        result = x.new_empty(n, self.layer.outputs, height, width)
+        step = max(1, ROWS_AT_ONCE // (n * width))
+        for top in range(0, height, step):
+            rows = min(step, height - top)
+            strip = padded[:, :, top : top + rows + 2 * margin].double()
+            patches = F.unfold(strip, self.kernel).transpose(1, 2).reshape(n * rows * width, -1)
+            outputs = self.layer(patches).to(torch.int16).view(n, rows, width, -1)
+            result[:, :, top : top + rows] = outputs.permute(0, 3, 1, 2)
         return F.pixel_shuffle(result, self.upscale) if self.upscale > 1 else result

@@ -17,7 +17,7 @@ from trimix.coding import MixtureParameters
 from trimix.entropy_models.fixed_point import IntegerLayer
 from trimix.errors import ModelError
 from trimix.layers.masked_convolution import Offset
-from trimix.shapes import Float, Int64, Tensor
+from trimix.shapes import Int16, Int64, Tensor
 
 LOGIT_STEPS_PER_OCTAVE = 256
 """A logit is an integer in steps of 1/256 of a doubling of the weight."""
@@ -106,8 +106,8 @@ class IntegerMixtureModel:
 
     def parameters(
         self,
-        side: Float[Tensor, "n S"],
-        padded: Float[Tensor, "h w M"],
+        side: Int16[Tensor, "n S"],
+        padded: Int16[Tensor, "h w M"],
         rows: Int64[Tensor, "n"],
         columns: Int64[Tensor, "n"],
         *,
@@ -116,23 +116,23 @@ class IntegerMixtureModel:
         """Parameters of all channels at the given positions, position by position, channels innermost.
 
         Args:
-            side: side features at the positions, integers in float64.
-            padded: latents with ``margin`` zeros around them, integers in float64.
+            side: side features at the positions.
+            padded: latents with ``margin`` zeros around them.
             rows: without the margin.
             columns: without the margin.
             has_context: whether the taps are looked at; their features are zero otherwise.
         """
         n = len(rows)
-        features = side
+        features = side.double()
         if self.context is not None:
             if has_context:
                 taps = [
                     padded[rows + (self.margin + r), columns + (self.margin + c)] for r, c in self.offsets
                 ]
-                context = self.context(torch.stack(taps, dim=1).view(n, -1)).double()
+                context = self.context(torch.stack(taps, dim=1).view(n, -1).double()).double()
             else:
-                context = side.new_zeros(n, self.context.outputs)
-            features = torch.cat([side, context], dim=1)
+                context = features.new_zeros(n, self.context.outputs)
+            features = torch.cat([features, context], dim=1)
         for layer in self.head[:-1]:
             features = layer(features).double()
         raw = self.head[-1](features).view(n, 3, len(self.families), self.latent_channels)

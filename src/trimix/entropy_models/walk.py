@@ -18,7 +18,7 @@ import torch
 from trimix.coding import MixtureParameters, RangeDecoder, RangeEncoder
 from trimix.entropy_models.integer_mixture import IntegerMixtureModel
 from trimix.entropy_models.schedule import Pass
-from trimix.shapes import Float, Int64, Tensor
+from trimix.shapes import Int16, Tensor
 
 POSITIONS_AT_ONCE = 2048
 """Largest group of positions; bounds memory and changes no number."""
@@ -121,17 +121,17 @@ def _joined(passes: list[Pass]) -> Pass:
 
 def walk(
     model: IntegerMixtureModel,
-    side: Float[Tensor, "h w S"],
+    side: Int16[Tensor, "h w S"],
     passes: Sequence[Pass],
     hand: Hand,
     *,
     merged: bool = True,
-) -> Int64[Tensor, "h w M"]:
+) -> Int16[Tensor, "h w M"]:
     """Go through all positions of a latent and return its values.
 
     Args:
         model: gives the parameters.
-        side: side features, integers in float64.
+        side: side features.
         passes: the schedule; every position once.
         hand: encodes, decodes or counts.
         merged: merge passes where the hand knows the latents; the stream is the same either way.
@@ -152,4 +152,4 @@ def walk(
         if hand.known is None:
             values = torch.from_numpy(symbols).view(len(rows), -1)
             inner[rows, columns] = values.to(padded.device, padded.dtype)
-    return inner.to(torch.int64)
+    return inner

@@ -18,7 +18,7 @@ from trimix.images.files import (
     read_picture,
     write_picture,
 )
-from trimix.images.padding import crop, pad_to_multiple, to_pixels, to_tensor
+from trimix.images.padding import pad_to_multiple, to_pixels, to_tensor
 
 __all__ = [
     "BT601_LUMA_WEIGHTS",
@@ -29,7 +29,6 @@ __all__ = [
     "ByteSource",
     "Picture",
     "collapse_to_grey",
-    "crop",
     "luma",
     "output_format",
     "pad_to_multiple",

@@ -1,11 +1,10 @@
 """From pixels to padded tensors and back.
 
-pixels uint8 [H W C] -> to_tensor -> pad_to_multiple -> network -> crop -> to_pixels -> pixels uint8 [H W C]
+pixels uint8 [H W C] -> pad_to_multiple -> to_tensor -> network -> to_pixels -> pixels uint8, cropped
 """
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from trimix.images.colour import replicate_grey
 from trimix.shapes import Float, Tensor, UInt8
@@ -29,42 +28,23 @@ def to_tensor(pixels: UInt8[np.ndarray, "H W C"]) -> Float[Tensor, "1 3 H W"]:
     return replicate_grey(image) if image.shape[1] == 1 else image
 
 
-def pad_to_multiple(image: Float[Tensor, "N C H W"], multiple: int) -> Float[Tensor, "N C Hp Wp"]:
+def pad_to_multiple(pixels: UInt8[np.ndarray, "H W C"], multiple: int) -> UInt8[np.ndarray, "Hp Wp C"]:
     """Repeat the last row and column until height and width are multiples of `multiple`.
 
     Args:
-        image: at least 1 x 1 pixels.
+        pixels: at least 1 x 1.
         multiple: pixels, at least 1.
 
     Returns:
-        The picture with rows added below and columns at the right; `image` itself where none are missing.
+        The picture with rows added below and columns at the right; `pixels` itself where none are missing.
 
-    >>> pad_to_multiple(torch.zeros(1, 3, 1, 65), 64).shape
-    torch.Size([1, 3, 64, 128])
+    >>> pad_to_multiple(np.zeros((1, 65, 3), np.uint8), 64).shape
+    (64, 128, 3)
     """
-    rows, columns = (-size % multiple for size in image.shape[-2:])
+    rows, columns = (-size % multiple for size in pixels.shape[:2])
     if rows == columns == 0:
-        return image
-    return functional.pad(image, (0, columns, 0, rows), mode="replicate")
-
-
-def crop(image: Float[Tensor, "N C Hp Wp"], height: int, width: int) -> Float[Tensor, "N C H W"]:
-    """The upper left `height` x `width` pixels: undoes `pad_to_multiple`.
-
-    Args:
-        image: at least as high and as wide.
-        height: pixels to keep.
-        width: pixels to keep.
-
-    Raises:
-        ValueError: the picture is smaller.
-    """
-    if height > image.shape[-2] or width > image.shape[-1]:
-        raise ValueError(
-            f"the part to keep must lie in {image.shape[-2]} x {image.shape[-1]} (height x width), "
-            f"found {height} x {width}; give at most the picture's size"
-        )
-    return image[..., :height, :width]
+        return pixels
+    return np.pad(pixels, ((0, rows), (0, columns), (0, 0)), mode="edge")
 
 
 def to_pixels(image: Float[Tensor, "1 C H W"]) -> UInt8[np.ndarray, "H W C"]:

@@ -29,7 +29,7 @@ from trimix.models.frozen import QUALITY_PLANE_STEPS, FrozenModel, ModelIdentity
 from trimix.models.gllmm_lite import GllmmLite, GllmmLiteTransforms
 from trimix.probability import log_likelihood
 from trimix.quantization import round_straight_through
-from trimix.shapes import Float, Int64, Tensor
+from trimix.shapes import Float, Int16, Tensor
 
 HEADROOM = 4.0
 """Declared range of an activation over the largest seen in calibration."""
@@ -253,12 +253,12 @@ def measure_freezing_loss(
             parameters = model.mixture_parameters(model.side_features(z_hat, quality), y_hat)
             float_nats -= float(log_likelihood(y_hat, parameters).double().sum())
             float_nats -= float(model.hyper_prior.log_likelihood(z_hat).double().sum())
-            integer_bits += _count_integer_bits(frozen, y_hat.long()[0], z_hat.long()[0], quality_integer)
+            integer_bits += _count_integer_bits(frozen, y_hat.short()[0], z_hat.short()[0], quality_integer)
     return FreezingLoss(float_nats / math.log(2), integer_bits)
 
 
 def _count_integer_bits(
-    frozen: FrozenModel, y_hat: Int64[Tensor, "M h w"], z_hat: Int64[Tensor, "Z hh hw"], quality_integer: int
+    frozen: FrozenModel, y_hat: Int16[Tensor, "M h w"], z_hat: Int16[Tensor, "Z hh hw"], quality_integer: int
 ) -> float:
     channels = frozen.hyper_channels_of((z_hat.shape[0], z_hat.shape[1], z_hat.shape[2]))
     hyper_bits = frozen.hyper_table.information_bits(z_hat.numpy().astype(np.int32).ravel(), channels)

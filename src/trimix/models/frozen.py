@@ -18,7 +18,7 @@ from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT, IntegerConvoluti
 from trimix.entropy_models.integer_mixture import IntegerMixtureModel
 from trimix.entropy_models.schedule import Pass
 from trimix.models.gllmm_lite import GllmmLiteTransforms
-from trimix.shapes import Float, Int64, Tensor
+from trimix.shapes import Int16, Tensor
 
 QUALITY_PLANE_STEPS = 198
 """The integer path sees the quality in quarters, centred: -198 at quality 1, 198 at quality 100."""
@@ -97,15 +97,15 @@ class FrozenModel:
         return self.latent_model.head[0].tensors["weight"].device
 
     def side_features(
-        self, z_hat: Int64[Tensor, "N Z hh hw"], quality_integers: Sequence[int]
-    ) -> Float[Tensor, "N h w S"]:
-        """Integer side features (held in float64) of a batch of hyper-latents.
+        self, z_hat: Int16[Tensor, "N Z hh hw"], quality_integers: Sequence[int]
+    ) -> Int16[Tensor, "N h w S"]:
+        """Integer side features of a batch of hyper-latents.
 
         Args:
             z_hat: magnitudes below 2^15.
             quality_integers: the header's quality of each picture.
         """
-        z = z_hat.to(self.path_device).clamp(-ACTIVATION_LIMIT, ACTIVATION_LIMIT).double()
+        z = z_hat.to(self.path_device).clamp(-ACTIVATION_LIMIT, ACTIVATION_LIMIT)
         plane = z.new_tensor([_quality_plane_value(q) for q in quality_integers])
         features = torch.cat([z, plane[:, None, None, None].expand(-1, 1, *z.shape[2:])], dim=1)
         for layer in self.hyper_synthesis:

@@ -63,17 +63,23 @@ class GllmmLiteTransforms(nn.Module):
         self.gain = QualityFactor(m)
         self.inverse_gain = QualityFactor(m)
 
-    def encode(
+    def encode_latent(
         self, x: Float[Tensor, "N 3 H W"], quality: Float[Tensor, "N"], *, linear_only: bool = False
-    ) -> tuple[Float[Tensor, "N M h w"], Float[Tensor, "N Z hh hw"]]:
-        """Latent and hyper-latent before rounding, in steps of the quantizer.
+    ) -> Float[Tensor, "N M h w"]:
+        """Latent before rounding, in steps of the quantizer.
 
         Args:
-            x: pictures in [0, 1]; sides are multiples of 64.
+            x: pictures in [0, 1]; sides are multiples of 16.
             quality: 1..100, one for each picture.
             linear_only: leave the learned branch of g_a out.
         """
-        y = self.gain(self.analysis(x, quality, linear_only=linear_only).float(), quality)
+        return self.gain(self.analysis(x, quality, linear_only=linear_only).float(), quality)
+
+    def encode(
+        self, x: Float[Tensor, "N 3 H W"], quality: Float[Tensor, "N"], *, linear_only: bool = False
+    ) -> tuple[Float[Tensor, "N M h w"], Float[Tensor, "N Z hh hw"]]:
+        """Latent and hyper-latent before rounding; sides are multiples of 64."""
+        y = self.encode_latent(x, quality, linear_only=linear_only)
         return y, self.hyper_analysis(y).float()
 
     def decode(

@@ -99,8 +99,8 @@ class Trainer:
         self.config = config
         self.folder = folder
         self._fabrics = {
-            precision: Fabric(accelerator=accelerator, devices=1, precision=precision)
-            for precision in dict.fromkeys(phase.precision for phase in config.phases)
+            phase.precision: Fabric(accelerator=accelerator, devices=1, precision=phase.precision)
+            for phase in config.phases
         }
         self.device = next(iter(self._fabrics.values())).device
         folder.mkdir(parents=True, exist_ok=True)
