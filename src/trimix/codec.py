@@ -120,7 +120,7 @@ class Codec:
 
         Args:
             picture: 8 bits, grey or RGB.
-            quality: 1..100, continuous; one step is about 6 % in lambda.
+            quality: 1..100, continuous; one step is about 7 % in lambda.
 
         Returns:
             The contents of a ``.tmix`` file.

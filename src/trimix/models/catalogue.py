@@ -5,6 +5,7 @@ Reads only the heads of weights files and imports no torch, so that listing mode
 
 import json
 import os
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -81,10 +82,15 @@ def folders() -> list[Path]:
     return [*listed, _PACKAGED]
 
 
+def _version_order(path: Path) -> list[tuple[int, str]]:
+    # Numbers in a name count as numbers: 0.10 is newer than 0.9.
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name)]
+
+
 def entries() -> Iterator[ModelEntry]:
     """All models that are found; files of another kind are passed over."""
     for folder in folders():
-        for path in sorted(folder.glob("*.safetensors"), reverse=True):
+        for path in sorted(folder.glob("*.safetensors"), key=_version_order, reverse=True):
             try:
                 yield read_entry(path)
             except ModelError:
