@@ -5,3 +5,42 @@ import os
 # Tiny tensors gain nothing from threads, and lose much where cores are shared. Before torch is imported, and for
 # the commands that tests start; tests of threads ask for them.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_coder() -> None:
+    """Every kernel of the coder is compiled and cached, as after the first use.
+
+    Otherwise the first tests on a new machine would wait for it, and find commands that speak of it.
+    """
+    from trimix.coding import (
+        GAUSSIAN,
+        WEIGHT_BITS,
+        FactorizedTable,
+        MixtureParameters,
+        RangeDecoder,
+        RangeEncoder,
+        compilation_is_cached,
+    )
+
+    if compilation_is_cached():
+        return
+    symbols = np.zeros(1, np.int32)
+    mixture = MixtureParameters(
+        np.array([GAUSSIAN], np.uint8),
+        np.full((1, 1), 2**WEIGHT_BITS, np.int32),
+        np.zeros((1, 1), np.int32),
+        np.full((1, 1), 64, np.uint8),
+    )
+    table = FactorizedTable.from_probabilities([[0.5, 0.5]], [0], [[0.0, 0.0]])
+    encoder = RangeEncoder()
+    encoder.encode_mixture(symbols, mixture)
+    encoder.encode_factorized(symbols, symbols, table)
+    decoder = RangeDecoder(encoder.finish())
+    decoder.decode_mixture(mixture)
+    decoder.decode_factorized(symbols, table)
+    mixture.information_bits(symbols)
+    assert compilation_is_cached()

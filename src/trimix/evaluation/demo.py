@@ -1,6 +1,6 @@
 """A demonstration: one photograph through the command line, beside JPEG, WebP and AVIF of the same size.
 
-    python -m trimix.evaluation.demo [PICTURE] [--quality 18] [--output demo-output]
+    python -m trimix.evaluation.demo [PICTURE] [--quality 30] [--output demo-output]
 
 Without a picture it takes a photograph that scikit-image ships; nothing is downloaded.
 """
@@ -26,7 +26,7 @@ from trimix.images import Picture, read_picture, write_picture
 
 OTHER_CODECS = (JPEG_PROGRESSIVE, WEBP, AVIF)
 """JPEG in its smaller form: at these sizes the default one is at the end of its scale."""
-DEFAULT_QUALITY = 18.0
+DEFAULT_QUALITY = 30.0
 ASTRONAUT_FACE = (60, 170)
 """Row and column of the detail of the photograph that is taken without a picture."""
 
