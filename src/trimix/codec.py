@@ -21,7 +21,7 @@ import torch
 
 from trimix.bitstream import Container, Header, read_header
 from trimix.coding import RangeDecoder, RangeEncoder
-from trimix.entropy_models.walk import CountingHand, DecodingHand, EncodingHand, walk
+from trimix.entropy_models.walk import CountingHand, DecodingHand, EncodingHand, QuantizingHand, walk
 from trimix.errors import DesynchronizedError, PictureTooLargeError, UnknownModelError, UsageError
 from trimix.images import Picture, collapse_to_grey, pad_to_multiple, to_pixels, to_tensor
 from trimix.models.catalogue import find_model, find_model_by_hash
@@ -145,7 +145,7 @@ class Codec:
 
     @torch.inference_mode()
     def quantize(self, picture: Picture, quality: float) -> Symbols:
-        """The symbols of a picture: g_a, gain, h_a, rounding."""
+        """The symbols of a picture: g_a, gain, h_a, rounding; latents where bits and error are least together."""
         if not 1 <= quality <= 100:
             raise UsageError(f"quality must be from 1 to 100, found {quality:g}")
         quality_integer = quality_to_integer(quality)
@@ -154,7 +154,15 @@ class Codec:
         height, width, _ = pixels.shape
         strips = latent_strips(height // LATENT_STRIDE, LATENT_STRIDE * width)
         y = torch.cat([self._analyse(pixels, strip, factor) for strip in strips], dim=2)
-        return Symbols(_to_symbols(y), _to_symbols(self.model.transforms.hyper_analysis(y)), quality_integer)
+        z_hat = _to_symbols(self.model.transforms.hyper_analysis(y))
+        side = self.model.side_features(z_hat[None], [quality_integer])[0]
+        hand = QuantizingHand(
+            y[0].permute(1, 2, 0).cpu().numpy(),
+            self.model.transforms.error_prices(factor)[0].cpu().numpy(),
+            SYMBOL_LIMIT,
+        )
+        y_hat = walk(self.model.latent_model, side, self.model.schedule(*side.shape[:2]), hand)
+        return Symbols(y_hat.permute(2, 0, 1).contiguous().cpu(), z_hat, quality_integer)
 
     @torch.inference_mode()
     def reconstruct(self, symbols: Symbols, height: int, width: int, channels: int = 3) -> np.ndarray:

@@ -6,7 +6,7 @@ from tiny_models import tiny_frozen
 from trimix.coding import RangeDecoder, RangeEncoder
 from trimix.entropy_models import walk as walk_module
 from trimix.entropy_models.schedule import checkerboard, one_pass, wavefront
-from trimix.entropy_models.walk import CountingHand, DecodingHand, EncodingHand, walk
+from trimix.entropy_models.walk import CountingHand, DecodingHand, EncodingHand, QuantizingHand, walk
 
 SCHEDULES = [one_pass, checkerboard, wavefront]
 
@@ -97,3 +97,33 @@ def test_the_first_pass_does_not_look_at_latents(model):
     even = np.indices((8, 12)).sum(axis=0) % 2 == 0
     assert np.array_equal(counts[0][even], counts[1][even])
     assert not np.array_equal(counts[0][~even], counts[1][~even])
+
+
+def quantized(model, side, y, price):
+    hand = QuantizingHand(y, np.full(8, price, np.float32), 2**15 - 1)
+    return walk(model.latent_model, side, checkerboard(*y.shape[:2]), hand).numpy()
+
+
+def test_latents_are_rounded_to_a_neighbour_and_plainly_where_errors_are_dear(model):
+    side, _ = some_latents(model, 6)
+    y = np.random.default_rng(0).normal(scale=2, size=(8, 12, 8)).astype(np.float32)
+    assert np.array_equal(quantized(model, side, y, 1e12), np.rint(y))
+    assert np.abs(quantized(model, side, y, 0.0) - y).max() <= 1
+    assert np.array_equal(quantized(model, side, np.full_like(y, 1e6), 1.0), np.full(y.shape, 2**15 - 1))
+
+
+@pytest.mark.parametrize("price", [0.0, 0.5, 3.0])
+def test_choices_of_the_first_pass_cost_no_more_than_any_other_choice(model, price):
+    side, _ = some_latents(model, 7)
+    y = np.random.default_rng(1).normal(scale=2, size=(8, 12, 8)).astype(np.float32)
+    chosen = quantized(model, side, y, price)
+    first = np.indices((8, 12)).sum(axis=0) % 2 == 0
+
+    def cost(values):
+        hand = CountingHand(values.astype(np.int32))
+        walk(model.latent_model, side, checkerboard(8, 12), hand)
+        return (hand.bits + price * np.square(values - y))[first]
+
+    best = cost(chosen)
+    for other in (np.floor(y), np.ceil(y)):
+        assert (best <= cost(other) + 1e-4).all()

@@ -73,6 +73,38 @@ class DecodingHand:
         return self._decoder.decode_mixture(parameters)
 
 
+class QuantizingHand:
+    """Rounds latents where bits and error together are least: each to its nearest or second nearest integer.
+
+    Minimises ``bits(v) + price * (v - y)^2`` for every latent alone, under the coder's own probabilities. A later
+    pass sees what was chosen in an earlier one.
+
+    Args:
+        latents: before rounding, float32 [h w M].
+        prices: bits that a squared error of one step is worth, float32 [M].
+        limit: largest magnitude of a symbol.
+    """
+
+    known: np.ndarray | None = None
+
+    def __init__(self, latents: np.ndarray, prices: np.ndarray, limit: int) -> None:
+        self._latents = latents
+        self._prices = prices
+        self._limit = limit
+
+    def take(self, rows: np.ndarray, columns: np.ndarray, parameters: MixtureParameters) -> np.ndarray:
+        """Choose the latents at the positions."""
+        y = self._latents[rows, columns]
+        nearest = np.clip(np.rint(y), -self._limit, self._limit)
+        second = np.clip(nearest + np.where(y > nearest, 1, -1), -self._limit, self._limit)
+        costs = [
+            parameters.information_bits(choice.astype(np.int32).ravel())
+            + (self._prices * np.square(choice - y)).ravel()
+            for choice in (nearest, second)
+        ]
+        return np.where(costs[1] < costs[0], second.ravel(), nearest.ravel()).astype(np.int32)
+
+
 class CountingHand:
     """Adds up -log2 of the coder's integer probabilities of known latents.
 

@@ -29,6 +29,7 @@ from trimix.transforms.hyper import lite_hyper_analysis, lite_hyper_synthesis
 from trimix.transforms.synthesis import LiteSynthesis
 
 Rounding = Literal["noise", "round"]
+_CAUTION = 4.0
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,23 @@ class GllmmLiteTransforms(nn.Module):
         y = self.encode_latent(x, quality, linear_only=linear_only)
         return y, self.hyper_analysis(y).float()
 
+    def rate_distortion_lambda(self, quality: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+        """The lambda of R + lambda * 255^2 * MSE that belongs to a quality: exponential from 1 to 100."""
+        low, high = math.log(self.config.lambda_minimum), math.log(self.config.lambda_maximum)
+        share = (quality - QUALITY_MINIMUM) / (QUALITY_MAXIMUM - QUALITY_MINIMUM)
+        return torch.exp(low + share * (high - low))
+
+    def error_prices(self, quality: Float[Tensor, "N"]) -> Float[Tensor, "N M"]:
+        """Bits that a squared rounding error of one quantizer step is worth in every channel.
+
+        ``4 * lambda * step^2 / 3``: the synthesis is nearly orthonormal, so a squared error of the latent in 8-bit
+        units is one summed over pixels and channels, and the objective's mean divides by three channels and the
+        pixels. The factor 4 gave the fewest bits at equal PSNR on validation pictures, of 1, 1.5, 2.5, 3.5, 5 and 8:
+        choosing each latent alone overlooks what its error costs its neighbours.
+        """
+        steps = self.inverse_gain.factors(quality)
+        return _CAUTION * self.rate_distortion_lambda(quality)[:, None] * steps.square() / 3
+
     def decode(
         self, y_hat: Float[Tensor, "N M h w"], quality: Float[Tensor, "N"], *, linear_only: bool = False
     ) -> Float[Tensor, "N 3 H W"]:
@@ -127,12 +145,6 @@ class GllmmLite(GllmmLiteTransforms):
             last.bias.zero_()  # type: ignore[union-attr]
             scales = last.bias.view(3, count, -1)[2]  # type: ignore[union-attr]
             scales.copy_(torch.linspace(-1.0, 1.5, count)[:, None].expand_as(scales))
-
-    def rate_distortion_lambda(self, quality: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
-        """The lambda of R + lambda * 255^2 * MSE that belongs to a quality: exponential from 1 to 100."""
-        low, high = math.log(self.config.lambda_minimum), math.log(self.config.lambda_maximum)
-        share = (quality - QUALITY_MINIMUM) / (QUALITY_MAXIMUM - QUALITY_MINIMUM)
-        return torch.exp(low + share * (high - low))
 
     def side_features(
         self, z_hat: Float[Tensor, "N Z hh hw"], quality: Float[Tensor, "N"]
