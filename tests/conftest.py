@@ -8,6 +8,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
+from hypothesis import settings
+
+# A shared machine may pause a test for long: no deadline per example. Examples are the same in every run.
+settings.register_profile("trimix", deadline=None, derandomize=True)
+settings.load_profile("trimix")
 
 
 @pytest.fixture(scope="session", autouse=True)

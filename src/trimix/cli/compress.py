@@ -87,7 +87,7 @@ def compress(
     with working(f"compressing {source.name}"):
         with naming(source):
             original = read_picture(source.path_or_contents(), maximum_pixels=maximum_pixels)
-        announce_compilation()
+        announce_compilation("encoding")
         started = time.perf_counter()
         data = codec.encode(original, quality)
         encode_seconds = time.perf_counter() - started

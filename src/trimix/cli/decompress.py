@@ -103,7 +103,7 @@ def decompress(
         raise_if_interrupted()
         codec = load_codec(entry.path, torch_device)
     with working(f"decompressing {source.name}"):
-        announce_compilation()
+        announce_compilation("decoding")
         started = time.perf_counter()
         with naming(source):
             picture = codec.decode(source.contents(), maximum_pixels)

@@ -100,7 +100,7 @@ def freeze(
         raise TrainingError(f"{checkpoint}: its weights do not fit its configuration: {error}") from error
     with working("reading the calibration pictures"):
         crops = _calibration_crops(calibrate)
-    announce_compilation()
+    announce_compilation("counting")
     with working("freezing"):
         frozen = freeze_model(model, ModelIdentity(name, GLLMM_LITE_IDENTIFIER, b"", {}), crops)
         loss = measure_freezing_loss(model, frozen, crops)

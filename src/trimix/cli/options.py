@@ -8,7 +8,7 @@ import typer
 
 from trimix.errors import UsageError
 
-QUALITY_ANCHORS = ((10, 0.2), (50, 0.85), (90, 2.2))
+QUALITY_ANCHORS = ((10, 0.08), (50, 0.5), (90, 1.75))
 """(quality, about how many bits per pixel on photographs), for the help."""
 MAXIMUM_PIXELS = 2**28
 PICTURE_FORMATS = ("png", "webp", "tif", "tiff", "bmp", "jpg", "jpeg", "ppm", "pgm")

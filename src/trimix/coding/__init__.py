@@ -4,7 +4,12 @@
 is compiled before the first use.
 """
 
-from trimix.coding.compilation import compilation_is_cached
+from trimix.coding.compilation import (
+    COUNTING_KERNELS,
+    DECODING_KERNELS,
+    ENCODING_KERNELS,
+    compilation_is_cached,
+)
 from trimix.coding.mixture_cdf import FactorizedTable, MixtureParameters
 from trimix.coding.range_coder import RangeDecoder, RangeEncoder
 from trimix.coding.standard_tables import (
@@ -24,8 +29,11 @@ from trimix.coding.standard_tables import (
 
 __all__ = [
     "CDF_BITS",
+    "COUNTING_KERNELS",
+    "DECODING_KERNELS",
     "DIRECT_MAXIMUM",
     "DIRECT_MINIMUM",
+    "ENCODING_KERNELS",
     "GAUSSIAN",
     "LAPLACIAN",
     "LOGISTIC",

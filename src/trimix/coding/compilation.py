@@ -35,13 +35,20 @@ def kernel(function: Callable[..., _Result]) -> Callable[..., _Result]:
     return dispatcher
 
 
-def compilation_is_cached() -> bool:
-    """Return whether the coder is ready: compiled in this process or found on disk for this source.
+ENCODING_KERNELS = ("first_bad_weights", "symbol_edges", "encode_mixture", "encode_factorized")
+DECODING_KERNELS = ("first_bad_weights", "decode_mixture", "decode_factorized")
+COUNTING_KERNELS = ("first_bad_weights", "symbol_edges")
 
-    If not, the first use takes some seconds longer, and a command may say so. It is a forecast: a cache
-    directory shared by different processors can hold code for another one only.
+
+def compilation_is_cached(names: tuple[str, ...] | None = None) -> bool:
+    """Return whether kernels are ready: compiled in this process or found on disk for this source.
+
+    `names`: the kernels that will be used; all of them when None. If not ready, the first use takes some seconds
+    longer, and a command may say so. It is a forecast: a cache directory shared by different processors can hold
+    code for another one only.
     """
-    return all(_is_ready(dispatcher) for dispatcher in _dispatchers)
+    chosen = [dispatcher for dispatcher in _dispatchers if names is None or dispatcher.__name__ in names]
+    return all(_is_ready(dispatcher) for dispatcher in chosen)
 
 
 def _is_ready(dispatcher: Any) -> bool:
