@@ -8,7 +8,7 @@ from PIL import Image
 
 from trimix.codec import MAXIMUM_PIXELS, load_codec, load_codec_for_file
 from trimix.errors import PictureError
-from trimix.images import Picture, read_picture, write_picture
+from trimix.images import Picture, read_picture
 
 
 def _as_picture(image: "Image.Image | np.ndarray | str | Path") -> Picture:
@@ -18,7 +18,13 @@ def _as_picture(image: "Image.Image | np.ndarray | str | Path") -> Picture:
         # Through the reader, so that alpha, 16 bits, palettes, orientation and profiles are handled in one place.
         buffer = io.BytesIO()
         try:
-            image.save(buffer, format="PNG", compress_level=1, icc_profile=image.info.get("icc_profile"))
+            image.save(
+                buffer,
+                format="PNG",
+                compress_level=1,
+                icc_profile=image.info.get("icc_profile"),
+                exif=image.getexif(),
+            )
         except OSError as error:
             raise PictureError(f"an image must be grey or RGB of 8 bits, found mode {image.mode}") from error
         return read_picture(buffer.getvalue())
@@ -75,8 +81,14 @@ def decompress(data: bytes, device: str = "cpu", maximum_pixels: int = MAXIMUM_P
         UnknownModelError: the file's model is not installed.
     """
     picture = load_codec_for_file(data, device).decode(data, maximum_pixels)
-    buffer = io.BytesIO()
-    write_picture(picture, buffer, format="PNG")
-    image = Image.open(buffer)
-    image.load()
+    pixels = picture.pixels
+    image = Image.fromarray(pixels[:, :, 0] if picture.channels == 1 else pixels)
+    # Under the keys that Pillow's own readers use, so that saving the image keeps them.
+    for key, value in (
+        ("icc_profile", picture.icc_profile),
+        ("exif", b"Exif\0\0" + picture.exif if picture.exif else b""),
+        ("xmp", picture.xmp),
+    ):
+        if value:
+            image.info[key] = value
     return image

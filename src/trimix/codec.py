@@ -35,6 +35,7 @@ PICTURE_MULTIPLE = 64
 """Sides are padded to a multiple of it: 16 pixels a latent, 4 latents a hyper-latent."""
 SYMBOL_LIMIT = 2**15 - 1
 MAXIMUM_PIXELS = 2**28
+MAXIMUM_SIDE = 2**16
 
 
 @dataclass(frozen=True)
@@ -148,12 +149,14 @@ class Codec:
         """The symbols of a picture: g_a, gain, h_a, rounding; latents where bits and error are least together."""
         if not 1 <= quality <= 100:
             raise UsageError(f"quality must be from 1 to 100, found {quality:g}")
+        _check_sides(picture.width, picture.height)
         quality_integer = quality_to_integer(quality)
         factor = self._quality(quality_integer)
         pixels = pad_to_multiple(picture.pixels, PICTURE_MULTIPLE)
         height, width, _ = pixels.shape
         strips = latent_strips(height // LATENT_STRIDE, LATENT_STRIDE * width)
         y = torch.cat([self._analyse(pixels, strip, factor) for strip in strips], dim=2)
+        y = torch.nan_to_num(y).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
         z_hat = _to_symbols(self.model.transforms.hyper_analysis(y))
         side = self.model.side_features(z_hat[None], [quality_integer])[0]
         hand = QuantizingHand(
@@ -247,6 +250,7 @@ class Codec:
                 f"the picture must have at most {maximum_pixels} pixels, the file claims "
                 f"{header.width}x{header.height}; raise the limit with --max-pixels"
             )
+        _check_sides(header.width, header.height)
         if header.weights_hash != self.model.identity.weights_hash:
             raise UnknownModelError(
                 f"the file needs the model with hash {header.weights_hash.hex()}, this codec has "
@@ -265,7 +269,7 @@ class Codec:
         side = self._side_features(Symbols(empty, z, header.quality))
         hand = DecodingHand(RangeDecoder(container.latent))
         latent = walk(self.model.latent_model, side, self.model.schedule(*side.shape[:2]), hand)
-        symbols = Symbols(latent.permute(2, 0, 1).contiguous(), z, header.quality)
+        symbols = Symbols(latent.permute(2, 0, 1).contiguous().cpu(), z, header.quality)
         found = symbols.checksum()
         if found != container.symbol_checksum:
             raise DesynchronizedError(
@@ -281,9 +285,17 @@ class Codec:
         return torch.tensor([quality_integer / QUALITY_STEPS], dtype=torch.float32, device=self.device)
 
 
+def _check_sides(width: int, height: int) -> None:
+    # Strips bound the memory of tall pictures, not of wide ones; and a picture one pixel high is padded to 64.
+    if max(width, height) > MAXIMUM_SIDE:
+        raise PictureTooLargeError(
+            f"a side must have at most {MAXIMUM_SIDE} pixels, found {width}x{height}; cut the picture"
+        )
+
+
 def _to_symbols(latent: Tensor) -> Tensor:
     rounded = torch.nan_to_num(latent[0]).round().clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
-    return rounded.to(torch.int16).contiguous()
+    return rounded.to(torch.int16).cpu().contiguous()
 
 
 def _as_int32(symbols: Tensor) -> np.ndarray:

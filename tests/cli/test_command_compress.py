@@ -223,7 +223,7 @@ def test_compilation_is_announced_once(
     trimix: Command, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     coding = importlib.import_module("trimix.coding")
-    monkeypatch.setattr(coding, "compilation_is_cached", lambda: False)
+    monkeypatch.setattr(coding, "compilation_is_cached", lambda names: False)
     outcome = trimix("compress", picture, "--model", MODEL_NAME)
     assert outcome.code == 0
     assert outcome.error.count("compiling the coder (first run)") == 1

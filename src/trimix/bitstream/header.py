@@ -155,6 +155,6 @@ def _impossible(header: Header) -> str | None:
         return f"channels must be 1 (grey) or 3 (RGB), found {header.channels}"
     if header.bit_depth != 8:
         return f"bit depth must be 8, found {header.bit_depth}"
-    if not 0 <= header.quality <= 0xFFFF:
-        return f"quality must lie in 0..65535 steps of 1/{QUALITY_STEPS}, found {header.quality}"
+    if not QUALITY_STEPS <= header.quality <= 100 * QUALITY_STEPS:
+        return f"quality must lie in {QUALITY_STEPS}..{100 * QUALITY_STEPS} steps, found {header.quality}"
     return None

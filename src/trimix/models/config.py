@@ -16,7 +16,7 @@ class GllmmLiteConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["gllmm-lite"] = "gllmm-lite"
-    latent_channels: PositiveInt = 304
+    latent_channels: int = Field(default=304, ge=1, le=4096)
     side_channels: PositiveInt = 384
     context_channels: PositiveInt = 192
     transform_widths: Widths4 = (24, 48, 80, 160)
@@ -24,7 +24,9 @@ class GllmmLiteConfig(BaseModel):
     hyper_analysis_width: PositiveInt = 80
     hyper_synthesis_widths: Widths2 = (64, 96)
     head_widths: tuple[PositiveInt, ...] = (224, 224)
-    families: tuple[Family, ...] = (Family.GAUSSIAN, Family.LAPLACIAN, Family.LOGISTIC)
+    families: tuple[Family, ...] = Field(
+        default=(Family.GAUSSIAN, Family.LAPLACIAN, Family.LOGISTIC), min_length=1
+    )
     components: PositiveInt = 1
     lambda_minimum: float = Field(default=0.0003, gt=0)
     lambda_maximum: float = Field(default=0.2, gt=0)

@@ -6,6 +6,7 @@
     FactorizedTable --> coder's probabilities of z_hat
 """
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -86,7 +87,7 @@ class FrozenModel:
         path_device = torch.device("cpu") if device.type == "mps" else device
         return replace(
             self,
-            transforms=self.transforms.to(device),
+            transforms=copy.deepcopy(self.transforms).to(device),  # a module moves in place
             hyper_synthesis=tuple(layer.to(path_device) for layer in self.hyper_synthesis),
             latent_model=self.latent_model.to(path_device),
         )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from trimix.errors import ConfigurationError
 from trimix.shapes import Float, Tensor
@@ -46,7 +46,7 @@ def load_pictures(sources: Sequence[Path], minimum_side: int) -> list[np.ndarray
         for name, data in _named_bytes(source):
             try:
                 pixels = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
-            except (UnidentifiedImageError, OSError) as error:
+            except Exception as error:  # Pillow raises nearly anything on damaged data
                 raise ConfigurationError(f"{name}: is not a readable picture: {error}") from error
             if min(pixels.shape[:2]) < minimum_side:
                 raise ConfigurationError(

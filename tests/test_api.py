@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+import trimix
+from tiny_models import tiny_frozen
+from trimix.codec import Codec
+from trimix.errors import PictureTooLargeError
+from trimix.images import Picture
+from trimix.models.weights import save_frozen
+
+
+@pytest.fixture
+def model(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRIMIX_MODELS", str(tmp_path))
+    path = tmp_path / "gllmm-tiny-0.safetensors"
+    save_frozen(tiny_frozen(), path)
+    return path
+
+
+def test_a_turned_photograph_comes_back_upright_with_its_metadata(model, tmp_path):
+    image = Image.fromarray(np.zeros((10, 30, 3), np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    exif[0x010F] = "maker"
+    image.save(tmp_path / "turned.jpg", exif=exif, icc_profile=b"profile")
+    decoded = trimix.decompress(trimix.compress(Image.open(tmp_path / "turned.jpg"), model=model))
+    assert decoded.size == (10, 30)
+    assert decoded.info["icc_profile"] == b"profile"
+    assert decoded.getexif()[0x010F] == "maker"
+    assert decoded.getexif().get(0x0112, 1) == 1
+
+
+@pytest.mark.parametrize("shape", [(8, 9), (8, 9, 1), (8, 9, 3)])
+def test_arrays_are_taken(model, shape):
+    decoded = trimix.decompress(trimix.compress(np.full(shape, 90, np.uint8), 80, model))
+    assert decoded.size == (9, 8)
+    assert decoded.mode == ("RGB" if shape[-1] == 3 else "L")
+
+
+@pytest.mark.parametrize(
+    "array", [np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4)), np.zeros((0, 4), np.uint8)]
+)
+def test_other_arrays_are_refused(model, array):
+    with pytest.raises(trimix.TrimixError, match="must"):
+        trimix.compress(array, model=model)
+
+
+def test_two_codecs_of_one_model_do_not_share_modules():
+    model = tiny_frozen()
+    one, other = Codec(model), Codec(model)
+    assert one.model.transforms is not other.model.transforms
+
+
+def test_very_long_pictures_are_refused(model):
+    codec = Codec.load(model)
+    with pytest.raises(PictureTooLargeError, match="65536"):
+        codec.encode(Picture(np.zeros((1, 65537, 3), np.uint8)))
