@@ -21,11 +21,12 @@ import torch
 
 from trimix.bitstream import Container, Header, read_header
 from trimix.coding import RangeDecoder, RangeEncoder
-from trimix.entropy_models.walk import CountingHand, DecodingHand, EncodingHand, QuantizingHand, walk
+from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT
+from trimix.entropy_models.walk import DecodingHand, EncodingHand, QuantizingHand, walk
 from trimix.errors import DesynchronizedError, PictureTooLargeError, UnknownModelError, UsageError
 from trimix.images import Picture, collapse_to_grey, pad_to_multiple, to_pixels, to_tensor
 from trimix.models.catalogue import find_model, find_model_by_hash
-from trimix.models.frozen import QUALITY_STEPS, FrozenModel, quality_to_integer
+from trimix.models.frozen import QUALITY_STEPS, FrozenModel, SymbolBits, quality_to_integer
 from trimix.models.weights import load_frozen
 from trimix.shapes import Float, Int16, Tensor, UInt8
 from trimix.transforms.analysis import LATENT_STRIDE
@@ -33,7 +34,6 @@ from trimix.transforms.strips import Strip, latent_strips
 
 PICTURE_MULTIPLE = 64
 """Sides are padded to a multiple of it: 16 pixels a latent, 4 latents a hyper-latent."""
-SYMBOL_LIMIT = 2**15 - 1
 MAXIMUM_PIXELS = 2**28
 MAXIMUM_SIDE = 2**16
 
@@ -59,24 +59,6 @@ class Symbols:
         for part in parts:
             crc = zlib.crc32(part.cpu().numpy().astype("<i2").tobytes(), crc)
         return crc
-
-
-@dataclass(frozen=True)
-class SymbolBits:
-    """Information of symbols under the coder's integer probabilities, in bits.
-
-    Args:
-        latent_bits: of every latent, float64 [h w M].
-        hyper_latent_bits: sum over the hyper-latents.
-    """
-
-    latent_bits: np.ndarray
-    hyper_latent_bits: float
-
-    @property
-    def total(self) -> float:
-        """All bits."""
-        return float(self.latent_bits.sum()) + self.hyper_latent_bits
 
 
 class Codec:
@@ -156,13 +138,13 @@ class Codec:
         height, width, _ = pixels.shape
         strips = latent_strips(height // LATENT_STRIDE, LATENT_STRIDE * width)
         y = torch.cat([self._analyse(pixels, strip, factor) for strip in strips], dim=2)
-        y = torch.nan_to_num(y).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
+        y = torch.nan_to_num(y).clamp(-ACTIVATION_LIMIT, ACTIVATION_LIMIT)
         z_hat = _to_symbols(self.model.transforms.hyper_analysis(y))
         side = self.model.side_features(z_hat[None], [quality_integer])[0]
         hand = QuantizingHand(
             y[0].permute(1, 2, 0).cpu().numpy(),
             self.model.transforms.error_prices(factor)[0].cpu().numpy(),
-            SYMBOL_LIMIT,
+            ACTIVATION_LIMIT,
         )
         y_hat = walk(self.model.latent_model, side, self.model.schedule(*side.shape[:2]), hand)
         return Symbols(y_hat.permute(2, 0, 1).contiguous().cpu(), z_hat, quality_integer)
@@ -235,13 +217,7 @@ class Codec:
 
     def count(self, symbols: Symbols) -> SymbolBits:
         """Bits of symbols under the coder's own integers, by position and channel, without writing a file."""
-        z = symbols.hyper_latent
-        channels = self.model.hyper_channels_of((z.shape[0], z.shape[1], z.shape[2]))
-        hyper_bits = self.model.hyper_table.information_bits(_as_int32(z).ravel(), channels)
-        hand = CountingHand(np.ascontiguousarray(_as_int32(symbols.latent).transpose(1, 2, 0)))
-        side = self._side_features(symbols)
-        walk(self.model.latent_model, side, self.model.schedule(*side.shape[:2]), hand)
-        return SymbolBits(hand.bits, float(hyper_bits.sum()))
+        return self.model.count_bits(symbols.latent, symbols.hyper_latent, symbols.quality_integer)
 
     def _read(self, data: bytes, maximum_pixels: int) -> Container:
         header = read_header(data)
@@ -294,7 +270,7 @@ def _check_sides(width: int, height: int) -> None:
 
 
 def _to_symbols(latent: Tensor) -> Tensor:
-    rounded = torch.nan_to_num(latent[0]).round().clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
+    rounded = torch.nan_to_num(latent[0]).round().clamp(-ACTIVATION_LIMIT, ACTIVATION_LIMIT)
     return rounded.to(torch.int16).cpu().contiguous()
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from trimix.bitstream import QUALITY_STEPS
-from trimix.coding import SYMBOL_LIMIT, FactorizedTable
+from trimix.coding import FactorizedTable
 from trimix.entropy_models.factorized import FactorizedPrior
 from trimix.entropy_models.fixed_point import (
     ACTIVATION_LIMIT,
@@ -24,12 +24,11 @@ from trimix.entropy_models.fixed_point import (
 )
 from trimix.entropy_models.integer_mixture import LOGIT_STEPS_PER_OCTAVE, IntegerMixtureModel
 from trimix.entropy_models.schedule import checkerboard
-from trimix.entropy_models.walk import CountingHand, walk
 from trimix.models.frozen import QUALITY_PLANE_STEPS, FrozenModel, ModelIdentity, quality_to_integer
 from trimix.models.gllmm_lite import GllmmLite, GllmmLiteTransforms
 from trimix.probability import log_likelihood
 from trimix.quantization import round_straight_through
-from trimix.shapes import Float, Int16, Tensor
+from trimix.shapes import Float, Tensor
 
 HEADROOM = 4.0
 """Declared range of an activation over the largest seen in calibration."""
@@ -247,22 +246,11 @@ def measure_freezing_loss(
         quality = torch.tensor([quality_integer / QUALITY_STEPS])
         for x in pictures.split(1):
             y_hat, z_hat = (
-                latent.round().clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
+                latent.round().clamp(-ACTIVATION_LIMIT, ACTIVATION_LIMIT)
                 for latent in frozen.transforms.encode(x, quality)
             )
             parameters = model.mixture_parameters(model.side_features(z_hat, quality), y_hat)
             float_nats -= float(log_likelihood(y_hat, parameters).double().sum())
             float_nats -= float(model.hyper_prior.log_likelihood(z_hat).double().sum())
-            integer_bits += _count_integer_bits(frozen, y_hat.short()[0], z_hat.short()[0], quality_integer)
+            integer_bits += frozen.count_bits(y_hat.short()[0], z_hat.short()[0], quality_integer).total
     return FreezingLoss(float_nats / math.log(2), integer_bits)
-
-
-def _count_integer_bits(
-    frozen: FrozenModel, y_hat: Int16[Tensor, "M h w"], z_hat: Int16[Tensor, "Z hh hw"], quality_integer: int
-) -> float:
-    channels = frozen.hyper_channels_of((z_hat.shape[0], z_hat.shape[1], z_hat.shape[2]))
-    hyper_bits = frozen.hyper_table.information_bits(z_hat.numpy().astype(np.int32).ravel(), channels)
-    hand = CountingHand(np.ascontiguousarray(y_hat.permute(1, 2, 0).numpy().astype(np.int32)))
-    side = frozen.side_features(z_hat[None], [quality_integer])[0]
-    walk(frozen.latent_model, side, frozen.schedule(*side.shape[:2]), hand)
-    return float(hyper_bits.sum() + hand.bits.sum())

@@ -18,6 +18,7 @@ from trimix.coding import FactorizedTable
 from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT, IntegerConvolution
 from trimix.entropy_models.integer_mixture import IntegerMixtureModel
 from trimix.entropy_models.schedule import Pass
+from trimix.entropy_models.walk import CountingHand, walk
 from trimix.models.gllmm_lite import GllmmLiteTransforms
 from trimix.shapes import Int16, Tensor
 
@@ -56,6 +57,24 @@ class ModelIdentity:
     identifier: int
     weights_hash: bytes
     description: dict[str, str]
+
+
+@dataclass(frozen=True)
+class SymbolBits:
+    """Information of symbols under the coder's integer probabilities, in bits.
+
+    Args:
+        latent_bits: of every latent, float64 [h w M].
+        hyper_latent_bits: sum over the hyper-latents.
+    """
+
+    latent_bits: np.ndarray
+    hyper_latent_bits: float
+
+    @property
+    def total(self) -> float:
+        """All bits."""
+        return float(self.latent_bits.sum()) + self.hyper_latent_bits
 
 
 @dataclass(frozen=True)
@@ -117,3 +136,14 @@ class FrozenModel:
         """Channel of every hyper-latent in the order channel, row, column, int32."""
         channels, rows, columns = z_hat_shape
         return np.repeat(np.arange(channels, dtype=np.int32), rows * columns)
+
+    def count_bits(
+        self, y_hat: Int16[Tensor, "M h w"], z_hat: Int16[Tensor, "Z hh hw"], quality_integer: int
+    ) -> SymbolBits:
+        """Bits of symbols under the coder's own integers, by position and channel, without writing them."""
+        channels = self.hyper_channels_of((z_hat.shape[0], z_hat.shape[1], z_hat.shape[2]))
+        hyper_bits = self.hyper_table.information_bits(z_hat.cpu().numpy().astype(np.int32).ravel(), channels)
+        hand = CountingHand(np.ascontiguousarray(y_hat.permute(1, 2, 0).cpu().numpy().astype(np.int32)))
+        side = self.side_features(z_hat[None], [quality_integer])[0]
+        walk(self.latent_model, side, self.schedule(*side.shape[:2]), hand)
+        return SymbolBits(hand.bits, float(hyper_bits.sum()))
