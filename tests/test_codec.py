@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import subprocess
 import sys
@@ -11,8 +12,15 @@ from hypothesis import strategies as st
 
 from tiny_models import tiny_frozen
 from trimix.bitstream import Container, Header
-from trimix.codec import Codec, Symbols
-from trimix.errors import CodecError, ModelError, PictureTooLargeError, UnknownModelError, UsageError
+from trimix.codec import Codec, Symbols, load_codec
+from trimix.errors import (
+    CodecError,
+    CorruptedFileError,
+    ModelError,
+    PictureTooLargeError,
+    UnknownModelError,
+    UsageError,
+)
 from trimix.images import Picture
 from trimix.models.weights import load_frozen, save_frozen
 from trimix.transforms import strips
@@ -43,6 +51,42 @@ def test_decoding_is_the_synthesis_of_the_encoders_own_symbols(codec, size, chan
     found = codec.unpack(data)
     assert torch.equal(found.latent, symbols.latent)
     assert torch.equal(found.hyper_latent, symbols.hyper_latent)
+
+
+def test_choosing_and_writing_in_one_walk_give_the_bytes_of_two(codec):
+    picture = some_picture(200, 150)
+    assert codec.encode(picture, 40) == codec.pack(picture, codec.quantize(picture, 40))
+
+
+@pytest.mark.parametrize("side", [None, b"", b"\x80" * 500])
+@pytest.mark.parametrize("latent", [None, b"", bytes(300)])
+def test_a_small_file_that_claims_a_large_picture_ends_at_once(codec, side, latent):
+    original = Container.from_bytes(codec.encode(some_picture(64, 64), 50))
+    header = dataclasses.replace(original.header, width=16384, height=16384)
+    forged = dataclasses.replace(
+        original,
+        header=header,
+        side=original.side if side is None else side,
+        latent=original.latent if latent is None else latent,
+    )
+    with pytest.raises(CorruptedFileError, match="damaged"):
+        codec.decode(forged.to_bytes())
+
+
+def test_a_file_of_another_architecture_with_this_hash_is_refused(codec):
+    original = Container.from_bytes(codec.encode(some_picture(64, 64), 50))
+    header = dataclasses.replace(original.header, model_identifier=original.header.model_identifier + 1)
+    with pytest.raises(CorruptedFileError, match="architecture"):
+        codec.decode(dataclasses.replace(original, header=header).to_bytes())
+
+
+def test_a_replaced_model_file_is_read_again(tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_frozen(tiny_frozen(), path)
+    first = load_codec(path)
+    assert load_codec(path) is first
+    os.utime(path, ns=(1, 1))
+    assert load_codec(path) is not first
 
 
 @settings(max_examples=15)

@@ -23,7 +23,13 @@ from trimix.bitstream import Container, Header, read_header
 from trimix.coding import RangeDecoder, RangeEncoder
 from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT
 from trimix.entropy_models.walk import DecodingHand, EncodingHand, QuantizingHand, walk
-from trimix.errors import DesynchronizedError, PictureTooLargeError, UnknownModelError, UsageError
+from trimix.errors import (
+    CorruptedFileError,
+    DesynchronizedError,
+    PictureTooLargeError,
+    UnknownModelError,
+    UsageError,
+)
 from trimix.images import Picture, collapse_to_grey, pad_to_multiple, to_pixels, to_tensor
 from trimix.models.catalogue import find_model, find_model_by_hash
 from trimix.models.frozen import QUALITY_STEPS, FrozenModel, SymbolBits, quality_to_integer
@@ -111,7 +117,9 @@ class Codec:
         Raises:
             UsageError: the quality is out of range.
         """
-        return self.pack(picture, self.quantize(picture, quality))
+        latent_encoder = RangeEncoder()
+        symbols = self._quantize(picture, quality, latent_encoder)
+        return self._container(picture, symbols, latent_encoder).to_bytes()
 
     def decode(self, data: bytes, maximum_pixels: int = MAXIMUM_PIXELS) -> Picture:
         """Decompress a file.
@@ -126,9 +134,12 @@ class Codec:
         pixels = self.reconstruct(symbols, header.height, header.width, header.channels)
         return Picture(pixels, container.icc_profile, container.exif, container.xmp)
 
-    @torch.inference_mode()
     def quantize(self, picture: Picture, quality: float) -> Symbols:
         """The symbols of a picture: g_a, gain, h_a, rounding; latents where bits and error are least together."""
+        return self._quantize(picture, quality, None)
+
+    @torch.inference_mode()
+    def _quantize(self, picture: Picture, quality: float, latent_encoder: RangeEncoder | None) -> Symbols:
         if not 1 <= quality <= 100:
             raise UsageError(f"quality must be from 1 to 100, found {quality:g}")
         _check_sides(picture.width, picture.height)
@@ -145,6 +156,7 @@ class Codec:
             y[0].permute(1, 2, 0).cpu().numpy(),
             self.model.transforms.error_prices(factor)[0].cpu().numpy(),
             ACTIVATION_LIMIT,
+            latent_encoder,
         )
         y_hat = walk(self.model.latent_model, side, self.model.schedule(*side.shape[:2]), hand)
         return Symbols(y_hat.permute(2, 0, 1).contiguous().cpu(), z_hat, quality_integer)
@@ -179,14 +191,18 @@ class Codec:
             symbols: what is coded.
             merged: code known latents in large groups; the bytes are the same either way.
         """
-        side_encoder, latent_encoder = RangeEncoder(), RangeEncoder()
-        z = symbols.hyper_latent
-        channels = self.model.hyper_channels_of((z.shape[0], z.shape[1], z.shape[2]))
-        side_encoder.encode_factorized(_as_int32(z).ravel(), channels, self.model.hyper_table)
+        latent_encoder = RangeEncoder()
         known = np.ascontiguousarray(_as_int32(symbols.latent).transpose(1, 2, 0))
         side = self._side_features(symbols)
         passes = self.model.schedule(*side.shape[:2])
         walk(self.model.latent_model, side, passes, EncodingHand(known, latent_encoder), merged=merged)
+        return self._container(picture, symbols, latent_encoder).to_bytes()
+
+    def _container(self, picture: Picture, symbols: Symbols, latent_encoder: RangeEncoder) -> Container:
+        side_encoder = RangeEncoder()
+        z = symbols.hyper_latent
+        channels = self.model.hyper_channels_of((z.shape[0], z.shape[1], z.shape[2]))
+        side_encoder.encode_factorized(_as_int32(z).ravel(), channels, self.model.hyper_table)
         height, width, picture_channels = picture.pixels.shape
         return Container(
             header=Header(
@@ -204,7 +220,7 @@ class Codec:
             icc_profile=picture.icc_profile,
             exif=picture.exif,
             xmp=picture.xmp,
-        ).to_bytes()
+        )
 
     def unpack(self, data: bytes, maximum_pixels: int = MAXIMUM_PIXELS) -> Symbols:
         """The symbols of a file.
@@ -231,6 +247,11 @@ class Codec:
             raise UnknownModelError(
                 f"the file needs the model with hash {header.weights_hash.hex()}, this codec has "
                 f"{self.model.identity.name} ({self.model.identity.weights_hash.hex()})"
+            )
+        if header.model_identifier != self.model.identity.identifier:
+            raise CorruptedFileError(
+                f"a file of the model {self.model.identity.name} must name the architecture "
+                f"{self.model.identity.identifier}, found {header.model_identifier}: the file is damaged, get it again"
             )
         return Container.from_bytes(data)
 
@@ -279,15 +300,21 @@ def _as_int32(symbols: Tensor) -> np.ndarray:
 
 
 @lru_cache(maxsize=4)
-def _cached(path: Path, device: str) -> Codec:
+def _cached(path: Path, modified_ns: int, size: int, device: str) -> Codec:
+    # Time and size stand among the arguments so that a replaced file is read again.
     return Codec(load_frozen(path), device)
+
+
+def _loaded(path: Path, device: str) -> Codec:
+    state = path.stat()
+    return _cached(path, state.st_mtime_ns, state.st_size, device)
 
 
 def load_codec(model: str | Path = "gllmm-lite", device: str = "cpu") -> Codec:
     """The codec of a model by name or file; loaded once a process."""
-    return _cached(find_model(model).path, device)
+    return _loaded(find_model(model).path, device)
 
 
 def load_codec_for_file(data: bytes, device: str = "cpu") -> Codec:
     """The codec that a compressed file asks for; loaded once a process."""
-    return _cached(find_model_by_hash(read_header(data).weights_hash).path, device)
+    return _loaded(find_model_by_hash(read_header(data).weights_hash).path, device)

@@ -104,7 +104,28 @@ def test_the_end_may_carry_and_leave_out_zeros():
     encoder = RangeEncoder()
     encoder._words[:3] = [7, 0xFF, 0xFFFF]
     encoder._state[:] = [2**64 - 2, 2**48, 3]
-    assert encoder.finish() == bytes([0, 7, 1])
+    assert encoder.finish() == bytes([0, 7, 1, 0, 0, 0])
+    encoder._words[:3] = [7, 0, 0]
+    encoder._state[:] = [0, 2**60, 3]
+    assert encoder.finish() == bytes([0, 7, 0, 0, 0, 0])
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, 200])
+def test_a_decoder_that_wants_more_than_was_written_stops(count):
+    generator = np.random.default_rng(12)
+    parameters = random_parameters(generator, count, 3)
+    data = encoded(drawn_symbols(generator, parameters), parameters)
+    decoder = RangeDecoder(data)
+    decoder.decode_mixture(parameters)
+    # Past the end at most 8 zero bytes are read: 64 bits, which hold no thousand symbols of a bit each.
+    many = 1000
+    half = np.full(many, 2**16, np.int32)[:, None]
+    scales = np.full((many, 1), 80, np.uint8)
+    more = MixtureParameters(np.zeros(1, np.uint8), half, np.zeros((many, 1), np.int32), scales)
+    with pytest.raises(CorruptedFileError):
+        decoder.decode_mixture(more)
+    with pytest.raises(CorruptedFileError):
+        RangeDecoder(b"").decode_factorized(np.zeros(many, np.int32), random_table(generator))
 
 
 def test_the_buffer_grows():

@@ -329,7 +329,8 @@ def encode_factorized(
 
 # -------------------------------------------------------------------------------------------------------
 # Range decoder. State: offset of the code in the interval, width of the interval, number of words read.
-# It holds offset < width at all times, whatever the words are.
+# It holds offset < width at all times, whatever the words are. A decoder needs no more words than the encoder
+# has written, so a short file that claims many symbols ends at once.
 
 
 @inlined
@@ -346,9 +347,9 @@ def _take(
     width = step * frequency
     while width < WIDTH_MINIMUM:
         word = ZERO
-        if used < words.shape[0]:  # past the end the words are 0
+        if used < words.shape[0]:
             word = np.uint64(words[used])
-            used += 1
+        used += 1  # past the end of the words the caller refuses the symbol
         offset = (offset << WORD_BITS) | word
         width = width << WORD_BITS
     return offset, width, used
@@ -454,6 +455,8 @@ def decode_mixture(
             value = value - excess if value < 0 else value + excess
             if excess < 0 or abs(value) >= SYMBOL_LIMIT:
                 return CORRUPTED
+        if used > words.shape[0]:
+            return CORRUPTED
         symbols[row] = value
     state[0] = offset
     state[1] = width
@@ -500,6 +503,8 @@ def decode_factorized(
             value = value - excess if low_rank == 0 else value + excess
             if excess < 0 or abs(value) >= SYMBOL_LIMIT:
                 return CORRUPTED
+        if used > words.shape[0]:
+            return CORRUPTED
         symbols[row] = value
     state[0] = offset
     state[1] = width

@@ -13,8 +13,8 @@ A carry out of low's 64 bits goes into the words already written. k equiprobable
 same way: step = width >> k, low + step * x, width = step. As width >= 2^48, the rounding of step costs less
 than 2^-18 of a symbol's probability, also for symbols of a hundredth of a bit.
 
-At the end the shortest byte string in the interval is written: the decoder reads zeros past the end, so
-trailing zero bytes are left out. No symbols give no bytes. The bytes do not tell how many symbols they hold.
+At the end follow at most 8 more bytes, the fewest that name a number in the interval: the decoder reads up to
+8 zero bytes past the end, never more. No symbols give no bytes. The bytes do not tell how many symbols they hold.
 
     >>> encoder = RangeEncoder()
     >>> encoder.encode_mixture(symbols, parameters)
@@ -109,7 +109,8 @@ class RangeEncoder:
             raise AssertionError("the interval of the range coder is empty")
         written = int.from_bytes(self._words[:filled].astype(">u2").tobytes(), "big") + (last >> 64)
         tail = (last & _FULL_WIDTH).to_bytes(8, "big")
-        return (written.to_bytes(2 * filled, "big") + tail).rstrip(b"\0")
+        # Zeros in the words stay, so that a decoder knows how far it may read.
+        return written.to_bytes(2 * filled, "big") + tail[:length].rstrip(b"\0")
 
     def _grow(self) -> None:
         if int(self._state[2]) + WORDS_PER_SYMBOL > self._words.shape[0]:
@@ -125,8 +126,9 @@ class RangeDecoder:
 
     def __init__(self, data: bytes) -> None:
         """Start at the first symbol of `data`."""
-        padded = data + bytes(8 + len(data) % 2)
-        self._words: NDArray[np.uint16] = np.frombuffer(padded, dtype=">u2").astype(np.uint16)[4:]
+        padded = data + bytes(8)
+        words = np.frombuffer(padded, dtype=">u2", count=4 + len(data) // 2)
+        self._words: NDArray[np.uint16] = words.astype(np.uint16)[4:]
         self._state: NDArray[np.uint64] = np.array(
             [int.from_bytes(padded[:8], "big"), _FULL_WIDTH, 0], dtype=np.uint64
         )

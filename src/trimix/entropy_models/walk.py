@@ -83,14 +83,18 @@ class QuantizingHand:
         latents: before rounding, float32 [h w M].
         prices: bits that a squared error of one step is worth, float32 [M].
         limit: largest magnitude of a symbol.
+        encoder: takes the chosen symbols at once, so that choosing and writing share one walk.
     """
 
     known: np.ndarray | None = None
 
-    def __init__(self, latents: np.ndarray, prices: np.ndarray, limit: int) -> None:
+    def __init__(
+        self, latents: np.ndarray, prices: np.ndarray, limit: int, encoder: RangeEncoder | None = None
+    ) -> None:
         self._latents = latents
         self._prices = prices
         self._limit = limit
+        self._encoder = encoder
 
     def take(self, rows: np.ndarray, columns: np.ndarray, parameters: MixtureParameters) -> np.ndarray:
         """Choose the latents at the positions."""
@@ -102,7 +106,10 @@ class QuantizingHand:
             + (self._prices * np.square(choice - y)).ravel()
             for choice in (nearest, second)
         ]
-        return np.where(costs[1] < costs[0], second.ravel(), nearest.ravel()).astype(np.int32)
+        symbols = np.where(costs[1] < costs[0], second.ravel(), nearest.ravel()).astype(np.int32)
+        if self._encoder is not None:
+            self._encoder.encode_mixture(symbols, parameters)
+        return symbols
 
 
 class CountingHand:

@@ -1,0 +1,103 @@
+"""Bytes of files against -log2 of the float model's likelihoods of the same symbols: the cost of integers and coder.
+
+    python tools/checkpoint_of_weights.py src/trimix/weights/gllmm-lite-0.2.safetensors \\
+        weights/gllmm-lite-0.2-entropy-model.safetensors start.ckpt
+    python benchmarks/file_size.py --data kodak --checkpoint start.ckpt [--qualities 10,50,90]
+
+The checkpoint must be the one that the model was frozen from. Fails where a file is larger than 1.005 times the
+likelihood plus 64 bytes.
+"""
+
+import argparse
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from trimix.codec import Codec, Symbols
+from trimix.errors import TrimixError, UsageError
+from trimix.images import Picture, read_picture
+from trimix.models.catalogue import find_model
+from trimix.models.gllmm_lite import GllmmLite
+from trimix.models.weights import load_frozen
+from trimix.probability import log_likelihood
+from trimix.training.checkpoint import load_checkpoint
+
+ALLOWED_SHARE = 0.005
+ALLOWED_BYTES = 64
+
+
+@torch.no_grad()
+def likelihood_bytes(model: GllmmLite, symbols: Symbols, quality: float) -> float:
+    """-log2 p of both latents under the float model, in bytes."""
+    y_hat, z_hat = symbols.latent[None].float(), symbols.hyper_latent[None].float()
+    parameters = model.mixture_parameters(model.side_features(z_hat, torch.tensor([quality])), y_hat)
+    # Summed in float64: a million terms of a tenth of a bit.
+    nats = log_likelihood(y_hat, parameters).double().sum()
+    nats += model.hyper_prior.log_likelihood(z_hat).double().sum()
+    return float(-nats) / math.log(2) / 8
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder of PNG pictures")
+    parser.add_argument("--checkpoint", type=Path, required=True, help="float model that was frozen")
+    parser.add_argument("--model", default="gllmm-lite", help="name or weights file (default: %(default)s)")
+    parser.add_argument(
+        "--qualities",
+        type=lambda text: tuple(float(part) for part in text.split(",")),
+        default=(10.0, 50.0, 90.0),
+        help="with commas between (default: 10,50,90)",
+    )
+    options = parser.parse_args(arguments)
+    paths = sorted(options.data.glob("*.png"))
+    if not paths:
+        raise UsageError(f"{options.data} must hold PNG pictures, found none; check --data")
+    frozen = load_frozen(find_model(options.model).path)
+    codec = Codec(frozen)
+    model = GllmmLite(frozen.transforms.config)
+    model.load_state_dict(load_checkpoint(options.checkpoint)["average"])  # type: ignore[arg-type]
+    model.eval()
+    table = Table("quality", title=f"{len(paths)} pictures of {options.data.name}, {options.model}")
+    for heading in ("file bytes", "likelihood bytes", "all files", "closest to the bound"):
+        table.add_column(heading, justify="right")
+    sound = True
+    for quality in options.qualities:
+        files, likelihoods, margins = 0, 0.0, []
+        for path in track(paths, description=f"quality {quality:g}", transient=True):
+            picture = Picture(read_picture(path).pixels)
+            symbols = codec.quantize(picture, quality)
+            size = len(codec.pack(picture, symbols))
+            ideal = likelihood_bytes(model, symbols, quality)
+            files, likelihoods = files + size, likelihoods + ideal
+            margins.append((1 + ALLOWED_SHARE) * ideal + ALLOWED_BYTES - size)
+        sound = sound and min(margins) >= 0
+        table.add_row(
+            f"{quality:g}",
+            f"{files / len(paths):.0f}",
+            f"{likelihoods / len(paths):.0f}",
+            f"{100 * (files / likelihoods - 1):+.3f} %",
+            f"{min(margins):.0f} bytes",
+        )
+    console = Console()
+    console.print(table)
+    console.print(
+        f"every file within {100 * ALLOWED_SHARE:g} % + {ALLOWED_BYTES} bytes: {'yes' if sound else 'no'}"
+    )
+    return 0 if sound else 1
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except TrimixError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
