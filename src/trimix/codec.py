@@ -158,7 +158,7 @@ class Codec:
             ACTIVATION_LIMIT,
             latent_encoder,
         )
-        y_hat = walk(self.model.latent_model, side, self.model.schedule(*side.shape[:2]), hand)
+        y_hat = walk(self.model.latent_model, side, self.model.schedule(*side.shape[:2]), hand).symbols
         return Symbols(y_hat.permute(2, 0, 1).contiguous().cpu(), z_hat, quality_integer)
 
     @torch.inference_mode()
@@ -265,7 +265,7 @@ class Codec:
         empty = torch.empty(0, 0, 0, dtype=torch.int16)
         side = self._side_features(Symbols(empty, z, header.quality))
         hand = DecodingHand(RangeDecoder(container.latent))
-        latent = walk(self.model.latent_model, side, self.model.schedule(*side.shape[:2]), hand)
+        latent = walk(self.model.latent_model, side, self.model.schedule(*side.shape[:2]), hand).symbols
         symbols = Symbols(latent.permute(2, 0, 1).contiguous().cpu(), z, header.quality)
         found = symbols.checksum()
         if found != container.symbol_checksum:

@@ -1,10 +1,21 @@
 from decimal import Decimal, getcontext
 
+import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trimix.entropy_models.integer_mixture import exponential_table, integer_softmax
+from trimix.entropy_models.integer_mixture import (
+    IntegerMixtureModel,
+    ParameterLayout,
+    ScaleReading,
+    exponential_table,
+    integer_softmax,
+    integer_softmax_of_groups,
+    scale_thresholds,
+)
+from trimix.errors import ModelError
 
 
 def test_the_exponential_table_is_two_to_the_power_rounded_down():
@@ -33,3 +44,74 @@ def test_weights_follow_the_real_softmax(logits):
 def test_adding_a_constant_to_all_logits_changes_nothing():
     logits = torch.randint(-5000, 5000, (4, 6, 3), generator=torch.Generator().manual_seed(0))
     assert torch.equal(integer_softmax(logits), integer_softmax(logits + 777))
+
+
+@given(
+    st.lists(st.lists(st.integers(-3000, 3000), min_size=1, max_size=3), min_size=1, max_size=3), st.randoms()
+)
+def test_weights_of_groups_are_a_product_of_softmaxes(groups, random):
+    group_logits = [random.randint(-3000, 3000) for _ in groups]
+    flat = torch.tensor([logit for group in groups for logit in group]).view(1, -1, 1)
+    found = integer_softmax_of_groups(
+        torch.tensor(group_logits).view(1, -1, 1), flat, tuple(len(group) for group in groups)
+    ).flatten()
+    nats = torch.log(torch.tensor(2.0).double()) / 256
+    outer = torch.softmax(torch.tensor(group_logits).double() * nats, dim=0)
+    real = torch.cat(
+        [
+            share * torch.softmax(torch.tensor(group).double() * nats, dim=0)
+            for share, group in zip(outer, groups, strict=True)
+        ]
+    )
+    assert found.sum() == 2**16 and found.min() >= 0
+    assert (found.double() / 2**16 - real).abs().max() <= 3 * len(flat[0]) / 2**16 + 1e-6
+
+
+def test_a_linear_scale_has_the_nearest_index():
+    thresholds = scale_thresholds().double()
+    edges = 4096 * 2.0 ** (-4 + (torch.arange(255).double() + 0.5) / 16)
+    assert ((edges - thresholds) >= 0).all() and ((edges - thresholds) < 1).all()
+    scales = torch.tensor([1, 256, 4096, 2 * 4096, 4096 * 4095])
+    indices = torch.searchsorted(scale_thresholds(), scales)
+    assert indices.tolist() == [0, 0, 64, 80, 255]
+
+
+def test_numbers_are_read_as_the_layout_says():
+    layout = ParameterLayout((0, 0, 1), grouped=True, scale=ScaleReading.MAGNITUDE, scale_floor=400)
+    assert layout.group_sizes == (2, 1) and layout.numbers == 2 + 3 * 3
+    model = IntegerMixtureModel(None, (), (), layout, latent_channels=2)
+    rows = torch.arange(5)
+    side = torch.randint(-3000, 3000, (5, 22), generator=torch.Generator().manual_seed(0))
+    found = model.parameters(side, torch.zeros(1, 5, 2).int(), rows * 0, rows, has_context=False)
+    raw = side.view(5, 11, 2)
+    assert found.centres is None
+    assert (found.mixture.means.reshape(5, 2, 3) == raw[:, 5:8].transpose(1, 2).numpy()).all()
+    scales = 2.0 ** (-4 + found.mixture.scale_indices.reshape(5, 2, 3) / 16)
+    real = (raw[:, 8:].abs() + 400).transpose(1, 2).numpy() / 4096
+    assert (np.abs(np.log2(scales / real.clip(2**-4))) <= 1 / 32 + 0.003).all()
+    assert (found.mixture.weights.sum(axis=1) == 2**16).all()
+
+
+@pytest.mark.parametrize("has_weights", [False, True])
+def test_a_latent_rounded_around_its_mean_is_coded_without_it(has_weights):
+    layout = ParameterLayout((0,), has_weights=has_weights, scale=ScaleReading.LINEAR, around_mean=True)
+    model = IntegerMixtureModel(None, (), (), layout, latent_channels=3)
+    side = torch.randint(1, 9000, (4, 3 * layout.numbers), generator=torch.Generator().manual_seed(1))
+    found = model.parameters(
+        side, torch.zeros(2, 2, 3).int(), torch.zeros(4).long(), torch.arange(4), has_context=False
+    )
+    means = side.view(4, layout.numbers, 3)[:, int(has_weights)]
+    assert (found.centres.reshape(4, 3) == means.numpy()).all()
+    assert not found.mixture.means.any()
+
+
+def test_layouts_that_contradict_themselves_are_refused():
+    for arguments in (
+        {"families": ()},
+        {"families": (0, 0), "has_weights": False},
+        {"families": (0,), "has_weights": False, "grouped": True},
+        {"families": (0, 1), "around_mean": True},
+        {"families": (0,), "has_means": False, "around_mean": True},
+    ):
+        with pytest.raises(ModelError):
+            ParameterLayout(**arguments)

@@ -5,8 +5,18 @@ import torch
 from tiny_models import tiny_frozen
 from trimix.coding import RangeDecoder, RangeEncoder
 from trimix.entropy_models import walk as walk_module
-from trimix.entropy_models.schedule import checkerboard, one_pass, wavefront
-from trimix.entropy_models.walk import CountingHand, DecodingHand, EncodingHand, QuantizingHand, walk
+from trimix.entropy_models.fixed_point import RequantizedActivation, freeze_layer
+from trimix.entropy_models.integer_mixture import IntegerMixtureModel, ParameterLayout, ScaleReading
+from trimix.entropy_models.schedule import Pass, checkerboard, one_pass, wavefront
+from trimix.entropy_models.walk import (
+    VALUE_LIMIT,
+    CountingHand,
+    DecodingHand,
+    EncodingHand,
+    QuantizingHand,
+    walk,
+)
+from trimix.layers.masked_convolution import raster_offsets
 
 SCHEDULES = [one_pass, checkerboard, wavefront]
 
@@ -39,7 +49,7 @@ def test_decoding_gives_back_what_was_encoded(model, schedule):
         model.latent_model.offsets = tuple((-1, 0) for _ in model.latent_model.offsets)
     data = encoded(model, side, latents, schedule)
     hand = DecodingHand(RangeDecoder(data))
-    decoded = walk(model.latent_model, side, schedule(*side.shape[:2]), hand)
+    decoded = walk(model.latent_model, side, schedule(*side.shape[:2]), hand).symbols
     assert np.array_equal(decoded.numpy(), latents)
 
 
@@ -51,6 +61,51 @@ def test_merged_and_single_passes_write_the_same_bytes(model, schedule, monkeypa
     monkeypatch.setattr(walk_module, "POSITIONS_AT_ONCE", 7)
     assert encoded(model, side, latents, schedule) == reference
     assert encoded(model, side, latents, schedule, merged=False) == reference
+
+
+def integer_layer(generator, inputs, outputs, limit, reach):
+    """A random layer whose results use much of what they may."""
+    weight = torch.randn(outputs, inputs, generator=generator)
+    steps = weight.norm(dim=1).numpy() * limit / reach
+    bounds = np.full(outputs, reach)
+    output = RequantizedActivation(steps, -bounds, bounds, negative_slope=0.5)
+    return freeze_layer(weight, torch.zeros(outputs), np.ones(inputs), np.full(inputs, limit), output)
+
+
+def causal_model(around_mean):
+    """Four channels, a raster context, one Gaussian."""
+    generator = torch.Generator().manual_seed(3)
+    offsets = raster_offsets(5)
+    context = integer_layer(generator, 4 * len(offsets), 6, VALUE_LIMIT if around_mean else 2**15 - 1, 2000)
+    head = integer_layer(generator, 5 + 6, 12 if not around_mean else 8, 2000, 1000)
+    layout = ParameterLayout(
+        (0,), has_weights=not around_mean, around_mean=around_mean, scale=ScaleReading.LINEAR
+    )
+    return IntegerMixtureModel(context, offsets, (head,), layout, latent_channels=4)
+
+
+@pytest.mark.parametrize("around_mean", [False, True])
+def test_a_wavefront_decodes_what_it_encoded_with_values_around_means(around_mean):
+    model = causal_model(around_mean)
+    height, width = 7, 9
+    side = torch.randint(-2000, 2000, (height, width, 5), generator=torch.Generator().manual_seed(4))
+    y = np.random.default_rng(5).normal(scale=40, size=(height, width, 4)).astype(np.float32)
+    encoder = RangeEncoder()
+    chosen = walk(model, side, wavefront(height, width), QuantizingHand(y, None, 2**15 - 1, encoder))
+    data = encoder.finish()
+    decoded = walk(model, side, wavefront(height, width), DecodingHand(RangeDecoder(data)))
+    assert torch.equal(decoded.symbols, chosen.symbols)
+    assert torch.equal(decoded.values, chosen.values)
+    assert np.abs(decoded.values.numpy() / model.value_steps - y).max() <= 0.5 + 1e-5
+    known = decoded.symbols.numpy().astype(np.int32)
+    for merged in (False, True):
+        again = RangeEncoder()
+        walked = walk(model, side, wavefront(height, width), EncodingHand(known, again), merged=merged)
+        assert again.finish() == data
+        assert torch.equal(walked.values, decoded.values)
+    raster = [Pass(np.array([r]), np.array([c]), True) for r in range(height) for c in range(width)]
+    one_by_one = walk(model, side, raster, QuantizingHand(y, None, 2**15 - 1))
+    assert torch.equal(one_by_one.values, decoded.values)
 
 
 def test_threads_do_not_change_the_bytes(model):
@@ -101,7 +156,7 @@ def test_the_first_pass_does_not_look_at_latents(model):
 
 def quantized(model, side, y, price):
     hand = QuantizingHand(y, np.full(8, price, np.float32), 2**15 - 1)
-    return walk(model.latent_model, side, checkerboard(*y.shape[:2]), hand).numpy()
+    return walk(model.latent_model, side, checkerboard(*y.shape[:2]), hand).symbols.numpy()
 
 
 def test_latents_are_rounded_to_a_neighbour_and_plainly_where_errors_are_dear(model):

@@ -3,11 +3,17 @@
 ::
 
     y_hat (known part) --> gather taps --> context layer --+
-                                                           |--> head layers --> logits | means | scale indices
-    side features at the positions ------------------------+         integer softmax --> weights of sum 2^16
+                                                           |--> head layers --> logits | means | scales
+    side features at the positions ------------------------+    integer softmax --> weights of sum 2^16
+                                                                table search    --> scale indices
+
+A model without context leaves the upper branch out; one without head has its side features for parameters.
 """
 
+from dataclasses import dataclass
+from enum import Enum
 from functools import lru_cache
+from itertools import groupby
 from math import isqrt
 
 import numpy as np
@@ -17,11 +23,15 @@ from trimix.coding import MixtureParameters
 from trimix.entropy_models.fixed_point import IntegerLayer
 from trimix.errors import ModelError
 from trimix.layers.masked_convolution import Offset
-from trimix.shapes import Int16, Int64, Tensor
+from trimix.shapes import Int, Int64, Tensor
 
 LOGIT_STEPS_PER_OCTAVE = 256
 """A logit is an integer in steps of 1/256 of a doubling of the weight."""
 WEIGHT_TOTAL = 2**16
+VALUE_STEPS = 64
+"""Steps of a mean, and of a latent that is rounded around its mean, in one step of the quantizer."""
+LINEAR_SCALE_STEPS = 4096
+"""Steps of a scale that is not given by its index."""
 _EXPONENT_BITS = 24
 
 
@@ -58,15 +68,129 @@ def integer_softmax(logits: Int64[Tensor, "n K M"]) -> Int64[Tensor, "n K M"]:
     return weights.scatter_add_(1, weights.argmax(dim=1, keepdim=True), remainder)
 
 
+def integer_softmax_of_groups(
+    group_logits: Int64[Tensor, "n G M"], logits: Int64[Tensor, "n K M"], sizes: tuple[int, ...]
+) -> Int64[Tensor, "n K M"]:
+    """A softmax inside each group of consecutive components times one over the groups, sum 2^16 exactly.
+
+    Rounded down, the remainder goes to the first of the largest.
+
+    >>> one = torch.zeros(1, 1, 1, dtype=torch.int64)
+    >>> integer_softmax_of_groups(one.repeat(1, 2, 1), one.repeat(1, 3, 1), (1, 2)).flatten().tolist()
+    [32768, 16384, 16384]
+    """
+    groups = integer_softmax(group_logits)
+    parts = [
+        (integer_softmax(part) * groups[:, index : index + 1]) >> 16
+        for index, part in enumerate(logits.split(sizes, dim=1))
+    ]
+    weights = torch.cat(parts, dim=1)
+    remainder = WEIGHT_TOTAL - weights.sum(dim=1, keepdim=True)
+    return weights.scatter_add_(1, weights.argmax(dim=1, keepdim=True), remainder)
+
+
+@lru_cache(maxsize=1)
+def scale_thresholds() -> Int64[Tensor, "255"]:
+    """``floor(4096 * 2^(-4 + (i + 1/2)/16))`` for i in 0..254, by integer square roots only.
+
+    A linear scale has the index of how many of them it exceeds: the nearest in the logarithm.
+
+    >>> scale_thresholds()[:2].tolist()
+    [261, 273]
+    """
+    table = []
+    for index in range(255):
+        root = 1 << (32 * 8 + 2 * index + 1)
+        for _ in range(5):  # the 32nd root: 32 = 2^5
+            root = isqrt(root)
+        table.append(root)
+    return torch.tensor(table, dtype=torch.int64)
+
+
+class ScaleReading(Enum):
+    """What a model's number for a scale is."""
+
+    INDEX = "index"
+    """Index of the coder's table, 16 an octave."""
+    LINEAR = "linear"
+    """The scale in steps of 1/4096."""
+    MAGNITUDE = "magnitude"
+    """A number of either sign, whose magnitude plus a floor is the scale in steps of 1/4096."""
+
+
+@dataclass(frozen=True)
+class ParameterLayout:
+    """What the numbers are that a model gives for one latent: logits of groups | logits | means | scales.
+
+    Args:
+        families: family of each component.
+        has_weights: whether components have logits; otherwise there is one component.
+        grouped: a softmax inside each run of equal families and one over the runs, which then have logits too.
+        has_means: whether components have means; zero otherwise.
+        scale: what a scale is given as.
+        scale_floor: added to a magnitude, in steps of 1/4096.
+        around_mean: latents are rounded around the mean of their only component; otherwise as they are.
+
+    Raises:
+        ModelError: the parts contradict each other.
+    """
+
+    families: tuple[int, ...]
+    has_weights: bool = True
+    grouped: bool = False
+    has_means: bool = True
+    scale: ScaleReading = ScaleReading.INDEX
+    scale_floor: int = 0
+    around_mean: bool = False
+
+    def __post_init__(self) -> None:
+        one = len(self.families) == 1
+        if not self.families or not (one or self.has_weights) or (self.grouped and not self.has_weights):
+            raise ModelError(f"components without weights must be one, found {len(self.families)}")
+        if self.around_mean and not (one and self.has_means):
+            raise ModelError(
+                f"rounding around the mean needs one component with a mean, found {len(self.families)} components"
+            )
+
+    @property
+    def group_sizes(self) -> tuple[int, ...]:
+        """Components of each run of equal families."""
+        return tuple(len(list(run)) for _, run in groupby(self.families))
+
+    @property
+    def numbers(self) -> int:
+        """How many a latent has."""
+        count = len(self.families)
+        groups = len(self.group_sizes) if self.grouped else 0
+        return groups + count * (1 + self.has_weights + self.has_means)
+
+
+@dataclass(frozen=True)
+class LatentParameters:
+    """What the coder and the rounding need of a group of latents, row by row.
+
+    Args:
+        mixture: of the symbols.
+        centres: mean that a latent is rounded around, in steps of 1/64, int32 [n * M]; None where latents are
+            rounded as they are. The mixture's own mean is then zero.
+    """
+
+    mixture: MixtureParameters
+    centres: np.ndarray | None = None
+
+
 class IntegerMixtureModel:
     """Integer parameters of latents at any set of positions.
 
     Args:
         context: layer over the gathered taps, ordered tap, channel; None without context.
         offsets: the taps, relative to a position.
-        head: layers over side features and context features.
-        families: family of each of the K components, in the order of the head's output.
+        head: layers over side features and context features; none where the side features are the parameters.
+        layout: what the last layer's numbers are, each over all latent channels.
         latent_channels: M.
+
+    Raises:
+        ModelError: sizes do not fit.
     """
 
     def __init__(
@@ -74,25 +198,32 @@ class IntegerMixtureModel:
         context: IntegerLayer | None,
         offsets: tuple[Offset, ...],
         head: tuple[IntegerLayer, ...],
-        families: tuple[int, ...],
+        layout: ParameterLayout,
         latent_channels: int,
     ) -> None:
         self.context = context
         self.offsets = offsets
         self.head = head
-        self.families = np.array(families, dtype=np.uint8)
+        self.layout = layout
+        self.families = np.array(layout.families, dtype=np.uint8)
         self.latent_channels = latent_channels
         self.margin = max((max(abs(r), abs(c)) for r, c in offsets), default=0)
+        outputs = layout.numbers * latent_channels
         context_outputs = 0 if context is None else context.outputs
-        self.side_channels = head[0].inputs - context_outputs
+        self.side_channels = (head[0].inputs if head else outputs) - context_outputs
         if context is not None and context.inputs != len(offsets) * latent_channels:
             raise ModelError(
                 f"context layer must take {len(offsets) * latent_channels} inputs, found {context.inputs}"
             )
-        if head[-1].outputs != 3 * len(families) * latent_channels:
-            raise ModelError(
-                f"head must give {3 * len(families) * latent_channels} outputs, found {head[-1].outputs}"
-            )
+        if context is not None and not head:
+            raise ModelError("a model with context must have a head, found none")
+        if head and head[-1].outputs != outputs:
+            raise ModelError(f"head must give {outputs} outputs, found {head[-1].outputs}")
+
+    @property
+    def value_steps(self) -> int:
+        """Steps of a latent's value in one step of the quantizer."""
+        return VALUE_STEPS if self.layout.around_mean else 1
 
     def to(self, device: torch.device) -> "IntegerMixtureModel":
         """The model on another device."""
@@ -100,50 +231,72 @@ class IntegerMixtureModel:
             None if self.context is None else self.context.to(device),
             self.offsets,
             tuple(layer.to(device) for layer in self.head),
-            tuple(self.families.tolist()),
+            self.layout,
             self.latent_channels,
         )
 
     def parameters(
         self,
-        side: Int16[Tensor, "n S"],
-        padded: Int16[Tensor, "h w M"],
+        side: Int[Tensor, "n S"],
+        padded: Int[Tensor, "h w M"],
         rows: Int64[Tensor, "n"],
         columns: Int64[Tensor, "n"],
         *,
         has_context: bool,
-    ) -> MixtureParameters:
+    ) -> LatentParameters:
         """Parameters of all channels at the given positions, position by position, channels innermost.
 
         Args:
             side: side features at the positions.
-            padded: latents with ``margin`` zeros around them.
+            padded: values of the latents, with ``margin`` zeros around them.
             rows: without the margin.
             columns: without the margin.
             has_context: whether the taps are looked at; their features are zero otherwise.
         """
         n = len(rows)
+        if not self.head:
+            return self._read(side.long())
         features = side.double()
         if self.context is not None:
             if has_context:
-                taps = [
-                    padded[rows + (self.margin + r), columns + (self.margin + c)] for r, c in self.offsets
-                ]
-                context = self.context(torch.stack(taps, dim=1).view(n, -1).double()).double()
+                width = padded.shape[1]
+                places = (rows + self.margin) * width + columns + self.margin
+                steps = places.new_tensor([r * width + c for r, c in self.offsets])
+                taps = padded.reshape(-1, self.latent_channels)[(places[:, None] + steps).flatten()]
+                context = self.context(taps.view(n, -1).double()).double()
             else:
                 context = features.new_zeros(n, self.context.outputs)
             features = torch.cat([features, context], dim=1)
         for layer in self.head[:-1]:
             features = layer(features).double()
-        raw = self.head[-1](features).view(n, 3, len(self.families), self.latent_channels)
+        return self._read(self.head[-1](features))
+
+    def _read(self, raw: Int64[Tensor, "n D"]) -> LatentParameters:
+        layout, count = self.layout, len(self.families)
+        groups = len(layout.group_sizes) if layout.grouped else 0
+        sizes = (groups, count * layout.has_weights, count * layout.has_means, count)
+        group_logits, logits, means, scales = raw.view(len(raw), layout.numbers, self.latent_channels).split(
+            sizes, dim=1
+        )
+        if layout.grouped:
+            weights = integer_softmax_of_groups(group_logits, logits, layout.group_sizes)
+        elif layout.has_weights:
+            weights = integer_softmax(logits)
+        else:
+            weights = torch.full_like(scales, WEIGHT_TOTAL)
+        centres = None
+        if layout.around_mean:
+            centres = means[:, 0].int().flatten().cpu().numpy()
+        if not layout.has_means or layout.around_mean:
+            means = torch.zeros_like(scales)
+        if layout.scale is not ScaleReading.INDEX:
+            if layout.scale is ScaleReading.MAGNITUDE:
+                scales = scales.abs() + layout.scale_floor
+            scales = torch.searchsorted(scale_thresholds().to(scales.device), scales.contiguous())
         # Fewer dimensions to transpose at once: each part becomes [n * M, K], contiguous.
-        weights, means, scales = (
-            part.transpose(1, 2).reshape(n * self.latent_channels, -1).contiguous()
-            for part in (integer_softmax(raw[:, 0]).int(), raw[:, 1].int(), raw[:, 2].to(torch.uint8))
+        rows = len(raw) * self.latent_channels
+        parts = (
+            part.transpose(1, 2).reshape(rows, -1).contiguous().cpu().numpy()
+            for part in (weights.int(), means.int(), scales.to(torch.uint8))
         )
-        return MixtureParameters(
-            families=self.families,
-            weights=weights.cpu().numpy(),
-            means=means.cpu().numpy(),
-            scale_indices=scales.cpu().numpy(),
-        )
+        return LatentParameters(MixtureParameters(self.families, *parts), centres)

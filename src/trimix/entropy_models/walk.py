@@ -2,62 +2,70 @@
 
 ::
 
-    for each group of passes:   positions --> IntegerMixtureModel.parameters --> hand.take --> symbols --> latents
+    for each group of passes:   positions --> IntegerMixtureModel.parameters --> hand.take --> symbols --> values
+                                                          ^                                                  |
+                                                          `------------------ context <----------------------'
 
-A hand that knows all latents beforehand (encoding, counting) lets passes be merged into large groups: that is the
-dense form, the same integers by the same code in fewer, larger matrix products. A decoding hand gets one pass at a
-time. Groups are bounded, and memory with them.
+A symbol is what is coded. The value of a latent is its symbol, or, where latents are rounded around their mean, symbol
+plus mean in steps of 1/64.
+
+A hand that knows all values beforehand (encoding, counting) lets passes be merged into large groups: that is the
+dense form, the same integers by the same code in fewer, larger matrix products. So does a model without context. A
+decoding hand gets one pass at a time. Groups are bounded, and memory with them.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 
-from trimix.coding import MixtureParameters, RangeDecoder, RangeEncoder
-from trimix.entropy_models.integer_mixture import IntegerMixtureModel
+from trimix.coding import RangeDecoder, RangeEncoder
+from trimix.entropy_models.integer_mixture import VALUE_STEPS, IntegerMixtureModel, LatentParameters
 from trimix.entropy_models.schedule import Pass
-from trimix.shapes import Int16, Tensor
+from trimix.shapes import Int, Int16, Tensor
 
 POSITIONS_AT_ONCE = 2048
 """Largest group of positions; bounds memory and changes no number."""
+VALUE_LIMIT = 2**19
+"""Values around a mean saturate here, in steps of 1/64: part of the format."""
 
 
 @runtime_checkable
 class Hand(Protocol):
-    """Takes the parameters of a group of latents and gives their values."""
+    """Takes the parameters of a group of latents and gives their symbols."""
 
     known: np.ndarray | None
-    """All latents beforehand, int32 [h w M], if the hand has them."""
+    """All symbols beforehand, int32 [h w M], if the hand has them."""
 
-    def take(self, rows: np.ndarray, columns: np.ndarray, parameters: MixtureParameters) -> np.ndarray:
-        """Handle the latents at the positions; return them, int32 [n * M], channels innermost."""
+    def take(self, rows: np.ndarray, columns: np.ndarray, parameters: LatentParameters) -> np.ndarray:
+        """Handle the latents at the positions; return their symbols, int32 [n * M], channels innermost."""
         ...
 
 
 class EncodingHand:
-    """Writes known latents into a range coder.
+    """Writes known symbols into a range coder.
 
     Args:
-        latents: int32 [h w M].
+        symbols: int32 [h w M].
         encoder: takes the symbols.
     """
 
-    def __init__(self, latents: np.ndarray, encoder: RangeEncoder) -> None:
-        self.known: np.ndarray | None = latents
-        self._latents = latents
+    def __init__(self, symbols: np.ndarray, encoder: RangeEncoder) -> None:
+        self.known: np.ndarray | None = symbols
+        self._symbols = symbols
         self._encoder = encoder
 
-    def take(self, rows: np.ndarray, columns: np.ndarray, parameters: MixtureParameters) -> np.ndarray:
-        """Encode the latents at the positions."""
-        symbols = self._latents[rows, columns].ravel()
-        self._encoder.encode_mixture(symbols, parameters)
+    def take(self, rows: np.ndarray, columns: np.ndarray, parameters: LatentParameters) -> np.ndarray:
+        """Encode the symbols at the positions."""
+        symbols = self._symbols[rows, columns].ravel()
+        self._encoder.encode_mixture(symbols, parameters.mixture)
         return symbols
 
 
 class DecodingHand:
-    """Reads latents out of a range coder.
+    """Reads symbols out of a range coder.
 
     Args:
         decoder: gives the symbols.
@@ -68,20 +76,21 @@ class DecodingHand:
     def __init__(self, decoder: RangeDecoder) -> None:
         self._decoder = decoder
 
-    def take(self, rows: np.ndarray, columns: np.ndarray, parameters: MixtureParameters) -> np.ndarray:
-        """Decode the latents at the positions."""
-        return self._decoder.decode_mixture(parameters)
+    def take(self, rows: np.ndarray, columns: np.ndarray, parameters: LatentParameters) -> np.ndarray:
+        """Decode the symbols at the positions."""
+        return self._decoder.decode_mixture(parameters.mixture)
 
 
 class QuantizingHand:
-    """Rounds latents where bits and error together are least: each to its nearest or second nearest integer.
+    """Rounds latents, around their mean where the model does so.
 
-    Minimises ``bits(v) + price * (v - y)^2`` for every latent alone, under the coder's own probabilities. A later
-    pass sees what was chosen in an earlier one.
+    Each to its nearest integer; or, with prices, to the one of the two nearest where bits and error together are
+    least: ``bits(v) + price * (v - y)^2`` for every latent alone, under the coder's own probabilities. A later pass
+    sees what was chosen in an earlier one.
 
     Args:
         latents: before rounding, float32 [h w M].
-        prices: bits that a squared error of one step is worth, float32 [M].
+        prices: bits that a squared error of one step is worth, float32 [M]; None for plain rounding.
         limit: largest magnitude of a symbol.
         encoder: takes the chosen symbols at once, so that choosing and writing share one walk.
     """
@@ -89,47 +98,68 @@ class QuantizingHand:
     known: np.ndarray | None = None
 
     def __init__(
-        self, latents: np.ndarray, prices: np.ndarray, limit: int, encoder: RangeEncoder | None = None
+        self,
+        latents: np.ndarray,
+        prices: np.ndarray | None,
+        limit: int,
+        encoder: RangeEncoder | None = None,
     ) -> None:
         self._latents = latents
         self._prices = prices
         self._limit = limit
         self._encoder = encoder
 
-    def take(self, rows: np.ndarray, columns: np.ndarray, parameters: MixtureParameters) -> np.ndarray:
-        """Choose the latents at the positions."""
+    def take(self, rows: np.ndarray, columns: np.ndarray, parameters: LatentParameters) -> np.ndarray:
+        """Choose the symbols at the positions."""
         y = self._latents[rows, columns]
-        nearest = np.clip(np.rint(y), -self._limit, self._limit)
-        second = np.clip(nearest + np.where(y > nearest, 1, -1), -self._limit, self._limit)
-        costs = [
-            parameters.information_bits(choice.astype(np.int32).ravel())
-            + (self._prices * np.square(choice - y)).ravel()
-            for choice in (nearest, second)
-        ]
-        symbols = np.where(costs[1] < costs[0], second.ravel(), nearest.ravel()).astype(np.int32)
+        if parameters.centres is not None:
+            y = y - parameters.centres.reshape(y.shape) * np.float32(1 / VALUE_STEPS)
+        symbols = np.clip(np.rint(y), -self._limit, self._limit)
+        if self._prices is not None:
+            second = np.clip(symbols + np.where(y > symbols, 1, -1), -self._limit, self._limit)
+            costs = [
+                parameters.mixture.information_bits(choice.astype(np.int32).ravel())
+                + (self._prices * np.square(choice - y)).ravel()
+                for choice in (symbols, second)
+            ]
+            symbols = np.where(costs[1] < costs[0], second.ravel(), symbols.ravel())
+        symbols = symbols.astype(np.int32).ravel()
         if self._encoder is not None:
-            self._encoder.encode_mixture(symbols, parameters)
+            self._encoder.encode_mixture(symbols, parameters.mixture)
         return symbols
 
 
 class CountingHand:
-    """Adds up -log2 of the coder's integer probabilities of known latents.
+    """Adds up -log2 of the coder's integer probabilities of known symbols.
 
     Args:
-        latents: int32 [h w M].
+        symbols: int32 [h w M].
     """
 
-    def __init__(self, latents: np.ndarray) -> None:
-        self.known: np.ndarray | None = latents
-        self._latents = latents
-        self.bits = np.zeros(latents.shape, dtype=np.float64)
+    def __init__(self, symbols: np.ndarray) -> None:
+        self.known: np.ndarray | None = symbols
+        self._symbols = symbols
+        self.bits = np.zeros(symbols.shape, dtype=np.float64)
         """Bits of every latent, [h w M]."""
 
-    def take(self, rows: np.ndarray, columns: np.ndarray, parameters: MixtureParameters) -> np.ndarray:
-        """Count the latents at the positions."""
-        symbols = self._latents[rows, columns].ravel()
-        self.bits[rows, columns] = parameters.information_bits(symbols).reshape(len(rows), -1)
+    def take(self, rows: np.ndarray, columns: np.ndarray, parameters: LatentParameters) -> np.ndarray:
+        """Count the symbols at the positions."""
+        symbols = self._symbols[rows, columns].ravel()
+        self.bits[rows, columns] = parameters.mixture.information_bits(symbols).reshape(len(rows), -1)
         return symbols
+
+
+@dataclass(frozen=True)
+class Walked:
+    """The latents after a walk.
+
+    Args:
+        symbols: what is coded.
+        values: in steps of ``IntegerMixtureModel.value_steps``; the symbols where latents are rounded as they are.
+    """
+
+    symbols: Int16[Tensor, "h w M"]
+    values: Int[Tensor, "h w M"]
 
 
 def _groups(passes: Sequence[Pass], *, merged: bool) -> Iterator[Pass]:
@@ -160,35 +190,46 @@ def _joined(passes: list[Pass]) -> Pass:
 
 def walk(
     model: IntegerMixtureModel,
-    side: Int16[Tensor, "h w S"],
+    side: Int[Tensor, "h w S"],
     passes: Sequence[Pass],
     hand: Hand,
     *,
     merged: bool = True,
-) -> Int16[Tensor, "h w M"]:
-    """Go through all positions of a latent and return its values.
+) -> Walked:
+    """Go through all positions of a latent and return its symbols and values.
 
     Args:
         model: gives the parameters.
         side: side features.
         passes: the schedule; every position once.
         hand: encodes, decodes or counts.
-        merged: merge passes where the hand knows the latents; the stream is the same either way.
+        merged: merge passes where the values of the context are known; the stream is the same either way.
     """
     height, width, _ = side.shape
-    margin = model.margin
-    padded = side.new_zeros(height + 2 * margin, width + 2 * margin, model.latent_channels)
-    inner = padded[margin : margin + height, margin : margin + width]
-    if hand.known is not None:
-        inner.copy_(torch.from_numpy(hand.known))
-    for group in _groups(passes, merged=merged and hand.known is not None):
+    margin, around_mean = model.margin, model.layout.around_mean
+    # Rounded as they are, values are symbols, which 16 bits hold; values around a mean are finer.
+    padded = torch.zeros(
+        (height + 2 * margin, width + 2 * margin, model.latent_channels),
+        dtype=torch.int32 if around_mean else torch.int16,
+        device=side.device,
+    )
+    values = padded[margin : margin + height, margin : margin + width]
+    symbols = torch.zeros_like(values, dtype=torch.int16) if around_mean else values
+    prefilled = hand.known is not None and not around_mean
+    if prefilled:
+        values.copy_(torch.from_numpy(hand.known))
+    for group in _groups(passes, merged=merged and (prefilled or model.context is None)):
         rows = torch.from_numpy(group.rows).to(side.device)
         columns = torch.from_numpy(group.columns).to(side.device)
         parameters = model.parameters(
             side[rows, columns], padded, rows, columns, has_context=group.has_context
         )
-        symbols = hand.take(group.rows, group.columns, parameters)
-        if hand.known is None:
-            values = torch.from_numpy(symbols).view(len(rows), -1)
-            inner[rows, columns] = values.to(padded.device, padded.dtype)
-    return inner
+        found = hand.take(group.rows, group.columns, parameters)
+        if prefilled:
+            continue
+        taken = torch.from_numpy(found).view(len(rows), -1).to(side.device)
+        symbols[rows, columns] = taken.to(symbols.dtype)
+        if parameters.centres is not None:
+            centres = torch.from_numpy(parameters.centres).view(len(rows), -1).to(side.device)
+            values[rows, columns] = (VALUE_STEPS * taken + centres).clamp(-VALUE_LIMIT, VALUE_LIMIT)
+    return Walked(symbols, values)

@@ -22,7 +22,7 @@ from trimix.entropy_models.fixed_point import (
     RequantizedActivation,
     freeze_layer,
 )
-from trimix.entropy_models.integer_mixture import LOGIT_STEPS_PER_OCTAVE, IntegerMixtureModel
+from trimix.entropy_models.integer_mixture import LOGIT_STEPS_PER_OCTAVE, IntegerMixtureModel, ParameterLayout
 from trimix.entropy_models.schedule import checkerboard
 from trimix.models.frozen import QUALITY_PLANE_STEPS, FrozenModel, ModelIdentity, quality_to_integer
 from trimix.models.gllmm_lite import GllmmLite, GllmmLiteTransforms
@@ -156,7 +156,7 @@ def _freeze_latent_model(
     head.append(freeze_layer(last.weight.flatten(1), bias, steps, limits, output, WEIGHT_BITS))
     families = tuple(int(family) for family in model.config.families for _ in range(model.config.components))
     return IntegerMixtureModel(
-        context, convolution.offsets, tuple(head), families, model.config.latent_channels
+        context, convolution.offsets, tuple(head), ParameterLayout(families), model.config.latent_channels
     )
 
 

@@ -16,7 +16,7 @@ from safetensors.torch import save
 
 from trimix.coding import FactorizedTable
 from trimix.entropy_models.fixed_point import IntegerConvolution, IntegerLayer, column_shifts
-from trimix.entropy_models.integer_mixture import IntegerMixtureModel
+from trimix.entropy_models.integer_mixture import IntegerMixtureModel, ParameterLayout
 from trimix.entropy_models.schedule import checkerboard
 from trimix.errors import ModelError
 from trimix.layers.masked_convolution import checkerboard_offsets
@@ -175,7 +175,7 @@ def _assemble(metadata: dict[str, str], tensors: dict[str, Tensor]) -> FrozenMod
             _read_layer(tensors, "context"),
             checkerboard_offsets(5),
             head,
-            families,
+            ParameterLayout(families),
             config.latent_channels,
         ),
         hyper_table=FactorizedTable(
