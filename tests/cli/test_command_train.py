@@ -1,8 +1,10 @@
+import signal
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from command_line import Command
 from PIL import Image
 
@@ -43,6 +45,19 @@ patch_size = 64
     return path
 
 
+def interrupt_at(step: int, patch: pytest.MonkeyPatch, times: int = 1) -> None:
+    """Send SIGINT to this process while the patches of a step are cut."""
+    from trimix.training import loop
+
+    class Interrupting(loop.PatchSampler):
+        def batch(self, number: int, count: int, size: int):
+            for _ in range(times if number == step else 0):
+                signal.raise_signal(signal.SIGINT)
+            return super().batch(number, count, size)
+
+    patch.setattr(loop, "PatchSampler", Interrupting)
+
+
 def test_trains_and_says_where(trimix: Command, run: Path) -> None:
     outcome = trimix("train", run.name, "--device", "cpu")
     assert (outcome.code, outcome.output) == (0, b"")
@@ -74,41 +89,77 @@ def test_resumes_and_restarts(trimix: Command, run: Path) -> None:
 
 
 def test_interrupt_saves_first(trimix: Command, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from trimix.training import loop
-
-    class Interrupting(loop.PatchSampler):
-        def batch(self, step: int, count: int, size: int):
-            if step == 1:
-                raise KeyboardInterrupt
-            return super().batch(step, count, size)
-
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "PatchSampler", Interrupting)
+        interrupt_at(0, patch)
         outcome = trimix("train", run, "--device", "cpu")
     assert outcome.code == 130
-    assert "interrupted after step 1; the same command resumes" in outcome.error
+    assert outcome.line == "interrupted after step 1; the same command resumes"
     resumed = trimix("train", run, "--device", "cpu")
-    assert "resuming runs/small/last.ckpt after step 1\n2 steps done" in resumed.error
+    assert resumed.error.startswith("resuming runs/small/last.ckpt after step 1\n2 steps done")
+
+
+def test_a_second_interrupt_says_what_was_saved(
+    trimix: Command, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        interrupt_at(0, patch, times=2)
+        outcome = trimix("train", run, "--device", "cpu")
+    assert (outcome.code, outcome.line) == (
+        130,
+        "interrupted after step 0; nothing was saved, the same command starts anew",
+    )
+    run.write_text(
+        run.read_text() + "\n[[phases]]\nname = 'more'\nsteps = 2\nbatch_size = 1\npatch_size = 64\n"
+    )
+    with monkeypatch.context() as patch:
+        interrupt_at(3, patch, times=2)
+        outcome = trimix("train", run, "--device", "cpu")
+    assert (outcome.code, outcome.line) == (
+        130,
+        "interrupted after step 3; the same command resumes after step 2, the last that was saved",
+    )
 
 
 def test_mistakes_are_one_line(trimix: Command, run: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("[data")
     (tmp_path / "unknown.toml").write_text(run.read_text().replace("batch_size", "batch_sise"))
+    (tmp_path / "value.toml").write_text(run.read_text().replace("steps = 2", "steps = 'two'"))
+    for name in ("nowhere.ckpt", "other/0.png", "foreign.ckpt"):
+        (tmp_path / f"{Path(name).stem}.start.toml").write_text(f"start_from = '{name}'\n{run.read_text()}")
+    torch.save({"state_dict": {}}, tmp_path / "foreign.ckpt")
+    (tmp_path / "small").mkdir()
+    Image.new("RGB", (90, 50)).save("small/low.png")
     (tmp_path / "empty").mkdir()
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / "last.ckpt").write_bytes(b"damaged")
     for arguments, code, expected in (
         (("none.toml",), 2, "none.toml: no such file"),
         (("bad.toml",), 2, "is not valid TOML"),
-        (("unknown.toml",), 2, "phases.0.batch_sise: Extra inputs are not permitted"),
+        (("unknown.toml",), 2, "phases.0.batch_sise: is no key of a training configuration; correct"),
+        (("value.toml",), 2, "value.toml: phases.0.steps: must be a valid integer"),
+        (("nowhere.start.toml", "-o", "a"), 7, "nowhere.ckpt: no such checkpoint"),
+        (("0.start.toml", "-o", "b"), 7, "other/0.png: is not a checkpoint of trimix"),
+        (
+            ("foreign.start.toml", "-o", "c"),
+            7,
+            "foreign.ckpt: is not a whole checkpoint of trimix: it must hold",
+        ),
         ((run.name, "-o", "bad.toml"), 6, "must be a folder, found a file"),
         ((run.name, "-o", "bad.toml/run"), 6, "bad.toml/run: cannot be used: Not a directory"),
         ((run.name, "--data", "nowhere"), 2, "nowhere: must be a folder, tar or picture"),
         ((run.name, "--data", "empty"), 2, "no picture found in empty"),
+        (
+            (run.name, "--data", "small"),
+            2,
+            "small/low.png: both sides must have at least 64 pixels, found 90x50",
+        ),
+        ((run.name, "--validation", "nowhere"), 2, "nowhere: must be a folder, tar or picture"),
+        ((run.name, "--validation", "other"), 2, "at least 256 pixels, found 90x80; remove it"),
         ((run.name, "-o", "damaged"), 7, "damaged/last.ckpt: is not a checkpoint"),
     ):
         outcome = trimix("train", *arguments, "--device", "cpu")
         assert outcome.code == code, outcome
+        assert outcome.line.startswith("trimix: error: ")
         assert expected in outcome.line
 
 

@@ -50,6 +50,25 @@ def test_bad_sources_are_named(pictures, tmp_path):
         load_pictures([tmp_path], 64)
 
 
+def test_unreadable_sources_are_named(pictures, tmp_path):
+    (tmp_path / "folder.png").mkdir()  # a folder is no picture, whatever its name
+    (tmp_path / "one.png").write_bytes(png(pictures[0]))
+    assert len(load_pictures([tmp_path], 64)) == 1
+    link = tmp_path / "link.png"
+    link.symlink_to("gone.png")
+    with pytest.raises(ConfigurationError, match=r"link\.png: cannot be read: No such file"):
+        load_pictures([tmp_path], 64)
+    link.unlink()
+    for mode in ("", "gz", "xz"):
+        archive = tmp_path / f"pictures.tar.{mode}"
+        with tarfile.open(archive, f"w:{mode}") as tar:
+            tar.add(tmp_path / "one.png", "one.png")
+        archive.write_bytes(archive.read_bytes()[:6000])
+        with pytest.raises(ConfigurationError, match=r"pictures\.tar.*damaged") as caught:
+            load_pictures([archive], 64)
+        assert "\n" not in str(caught.value)
+
+
 def test_a_batch_is_a_function_of_seed_and_step(pictures):
     one, same, other = (PatchSampler(pictures, seed, 0.5, 0.5) for seed in (1, 1, 2))
     assert torch.equal(one.batch(7, 4, 64), same.batch(7, 4, 64))

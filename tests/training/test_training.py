@@ -1,5 +1,9 @@
 import json
 import math
+import signal
+import threading
+from dataclasses import replace
+from operator import attrgetter
 
 import numpy as np
 import pytest
@@ -57,27 +61,103 @@ def test_a_resumed_run_ends_bit_for_bit_like_an_uninterrupted_one(pictures, tmp_
     assert resumed.progress.step == 6
 
 
-def test_an_interrupt_saves_and_the_run_goes_on_from_there(pictures, tmp_path):
-    trainer = Trainer(configuration(pictures), tmp_path / "run", "cpu")
-    plain = trainer.step
+def signalled(plain, trainer, number, step):
+    """The function, with a signal to this process before it returns, at one step of the run."""
 
-    def interrupted(*arguments):
-        if trainer.progress.step == 2:
-            raise KeyboardInterrupt
-        return plain(*arguments)
+    def function(*arguments, **named):
+        result = plain(*arguments, **named)
+        if trainer.progress.step == step:
+            signal.raise_signal(number)
+        return result
 
-    trainer.step = interrupted
+    return function
+
+
+@pytest.fixture(scope="module")
+def whole_states(pictures, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "_BLOCKS_FOR_COMPONENTS", 1500)
+        trainer = Trainer(configuration(pictures, (2, 2)), tmp_path_factory.mktemp("run"), "cpu")
+        trainer.run()
+    return states(trainer)
+
+
+@pytest.mark.parametrize(
+    ("place", "number", "step"),
+    [
+        ("sampler.batch", signal.SIGINT, 0),
+        ("step", signal.SIGINT, 2),
+        ("optimizer.step", signal.SIGINT, 2),
+        ("average.update_parameters", signal.SIGINT, 1),
+        ("average.update_parameters", signal.SIGTERM, 2),
+        ("save", signal.SIGINT, 2),
+    ],
+)
+def test_a_signal_anywhere_in_a_run_does_not_change_where_it_ends(
+    pictures, tmp_path, whole_states, place, number, step
+):
+    trainer = Trainer(configuration(pictures, (2, 2)), tmp_path / "run", "cpu")
+    *path, name = place.split(".")
+    owner = attrgetter(".".join(path))(trainer) if path else trainer
+    setattr(owner, name, signalled(getattr(owner, name), trainer, number, step))
+    handlers = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
     with pytest.raises(KeyboardInterrupt):
         trainer.run()
-    resumed = Trainer(configuration(pictures), tmp_path / "run", "cpu")
-    assert resumed.progress.step == 2
+    assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)] == handlers
+    resumed = Trainer(configuration(pictures, (2, 2)), tmp_path / "run", "cpu")
+    # What was begun is done; only saving comes after its step.
+    assert resumed.progress.step == trainer.saved_step == step + (place != "save")
     resumed.run()
-    whole = Trainer(configuration(pictures), tmp_path / "whole", "cpu")
-    whole.run()
-    assert all(
-        torch.equal(a, b)
-        for a, b in zip(*(t.model.state_dict().values() for t in (resumed, whole)), strict=True)
-    )
+    assert resumed.progress.step == 4
+    for one, other in zip(whole_states, states(resumed), strict=True):
+        assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_second_interrupt_does_not_wait_and_does_not_save(pictures, tmp_path):
+    trainer = Trainer(configuration(pictures), tmp_path / "run", "cpu")
+    update = trainer.average.update_parameters
+    twice = signalled(update, trainer, signal.SIGINT, 2)
+    trainer.average.update_parameters = signalled(twice, trainer, signal.SIGINT, 2)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run()
+    assert trainer.progress.step == 2
+    assert trainer.saved_step is None
+    assert not (tmp_path / "run" / "last.ckpt").exists()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_interrupted_validation_is_done_again(pictures, tmp_path):
+    config = configuration(pictures, (1,))
+    config = config.model_copy(update={"data": config.data.model_copy(update={"validation": (pictures,)})})
+    trainer = Trainer(config, tmp_path / "run", "cpu")
+    average = trainer.average.module
+    average.forward = signalled(average.forward, trainer, signal.SIGINT, 1)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run()
+    log = tmp_path / "run" / "log.jsonl"
+    assert not log.exists()
+    Trainer(config, tmp_path / "run", "cpu").run()
+    (row,) = (json.loads(line) for line in log.read_text().splitlines())
+    assert (row["kind"], row["step"]) == ("validation", 1)
+
+
+def test_signals_that_are_ignored_stay_ignored(pictures, tmp_path):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        trainer = Trainer(configuration(pictures, (2,)), tmp_path / "run", "cpu")
+        trainer.step = signalled(trainer.step, trainer, signal.SIGINT, 0)
+        trainer.run()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert trainer.progress.step == 2
+
+
+def test_a_thread_can_train(pictures, tmp_path):
+    trainer = Trainer(configuration(pictures, (1,)), tmp_path / "run", "cpu")
+    thread = threading.Thread(target=trainer.run)
+    thread.start()
+    thread.join()
+    assert trainer.saved_step == 1
 
 
 def test_a_fixed_encoder_does_not_move_and_the_rest_does(pictures, tmp_path):
@@ -123,10 +203,38 @@ def test_validation_is_logged_on_rounded_latents(pictures, tmp_path):
     assert len(row["psnr_db"]) == len(row["quality"])
 
 
-def test_a_damaged_checkpoint_is_one_clear_line(pictures, tmp_path):
-    (tmp_path / "last.ckpt").write_bytes(b"nothing")
-    with pytest.raises(TrainingError, match=r"last\.ckpt"):
-        Trainer(configuration(pictures), tmp_path, "cpu")
+def test_the_log_is_json_for_every_parser(pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "LOG_EVERY_STEPS", 1)
+    monkeypatch.setattr(loop, "validate", lambda *_, **__: [(5.0, 0.25, math.nan), (20.0, 0.5, math.inf)])
+    config = configuration(pictures, (1,))
+    config = config.model_copy(update={"data": config.data.model_copy(update={"validation": (pictures,)})})
+    trainer = Trainer(config, tmp_path / "run", "cpu")
+    plain = trainer.step
+
+    def infinite(*arguments):
+        loss, report = plain(*arguments)
+        return loss * math.inf, replace(report, loss=math.nan, psnr_db=-math.inf)
+
+    trainer.step = infinite
+    trainer.run()
+
+    def refuse(name):
+        raise AssertionError(f"{name} is not JSON")
+
+    lines = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
+    training, validation = (json.loads(line, parse_constant=refuse) for line in lines)
+    assert training["loss"] is training["psnr_db"] is training["gradient_norm"] is None
+    assert training["bits_per_pixel"] > 0
+    assert validation["bits_per_pixel"] == [0.25, 0.5]
+    assert validation["psnr_db"] == [None, None]
+
+
+def test_a_log_that_cannot_be_written_is_one_clear_line(pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "LOG_EVERY_STEPS", 1)
+    (tmp_path / "log.jsonl").mkdir()
+    with pytest.raises(TrainingError, match=r"log\.jsonl: the log cannot be written") as caught:
+        Trainer(configuration(pictures, (1,)), tmp_path, "cpu").run()
+    assert "\n" not in str(caught.value)
 
 
 def test_training_lowers_the_loss_of_a_batch(pictures, tmp_path):
@@ -150,10 +258,36 @@ def test_training_lowers_the_loss_of_a_batch(pictures, tmp_path):
     ("text", "message"),
     [
         ("phases = [", "TOML"),
-        ("[data]\ntraining = ['x']\n[[phases]]\nname='a'\nsteps=1\nspeed=3", r"phases\.0\.speed.*Extra"),
-        ("[data]\ntraining = ['x']\n[[phases]]\nname='a'\nsteps=0", r"phases\.0\.steps.*0"),
+        (
+            "[data]\ntraining = ['x']\n[[phases]]\nname='a'\nsteps=1\nspeed=3",
+            r"phases\.0\.speed: is no key of a training configuration; correct or remove it$",
+        ),
+        (
+            "[data]\ntraining = ['x']\n[[phases]]\nname='a'\nsteps=0",
+            r"phases\.0\.steps.*greater than 0, found 0$",
+        ),
+        ("[data]\ntraining = []\n[[phases]]\nname='a'\nsteps=1", r"data\.training: must not be empty"),
+        (
+            "[data]\ntraining = 'x'\n[[phases]]\nname='a'\nsteps=1",
+            r"data\.training: must be a list, found 'x'",
+        ),
         ("[data]\ntraining = ['x']\n[[phases]]\nname='a'\nsteps=1\npatch_size=100", "patch_size"),
-        ("[data]\ntraining = ['x']", "phases"),
+        ("[data]\ntraining = ['x']", "phases: must be given"),
+        (
+            "[data]\ntraining = ['x']\n[[phases]]\nname='a'\nsteps=1\nlearning_rate=inf",
+            "learning_rate: .*inf",
+        ),
+        (
+            "checkpoint_minutes = inf\n[data]\ntraining = ['x']\n[[phases]]\nname='a'\nsteps=1",
+            "checkpoint_minutes",
+        ),
+        (f"seed = {10**18}\n[data]\ntraining = ['x']\n[[phases]]\nname='a'\nsteps=1", "seed"),
+        (
+            "[objective]\nquality_minimum = 60\nquality_maximum = 40\n[data]\ntraining = ['x']\n"
+            "[[phases]]\nname='a'\nsteps=1",
+            "objective: quality_minimum must not exceed quality_maximum, found 60 and 40",
+        ),
+        (f"[data]\ntraining = '{'x' * 500}'\n[[phases]]\nname='a'\nsteps=1", r"data\.training.*x\.\.\.$"),
     ],
 )
 def test_a_bad_configuration_names_the_key_and_the_value(tmp_path, text, message):
@@ -167,6 +301,25 @@ def test_a_bad_configuration_names_the_key_and_the_value(tmp_path, text, message
 def test_a_missing_configuration_is_named(tmp_path):
     with pytest.raises(ConfigurationError, match=r"missing\.toml"):
         load_training_config(tmp_path / "missing.toml")
+
+
+def test_more_channels_than_components_are_refused(pictures, tmp_path):
+    config = configuration(pictures).model_copy(
+        update={"model": TINY.model_copy(update={"latent_channels": 769})}
+    )
+    with pytest.raises(ConfigurationError, match=r"latent_channels must not exceed 768.*found 769"):
+        Trainer(config, tmp_path / "run", "cpu")
+
+
+def test_a_start_gives_its_average_to_model_and_average(pictures, tmp_path):
+    first = Trainer(configuration(pictures, (1,)), tmp_path / "first", "cpu")
+    first.run()
+    start = configuration(pictures, (1,), start_from=tmp_path / "first" / "last.ckpt")
+    second = Trainer(start, tmp_path / "second", "cpu")
+    assert (second.progress.step, second.saved_step) == (0, None)
+    expected = first.average.module.state_dict()
+    for state in states(second):
+        assert all(torch.equal(value, expected[name]) for name, value in state.items())
 
 
 def test_schedules_start_warm_up_and_end_where_they_say():

@@ -13,6 +13,7 @@ from trimix.errors import ConfigurationError, OutputError, UsageError
 
 if TYPE_CHECKING:
     from trimix.training.config import TrainingConfig
+    from trimix.training.loop import Trainer
 
 _CHECKPOINT = "last.ckpt"
 
@@ -61,8 +62,9 @@ def train(
 ) -> None:
     """Train a model, or go on with a run that was interrupted.
 
-    A checkpoint in the output folder is resumed exactly where it stood; Ctrl-C
-    saves one first. Make a model file of the last one with 'trimix freeze'.
+    A checkpoint in the output folder is resumed exactly where it stood. Ctrl-C
+    ends the step and saves one first; a second Ctrl-C does not wait. Make a
+    model file of the last one with 'trimix freeze'.
 
     Needs the extra 'train': pip install 'trimix\\[train]'.
     """
@@ -98,13 +100,21 @@ def train(
     try:
         trainer.run()
     except KeyboardInterrupt:
-        print(f"interrupted after step {trainer.progress.step}; the same command resumes", file=sys.stderr)
+        print(f"interrupted after step {trainer.progress.step}; {_what_next(trainer)}", file=sys.stderr)
         raise
     print(
         f"{trainer.progress.step} steps done; checkpoint {checkpoint}, log {folder / 'log.jsonl'}; "
         "'trimix freeze' makes a model of it",
         file=sys.stderr,
     )
+
+
+def _what_next(trainer: "Trainer") -> str:
+    if trainer.saved_step is None:
+        return "nothing was saved, the same command starts anew"
+    if trainer.saved_step != trainer.progress.step:
+        return f"the same command resumes after step {trainer.saved_step}, the last that was saved"
+    return "the same command resumes"
 
 
 def _move_aside(folder: Path) -> Path:

@@ -1,7 +1,10 @@
 """Checkpoints: everything that a run needs to go on exactly, written atomically."""
 
+import io
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
@@ -38,28 +41,39 @@ def save_checkpoint(
     progress: Progress,
     configuration: str,
 ) -> None:
-    """Write a checkpoint under a temporary name, then rename it over the last one."""
+    """Write a checkpoint under a temporary name, then rename it over the last one.
+
+    Raises:
+        TrainingError: it cannot be written; the last one is as it was.
+    """
+    # By way of memory: where a disk is full, torch's own writing fails with an internal RuntimeError.
+    contents = io.BytesIO()
+    torch.save(
+        {
+            "model": model.state_dict(),
+            "average": average.module.state_dict(),
+            "averaged": int(average.n_averaged),  # type: ignore[arg-type]
+            "optimizer": optimizer.state_dict(),
+            "progress": vars(progress),
+            "configuration": configuration,
+        },
+        contents,
+    )
     temporary = path.with_suffix(".tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
-            torch.save(
-                {
-                    "model": model.state_dict(),
-                    "average": average.module.state_dict(),
-                    "averaged": int(average.n_averaged),  # type: ignore[arg-type]
-                    "optimizer": optimizer.state_dict(),
-                    "progress": vars(progress),
-                    "configuration": configuration,
-                },
-                file,
-            )
+            file.write(contents.getbuffer())
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise TrainingError(f"{path}: the checkpoint cannot be written: {error.strerror}") from error
+        raise TrainingError(
+            f"{path}: the checkpoint cannot be written: {error.strerror}; the one before it, if any, is as it was"
+        ) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def load_checkpoint(path: Path) -> dict[str, object]:
@@ -69,22 +83,124 @@ def load_checkpoint(path: Path) -> dict[str, object]:
         TrainingError: missing or damaged.
     """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise TrainingError(f"{path}: no such checkpoint") from error
+    except OSError as error:
+        raise TrainingError(f"{path}: the checkpoint cannot be read: {error.strerror}") from error
     except Exception as error:
         raise TrainingError(f"{path}: is not a checkpoint of trimix ({type(error).__name__})") from error
+    if not isinstance(checkpoint, dict) or not all(isinstance(name, str) for name in checkpoint):
+        raise TrainingError(
+            f"{path}: is not a checkpoint of trimix: it must hold entries by name, "
+            f"found a {type(checkpoint).__name__}"
+        )
+    return checkpoint
+
+
+def load_average(path: Path, *models: nn.Module) -> None:
+    """Put the averaged weights of a checkpoint into models.
+
+    Raises:
+        TrainingError: the checkpoint is missing, damaged, or of another model.
+    """
+    weights = _entry(path, load_checkpoint(path), "average")
+    for model in models:
+        _load_weights(path, "average", weights, model)
 
 
 def restore(
-    checkpoint: dict[str, object],
+    path: Path,
     model: nn.Module,
     average: AveragedModel,
     optimizer: torch.optim.Optimizer,
 ) -> Progress:
-    """Put a checkpoint's state into place and return where it stood."""
-    model.load_state_dict(checkpoint["model"])  # type: ignore[arg-type]
-    average.module.load_state_dict(checkpoint["average"])  # type: ignore[arg-type]
-    average.n_averaged.fill_(checkpoint["averaged"])  # type: ignore[operator, union-attr, arg-type]
-    optimizer.load_state_dict(checkpoint["optimizer"])  # type: ignore[arg-type]
-    return Progress(**checkpoint["progress"])  # type: ignore[arg-type]
+    """Put the state that a checkpoint holds into place and return where it stood.
+
+    Raises:
+        TrainingError: the checkpoint is missing, damaged, or of another model.
+    """
+    checkpoint = load_checkpoint(path)
+    _load_weights(path, "model", _entry(path, checkpoint, "model"), model)
+    _load_weights(path, "average", _entry(path, checkpoint, "average"), average.module)
+    averaged = _entry(path, checkpoint, "averaged")
+    if not _is_count(averaged):
+        raise _damaged(path, f"'averaged' must be a count of steps, found {averaged!r}")
+    average.n_averaged.fill_(averaged)  # type: ignore[operator, union-attr, arg-type]
+    _load_optimizer(path, _entry(path, checkpoint, "optimizer"), optimizer)
+    return _progress(path, _entry(path, checkpoint, "progress"))
+
+
+def _damaged(path: Path, found: str) -> TrainingError:
+    return TrainingError(
+        f"{path}: is not a whole checkpoint of trimix: {found}; take another one or start anew"
+    )
+
+
+def _entry(path: Path, checkpoint: dict[str, object], name: str) -> object:
+    if name not in checkpoint:
+        raise _damaged(path, f"it must hold '{name}', found nothing of that name")
+    return checkpoint[name]
+
+
+def _load_weights(path: Path, name: str, weights: object, model: nn.Module) -> None:
+    if not isinstance(weights, Mapping):
+        raise _damaged(path, f"'{name}' must be weights by name, found {type(weights).__name__}")
+    expected = {key: _shape(value) for key, value in model.state_dict().items()}
+    found = {str(key): _shape(value) for key, value in weights.items()}
+    differing = [key for key in expected | found if expected.get(key) != found.get(key)]
+    if differing:
+        key = differing[0]
+        more = f" (and {len(differing) - 1} more)" if len(differing) > 1 else ""
+        raise TrainingError(
+            f"{path}: its '{name}' does not fit the model of this configuration: {key} must be "
+            f"{expected.get(key, 'absent')}, found {found.get(key, 'nothing')}{more}; "
+            "take the [model] that it was made with, or start anew"
+        )
+    model.load_state_dict(weights)
+
+
+def _shape(value: object) -> str:
+    if not isinstance(value, torch.Tensor):
+        return type(value).__name__
+    return "x".join(map(str, value.shape)) or "a scalar"
+
+
+def _load_optimizer(path: Path, state: object, optimizer: torch.optim.Optimizer) -> None:
+    # The ratio of a group is the configuration's, which may have changed since.
+    ratios = [group["ratio"] for group in optimizer.param_groups]
+    try:
+        optimizer.load_state_dict(state)  # type: ignore[arg-type]
+        whole = all(
+            _is_whole(optimizer.state[parameter], parameter)
+            for group in optimizer.param_groups
+            for parameter in group["params"]
+        )
+    except Exception as error:  # torch raises nearly anything on what it has not written
+        raise _damaged(path, f"'optimizer' cannot be used ({type(error).__name__})") from error
+    if not whole:
+        raise _damaged(path, "'optimizer' must hold moments of the shapes of the weights, found others")
+    for group, ratio in zip(optimizer.param_groups, ratios, strict=True):
+        group["ratio"] = ratio
+
+
+def _is_whole(state: Mapping[str, object], parameter: nn.Parameter) -> bool:
+    """Whether Adam can go on with this; it is empty where no gradient has come yet."""
+    moments = ("exp_avg", "exp_avg_sq")
+    return not state or (
+        "step" in state and all(_shape(state[name]) == _shape(parameter) for name in moments)
+    )
+
+
+def _progress(path: Path, values: object) -> Progress:
+    names = {field.name for field in fields(Progress)}
+    if not isinstance(values, Mapping) or set(values) != names:
+        raise _damaged(path, f"'progress' must hold {', '.join(sorted(names))}, found {values!r}")
+    for name, value in values.items():
+        if not (_is_count(value) or (name == "seconds" and isinstance(value, float) and value >= 0)):
+            raise _damaged(path, f"'progress' must count from 0, found {name} {value!r}")
+    return Progress(**values)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and value >= 0

@@ -4,14 +4,27 @@ import tomllib
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
 
 from trimix.errors import ConfigurationError
 from trimix.models.config import GllmmLiteConfig
 
+_SHOWN_CHARACTERS = 80
+
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # The JSON in a checkpoint has no infinities.
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class DataConfig(_Section):
@@ -66,11 +79,20 @@ class ObjectiveConfig(_Section):
         description="a picture's loss is divided by (lambda / 0.016)^balance, so that rates count by ratio",
     )
 
+    @model_validator(mode="after")
+    def _range_is_not_empty(self) -> "ObjectiveConfig":
+        if self.quality_minimum > self.quality_maximum:
+            raise ValueError(
+                f"quality_minimum must not exceed quality_maximum, "
+                f"found {self.quality_minimum:g} and {self.quality_maximum:g}"
+            )
+        return self
+
 
 class TrainingConfig(_Section):
     """A whole run."""
 
-    seed: NonNegativeInt = 1
+    seed: int = Field(default=1, ge=0, le=10**12, description="with the step, decides patches and noise")
     model: GllmmLiteConfig = GllmmLiteConfig()
     data: DataConfig
     objective: ObjectiveConfig = ObjectiveConfig()
@@ -96,9 +118,28 @@ def load_training_config(path: Path) -> TrainingConfig:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path}: is not valid TOML: {error}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        raise ConfigurationError(
-            f"{path}: {where}: {first['msg']}, found {first['input']!r}{more}"
-        ) from error
+        mistakes = [mistake for mistake in error.errors() if not _is_consequence(mistake)] or error.errors()
+        more = f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
+        raise ConfigurationError(f"{path}: {_explain(mistakes[0])}{more}") from error
+
+
+def _is_consequence(mistake: ErrorDetails) -> bool:
+    """Whether a list is called too short only because elements of it are wrong, which is told by itself."""
+    return mistake["type"] == "too_short" and len(mistake["input"]) > 0
+
+
+def _explain(mistake: ErrorDetails) -> str:
+    where = ".".join(str(part) for part in mistake["loc"])
+    if mistake["type"] == "extra_forbidden":
+        return f"{where}: is no key of a training configuration; correct or remove it"
+    if mistake["type"] == "missing":
+        return f"{where}: must be given, found nothing; add it"
+    if mistake["type"] == "too_short":
+        return f"{where}: must not be empty; give at least one"
+    if mistake["type"] == "value_error":
+        return f"{where}: {mistake['ctx']['error']}"  # pyright: ignore[reportTypedDictNotRequiredAccess]
+    message = mistake["msg"].replace("Input should", "must").replace("valid tuple", "list")
+    found = repr(mistake["input"])
+    if len(found) > _SHOWN_CHARACTERS:
+        found = found[:_SHOWN_CHARACTERS] + "..."
+    return f"{where}: {message}, found {found}"

@@ -20,11 +20,12 @@ from rich.progress import Progress as Bar
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from trimix.errors import TrainingError
+from trimix.errors import ConfigurationError, TrainingError
 from trimix.models.gllmm_lite import GllmmLite
 from trimix.shapes import Tensor
-from trimix.training.checkpoint import Progress, load_checkpoint, restore, save_checkpoint
+from trimix.training.checkpoint import Progress, load_average, restore, save_checkpoint
 from trimix.training.config import PhaseConfig, TrainingConfig
+from trimix.training.interruption import StopRequest, delayed_signals
 from trimix.training.objective import psnr_db
 from trimix.training.optimizers import build_optimizer
 from trimix.training.patches import PatchSampler, load_pictures, validation_crops
@@ -50,6 +51,13 @@ def learning_rate(phase: PhaseConfig, step: int) -> float:
     return phase.learning_rate
 
 
+def _finite(value: object) -> object:
+    """The value, with None for NaN and infinities, which JSON cannot say."""
+    if isinstance(value, list):
+        return [_finite(element) for element in value]  # pyright: ignore[reportUnknownVariableType]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def _averaging(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
     """Exponential moving average whose decay starts low, so that the first weights are soon forgotten."""
 
@@ -64,7 +72,13 @@ def _averaging(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Te
 
 
 @torch.no_grad()
-def validate(model: GllmmLite, crops: torch.Tensor, *, linear_only: bool) -> list[tuple[float, float, float]]:
+def validate(
+    model: GllmmLite,
+    crops: torch.Tensor,
+    *,
+    linear_only: bool,
+    between_batches: Callable[[], None] = lambda: None,
+) -> list[tuple[float, float, float]]:
     """(quality, mean bits per pixel, mean PSNR in dB) on rounded latents, over the crops."""
     was_training = model.training
     model.eval()
@@ -72,6 +86,7 @@ def validate(model: GllmmLite, crops: torch.Tensor, *, linear_only: bool) -> lis
     for quality in VALIDATION_QUALITIES:
         bits, decibels = [], []
         for x in crops.split(8):
+            between_batches()
             qualities = torch.full((len(x),), quality, device=x.device)
             output = model(x, qualities, rounding="round", linear_only=linear_only)
             error = (x - output.reconstruction.clamp(0, 1)).square().mean(dim=(1, 2, 3)) * 255**2
@@ -89,6 +104,10 @@ class Trainer:
         config: the run.
         folder: created if missing; a ``last.ckpt`` in it is resumed.
         accelerator: ``auto``, ``cpu`` or ``cuda``.
+
+    Raises:
+        ConfigurationError: pictures are missing, unreadable or too small, or the model has too many channels.
+        TrainingError: a checkpoint is damaged or of another model, or the extra 'train' is missing.
     """
 
     def __init__(self, config: TrainingConfig, folder: Path, accelerator: str = "auto") -> None:
@@ -106,7 +125,7 @@ class Trainer:
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(config.seed)
         largest = max(phase.patch_size for phase in config.phases)
-        pictures = load_pictures(config.data.training, largest)
+        pictures = load_pictures(config.data.training, largest, advice="remove it or lower patch_size")
         self.sampler = PatchSampler(
             pictures, config.seed, config.data.scale_minimum, config.data.scaled_share
         )
@@ -119,17 +138,15 @@ class Trainer:
         self.average = AveragedModel(self.model, multi_avg_fn=_averaging(config.optimizer.average_decay))
         self.checkpoint_path = folder / "last.ckpt"
         if self.checkpoint_path.exists():
-            self.progress = restore(
-                load_checkpoint(self.checkpoint_path), self.model, self.average, self.optimizer
-            )
+            self.progress = restore(self.checkpoint_path, self.model, self.average, self.optimizer)
         else:
             self.progress = Progress()
             if config.start_from is not None:
-                weights = load_checkpoint(config.start_from)["average"]
-                self.model.load_state_dict(weights)  # type: ignore[arg-type]
-                self.average.module.load_state_dict(weights)  # type: ignore[arg-type]
+                load_average(config.start_from, self.model, self.average.module)
             else:
                 self._fit_linear_path()
+        self.saved_step = self.progress.step if self.checkpoint_path.exists() else None
+        self._stop = StopRequest()
         self.step: Step = PlainStep(self.model, config.objective)
 
     @property
@@ -139,6 +156,11 @@ class Trainer:
     def _fit_linear_path(self) -> None:
         analysis, synthesis = self.model.analysis.linear, self.model.synthesis.linear
         block, channels = analysis.block, analysis.weight.shape[0]
+        if channels > 3 * block**2:
+            raise ConfigurationError(
+                f"model.latent_channels must not exceed {3 * block**2}, the components of {block}x{block} pixels "
+                f"in three colours, found {channels}; lower it"
+            )
         per_batch = 64 * (64 // block) ** 2
         patches = [
             self.sampler.batch(2**40 + index, 64, 64)  # steps that no training reaches
@@ -151,11 +173,20 @@ class Trainer:
         self.average.module.load_state_dict(self.model.state_dict())
 
     def _log(self, **values: object) -> None:
-        with (self.folder / "log.jsonl").open("a") as file:
-            file.write(json.dumps(values) + "\n")
+        line = json.dumps({name: _finite(value) for name, value in values.items()}, allow_nan=False)
+        path = self.folder / "log.jsonl"
+        try:
+            with path.open("a") as file:
+                file.write(line + "\n")
+        except OSError as error:
+            raise TrainingError(f"{path}: the log cannot be written: {error.strerror}") from error
 
     def save(self) -> None:
-        """Write ``last.ckpt``."""
+        """Write ``last.ckpt``.
+
+        Raises:
+            TrainingError: it cannot be written.
+        """
         save_checkpoint(
             self.checkpoint_path,
             self.model,
@@ -164,13 +195,25 @@ class Trainer:
             self.progress,
             self.config.model_dump_json(),
         )
+        self.saved_step = self.progress.step
+
+    def _stop_if_requested(self) -> None:
+        """Called where weights, average, optimiser and progress agree, and nowhere else."""
+        if self._stop.made:
+            self.save()
+            raise KeyboardInterrupt
 
     def validate(self) -> None:
         """Measure the averaged weights on the validation crops and log it."""
         if self.crops is None:
             return
         phase = self.config.phases[min(self.progress.phase, len(self.config.phases) - 1)]
-        rows = validate(self._averaged_model, self.crops, linear_only=phase.linear_only)
+        rows = validate(
+            self._averaged_model,
+            self.crops,
+            linear_only=phase.linear_only,
+            between_batches=self._stop_if_requested,
+        )
         self._log(
             kind="validation",
             step=self.progress.step,
@@ -185,7 +228,14 @@ class Trainer:
             print(f"validation at step {self.progress.step}: {points}", file=sys.stderr, flush=True)
 
     def run(self) -> None:
-        """Train until all phases are done; an interrupt saves first."""
+        """Train until all phases are done.
+
+        SIGINT (Ctrl-C) and SIGTERM end the step, save and interrupt; a second SIGINT interrupts at once, unsaved.
+
+        Raises:
+            KeyboardInterrupt: a signal came; a run that was saved goes on from there, bit for bit.
+            TrainingError: gradients stay infinite, or checkpoint or log cannot be written.
+        """
         remaining = sum(p.steps for p in self.config.phases[self.progress.phase :]) - self.progress.phase_step
         columns = (
             TextColumn("{task.description}"),
@@ -196,19 +246,21 @@ class Trainer:
         )
         from rich.console import Console
 
-        with Bar(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+        with (
+            delayed_signals() as self._stop,
+            Bar(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar,
+        ):
             task = bar.add_task("training", total=remaining)
-            try:
-                while self.progress.phase < len(self.config.phases):
-                    phase = self.config.phases[self.progress.phase]
-                    self._run_phase(phase, lambda text: bar.update(task, advance=1, description=text))
-                    self.validate()
-                    self.progress.phase += 1
-                    self.progress.phase_step = 0
-                    self.save()
-            except KeyboardInterrupt:
+            while self.progress.phase < len(self.config.phases):
+                phase = self.config.phases[self.progress.phase]
+                self._run_phase(phase, lambda text: bar.update(task, advance=1, description=text))
+                self._stop_if_requested()
+                self.validate()
+                self.progress.phase += 1
+                self.progress.phase_step = 0
                 self.save()
-                raise
+        if self._stop.made:
+            raise KeyboardInterrupt  # it came while the last checkpoint was written
 
     def _run_phase(self, phase: PhaseConfig, advance) -> None:  # noqa: ANN001
         fabric = self._fabrics[phase.precision]
@@ -221,6 +273,7 @@ class Trainer:
         window: list[StepReport] = []
         bad_steps = 0
         while self.progress.phase_step < phase.steps:
+            self._stop_if_requested()
             started = time.monotonic()
             rate = learning_rate(phase, self.progress.phase_step)
             for group in self.optimizer.param_groups:

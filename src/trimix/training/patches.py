@@ -5,7 +5,9 @@ run sees what an uninterrupted one would have seen.
 """
 
 import io
+import lzma
 import tarfile
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -20,9 +22,21 @@ _SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
 
 
 def _named_bytes(source: Path) -> Iterator[tuple[str, bytes]]:
+    try:
+        yield from _read(source)
+    except OSError as error:
+        # A damaged gzip is an OSError, too, with neither name nor number.
+        raise ConfigurationError(
+            f"{error.filename or source}: cannot be read: {error.strerror or error}"
+        ) from error
+    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise ConfigurationError(f"{source}: is a damaged tar ({error}); fetch it again") from error
+
+
+def _read(source: Path) -> Iterator[tuple[str, bytes]]:
     if source.is_dir():
         for path in sorted(source.rglob("*")):
-            if path.suffix.lower() in _SUFFIXES:
+            if path.suffix.lower() in _SUFFIXES and not path.is_dir():
                 yield str(path), path.read_bytes()
     elif source.is_file() and tarfile.is_tarfile(source):
         with tarfile.open(source) as archive:
@@ -35,11 +49,18 @@ def _named_bytes(source: Path) -> Iterator[tuple[str, bytes]]:
         raise ConfigurationError(f"{source}: must be a folder, tar or picture; found nothing of the kind")
 
 
-def load_pictures(sources: Sequence[Path], minimum_side: int) -> list[np.ndarray]:
+def load_pictures(
+    sources: Sequence[Path], minimum_side: int, *, advice: str = "remove it"
+) -> list[np.ndarray]:
     """Decode all pictures of folders and tars into uint8 arrays [H W 3].
 
+    Args:
+        sources: folders, tars or pictures.
+        minimum_side: pixels that both sides must have.
+        advice: what to do with a picture that is smaller.
+
     Raises:
-        ConfigurationError: a source is missing, a picture cannot be read or is smaller than ``minimum_side``.
+        ConfigurationError: a source or picture is missing, cannot be read, or is too small.
     """
     pictures = []
     for source in sources:
@@ -51,7 +72,7 @@ def load_pictures(sources: Sequence[Path], minimum_side: int) -> list[np.ndarray
             if min(pixels.shape[:2]) < minimum_side:
                 raise ConfigurationError(
                     f"{name}: both sides must have at least {minimum_side} pixels, "
-                    f"found {pixels.shape[1]}x{pixels.shape[0]}; remove it or lower patch_size"
+                    f"found {pixels.shape[1]}x{pixels.shape[0]}; {advice}"
                 )
             pictures.append(pixels)
     if not pictures:
