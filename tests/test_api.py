@@ -1,12 +1,16 @@
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
 
 import trimix
 from tiny_models import tiny_frozen
+from trimix.bitstream import read_header
 from trimix.codec import Codec
-from trimix.errors import PictureTooLargeError
+from trimix.errors import PictureTooLargeError, UnknownModelError
 from trimix.images import Picture
+from trimix.models.catalogue import read_entry
 from trimix.models.weights import save_frozen
 
 
@@ -50,6 +54,20 @@ def test_two_codecs_of_one_model_do_not_share_modules():
     model = tiny_frozen()
     one, other = Codec(model), Codec(model)
     assert one.model.transforms is not other.model.transforms
+
+
+def test_a_replaced_model_is_loaded_again(model):
+    pixels = np.full((8, 9, 3), 90, np.uint8)
+    first = trimix.compress(pixels, 80, model)
+    state = model.stat()
+    save_frozen(tiny_frozen(seed=1), model)
+    os.utime(model, ns=(state.st_atime_ns, state.st_mtime_ns + 1))  # within one tick of a coarse clock
+    second = trimix.compress(pixels, 80, model)
+    hashes = [read_header(data).weights_hash for data in (first, second)]
+    assert hashes[1] == read_entry(model).weights_hash != hashes[0]
+    assert trimix.decompress(second).size == (9, 8)
+    with pytest.raises(UnknownModelError):
+        trimix.decompress(first)
 
 
 def test_very_long_pictures_are_refused(model):

@@ -22,10 +22,12 @@ import torch
 from trimix.bitstream import Container, Header, read_header
 from trimix.coding import RangeDecoder, RangeEncoder
 from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT
-from trimix.entropy_models.walk import DecodingHand, EncodingHand, QuantizingHand, walk
+from trimix.entropy_models.integer_mixture import VALUE_STEPS
+from trimix.entropy_models.walk import DecodingHand, EncodingHand, Hand, KnownHand, QuantizingHand, walk
 from trimix.errors import (
     CorruptedFileError,
     DesynchronizedError,
+    ModelError,
     PictureTooLargeError,
     UnknownModelError,
     UsageError,
@@ -34,7 +36,7 @@ from trimix.images import Picture, collapse_to_grey, pad_to_multiple, to_pixels,
 from trimix.models.catalogue import find_model, find_model_by_hash
 from trimix.models.frozen import QUALITY_STEPS, FrozenModel, SymbolBits, quality_to_integer
 from trimix.models.weights import load_frozen
-from trimix.shapes import Float, Int16, Tensor, UInt8
+from trimix.shapes import Float, Int, Int16, Tensor, UInt8
 from trimix.transforms.analysis import LATENT_STRIDE
 from trimix.transforms.strips import Strip, latent_strips
 
@@ -52,11 +54,14 @@ class Symbols:
         latent: y_hat, magnitudes below 2^15.
         hyper_latent: z_hat, magnitudes below 2^15.
         quality_integer: the header's quality.
+        values: of the latents, in the model's steps, where they are rounded around their means; None where the
+            symbols are the values, or where nobody has walked yet.
     """
 
     latent: Int16[Tensor, "M h w"]
     hyper_latent: Int16[Tensor, "Z hh hw"]
     quality_integer: int
+    values: Int[Tensor, "M h w"] | None = None
 
     def checksum(self) -> int:
         """CRC-32 over hyper-latents, then latents, as little-endian 16-bit integers in order channel, row, column."""
@@ -150,7 +155,7 @@ class Codec:
         strips = latent_strips(height // LATENT_STRIDE, LATENT_STRIDE * width)
         y = torch.cat([self._analyse(pixels, strip, factor) for strip in strips], dim=2)
         y = torch.nan_to_num(y).clamp(-ACTIVATION_LIMIT, ACTIVATION_LIMIT)
-        z_hat = _to_symbols(self.model.transforms.hyper_analysis(y))
+        z_hat = self._hyper_symbols(self.model.transforms.hyper_analysis(y))
         side = self.model.side_features(z_hat[None], [quality_integer])[0]
         hand = QuantizingHand(
             y[0].permute(1, 2, 0).cpu().numpy(),
@@ -158,17 +163,18 @@ class Codec:
             ACTIVATION_LIMIT,
             latent_encoder,
         )
-        y_hat = walk(self.model.latent_model, side, self.model.schedule(*side.shape[:2]), hand).symbols
-        return Symbols(y_hat.permute(2, 0, 1).contiguous().cpu(), z_hat, quality_integer)
+        return self._walked(side, z_hat, quality_integer, hand)
 
     @torch.inference_mode()
     def reconstruct(self, symbols: Symbols, height: int, width: int, channels: int = 3) -> np.ndarray:
         """Pixels of symbols, uint8 [height width channels]: gain, g_s, crop, clamp; one channel is their mean."""
         factor = self._quality(symbols.quality_integer)
-        _, rows, columns = symbols.latent.shape
+        y_values = self._values(symbols)
+        _, rows, columns = y_values.shape
         pixels = np.empty((rows * LATENT_STRIDE, width, channels), dtype=np.uint8)
         for strip in latent_strips(rows, LATENT_STRIDE**2 * columns):
-            y_hat = symbols.latent[None, :, strip.first : strip.last].to(self.device, torch.float32)
+            y_hat = y_values[None, :, strip.first : strip.last].to(self.device, torch.float32)
+            y_hat = y_hat / self.model.latent_model.value_steps
             x_hat = self.model.transforms.decode(y_hat, factor)[..., :width]
             kept = x_hat[:, :, LATENT_STRIDE * (strip.start - strip.first) :]
             kept = kept[:, :, : LATENT_STRIDE * (strip.stop - strip.start)]
@@ -265,8 +271,7 @@ class Codec:
         empty = torch.empty(0, 0, 0, dtype=torch.int16)
         side = self._side_features(Symbols(empty, z, header.quality))
         hand = DecodingHand(RangeDecoder(container.latent))
-        latent = walk(self.model.latent_model, side, self.model.schedule(*side.shape[:2]), hand).symbols
-        symbols = Symbols(latent.permute(2, 0, 1).contiguous().cpu(), z, header.quality)
+        symbols = self._walked(side, z, header.quality, hand)
         found = symbols.checksum()
         if found != container.symbol_checksum:
             raise DesynchronizedError(
@@ -274,6 +279,30 @@ class Codec:
                 "the file was not made by this model, or is damaged"
             )
         return symbols
+
+    def _walked(self, side: Tensor, z_hat: Tensor, quality_integer: int, hand: Hand) -> Symbols:
+        model = self.model.latent_model
+        walked = walk(model, side, self.model.schedule(*side.shape[:2]), hand)
+        symbols, values = (
+            latent.permute(2, 0, 1).contiguous().cpu() for latent in (walked.symbols, walked.values)
+        )
+        return Symbols(symbols, z_hat, quality_integer, values if model.layout.around_mean else None)
+
+    def _values(self, symbols: Symbols) -> Int[Tensor, "M h w"]:
+        if symbols.values is not None or not self.model.latent_model.layout.around_mean:
+            return symbols.latent if symbols.values is None else symbols.values
+        known = np.ascontiguousarray(_as_int32(symbols.latent).transpose(1, 2, 0))
+        side = self._side_features(symbols)
+        walked = self._walked(side, symbols.hyper_latent, symbols.quality_integer, KnownHand(known))
+        assert walked.values is not None
+        return walked.values
+
+    def _hyper_symbols(self, z: Float[Tensor, "1 Z hh hw"]) -> Int16[Tensor, "Z hh hw"]:
+        z = torch.nan_to_num(z[0])
+        if self.model.hyper_medians is not None:
+            z = z - self.model.hyper_medians.to(z.device)[:, None, None] / VALUE_STEPS
+        limit = self.model.hyper_latent_limit
+        return z.round().clamp(-limit, limit).to(torch.int16).cpu().contiguous()
 
     def _side_features(self, symbols: Symbols) -> Tensor:
         return self.model.side_features(symbols.hyper_latent[None], [symbols.quality_integer])[0]
@@ -290,11 +319,6 @@ def _check_sides(width: int, height: int) -> None:
         )
 
 
-def _to_symbols(latent: Tensor) -> Tensor:
-    rounded = torch.nan_to_num(latent[0]).round().clamp(-ACTIVATION_LIMIT, ACTIVATION_LIMIT)
-    return rounded.to(torch.int16).cpu().contiguous()
-
-
 def _as_int32(symbols: Tensor) -> np.ndarray:
     return symbols.cpu().numpy().astype(np.int32)
 
@@ -306,8 +330,11 @@ def _cached(path: Path, modified_ns: int, size: int, device: str) -> Codec:
 
 
 def _loaded(path: Path, device: str) -> Codec:
-    state = path.stat()
-    return _cached(path, state.st_mtime_ns, state.st_size, device)
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise ModelError(f"{path}: the model cannot be read: {error.strerror}") from error
+    return _cached(path.resolve(), state.st_mtime_ns, state.st_size, device)
 
 
 def load_codec(model: str | Path = "gllmm-lite", device: str = "cpu") -> Codec:

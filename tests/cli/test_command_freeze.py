@@ -78,7 +78,8 @@ def test_mistakes_are_one_line_and_leave_nothing(trimix: Command, checkpoint: Pa
     before = set(Path().iterdir())
     usual = {"-o": "new.safetensors", "--name": "mine-1", "--calibrate": "pictures"}
     for source, changes, code, expected in (
-        (checkpoint, {"--name": "Mine 1"}, 2, "--name must be small letters"),
+        (checkpoint, {"--name": "Mine 1"}, 2, "--name must be at most 100 small letters"),
+        (checkpoint, {"--name": "a" * 101}, 2, "--name must be at most 100 small letters"),
         (checkpoint, {"-o": "new.bin"}, 2, "must end in .safetensors"),
         (checkpoint, {"-o": "old.safetensors"}, 6, "already exists; use --force"),
         (checkpoint, {"-o": "none/new.safetensors"}, 6, "there is no folder"),

@@ -34,6 +34,41 @@ def test_card(trimix: Command, models_folder: Path) -> None:
     assert trimix("models", models_folder / f"{MODEL_NAME}.safetensors").text == by_name.text
 
 
+def test_a_card_cannot_replace_a_fact(trimix: Command, models_folder: Path, tmp_path: Path) -> None:
+    data = (models_folder / f"{MODEL_NAME}.safetensors").read_bytes()
+    (tmp_path / "a.safetensors").write_bytes(data.replace(b'training data\\"', b'hash\\"         '))
+    hashes = [
+        line.split()[1]
+        for line in trimix("models", tmp_path / "a.safetensors").text.splitlines()
+        if line[:4] == "hash"
+    ]
+    assert len(hashes) == 2
+    assert hashes[0] == json.loads(trimix("models", MODEL_NAME, "--json").text)["model_hash"]
+
+
+def test_a_file_in_the_current_folder_does_not_hide_a_model(
+    trimix: Command, models_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("gllmm-tiny").write_bytes(b"something else")
+    assert str(models_folder) in trimix("models", "gllmm-tiny").text
+    assert "is not a trimix weights file" in trimix("models", "./gllmm-tiny").line
+
+
+def test_damaged_metadata_are_one_line(trimix: Command, models_folder: Path, tmp_path: Path) -> None:
+    data = (models_folder / f"{MODEL_NAME}.safetensors").read_bytes()
+    for old, new in (
+        (b'"{\\"kind', b'"[\\"kind'),
+        (b'"identifier":"1"', b'"identifier":"x"'),
+        (b"12345", b"1\\n2 "),
+    ):
+        assert data.count(old) == 1
+        (tmp_path / "a.safetensors").write_bytes(data.replace(old, new))
+        outcome = trimix("models", tmp_path / "a.safetensors")
+        assert outcome.code == 5
+        assert "the file is damaged, get it again" in outcome.line
+
+
 def test_unknown_model_is_told(trimix: Command) -> None:
     outcome = trimix("models", "nothing")
     assert outcome.code == 5

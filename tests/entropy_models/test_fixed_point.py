@@ -164,6 +164,8 @@ def test_strips_do_not_change_a_convolution(monkeypatch):
 
 def test_a_convolution_of_wide_results_is_refused():
     layer = random_layer(0, inputs=9)
-    wide = IntegerLayer(**{**layer.tensors, "maximum": torch.full((5,), 2**15)})
-    with pytest.raises(ModelError, match="32767"):
+    wide = IntegerLayer(**{**layer.tensors, "maximum": torch.full((5,), 2**24)})
+    assert IntegerConvolution(wide, 3)(torch.zeros(1, 1, 2, 2, dtype=torch.int16)).dtype == torch.int32
+    wide = IntegerLayer(**{**layer.tensors, "maximum": torch.full((5,), 2**24 + 1)})
+    with pytest.raises(ModelError, match="16777216"):
         IntegerConvolution(wide, 3)

@@ -1,7 +1,6 @@
 """``trimix freeze``: from a training checkpoint to the model file that is shipped."""
 
 import json
-import re
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from trimix.cli.options import Device, ForceOption, ThreadsOption
 from trimix.cli.outputs import Destination
 from trimix.cli.progress import working
 from trimix.errors import ConfigurationError, TrainingError, UsageError
-from trimix.models.catalogue import GLLMM_LITE_IDENTIFIER
+from trimix.models.catalogue import GLLMM_LITE_IDENTIFIER, MODEL_NAME
 
 if TYPE_CHECKING:
     from trimix.shapes import Tensor
@@ -28,7 +27,6 @@ CROP_SIDE = 256
 """Pixels; a multiple of 64."""
 LOSS_MAXIMUM_PERCENT = 0.3
 """More bits than this against the float model, and the command warns."""
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
 def freeze(
@@ -74,8 +72,8 @@ def freeze(
     printed: how many more bits the same symbols cost under the integers than
     under the float model. It should be at most 0.3 %.
     """
-    if not _NAME.fullmatch(name):
-        raise UsageError(f"--name must be small letters, digits and . _ -, found {name!r}")
+    if not MODEL_NAME.fullmatch(name):
+        raise UsageError(f"--name must be at most 100 small letters, digits and . _ -, found {name!r}")
     if Path(output).suffix != ".safetensors":
         raise UsageError(
             f"{output}: a model file must end in .safetensors, or it is not found; change --output"

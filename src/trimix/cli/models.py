@@ -31,7 +31,8 @@ def models(
     """List the models that are installed, or show what is known of one.
 
     Searched are the folders of the environment variable TRIMIX_MODELS, then the
-    package's own. A name without version means the newest of that name.
+    package's own. A name without version means the newest of that name in all
+    of them. What has a slash or ends in .safetensors is a file.
     """
     if name is not None:
         entry = find_model(name)
@@ -77,10 +78,7 @@ def _size_bytes(entry: ModelEntry) -> int:
 
 
 def _configuration(entry: ModelEntry) -> dict[str, object]:
-    try:
-        return dict(json_format.loads(entry.configuration))
-    except (ValueError, TypeError) as error:
-        raise ModelError(f"{entry.path}: is damaged: its configuration is not JSON") from error
+    return json_format.loads(entry.configuration)
 
 
 def _record(entry: ModelEntry) -> dict[str, object]:
@@ -110,14 +108,15 @@ def _print_list(found: list[ModelEntry]) -> None:
 
 
 def _print_card(entry: ModelEntry) -> None:
-    rows = {
-        "name": entry.name,
-        "hash": entry.weights_hash.hex(),
-        "architecture": f"{_configuration(entry).get('kind', 'unknown')}, number {entry.identifier}",
-        "size": f"{_size_bytes(entry)} bytes",
-        "file": str(entry.path),
-        **entry.description,
-    }
-    width = max(len(name) for name in rows)
-    for name, value in rows.items():
+    # A list: a heading of the description must not take the place of a fact.
+    rows = [
+        ("name", entry.name),
+        ("hash", entry.weights_hash.hex()),
+        ("architecture", f"{_configuration(entry).get('kind', 'unknown')}, number {entry.identifier}"),
+        ("size", f"{_size_bytes(entry)} bytes"),
+        ("file", str(entry.path)),
+        *entry.description.items(),
+    ]
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
         print(f"{name:<{width}}  {value}")

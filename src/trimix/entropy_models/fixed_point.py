@@ -21,11 +21,13 @@ import torch
 from torch.nn import functional as F
 
 from trimix.errors import ModelError
-from trimix.shapes import Float, Int16, Int64, Tensor
+from trimix.shapes import Float, Int, Int64, Tensor
 
 WEIGHT_LIMIT = 2**15 - 1
 ACTIVATION_LIMIT = 2**15 - 1
 """Largest magnitude of an ordinary activation."""
+PARAMETER_LIMIT = 2**24
+"""Largest magnitude of an input or result of any layer."""
 SHIFT_LIMIT = 62
 
 
@@ -115,20 +117,22 @@ class IntegerLayer:
         limits = [int(v) for v in self.tensors["input_limit"].tolist()]
         weights = self.tensors["weight"].to(torch.int64).abs()
         # |w| < 2^15 and at most 2^24 per input keep this matrix product below 2^63 for up to 2^24 inputs.
-        if max(limits) > 2**24 or min(limits) < 0:
+        if max(limits) > PARAMETER_LIMIT or min(limits) < 0:
             raise ModelError(f"integer layer: inputs must stay within 2^24, found {max(limits)}")
+        numbers = {
+            name: self.tensors[name].tolist()
+            for name in ("bias", "shift", "multiplier", "negative_multiplier")
+        }
         sums = (weights @ self.tensors["input_limit"]).tolist()
-        biases = self.tensors["bias"].tolist()
-        for index, (total, bias) in enumerate(zip(sums, biases, strict=True)):
+        columns = zip(sums, *numbers.values(), strict=True)
+        for index, (total, bias, shift, *multipliers) in enumerate(columns):
             bound = total + abs(bias)
             if bound >= 2**53:
                 raise ModelError(f"integer layer: sum of output {index} may reach {bound}, must stay < 2^53")
-            shift = int(self.tensors["shift"][index])
             if not 1 <= shift <= SHIFT_LIMIT:
                 raise ModelError(f"integer layer: shift must be 1..{SHIFT_LIMIT}, found {shift}")
-            for name in ("multiplier", "negative_multiplier"):
-                if bound * abs(int(self.tensors[name][index])) + 2 ** (shift - 1) >= 2**63:
-                    raise ModelError(f"integer layer: product of output {index} may reach 2^63")
+            if any(bound * abs(multiplier) + 2 ** (shift - 1) >= 2**63 for multiplier in multipliers):
+                raise ModelError(f"integer layer: product of output {index} may reach 2^63")
 
     def to(self, device: torch.device) -> "IntegerLayer":
         """The layer on another device."""
@@ -218,7 +222,7 @@ ROWS_AT_ONCE = 2**15
 class IntegerConvolution:
     """A frozen convolution of stride one with zero padding, and an optional depth to space after it.
 
-    Its results must be ordinary activations, within +-(2^15 - 1).
+    Its results are ordinary activations, within +-(2^15 - 1), or at most 2^24 where they are a model's parameters.
 
     Args:
         layer: its matrix; inputs are ordered channel, kernel row, kernel column.
@@ -231,8 +235,9 @@ class IntegerConvolution:
 
     def __init__(self, layer: IntegerLayer, kernel: int, upscale: int = 1) -> None:
         largest = max(int(layer.tensors[name].abs().max()) for name in ("minimum", "maximum"))
-        if largest > ACTIVATION_LIMIT:
-            raise ModelError(f"results of a convolution must stay within {ACTIVATION_LIMIT}, found {largest}")
+        if largest > PARAMETER_LIMIT:
+            raise ModelError(f"results of a convolution must stay within {PARAMETER_LIMIT}, found {largest}")
+        self._type = torch.int16 if largest <= ACTIVATION_LIMIT else torch.int32
         self.layer = layer
         self.kernel = kernel
         self.upscale = upscale
@@ -241,17 +246,17 @@ class IntegerConvolution:
         """The convolution on another device."""
         return IntegerConvolution(self.layer.to(device), self.kernel, self.upscale)
 
-    def __call__(self, x: Int16[Tensor, "N C H W"]) -> Int16[Tensor, "N D h w"]:
+    def __call__(self, x: Int[Tensor, "N C H W"]) -> Int[Tensor, "N D h w"]:
         """Apply to integers."""
         n, _, height, width = x.shape
         margin = self.kernel // 2
         padded = F.pad(x, (margin, margin, margin, margin))
-        result = x.new_empty(n, self.layer.outputs, height, width)
+        result = x.new_empty((n, self.layer.outputs, height, width), dtype=self._type)
         step = max(1, ROWS_AT_ONCE // (n * width))
         for top in range(0, height, step):
             rows = min(step, height - top)
             strip = padded[:, :, top : top + rows + 2 * margin].double()
             patches = F.unfold(strip, self.kernel).transpose(1, 2).reshape(n * rows * width, -1)
-            outputs = self.layer(patches).to(torch.int16).view(n, rows, width, -1)
+            outputs = self.layer(patches).to(self._type).view(n, rows, width, -1)
             result[:, :, top : top + rows] = outputs.permute(0, 3, 1, 2)
         return F.pixel_shuffle(result, self.upscale) if self.upscale > 1 else result

@@ -129,6 +129,22 @@ class QuantizingHand:
         return symbols
 
 
+class KnownHand:
+    """Takes known symbols as they are: a walk to the values around their means.
+
+    Args:
+        symbols: int32 [h w M].
+    """
+
+    def __init__(self, symbols: np.ndarray) -> None:
+        self.known: np.ndarray | None = symbols
+        self._symbols = symbols
+
+    def take(self, rows: np.ndarray, columns: np.ndarray, parameters: LatentParameters) -> np.ndarray:
+        """Give the symbols at the positions."""
+        return self._symbols[rows, columns].ravel()
+
+
 class CountingHand:
     """Adds up -log2 of the coder's integer probabilities of known symbols.
 

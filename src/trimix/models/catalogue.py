@@ -18,6 +18,11 @@ MODELS_VARIABLE = "TRIMIX_MODELS"
 DEFAULT_MODEL = "gllmm-lite"
 GLLMM_LITE_IDENTIFIER = 1
 """Number of the architecture in every file; frozen."""
+WEIGHTS_FORMAT = "trimix-frozen-1"
+MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
+"""What a model may be called."""
+_VERSIONED = re.compile(r"(.+)-([0-9]+(?:\.[0-9]+)*)")
+_SUFFIX = ".safetensors"
 _PACKAGED = Path(__file__).parent.parent / "weights"
 _HEAD_LIMIT = 2**22
 
@@ -31,7 +36,7 @@ class ModelEntry:
         path: the file.
         identifier: number of the architecture.
         weights_hash: 8 bytes.
-        configuration: of the architecture, JSON.
+        configuration: of the architecture, a JSON object.
         description: the model card's facts, text by heading.
     """
 
@@ -44,36 +49,91 @@ class ModelEntry:
 
     @property
     def family(self) -> str:
-        """The name without its version."""
-        return self.name.rpartition("-")[0] or self.name
+        """The name without its version, which is numbers and dots after the last hyphen."""
+        versioned = _VERSIONED.fullmatch(self.name)
+        return versioned[1] if versioned else self.name
+
+    @property
+    def version(self) -> tuple[int, ...]:
+        """The numbers of the version: 0.10 is newer than 0.9. Empty without version."""
+        versioned = _VERSIONED.fullmatch(self.name)
+        return tuple(map(int, versioned[2].split("."))) if versioned else ()
+
+
+def entry_of_metadata(metadata: object, path: Path) -> ModelEntry:
+    """What the metadata of a weights file say, each checked for its type and range.
+
+    Args:
+        metadata: texts by name, as they stand in the file.
+        path: the file.
+
+    Raises:
+        ModelError: they are of another kind, or damaged.
+    """
+    texts = metadata if isinstance(metadata, dict) else {}
+    if texts.get("format") != WEIGHTS_FORMAT:
+        raise ModelError(
+            f"{path}: must be a frozen trimix model ({WEIGHTS_FORMAT}), found "
+            f"{str(texts.get('format', 'no format'))[:40]!r}; make one with 'trimix freeze'"
+        )
+    configuration = _text(texts, "configuration", re.compile(r".*", re.DOTALL), "text", path)
+    _json_object(configuration, "configuration", path)
+    description = _text(texts, "description", re.compile(r".*", re.DOTALL), "text", path)
+    facts: dict[str, str] = {}
+    for key, value in _json_object(description, "description", path).items():
+        if not isinstance(value, str):
+            raise _damaged(path, "description", "texts by heading", f"{type(value).__name__} for {key!r}")
+        facts[key] = value
+    name = _text(texts, "name", MODEL_NAME, "at most 100 small letters, digits and . _ -", path)
+    identifier = int(_text(texts, "identifier", re.compile(r"[0-9]{1,5}"), "a number 1..65535", path))
+    if not 1 <= identifier < 2**16:
+        raise _damaged(path, "identifier", "a number 1..65535", str(identifier))
+    digest = _text(texts, "hash", re.compile(r"[0-9a-f]{16}"), "16 hexadecimal digits", path)
+    return ModelEntry(name, path, identifier, bytes.fromhex(digest), configuration, facts)
+
+
+def _text(texts: dict[str, object], key: str, pattern: re.Pattern[str], wanted: str, path: Path) -> str:
+    value = texts.get(key)
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise _damaged(path, key, wanted, "nothing" if value is None else repr(value)[:40])
+    return value
+
+
+def _json_object(text: str, key: str, path: Path) -> dict[str, object]:
+    try:
+        found = json.loads(text)
+        # JSON can spell half a character, which nothing can print.
+        json.dumps(found, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path, key, "a JSON object", "other text") from error
+    if not isinstance(found, dict):
+        raise _damaged(path, key, "a JSON object", type(found).__name__)
+    return found
+
+
+def _damaged(path: Path, key: str, wanted: str, found: str) -> ModelError:
+    return ModelError(f"{path}: its {key} must be {wanted}, found {found}: the file is damaged, get it again")
 
 
 def read_entry(path: Path) -> ModelEntry:
     """Read the head of a weights file.
 
     Raises:
-        ModelError: missing or of another kind.
+        ModelError: missing, damaged or of another kind.
     """
     try:
         with path.open("rb") as file:
             length = struct.unpack("<Q", file.read(8))[0]
             if length > _HEAD_LIMIT:
                 raise ModelError(f"{path}: is not a trimix weights file (head of {length} bytes)")
-            metadata = json.loads(file.read(length))["__metadata__"]
-        return ModelEntry(
-            name=metadata["name"],
-            path=path,
-            identifier=int(metadata["identifier"]),
-            weights_hash=bytes.fromhex(metadata["hash"]),
-            configuration=metadata["configuration"],
-            description=json.loads(metadata["description"]),
-        )
+            head = json.loads(file.read(length))
     except FileNotFoundError as error:
         raise ModelError(f"{path}: no such model file") from error
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
-    except (struct.error, ValueError, KeyError, TypeError) as error:
+    except (struct.error, ValueError, RecursionError) as error:
         raise ModelError(f"{path}: is not a trimix weights file") from error
+    return entry_of_metadata(head.get("__metadata__") if isinstance(head, dict) else None, path)
 
 
 def folders() -> list[Path]:
@@ -82,15 +142,16 @@ def folders() -> list[Path]:
     return [*listed, _PACKAGED]
 
 
-def _version_order(path: Path) -> list[tuple[int, str]]:
-    # Numbers in a name count as numbers: 0.10 is newer than 0.9.
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name)]
+def _order_in_folder(path: Path) -> tuple[list[tuple[int, str]], str]:
+    # Numbers in a name count as numbers; the name itself keeps the order fixed where they are equal.
+    parts = re.split(r"([0-9]+)", path.name)
+    return [(int(part), "") if index % 2 else (-1, part) for index, part in enumerate(parts)], path.name
 
 
 def entries() -> Iterator[ModelEntry]:
-    """All models that are found; files of another kind are passed over."""
+    """All models that are found, folder by folder; files of another kind are passed over."""
     for folder in folders():
-        for path in sorted(folder.glob("*.safetensors"), key=_version_order, reverse=True):
+        for path in sorted(folder.glob(f"*{_SUFFIX}"), key=_order_in_folder, reverse=True):
             try:
                 yield read_entry(path)
             except ModelError:
@@ -98,21 +159,31 @@ def entries() -> Iterator[ModelEntry]:
 
 
 def find_model(name_or_path: str | Path) -> ModelEntry:
-    """A model by file, by full name, or by name without version (the newest then).
+    """A model by file, by full name, or by name without version.
+
+    What has a path separator or ends in ``.safetensors`` is a file. Anything else is a name first: a file that happens
+    to be called like a model does not hide it. A full name counts before a name without version, which means the
+    newest in all folders. Of equals, the one in the folder searched first is taken (see ``folders``), and in one
+    folder the one whose file name comes last.
 
     Raises:
         ModelError: there is none.
     """
-    path = Path(name_or_path)
-    if path.suffix == ".safetensors" or path.is_file():
-        return read_entry(path)
+    text = str(name_or_path)
+    if text.endswith(_SUFFIX) or any(separator in text for separator in (os.sep, os.altsep) if separator):
+        return read_entry(Path(text))
     found = list(entries())
     for entry in found:
-        if str(name_or_path) in (entry.name, entry.family):
+        if entry.name == text:
             return entry
+    versions = [entry for entry in found if entry.family == text]
+    if versions:
+        return max(versions, key=lambda entry: entry.version)  # the first of equals
+    if os.path.isfile(text):  # noqa: PTH113 (Path.is_file fails on names that are too long)
+        return read_entry(Path(text))
     names = ", ".join(entry.name for entry in found) or "none"
     raise ModelError(
-        f"no model is named {str(name_or_path)!r}; found: {names}. Give a name, a .safetensors file, "
+        f"no model is named {text!r}; found: {names}. Give a name, a {_SUFFIX} file, "
         f"or put its folder into {MODELS_VARIABLE}"
     )
 

@@ -2,7 +2,7 @@
 
 ::
 
-    quality, z_hat --> integer h_s --> side features --> IntegerMixtureModel --> coder's parameters of y_hat
+    z_hat, medians, quality --> integer h_s --> side features --> IntegerMixtureModel --> coder's parameters
     FactorizedTable --> coder's probabilities of z_hat
 """
 
@@ -16,11 +16,11 @@ import torch
 from trimix.bitstream import QUALITY_STEPS
 from trimix.coding import FactorizedTable
 from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT, IntegerConvolution
-from trimix.entropy_models.integer_mixture import IntegerMixtureModel
+from trimix.entropy_models.integer_mixture import VALUE_STEPS, IntegerMixtureModel
 from trimix.entropy_models.schedule import Pass
 from trimix.entropy_models.walk import CountingHand, walk
 from trimix.models.gllmm_lite import GllmmLiteTransforms
-from trimix.shapes import Int16, Tensor
+from trimix.shapes import Int, Int16, Int64, Tensor
 
 QUALITY_PLANE_STEPS = 198
 """The integer path sees the quality in quarters, centred: -198 at quality 1, 198 at quality 100."""
@@ -88,6 +88,9 @@ class FrozenModel:
         latent_model: integer context and head.
         hyper_table: probabilities of the hyper-latents.
         schedule: passes for a latent's height and width.
+        hyper_medians: what hyper-latents are rounded around, in steps of 1/64, int64 [Z]; None where they are
+            rounded as they are.
+        sees_quality: whether h_s has a plane with the quality for its last input.
     """
 
     identity: ModelIdentity
@@ -96,6 +99,8 @@ class FrozenModel:
     latent_model: IntegerMixtureModel
     hyper_table: FactorizedTable
     schedule: Schedule
+    hyper_medians: Int64[Tensor, "Z"] | None = None
+    sees_quality: bool = True
 
     def to(self, device: torch.device | str) -> "FrozenModel":
         """The model with transforms and integer path on another device.
@@ -112,22 +117,37 @@ class FrozenModel:
         )
 
     @property
+    def hyper_latent_limit(self) -> int:
+        """Largest magnitude of a hyper-latent's symbol: its value is an ordinary activation."""
+        if self.hyper_medians is None:
+            return ACTIVATION_LIMIT
+        return (ACTIVATION_LIMIT - int(self.hyper_medians.abs().max())) // VALUE_STEPS
+
+    @property
     def path_device(self) -> torch.device:
         """Where the integer path runs."""
-        return self.latent_model.head[0].tensors["weight"].device
+        return self.hyper_synthesis[0].layer.tensors["weight"].device
 
     def side_features(
         self, z_hat: Int16[Tensor, "N Z hh hw"], quality_integers: Sequence[int]
-    ) -> Int16[Tensor, "N h w S"]:
+    ) -> Int[Tensor, "N h w S"]:
         """Integer side features of a batch of hyper-latents.
 
         Args:
             z_hat: magnitudes below 2^15.
             quality_integers: the header's quality of each picture.
         """
-        z = z_hat.to(self.path_device).clamp(-ACTIVATION_LIMIT, ACTIVATION_LIMIT)
-        plane = z.new_tensor([_quality_plane_value(q) for q in quality_integers])
-        features = torch.cat([z, plane[:, None, None, None].expand(-1, 1, *z.shape[2:])], dim=1)
+        features = z_hat.to(self.path_device).clamp(-ACTIVATION_LIMIT, ACTIVATION_LIMIT)
+        if self.hyper_medians is not None:
+            values = (
+                VALUE_STEPS * features.int() + self.hyper_medians.to(features.device).int()[:, None, None]
+            )
+            features = values.clamp(-ACTIVATION_LIMIT, ACTIVATION_LIMIT)
+        if self.sees_quality:
+            plane = features.new_tensor([_quality_plane_value(q) for q in quality_integers])
+            features = torch.cat(
+                [features, plane[:, None, None, None].expand(-1, 1, *features.shape[2:])], dim=1
+            )
         for layer in self.hyper_synthesis:
             features = layer(features)
         return features.permute(0, 2, 3, 1).contiguous()

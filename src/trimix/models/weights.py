@@ -1,12 +1,15 @@
 """Weights files: a frozen model as safetensors. Transforms in float16, the probability path as integers.
 
 The model's hash is the first 8 bytes of a SHA-256 over the configuration and every tensor (name, type, shape, bytes),
-so it covers everything that decides a symbol or a pixel, and nothing of the description.
+so it covers everything that decides a symbol or a pixel, and nothing of the description. It tells damage, not intent:
+a file with the right hash may still be made to harm, so everything in it is checked before it is believed.
 """
 
 import hashlib
 import json
+import math
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,17 +18,33 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from trimix.coding import FactorizedTable
-from trimix.entropy_models.fixed_point import IntegerConvolution, IntegerLayer, column_shifts
+from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT, IntegerConvolution, IntegerLayer
 from trimix.entropy_models.integer_mixture import IntegerMixtureModel, ParameterLayout
 from trimix.entropy_models.schedule import checkerboard
-from trimix.errors import ModelError
+from trimix.errors import ModelError, OutputError
+from trimix.images import write_atomically
 from trimix.layers.masked_convolution import checkerboard_offsets
+from trimix.layers.quality import QualityFactor
+from trimix.models.catalogue import GLLMM_LITE_IDENTIFIER, WEIGHTS_FORMAT, ModelEntry, entry_of_metadata
 from trimix.models.config import GllmmLiteConfig
-from trimix.models.frozen import FrozenModel, ModelIdentity
+from trimix.models.frozen import QUALITY_PLANE_STEPS, FrozenModel, ModelIdentity
 from trimix.models.gllmm_lite import GllmmLiteTransforms
+from trimix.models.stored_layers import (
+    StoredTensors,
+    convolution_tensors,
+    largest_results,
+    layer_tensors,
+    read_convolutions,
+    read_layer,
+)
 from trimix.shapes import Tensor
+from trimix.transforms.hyper import HYPER_STRIDE
 
-_FORMAT = "trimix-frozen-1"
+_SCALE_INDEX_LIMIT = 255
+_SIZE_LIMIT = 2**12
+"""Largest number in a configuration; keeps sizes of networks, and what is computed from them, sane."""
+_LOG_FACTOR_LIMIT = 40.0
+"""Squares of e^40, and of e^-40, are still ordinary numbers in float32."""
 
 
 def weights_hash(configuration: str, tensors: dict[str, Tensor]) -> bytes:
@@ -34,83 +53,46 @@ def weights_hash(configuration: str, tensors: dict[str, Tensor]) -> bytes:
     for name in sorted(tensors):
         tensor = tensors[name].contiguous()
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        digest.update(tensor.view(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
+        if tensor.numel():
+            digest.update(tensor.view(-1).view(torch.uint8).numpy().data)
     return digest.digest()[:8]
 
 
-# What a layer's tensors are stored as; all are int64 in memory but the weights.
-_STORED_AS = {
-    "bias": torch.int64,
-    "multiplier": torch.int32,
-    "negative_multiplier": torch.int32,
-    "shift": torch.uint8,
-    "minimum": torch.int32,
-    "maximum": torch.int32,
-    "input_limit": torch.int32,
-}
-
-
-def _layer_tensors(prefix: str, layer: IntegerLayer) -> dict[str, Tensor]:
-    stored = {f"{prefix}.{name}": layer.tensors[name].to(kind) for name, kind in _STORED_AS.items()}
-    weight = layer.tensors["weight"].numpy()
-    shifts = column_shifts(weight)
-    mantissas = weight >> shifts
-    if np.array_equal(mantissas << shifts, weight):
-        stored[f"{prefix}.weight"] = torch.from_numpy(mantissas.astype(np.int8))
-        stored[f"{prefix}.weight_shift"] = torch.from_numpy(shifts.astype(np.uint8))
-    else:
-        stored[f"{prefix}.weight"] = layer.tensors["weight"]
-    return stored
-
-
 def save_frozen(model: FrozenModel, path: Path) -> FrozenModel:
-    """Write a frozen model and return it with its hash filled in.
+    """Write a frozen model, whole or not at all, and return it with its hash filled in.
 
     Raises:
-        ModelError: the file cannot be written.
+        ModelError: the file cannot be written, or could not be read again.
     """
     tensors: dict[str, Tensor] = {
         f"transforms.{name}": value.half().contiguous()
         for name, value in model.transforms.state_dict().items()
     }
-    for index, convolution in enumerate(model.hyper_synthesis):
-        tensors |= _layer_tensors(f"hyper_synthesis.{index}", convolution.layer)
-        tensors[f"hyper_synthesis.{index}.form"] = torch.tensor([convolution.kernel, convolution.upscale])
+    tensors |= convolution_tensors("hyper_synthesis", model.hyper_synthesis)
     if model.latent_model.context is not None:
-        tensors |= _layer_tensors("context", model.latent_model.context)
+        tensors |= layer_tensors("context", model.latent_model.context)
     for index, layer in enumerate(model.latent_model.head):
-        tensors |= _layer_tensors(f"head.{index}", layer)
+        tensors |= layer_tensors(f"head.{index}", layer)
     table = model.hyper_table
     tensors["hyper_table.cdf"] = torch.from_numpy(table.cdf.astype(np.int32))  # totals are 2^30: they fit
     tensors["hyper_table.lengths"] = torch.from_numpy(table.lengths)
     tensors["hyper_table.offsets"] = torch.from_numpy(table.offsets)
     configuration = model.transforms.config.model_dump_json()
-    digest = weights_hash(configuration, tensors)
     metadata = {
-        "format": _FORMAT,
+        "format": WEIGHTS_FORMAT,
         "name": model.identity.name,
         "identifier": str(model.identity.identifier),
-        "hash": digest.hex(),
+        "hash": weights_hash(configuration, tensors).hex(),
         "configuration": configuration,
         "description": json.dumps(model.identity.description),
     }
-    temporary = path.with_suffix(".tmp")
+    # Read back before it is written: what cannot be read must not replace a file that can.
+    saved = _read(path, metadata, tensors)
     try:
-        temporary.write_bytes(save(tensors, metadata))
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise ModelError(f"{path}: cannot be written: {error.strerror}") from error
-    return load_frozen(path)
-
-
-def _read_layer(tensors: dict[str, Tensor], prefix: str) -> IntegerLayer:
-    read = {name: tensors[f"{prefix}.{name}"].long() for name in _STORED_AS}
-    weight = tensors[f"{prefix}.weight"]
-    shift = tensors.get(f"{prefix}.weight_shift")
-    if shift is not None:
-        weight = weight.to(torch.int16) << shift.to(torch.int16)
-    return IntegerLayer(weight=weight, **read)
+        write_atomically(path, save(tensors, metadata), overwrite=True)
+    except OutputError as error:
+        raise ModelError(str(error)) from error
+    return saved
 
 
 def load_frozen(path: Path) -> FrozenModel:
@@ -121,67 +103,145 @@ def load_frozen(path: Path) -> FrozenModel:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
+            metadata = file.metadata()
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError as error:
         raise ModelError(f"{path}: no such model file") from error
     except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path}: is not a weights file (safetensors): {error}") from error
-    if metadata.get("format") != _FORMAT:
-        raise ModelError(
-            f"{path}: must be a frozen trimix model ({_FORMAT}), found {metadata.get('format', 'no format')}; "
-            "make one with 'trimix freeze'"
-        )
+        raise ModelError(f"{path}: is not a weights file (safetensors): {_first_line(error)}") from error
+    return _read(path, metadata, tensors)
+
+
+def _read(path: Path, metadata: object, tensors: dict[str, Tensor]) -> FrozenModel:
+    entry = entry_of_metadata(metadata, path)
     try:
-        return _assemble(metadata, tensors)
-    except (KeyError, ValueError, RuntimeError, ValidationError) as error:
-        raise ModelError(f"{path}: damaged or incomplete weights: {error}".splitlines()[0]) from error
+        return _assemble(entry, tensors)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
+    except (ValueError, RuntimeError) as error:
+        raise ModelError(f"{path}: damaged or incomplete weights: {_first_line(error)}") from error
 
 
-def _assemble(metadata: dict[str, str], tensors: dict[str, Tensor]) -> FrozenModel:
-    digest = weights_hash(metadata["configuration"], tensors)
-    if digest.hex() != metadata["hash"]:
-        raise ModelError(f"the weights' hash must be {metadata['hash']}, found {digest.hex()}: damaged")
-    config = GllmmLiteConfig.model_validate_json(metadata["configuration"])
-    transforms = GllmmLiteTransforms(config)
-    transforms.load_state_dict(
-        {
-            name.removeprefix("transforms."): value.float()
-            for name, value in tensors.items()
-            if name.startswith("transforms.")
-        }
-    )
-    count = sum(name.startswith("hyper_synthesis.") and name.endswith(".form") for name in tensors)
-    hyper_synthesis = []
-    for index in range(count):
-        kernel, upscale = tensors[f"hyper_synthesis.{index}.form"].tolist()
-        hyper_synthesis.append(
-            IntegerConvolution(_read_layer(tensors, f"hyper_synthesis.{index}"), kernel, upscale)
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _assemble(entry: ModelEntry, tensors: dict[str, Tensor]) -> FrozenModel:
+    digest = weights_hash(entry.configuration, tensors)
+    if digest != entry.weights_hash:
+        raise ModelError(
+            f"the weights' hash must be {entry.weights_hash.hex()}, found {digest.hex()}: the file is damaged, "
+            "get it again"
         )
-    head = tuple(_read_layer(tensors, f"head.{index}") for index in range(len(config.head_widths) + 1))
+    config = _read_configuration(entry)
+    stored = StoredTensors(tensors)
+    transforms = _read_transforms(stored, config)
+    networks = _read_networks(stored, config)
     families = tuple(int(f) for f in config.families for _ in range(config.components))
+    hyper_table = _read_hyper_table(stored, config.hyper_channels)
+    stored.refuse_rest()
     return FrozenModel(
-        identity=ModelIdentity(
-            name=metadata["name"],
-            identifier=int(metadata["identifier"]),
-            weights_hash=digest,
-            description=json.loads(metadata["description"]),
-        ),
-        transforms=transforms.eval().requires_grad_(False),
-        hyper_synthesis=tuple(hyper_synthesis),
+        identity=ModelIdentity(entry.name, entry.identifier, digest, entry.description),
+        transforms=transforms,
+        hyper_synthesis=networks.hyper_synthesis,
         latent_model=IntegerMixtureModel(
-            _read_layer(tensors, "context"),
+            networks.context,
             checkerboard_offsets(5),
-            head,
+            networks.head,
             ParameterLayout(families),
             config.latent_channels,
         ),
-        hyper_table=FactorizedTable(
-            cdf=tensors["hyper_table.cdf"].numpy().astype(np.uint32),
-            lengths=tensors["hyper_table.lengths"].numpy(),
-            offsets=tensors["hyper_table.offsets"].numpy(),
-        ),
+        hyper_table=hyper_table,
         schedule=checkerboard,
     )
+
+
+def _read_configuration(entry: ModelEntry) -> GllmmLiteConfig:
+    try:
+        config = GllmmLiteConfig.model_validate_json(entry.configuration)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise ModelError(
+            f"the configuration must be one of gllmm-lite, found {place!r}: {first['msg']}"
+        ) from error
+    if entry.identifier != GLLMM_LITE_IDENTIFIER:
+        raise ModelError(
+            f"gllmm-lite must have the identifier {GLLMM_LITE_IDENTIFIER}, found {entry.identifier}"
+        )
+    for name, value in config.model_dump().items():
+        numbers = [n for n in (value if isinstance(value, tuple) else (value,)) if not isinstance(n, str)]
+        # Written so that NaN is refused, too.
+        if not all(number <= _SIZE_LIMIT for number in numbers):
+            raise ModelError(
+                f"{name} of the configuration must be at most {_SIZE_LIMIT}, found {max(numbers)}"
+            )
+    return config
+
+
+def _read_transforms(stored: StoredTensors, config: GllmmLiteConfig) -> GllmmLiteTransforms:
+    with torch.device("meta"):  # shapes only: no memory, no random weights
+        transforms = GllmmLiteTransforms(config)
+    state = {}
+    for name, empty in transforms.state_dict().items():
+        value = stored.take(f"transforms.{name}", torch.float16, empty.shape).float()
+        if not math.isfinite(float(value.sum())):  # of float16 values: it cannot overflow
+            raise ModelError(f"transforms.{name} must be finite, found NaN or infinity")
+        state[name] = value
+    transforms.load_state_dict(state, assign=True)
+    for name, module in transforms.named_modules():
+        if isinstance(module, QualityFactor):
+            largest = float(module.log_factors.detach().abs().max())
+            if largest > _LOG_FACTOR_LIMIT:
+                raise ModelError(
+                    f"transforms.{name}.log_factors must lie within {_LOG_FACTOR_LIMIT:g}, found {largest:g}"
+                )
+    return transforms.eval().requires_grad_(False)
+
+
+class _Networks(NamedTuple):
+    hyper_synthesis: tuple[IntegerConvolution, ...]
+    context: IntegerLayer
+    head: tuple[IntegerLayer, ...]
+
+
+def _read_networks(stored: StoredTensors, config: GllmmLiteConfig) -> _Networks:
+    """Every layer is read with the largest magnitudes that the layers before it can give."""
+    hyper_latents = torch.full((config.hyper_channels,), ACTIVATION_LIMIT)
+    hyper_synthesis, side = read_convolutions(
+        stored,
+        "hyper_synthesis",
+        torch.cat([hyper_latents, torch.tensor([QUALITY_PLANE_STEPS])]),
+        (*config.hyper_synthesis_widths, config.side_channels),
+    )
+    upscale = math.prod(convolution.upscale for convolution in hyper_synthesis)
+    if upscale != HYPER_STRIDE:
+        raise ModelError(
+            f"hyper_synthesis must enlarge {HYPER_STRIDE} times, found the product of its factors {upscale}"
+        )
+    taps = len(checkerboard_offsets(5)) * config.latent_channels
+    latents = torch.full((taps,), ACTIVATION_LIMIT)
+    context = read_layer(stored, "context", latents, config.context_channels)
+    scales = len(config.families) * config.components * config.latent_channels
+    largest = torch.cat([side, largest_results(context)])
+    head = []
+    for index, width in enumerate((*config.head_widths, 3 * scales)):
+        head.append(read_layer(stored, f"head.{index}", largest, width))
+        largest = largest_results(head[-1])
+    lowest = int(head[-1].tensors["minimum"][-scales:].min())
+    highest = int(head[-1].tensors["maximum"][-scales:].max())
+    if lowest < 0 or highest > _SCALE_INDEX_LIMIT:
+        raise ModelError(
+            f"scale indices of the head must stay within 0..{_SCALE_INDEX_LIMIT}, found bounds {lowest}..{highest}"
+        )
+    return _Networks(hyper_synthesis, context, tuple(head))
+
+
+def _read_hyper_table(stored: StoredTensors, channels: int) -> FactorizedTable:
+    cdf = stored.take("hyper_table.cdf", torch.int32, (channels, None)).numpy()
+    lengths = stored.take("hyper_table.lengths", torch.int32, (channels,)).numpy()
+    offsets = stored.take("hyper_table.offsets", torch.int32, (channels,)).numpy()
+    try:
+        return FactorizedTable(cdf.astype(np.uint32), lengths.copy(), offsets.copy())
+    except ValueError as error:
+        raise ModelError(f"hyper_table: {_first_line(error)}") from error

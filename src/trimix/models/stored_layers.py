@@ -1,0 +1,206 @@
+"""Integer layers as tensors of a weights file, and back with the proof that each can take what feeds it.
+
+::
+
+    IntegerLayer --> L.weight (int16, or int8 with L.weight_shift), L.bias, ... --> checked: types, shapes, ranges
+        largest magnitude of what feeds a layer --> IntegerLayer --> largest magnitude of its results --> next layer
+
+A file may hold anything, whatever its hash says; nothing here trusts a number before it is checked.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from trimix.entropy_models.fixed_point import IntegerConvolution, IntegerLayer, column_shifts
+from trimix.errors import ModelError
+from trimix.shapes import Int64, Tensor
+
+LAYER_LIMIT = 2**16
+"""Most inputs or outputs of a layer: bounds the memory of unfolding."""
+KERNEL_LIMIT = 15
+UPSCALE_LIMIT = 4
+_COLUMN_SHIFT_LIMIT = 8
+
+# What a layer's tensors are stored as; all are int64 in memory but the weights.
+_STORED_AS = {
+    "bias": torch.int64,
+    "multiplier": torch.int32,
+    "negative_multiplier": torch.int32,
+    "shift": torch.uint8,
+    "minimum": torch.int32,
+    "maximum": torch.int32,
+    "input_limit": torch.int32,
+}
+
+
+class StoredTensors:
+    """The tensors of a weights file; each is taken once, with the type and shape that it must have.
+
+    Args:
+        tensors: by name.
+    """
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        self._left = dict(tensors)
+
+    def __contains__(self, name: str) -> bool:
+        """Whether there is such a tensor and nobody has taken it."""
+        return name in self._left
+
+    def take(self, name: str, kind: torch.dtype, shape: Sequence[int | None]) -> Tensor:
+        """A tensor.
+
+        Args:
+            name: its name.
+            kind: its type.
+            shape: its shape; None for a dimension of any size.
+
+        Raises:
+            ModelError: it is missing, or of another type or shape.
+        """
+        if name not in self._left:
+            raise ModelError(f"the weights must have {name}, found none of that name")
+        tensor = self._left[name]
+        fits = len(shape) == tensor.dim() and all(
+            wanted in (None, found) for wanted, found in zip(shape, tensor.shape, strict=True)
+        )
+        if tensor.dtype != kind or not fits:
+            wanted = ", ".join("any" if size is None else str(size) for size in shape)
+            raise ModelError(
+                f"{name} must be {_name(kind)} [{wanted}], found {_name(tensor.dtype)} {list(tensor.shape)}"
+            )
+        del self._left[name]
+        return tensor
+
+    def refuse_rest(self) -> None:
+        """Check that everything was taken.
+
+        Raises:
+            ModelError: there is a tensor that the model does not have.
+        """
+        if self._left:
+            raise ModelError(
+                f"the weights must hold the model's tensors only, found {len(self._left)} more: "
+                f"{min(self._left)!r}"
+            )
+
+
+def _name(kind: torch.dtype) -> str:
+    return str(kind).removeprefix("torch.")
+
+
+def layer_tensors(prefix: str, layer: IntegerLayer) -> dict[str, Tensor]:
+    """What a layer is stored as."""
+    stored = {f"{prefix}.{name}": layer.tensors[name].to(kind) for name, kind in _STORED_AS.items()}
+    weight = layer.tensors["weight"].numpy()
+    shifts = column_shifts(weight)
+    mantissas = weight >> shifts
+    if np.array_equal(mantissas << shifts, weight):
+        stored[f"{prefix}.weight"] = torch.from_numpy(mantissas.astype(np.int8))
+        stored[f"{prefix}.weight_shift"] = torch.from_numpy(shifts.astype(np.uint8))
+    else:
+        stored[f"{prefix}.weight"] = layer.tensors["weight"]
+    return stored
+
+
+def convolution_tensors(prefix: str, convolutions: Sequence[IntegerConvolution]) -> dict[str, Tensor]:
+    """What a chain of convolutions is stored as."""
+    stored: dict[str, Tensor] = {}
+    for index, convolution in enumerate(convolutions):
+        stored |= layer_tensors(f"{prefix}.{index}", convolution.layer)
+        stored[f"{prefix}.{index}.form"] = torch.tensor([convolution.kernel, convolution.upscale])
+    return stored
+
+
+def read_layer(
+    stored: StoredTensors, prefix: str, largest_inputs: Int64[Tensor, "inputs"], outputs: int
+) -> IntegerLayer:
+    """A layer.
+
+    Args:
+        stored: where its tensors are.
+        prefix: of their names.
+        largest_inputs: largest magnitude of each input that feeds it.
+        outputs: how many it must give.
+
+    Raises:
+        ModelError: a tensor is missing or of another type or shape, an input may be larger than the layer's proof
+            allows for, or the layer could leave the exact range.
+    """
+    inputs = len(largest_inputs)
+    _check_size(prefix, "inputs", inputs)
+    _check_size(prefix, "outputs", outputs)
+    shift_name = f"{prefix}.weight_shift"
+    if shift_name in stored:
+        mantissas = stored.take(f"{prefix}.weight", torch.int8, (outputs, inputs))
+        shifts = stored.take(shift_name, torch.uint8, (inputs,))
+        if int(shifts.max()) > _COLUMN_SHIFT_LIMIT:
+            raise ModelError(f"{shift_name} must be 0..{_COLUMN_SHIFT_LIMIT}, found {int(shifts.max())}")
+        weight = mantissas.to(torch.int16) << shifts.to(torch.int16)  # -2^7 * 2^8 still fits
+    else:
+        weight = stored.take(f"{prefix}.weight", torch.int16, (outputs, inputs)).clone()
+    # Copies: tensors of a file are views of it, and a file may change.
+    numbers = {
+        name: stored.take(f"{prefix}.{name}", kind, (inputs if name == "input_limit" else outputs,)).to(
+            torch.int64, copy=True
+        )
+        for name, kind in _STORED_AS.items()
+    }
+    short = numbers["input_limit"] < largest_inputs
+    if bool(short.any()):
+        index = int(short.nonzero()[0])
+        raise ModelError(
+            f"{prefix}.input_limit {index} must cover the {int(largest_inputs[index])} that its input may reach, "
+            f"found {int(numbers['input_limit'][index])}"
+        )
+    if bool((numbers["minimum"] > numbers["maximum"]).any()):
+        raise ModelError(f"{prefix}.minimum must not exceed its maximum, found that it does")
+    try:
+        return IntegerLayer(weight=weight, **numbers)
+    except ModelError as error:
+        raise ModelError(f"{prefix}: {error}") from error
+
+
+def _check_size(prefix: str, what: str, size: int) -> None:
+    if not 1 <= size <= LAYER_LIMIT:
+        raise ModelError(f"{prefix} must have 1..{LAYER_LIMIT} {what}, found {size}")
+
+
+def largest_results(layer: IntegerLayer) -> Int64[Tensor, "outputs"]:
+    """Largest magnitude of each output of a layer: it saturates at its bounds."""
+    return torch.maximum(layer.tensors["minimum"].abs(), layer.tensors["maximum"].abs())
+
+
+def read_convolutions(
+    stored: StoredTensors, prefix: str, largest_inputs: Int64[Tensor, "C"], widths: Sequence[int]
+) -> tuple[tuple[IntegerConvolution, ...], Int64[Tensor, "D"]]:
+    """A chain of convolutions, and the largest magnitude of each channel of its result.
+
+    Args:
+        stored: where their tensors are.
+        prefix: of their names.
+        largest_inputs: largest magnitude of each channel that feeds the first.
+        widths: channels that each must give, after its depth to space.
+
+    Raises:
+        ModelError: as ``read_layer``, or a kernel or factor that is none.
+    """
+    convolutions = []
+    for index, width in enumerate(widths):
+        name = f"{prefix}.{index}"
+        kernel, upscale = stored.take(f"{name}.form", torch.int64, (2,)).tolist()
+        if not (1 <= kernel <= KERNEL_LIMIT and kernel % 2 == 1 and 1 <= upscale <= UPSCALE_LIMIT):
+            raise ModelError(
+                f"{name}.form must be an odd kernel up to {KERNEL_LIMIT} and a factor 1..{UPSCALE_LIMIT}, "
+                f"found {kernel} and {upscale}"
+            )
+        _check_size(name, "inputs", len(largest_inputs) * kernel**2)
+        layer = read_layer(stored, name, largest_inputs.repeat_interleave(kernel**2), width * upscale**2)
+        try:
+            convolutions.append(IntegerConvolution(layer, kernel, upscale))
+        except ModelError as error:
+            raise ModelError(f"{name}: {error}") from error
+        largest_inputs = largest_results(layer).view(width, upscale**2).amax(dim=1)
+    return tuple(convolutions), largest_inputs
