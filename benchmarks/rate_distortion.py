@@ -25,7 +25,6 @@ from rich.table import Table
 import trimix
 from trimix.errors import TrimixError, UsageError
 from trimix.evaluation.bd_rate import BdRate, bd_rate
-from trimix.evaluation.classical import ALL_CODECS, DEFAULT_CODECS, ClassicalCodec
 from trimix.evaluation.metrics import measure_point, psnr_db
 from trimix.evaluation.rate_points import RateCurve, RatePoint, mean_point, reference_curves
 from trimix.images import INPUT_FORMATS, Picture, read_picture
@@ -33,6 +32,9 @@ from trimix.images import INPUT_FORMATS, Picture, read_picture
 PICTURE_EXTENSIONS = {".png", ".ppm", ".bmp", ".tif", ".tiff", ".webp", ".jpg", ".jpeg"}
 DEFAULT_QUALITIES = (5.0, 15.0, 25.0, 35.0, 45.0, 55.0, 65.0, 75.0, 85.0, 95.0)
 CLASSICAL_QUALITIES = (5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95)
+CLASSICAL_CODECS = (JPEG, WEBP, AVIF)
+"""As most people write these files."""
+MORE_CODECS = (JPEG_PROGRESSIVE, JPEG_444, WEBP_SLOW, AVIF_444)
 KODAK_PICTURES = 24
 ANCHORS = {"VTM (published)": "vtm", "WebP (published)": "webp", "JPEG (published)": "jpeg"}
 
@@ -67,11 +69,11 @@ def trimix_coder(model: str, device: str) -> Callable[[Picture, float], tuple[by
     return coded
 
 
-def classical_coder(codec: ClassicalCodec) -> Callable[[Picture, float], tuple[bytes, Picture]]:
+def classical_coder(codec: Peer) -> Callable[[Picture, float], tuple[bytes, Picture]]:
     """Encodes and decodes with Pillow."""
 
     def coded(picture: Picture, quality: float) -> tuple[bytes, Picture]:
-        data = codec.encode(picture, int(quality))
+        data = codec.encode(picture, quality)
         return data, codec.decode(data, picture.channels)
 
     return coded
@@ -220,9 +222,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.monotonicity:
         return 0 if check_monotonicity(console, coded, pictures) else 1
     results = [measure_curve("trimix", f"model {options.model}", coded, pictures, options.qualities)]
-    for codec in ALL_CODECS if options.all_codecs else DEFAULT_CODECS:
+    for codec in CLASSICAL_CODECS + (MORE_CODECS if options.all_codecs else ()):
         if not codec.available:
-            console.print(f"{codec.name} is left out: this Pillow cannot write it")
+            console.print(f"{codec.name} is left out: it {codec.obstacle}")
             continue
         source = f"{codec.settings}; {codec.version}"
         coder = classical_coder(codec)

@@ -27,8 +27,8 @@ from rich.table import Table
 
 import trimix
 from trimix.errors import TrimixError, UsageError
-from trimix.evaluation.classical import DEFAULT_CODECS
 from trimix.evaluation.demo import photograph
+from trimix.evaluation.peers import AVIF, JPEG, WEBP
 from trimix.images import Picture, read_picture, write_picture
 
 WIDTH, HEIGHT = 768, 512
@@ -84,7 +84,7 @@ def in_process(picture: Picture, quality: float, model: str, repeats: int) -> Ta
             median_seconds(repeats, lambda: codec.decode(data)),
         )
     ]
-    for other in DEFAULT_CODECS:
+    for other in (JPEG, WEBP, AVIF):
         if not other.available:
             continue
         file = other.encode_to_size(picture, len(data))

@@ -10,11 +10,13 @@ import typer
 from trimix import __version__
 from trimix.cli.compress import compress
 from trimix.cli.decompress import decompress
+from trimix.cli.evaluate import evaluate
 from trimix.cli.failures import INTERRUPTED, drop_standard_output, explain
 from trimix.cli.freeze import freeze
 from trimix.cli.info import info
 from trimix.cli.interrupts import interrupt_was_seen, remembering_interrupts
 from trimix.cli.models import models
+from trimix.cli.report import report
 from trimix.cli.train import train
 
 app = typer.Typer(
@@ -31,6 +33,8 @@ for _command, _panel, _example in (
     (decompress, "Pictures", "trimix decompress photo.tmix -o photo.png"),
     (info, "Pictures", "trimix info photo.tmix"),
     (models, "Models", "trimix models gllmm-lite"),
+    (evaluate, "Models", "trimix evaluate kodak --data-root data/ --quality 20,50,80 --peers default"),
+    (report, "Models", "trimix report runs/evaluate/kodak -o report.html --picture photo.png"),
     (train, "Models", "trimix train run.toml --data pictures/ --data more.tar"),
     (
         freeze,

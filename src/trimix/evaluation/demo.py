@@ -18,9 +18,9 @@ from rich.console import Console
 from rich.table import Table
 
 from trimix.errors import TrimixError, UsageError
-from trimix.evaluation.classical import AVIF, JPEG_PROGRESSIVE, WEBP
 from trimix.evaluation.comparison import Panel, draw_comparison
 from trimix.evaluation.metrics import measure_point
+from trimix.evaluation.peers import AVIF, JPEG_PROGRESSIVE, WEBP
 from trimix.evaluation.rate_points import RatePoint
 from trimix.images import Picture, read_picture, write_picture
 
@@ -109,7 +109,7 @@ def others_of_size(console: Console, original: Picture, target_bytes: int) -> li
     found = []
     for codec in OTHER_CODECS:
         if not codec.available:
-            console.print(f"[yellow]{codec.name} is left out: this Pillow cannot write it.[/yellow]")
+            console.print(f"[yellow]{codec.name} is left out: it {codec.obstacle}.[/yellow]")
             continue
         try:
             file = codec.encode_to_size(original, target_bytes)

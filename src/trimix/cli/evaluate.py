@@ -1,0 +1,283 @@
+"""``trimix evaluate``: rate, distortion, speed and memory of models and other codecs on a set of pictures."""
+
+import math
+import os
+import re
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from trimix.cli.evaluation_display import displaying, print_tables
+from trimix.cli.networks import prepare_torch
+from trimix.cli.options import Device, DeviceOption, JsonOption, ThreadsOption, check_quality
+from trimix.cli.outputs import print_json
+from trimix.cli.progress import working
+from trimix.errors import UsageError
+from trimix.evaluation.data_sets import (
+    DATA_SETS,
+    DATA_VARIABLE,
+    Found,
+    data_roots,
+    find_pictures,
+    look_for,
+)
+from trimix.models.catalogue import DEFAULT_MODEL, find_model
+
+if TYPE_CHECKING:
+    from trimix.evaluation.contenders import Contender
+    from trimix.evaluation.results import Results
+    from trimix.evaluation.run import Evaluation
+
+_DEFAULT_FOLDER = Path("runs") / "evaluate"
+
+
+class PeerGroup(StrEnum):
+    """Other codecs by the group."""
+
+    DEFAULT = "default"
+    ALL = "all"
+
+
+def evaluate(
+    data: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="DATA", help="Folder of pictures, or a named set (see --list).", show_default=False
+        ),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            metavar="NAME|FILE",
+            help="Model to measure; may be given several times.",
+            show_default=f"{DEFAULT_MODEL}, unless other codecs are named",
+        ),
+    ] = None,
+    quality: Annotated[
+        str | None,
+        typer.Option(
+            "-q",
+            "--quality",
+            metavar="Q,Q,...",
+            help="Qualities of the models, 1 .. 100.",
+            show_default="5,15,25 .. 95",
+        ),
+    ] = None,
+    peer: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--peer",
+            metavar="NAME[=Q,Q,...]",
+            help="Another codec, jpeg for example, and qualities on its own scale; may be given several times.",
+        ),
+    ] = None,
+    peers: Annotated[
+        PeerGroup | None,
+        typer.Option("--peers", help="All other codecs of a group that are installed here."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FOLDER",
+            help="Where results go, one JSON file for each codec.",
+            show_default=f"{_DEFAULT_FOLDER}/ and the name of DATA",
+        ),
+    ] = None,
+    data_root: Annotated[
+        Path | None,
+        typer.Option(
+            "--data-root",
+            metavar="FOLDER",
+            help="Folder with named sets, each in a folder of its name.",
+            show_default=DATA_VARIABLE,
+        ),
+    ] = None,
+    device: DeviceOption = Device.CPU,
+    threads: ThreadsOption = None,
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", min=1, metavar="N", help="Measure on the first N pictures only."),
+    ] = None,
+    json: JsonOption = False,
+    force: Annotated[
+        bool, typer.Option("-f", "--force", help="Replace results that were measured with other settings.")
+    ] = False,
+    listing: Annotated[bool, typer.Option("--list", help="Show the named sets, and which are here.")] = False,
+) -> None:
+    """Measure models and other codecs on a set of pictures.
+
+    Every picture is coded at every quality, to real files: bits, PSNR,
+    MS-SSIM, seconds and memory. Pixels only: metadata are left out. An
+    evaluation that was stopped goes on with the same command.
+    """
+    command = _command_line(locals())
+    roots = data_roots(data_root)
+    if listing:
+        _show_sets([look_for(one, roots) for one in DATA_SETS], roots, json=json)
+        return
+    if data is None:
+        raise UsageError(
+            "DATA must be a folder of pictures or a named set, found none; --list shows the sets"
+        )
+    qualities = None if quality is None else _qualities(quality, "--quality")
+    for one in qualities or ():
+        check_quality(one)
+    peer_qualities = _peer_qualities(peer or ())
+    models = tuple(dict.fromkeys(model or () if model or peer or peers else (DEFAULT_MODEL,)))
+    pictures = find_pictures(data, roots, limit)
+    for name in models:
+        find_model(name)
+    folder = output or _DEFAULT_FOLDER / re.sub(r"[^\w.]+", "-", pictures.name)
+    with working("loading torch"):
+        torch_device = prepare_torch(device, threads)
+        from trimix.evaluation.contenders import DEFAULT_QUALITIES, find_peer_contenders, model_contender
+        from trimix.evaluation.run import Evaluation, examine
+    contenders: list[Contender] = [
+        model_contender(name, qualities or DEFAULT_QUALITIES, torch_device, threads) for name in models
+    ]
+    named, notes = find_peer_contenders(peer_qualities, group=None if peers is None else peers.value)
+    for note in notes:
+        print(f"left out: {note}", file=sys.stderr)
+    with working("reading the pictures"):
+        examined = examine(pictures)
+    evaluation = Evaluation(
+        examined,
+        [*contenders, *named],
+        folder,
+        force=force,
+        command=command,
+    )
+    if models:
+        _announce_compilation()
+    _warn_if_busy()
+    results = _run(evaluation)
+    if json:
+        print_json(_record(evaluation, results))
+    else:
+        print_tables(results)
+
+
+def _qualities(text: str, option: str) -> tuple[float, ...]:
+    try:
+        found = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(
+            f"{option} must be numbers with commas between, found {text!r}; 5,15,25 for example"
+        ) from None
+    if not all(math.isfinite(one) for one in found) or len(set(found)) != len(found):
+        raise UsageError(f"{option} must be finite numbers, each once, found {text!r}")
+    return found
+
+
+def _peer_qualities(given: Sequence[str]) -> dict[str, tuple[float, ...] | None]:
+    asked: dict[str, tuple[float, ...] | None] = {}
+    for text in given:
+        name, equals, qualities = text.partition("=")
+        asked[name] = _qualities(qualities, f"--peer {name}") if equals else None
+    return asked
+
+
+def _announce_compilation() -> None:
+    from trimix.coding import compilation_is_cached
+
+    if not compilation_is_cached():
+        print("trimix: compiling the coder (first run)...", file=sys.stderr)
+
+
+def _warn_if_busy() -> None:
+    if not hasattr(os, "getloadavg"):
+        return  # Windows
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    if load >= cores:
+        print(
+            f"trimix: warning: the machine is busy (load {load:.1f} on {cores} cores): "
+            "seconds will be more than they should be",
+            file=sys.stderr,
+        )
+
+
+def _run(evaluation: "Evaluation") -> "list[Results]":
+    with displaying() as display:
+        try:
+            return evaluation.run(display)
+        except KeyboardInterrupt:
+            print(
+                f"interrupted after {display.done} of {display.total} measurements of {display.name}; "
+                "the same command goes on",
+                file=sys.stderr,
+            )
+            raise
+
+
+def _record(evaluation: "Evaluation", results: "Sequence[Results]") -> dict[str, object]:
+    codecs = []
+    for contender, one in zip(evaluation.contenders, results, strict=True):
+        record = one.to_json()
+        del record["pictures"]  # they stand in the file
+        codecs.append({"file": str(evaluation.results_path(contender)), **record})
+    return {
+        "data": evaluation.pictures.name,
+        "pictures": len(evaluation.pictures.paths),
+        "folder": str(evaluation.folder),
+        "codecs": codecs,
+    }
+
+
+def _command_line(given: Mapping[str, Any]) -> str:
+    """What was typed but for short forms, for the provenance; from the arguments of `evaluate`."""
+    parts = ["trimix", "evaluate"]
+    for name, value in given.items():
+        if value is None or value is False or value is Device.CPU:
+            continue
+        option = [] if name == "data" else [f"--{name.replace('_', '-')}"]
+        if value is True:
+            parts += option
+            continue
+        for one in value if isinstance(value, list) else [value]:
+            parts += [*option, str(one)]
+    return shlex.join(parts)
+
+
+def _show_sets(found: Sequence[Found], roots: Sequence[Path], *, json: bool) -> None:
+    if json:
+        print_json({"sets": [_set_record(one) for one in found], "roots": [str(root) for root in roots]})
+        return
+    width = max(len(one.data_set.key) for one in found)
+    indent = " " * (width + 2)
+    for one in found:
+        data_set = one.data_set
+        print(f"{data_set.key.ljust(width)}  {data_set.expectation}")
+        if one.paths:
+            print(f"{indent}here: {one.folder}")
+        else:
+            state = f"not whole: {one.problem} in {one.folder}" if one.folder else "not here"
+            print(f"{indent}{state}; published as: {data_set.published}")
+        if data_set.unchecked:
+            print(f"{indent}not checked: {data_set.unchecked}")
+    searched = ", ".join(str(root) for root in roots) or "nowhere"
+    print(f"searched: {searched} (--data-root or {DATA_VARIABLE} names folders)")
+
+
+def _set_record(found: Found) -> dict[str, object]:
+    data_set = found.data_set
+    return {
+        "name": data_set.key,
+        "title": data_set.title,
+        "pictures": data_set.count,
+        "sizes": data_set.sizes,
+        "of": data_set.whole_count or data_set.count,
+        "published": data_set.published,
+        "used_by": data_set.used_by,
+        "not_checked": data_set.unchecked,
+        "folder": None if found.folder is None else str(found.folder),
+        "whole": bool(found.paths),
+        "problem": found.problem,
+    }

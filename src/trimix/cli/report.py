@@ -1,0 +1,188 @@
+"""``trimix report``: results of evaluations as one page with plots, tables and pictures."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from trimix.cli.inputs import Source, naming
+from trimix.cli.interrupts import raise_if_interrupted
+from trimix.cli.networks import announce_compilation, prepare_torch
+from trimix.cli.options import Device, ForceOption
+from trimix.cli.outputs import Destination, print_summary
+from trimix.cli.progress import working
+from trimix.errors import OutputError, PictureError, UsageError
+from trimix.models.catalogue import DEFAULT_MODEL, find_model
+
+if TYPE_CHECKING:
+    from trimix.evaluation.report.equal_size import EqualSize
+
+MAXIMUM_PICTURES = 6
+DEFAULT_BITS_PER_PIXEL = 0.25
+
+
+def report(
+    results: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RESULTS.json|FOLDER...",
+            help="Of 'trimix evaluate', or of CompressAI; all on one set of pictures. A folder stands for its files.",
+        ),
+    ],
+    output: Annotated[
+        str,
+        typer.Option("-o", "--output", metavar="PAGE.html", help="Page to write; - writes standard output."),
+    ] = "report.html",
+    anchor: Annotated[
+        str | None,
+        typer.Option(
+            "--anchor",
+            metavar="NAME",
+            help="Codec that BD-rates are shown against at first.",
+            show_default="published VTM on Kodak, else the first",
+        ),
+    ] = None,
+    picture: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--picture",
+            metavar="FILE",
+            help=f"Picture to show side by side, with a map of its bits; up to {MAXIMUM_PICTURES}.",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            metavar="NAME|FILE",
+            help="Model that codes these pictures.",
+            show_default=DEFAULT_MODEL,
+        ),
+    ] = None,
+    peer: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--peer",
+            metavar="NAME",
+            help="Other codec that codes them at equal size; may be given several times.",
+            show_default="as in 'trimix evaluate --peers default'",
+        ),
+    ] = None,
+    bits_per_pixel: Annotated[
+        float, typer.Option("--bits-per-pixel", metavar="BPP", help="Size of their files.")
+    ] = DEFAULT_BITS_PER_PIXEL,
+    figures: Annotated[
+        Path | None,
+        typer.Option(
+            "--figures", metavar="FOLDER", help="Write every plot there too, as PNG and SVG for papers."
+        ),
+    ] = None,
+    title: Annotated[str | None, typer.Option("--title", metavar="TEXT", help="Title of the page.")] = None,
+    force: ForceOption = False,
+) -> None:
+    """Make a page of results: curves, BD-rates, tables, and pictures at equal size.
+
+    The page is one file that loads nothing and opens anywhere. Published curves
+    are drawn beside results on Kodak.
+    """
+    sources = _checked_pictures(picture or [], bits_per_pixel, {"--model": model, "--peer": peer})
+    from trimix.evaluation.report.curves import collect
+    from trimix.evaluation.report.figures import figure_names
+    from trimix.evaluation.report.inputs import read_all, results_files
+    from trimix.evaluation.report.packages import require_packages
+
+    require_packages()
+    collection = collect(read_all(results))
+    chosen = collection.anchor(anchor)
+    inputs = [Source(str(file), UsageError) for file in results_files(results)]
+    # One output; it must be none of the inputs.
+    destinations = [Destination(output, source, force=force) for source in (*inputs, *sources)]
+    if figures is not None:
+        _check_folder(figures, figure_names(collection, [_name(source) for source in sources]), force=force)
+    compared = _compare(sources, model or DEFAULT_MODEL, peer, bits_per_pixel) if sources else []
+    with working("drawing"):
+        from trimix.evaluation.report.figures import all_figures
+        from trimix.evaluation.report.page import make_page
+
+        page = make_page(collection, chosen, title or _title(collection.data), compared)
+        drawn = {} if figures is None else dict(all_figures(collection, compared))
+        raise_if_interrupted()
+    if figures is not None:
+        _write_figures(figures, drawn, force=force)
+    destinations[0].write(page)
+    parts = [
+        f"{len(collection.measured)} measured curves" if len(collection.measured) > 1 else "1 measured curve"
+    ]
+    if sources:
+        parts.append(f"{len(sources)} picture{'s' if len(sources) > 1 else ''} at {bits_per_pixel:g} bpp")
+    if figures is not None:
+        parts.append(f"{len(drawn)} figures in {figures}")
+    print_summary(f"{destinations[0].name}: {', '.join(parts)}, {len(page)} bytes")
+
+
+def _checked_pictures(
+    pictures: Sequence[str], bits_per_pixel: float, needing: Mapping[str, object]
+) -> list[Source]:
+    """The sources of the pictures, after what can be refused at once."""
+    if len(pictures) > MAXIMUM_PICTURES:
+        raise UsageError(
+            f"--picture may be given up to {MAXIMUM_PICTURES} times, found {len(pictures)}; leave some out"
+        )
+    if not (math.isfinite(bits_per_pixel) and bits_per_pixel > 0):
+        raise UsageError(f"--bits-per-pixel must be positive, found {bits_per_pixel:g}")
+    for option, value in needing.items():
+        if value and not pictures:
+            raise UsageError(f"{option} is about pictures at equal size, found no --picture; name one")
+    return [Source(picture, PictureError) for picture in pictures]
+
+
+def _compare(
+    sources: Sequence[Source], model: str, peer_names: Sequence[str] | None, bits_per_pixel: float
+) -> "list[EqualSize]":
+    entry = find_model(model)
+    with working("loading the model"):
+        device = prepare_torch(Device.CPU, None)
+        from trimix.codec import load_codec
+        from trimix.evaluation.peers import DEFAULT_PEERS, find_peers
+        from trimix.evaluation.report.equal_size import compare_at_equal_size
+        from trimix.images import read_picture
+
+        raise_if_interrupted()
+        peers = find_peers(peer_names) if peer_names else DEFAULT_PEERS
+        codec = load_codec(entry.path, device)
+    announce_compilation("encoding")
+    compared = []
+    for source in sources:
+        with working(f"compressing {source.name}"), naming(source):
+            original = read_picture(source.path_or_contents())
+            compared.append(compare_at_equal_size(_name(source), original, codec, peers, bits_per_pixel))
+    return compared
+
+
+def _name(source: Source) -> str:
+    return source.name if source.path is None else source.path.name
+
+
+def _title(data: str) -> str:
+    return f"Codecs on {data}" if data else "Codecs compared"
+
+
+def _check_folder(folder: Path, names: Sequence[str], *, force: bool) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder}: must be a folder, found a file; give another --figures")
+    for name in names:
+        if (folder / name).exists() and not force:
+            raise OutputError(f"{folder / name} already exists; use --force to replace it")
+
+
+def _write_figures(folder: Path, figures: Mapping[str, bytes], *, force: bool) -> None:
+    from trimix.images import write_atomically
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made: {error.strerror}; give another --figures") from error
+    for name, data in figures.items():
+        write_atomically(folder / name, data, overwrite=force)

@@ -1,0 +1,98 @@
+"""Other codecs, to compare with: real files, and names, settings and versions that are stated.
+
+JPEG, JPEG 2000, WebP and AVIF work through Pillow, JPEG XL through imagecodecs, BPG, HM and VTM through their programs
+where those are installed.
+"""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from trimix.errors import UsageError
+from trimix.evaluation.peers.bpg import BPG, BPG_420, BpgPeer
+from trimix.evaluation.peers.jpeg_xl import JPEG_XL, JpegXlPeer
+from trimix.evaluation.peers.peer import Peer, QualityScale, SizedFile
+from trimix.evaluation.peers.pillow_formats import (
+    AVIF,
+    AVIF_444,
+    JPEG,
+    JPEG_444,
+    JPEG_2000,
+    JPEG_PROGRESSIVE,
+    WEBP,
+    WEBP_SLOW,
+    Jpeg2000Peer,
+    PillowPeer,
+)
+from trimix.evaluation.peers.reference_software import HM, VTM, ReferenceSoftwarePeer
+
+__all__ = [
+    "ALL_PEERS",
+    "AVIF",
+    "AVIF_444",
+    "BPG",
+    "BPG_420",
+    "DEFAULT_PEERS",
+    "HM",
+    "JPEG",
+    "JPEG_444",
+    "JPEG_2000",
+    "JPEG_PROGRESSIVE",
+    "JPEG_XL",
+    "VTM",
+    "WEBP",
+    "WEBP_SLOW",
+    "BpgPeer",
+    "Jpeg2000Peer",
+    "JpegXlPeer",
+    "Peer",
+    "PillowPeer",
+    "QualityScale",
+    "ReferenceSoftwarePeer",
+    "SizedFile",
+    "find_peers",
+]
+
+DEFAULT_PEERS: tuple[Peer, ...] = (JPEG, WEBP, AVIF, JPEG_XL)
+"""As most people write these files."""
+ALL_PEERS: Mapping[str, Peer] = MappingProxyType(
+    {
+        peer.key: peer
+        for peer in (
+            JPEG,
+            JPEG_PROGRESSIVE,
+            JPEG_444,
+            JPEG_2000,
+            WEBP,
+            WEBP_SLOW,
+            AVIF,
+            AVIF_444,
+            JPEG_XL,
+            BPG,
+            BPG_420,
+            HM,
+            VTM,
+        )
+    }
+)
+"""By short name, whether they are available here or not."""
+
+
+def find_peers(names: Sequence[str]) -> tuple[Peer, ...]:
+    """Codecs by short name, each once.
+
+    Args:
+        names: keys of `ALL_PEERS`.
+
+    Raises:
+        UsageError: a name that no codec has, or one that is not available here.
+    """
+    found = []
+    for name in dict.fromkeys(names):
+        if name not in ALL_PEERS:
+            near = difflib.get_close_matches(name.casefold(), ALL_PEERS, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise UsageError(f"a codec must be one of {', '.join(ALL_PEERS)}, found {name!r}{hint}")
+        ALL_PEERS[name].require()
+        found.append(ALL_PEERS[name])
+    return tuple(found)

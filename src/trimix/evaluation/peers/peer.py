@@ -1,0 +1,203 @@
+"""What a codec to compare with is: fixed settings, one free quality, real files."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from trimix.errors import UsageError
+from trimix.images import Picture
+from trimix.shapes import UInt8
+
+
+@dataclass(frozen=True)
+class QualityScale:
+    """The values that the quality of a codec takes.
+
+    Attributes:
+        worst: value of the smallest file.
+        best: value of the best picture; less than `worst` where the codec counts that way, as QP do.
+        step: between neighbours, positive.
+        meaning: what the values are, in words.
+
+    >>> QualityScale(51, 0, meaning="QP").value(1)
+    50
+    """
+
+    worst: float
+    best: float
+    step: float = 1
+    meaning: str = "quality"
+
+    @property
+    def places(self) -> int:
+        """How many values there are."""
+        return round(abs(self.best - self.worst) / self.step) + 1
+
+    def value(self, place: int) -> float:
+        """The value at a place, 0 for the worst; it is an int where the scale is one of integers.
+
+        Args:
+            place: 0 .. `places` - 1.
+        """
+        offset = place * self.step if self.best > self.worst else -place * self.step
+        found = round(self.worst + offset, 6)
+        return int(found) if float(self.step).is_integer() else found
+
+    def checked(self, quality: float, name: str) -> float:
+        """The quality, an int where the scale is one of integers.
+
+        Args:
+            quality: a value.
+            name: of the codec, for the message.
+
+        Raises:
+            UsageError: it is outside the scale, or between two integers.
+        """
+        integers = float(self.step).is_integer()
+        lowest, highest = sorted((self.worst, self.best))
+        # NaN is in no range.
+        if not lowest <= quality <= highest or (integers and quality != int(quality)):
+            kind = "an integer, " if integers else ""
+            raise UsageError(
+                f"the quality of {name} must be {kind}{self.worst:g} .. {self.best:g} ({self.meaning}, from smallest "
+                f"file to best picture), found {quality:g}; change it"
+            )
+        return int(quality) if integers else float(quality)
+
+
+@dataclass(frozen=True)
+class SizedFile:
+    """A file and the quality that it was encoded with."""
+
+    quality: float
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peer(ABC):
+    """A codec with fixed settings and one free quality.
+
+    Attributes:
+        key: short name, as typed.
+        name: as in tables.
+        settings: in words, for tables and reports.
+        scale: of its quality, which keeps the direction of the codec's own scale.
+        qualities: to measure at where none are asked for, by growing size: on photographs some 0.1 to 2 bits per
+            pixel, as far as the codec goes.
+    """
+
+    key: str
+    name: str
+    settings: str
+    scale: QualityScale
+    qualities: tuple[float, ...]
+
+    @property
+    @abstractmethod
+    def obstacle(self) -> str | None:
+        """Why it cannot be used here and what to do about that; None where it can."""
+
+    @property
+    def available(self) -> bool:
+        """Whether it can be used here."""
+        return self.obstacle is None
+
+    @property
+    @abstractmethod
+    def version(self) -> str:
+        """Versions of the libraries or programs that it works by."""
+
+    def encode(self, picture: Picture, quality: float) -> bytes:
+        """A whole file; pixels only, without metadata.
+
+        Args:
+            picture: grey or RGB.
+            quality: on the codec's own scale.
+
+        Raises:
+            UsageError: a quality outside the scale, a picture that the format cannot hold, or a codec that is not
+                available.
+            TrimixError: a program that failed.
+        """
+        quality = self.scale.checked(quality, self.name)
+        self.require()
+        return self._encode(np.ascontiguousarray(picture.pixels), quality)
+
+    def decode(self, data: bytes, channels: int) -> Picture:
+        """The picture of a file that `encode` wrote.
+
+        Args:
+            data: the file.
+            channels: of the picture that was encoded; formats without grey (WebP) come back as RGB otherwise.
+
+        Raises:
+            UsageError: a codec that is not available.
+            TrimixError: a file that cannot be decoded, or a program that failed.
+        """
+        self.require()
+        return self._decode(data, channels)
+
+    def encode_to_size(self, picture: Picture, target_bytes: int) -> SizedFile:
+        """The file of the best quality that is not larger than the target, by bisection.
+
+        Args:
+            picture: grey or RGB.
+            target_bytes: largest size that is accepted.
+
+        Raises:
+            UsageError: even the worst quality is larger, or as in `encode`.
+            TrimixError: a program that failed.
+        """
+        lowest, highest = 0, self.scale.places - 1
+        best = self._file_at(picture, lowest)
+        if len(best.data) > target_bytes:
+            raise UsageError(
+                f"{self.name} must fit into {target_bytes} bytes, found {len(best.data)} at its lowest quality; "
+                "allow more"
+            )
+        # Sizes grow with the quality, but for rare steps: the file found fits, the next quality does not.
+        while lowest < highest:
+            middle = (lowest + highest + 1) // 2
+            file = self._file_at(picture, middle)
+            if len(file.data) <= target_bytes:
+                lowest, best = middle, file
+            else:
+                highest = middle - 1
+        return best
+
+    def require(self) -> None:
+        """Refuse to go on where the codec is not available.
+
+        Raises:
+            UsageError: it is not.
+        """
+        obstacle = self.obstacle
+        if obstacle is not None:
+            raise UsageError(f"{self.name} {obstacle}")
+
+    def _file_at(self, picture: Picture, place: int) -> SizedFile:
+        quality = self.scale.value(place)
+        return SizedFile(quality, self.encode(picture, quality))
+
+    @abstractmethod
+    def _encode(self, pixels: UInt8[np.ndarray, "H W C"], quality: float) -> bytes: ...
+
+    @abstractmethod
+    def _decode(self, data: bytes, channels: int) -> Picture: ...
+
+
+def with_channels(pixels: UInt8[np.ndarray, "H W *C"], channels: int) -> Picture:
+    """A decoded picture, made grey again where it was.
+
+    Args:
+        pixels: [H W] or [H W C], grey or RGB.
+        channels: of the picture that was encoded.
+    """
+    from PIL import Image
+
+    wanted = "L" if channels == 1 else "RGB"
+    image = Image.fromarray(pixels[:, :, 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels)
+    # Luma is the channel such a format kept the grey in; R, G and B are equal up to rounding.
+    found = np.asarray(image if image.mode == wanted else image.convert(wanted))
+    return Picture(found[:, :, None] if channels == 1 else found)

@@ -1,0 +1,186 @@
+"""JPEG, JPEG 2000, WebP and AVIF through Pillow."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import PIL
+from PIL import Image, features
+from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
+
+from trimix.errors import PictureError, UsageError
+from trimix.evaluation.peers.peer import Peer, QualityScale, with_channels
+from trimix.images import Picture, read_picture
+from trimix.shapes import UInt8
+
+_FEATURES = {"JPEG": "jpg", "JPEG2000": "jpg_2000", "WEBP": "webp", "AVIF": "avif"}
+_LIBRARIES = {"JPEG": "libjpeg", "JPEG2000": "OpenJPEG", "WEBP": "libwebp", "AVIF": "libavif"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PillowPeer(Peer):
+    """A format of Pillow.
+
+    Attributes:
+        pillow_format: Pillow's name of it.
+        options: further arguments of Pillow's encoder.
+    """
+
+    pillow_format: str
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
+
+    @property
+    def obstacle(self) -> str | None:
+        """A build of Pillow without the format."""
+        if features.check(_FEATURES[self.pillow_format]):
+            return None
+        return (
+            f"needs a Pillow that writes it, found one that does not (Pillow {PIL.__version__}); "
+            "install Pillow from its wheels"
+        )
+
+    @property
+    def version(self) -> str:
+        """Versions of Pillow and of the library that encodes."""
+        # Pillow compiled against libjpeg-turbo tells its version under another name.
+        library = features.version("libjpeg_turbo") if self.pillow_format == "JPEG" else None
+        name = "libjpeg-turbo" if library else _LIBRARIES[self.pillow_format]
+        library = library or features.version(_FEATURES[self.pillow_format]) or "of unknown version"
+        if self.pillow_format == "AVIF":
+            library += f" ({_avif_encoders()})"
+        return f"{name} {library}, Pillow {PIL.__version__}"
+
+    def _encode(self, pixels: UInt8[np.ndarray, "H W C"], quality: float) -> bytes:
+        image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+        buffer = BytesIO()
+        try:
+            image.save(buffer, self.pillow_format, **self._arguments(image, quality), **self.options)
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                f"{self.name} must be able to hold the picture, found {image.width} x {image.height} refused: "
+                f"{error}; crop the picture"
+            ) from error
+        return buffer.getvalue()
+
+    def _arguments(self, image: Image.Image, quality: float) -> dict[str, Any]:
+        return {"quality": quality}
+
+    def _decode(self, data: bytes, channels: int) -> Picture:
+        return with_channels(read_picture(data).pixels, channels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Jpeg2000Peer(PillowPeer):
+    """JPEG 2000, whose quality is the rate that it aims at."""
+
+    pillow_format: str = "JPEG2000"
+
+    def _arguments(self, image: Image.Image, quality: float) -> dict[str, Any]:
+        channels = len(image.getbands())
+        return {
+            "quality_mode": "rates",
+            "quality_layers": [8 * channels / quality],  # compression ratio
+            "irreversible": True,
+            "mct": int(channels == 3),
+            # Small pictures cannot be halved five times.
+            "num_resolutions": min(6, min(image.size).bit_length()),
+        }
+
+    def _decode(self, data: bytes, channels: int) -> Picture:
+        try:
+            # Not by Image.open, which has a limit on pixels of its own.
+            with Jpeg2KImageFile(BytesIO(data)) as image:
+                return with_channels(np.asarray(image), channels)
+        except (OSError, SyntaxError, ValueError) as error:
+            raise PictureError(
+                f"a JPEG 2000 file must be whole, found {error or 'another kind of file'}; encode it again"
+            ) from error
+
+
+def _avif_encoders() -> str:
+    """The encoders and decoders that libavif works by; their versions decide more than its own."""
+    try:
+        from PIL import _avif
+
+        return str(_avif.codec_versions())
+    except (ImportError, AttributeError):  # not part of Pillow's interface
+        return "encoder of unknown version"
+
+
+_JPEG_SCALE = QualityScale(1, 100)
+_SCALE = QualityScale(0, 100)
+_JPEG_QUALITIES = (5, 10, 20, 30, 45, 60, 75, 85, 92, 95)
+_WEBP_QUALITIES = (0, 10, 25, 45, 65, 80, 88, 93, 96)
+_AVIF_QUALITIES = (18, 28, 38, 48, 58, 68, 76, 84, 90)
+
+JPEG = PillowPeer(
+    key="jpeg",
+    name="JPEG",
+    settings="Pillow defaults: baseline, 4:2:0, standard Huffman tables",
+    scale=_JPEG_SCALE,
+    qualities=_JPEG_QUALITIES,
+    pillow_format="JPEG",
+)
+JPEG_PROGRESSIVE = PillowPeer(
+    key="jpeg-progressive",
+    name="JPEG progressive",
+    settings="progressive, 4:2:0, optimized Huffman tables",
+    scale=_JPEG_SCALE,
+    qualities=_JPEG_QUALITIES,
+    pillow_format="JPEG",
+    options={"subsampling": "4:2:0", "optimize": True, "progressive": True},
+)
+JPEG_444 = PillowPeer(
+    key="jpeg-444",
+    name="JPEG 4:4:4",
+    settings="progressive, 4:4:4, optimized Huffman tables",
+    scale=_JPEG_SCALE,
+    qualities=_JPEG_QUALITIES,
+    pillow_format="JPEG",
+    options={"subsampling": "4:4:4", "optimize": True, "progressive": True},
+)
+JPEG_2000 = Jpeg2000Peer(
+    key="jpeg2000",
+    name="JPEG 2000",
+    settings="9/7 wavelet, multiple component transform, 4:4:4, one layer, rate asked for",
+    scale=QualityScale(0.01, 24, 0.001, "bits per pixel asked for"),
+    qualities=(0.1, 0.15, 0.22, 0.33, 0.5, 0.7, 1, 1.4, 2),
+)
+WEBP = PillowPeer(
+    key="webp",
+    name="WebP",
+    settings="Pillow defaults: lossy, method 4, 4:2:0 (lossy WebP has no other)",
+    scale=_SCALE,
+    qualities=_WEBP_QUALITIES,
+    pillow_format="WEBP",
+)
+WEBP_SLOW = PillowPeer(
+    key="webp-slow",
+    name="WebP method 6",
+    settings="lossy, method 6, 4:2:0",
+    scale=_SCALE,
+    qualities=_WEBP_QUALITIES,
+    pillow_format="WEBP",
+    options={"method": 6},
+)
+# Pillow's default is as many tiles as suit the number of cores: files would differ from machine to machine.
+AVIF = PillowPeer(
+    key="avif",
+    name="AVIF",
+    settings="Pillow defaults (speed 6, 4:2:0), but one tile",
+    scale=_SCALE,
+    qualities=_AVIF_QUALITIES,
+    pillow_format="AVIF",
+    options={"autotiling": False},
+)
+AVIF_444 = PillowPeer(
+    key="avif-444",
+    name="AVIF 4:4:4",
+    settings="speed 6, 4:4:4, one tile",
+    scale=_SCALE,
+    qualities=_AVIF_QUALITIES,
+    pillow_format="AVIF",
+    options={"subsampling": "4:4:4", "autotiling": False},
+)

@@ -1,0 +1,2 @@
+// All parts are there.
+themeChanged();

@@ -1,0 +1,75 @@
+"""How curves are told apart: colours, markers and dashes, the same in the page and in figures for papers.
+
+Measured codecs have colours that stay apart under the common kinds of colour blindness, and a marker each; published
+curves are grey and dashed, so that they stand behind. The tests hold the distances.
+"""
+
+from dataclasses import dataclass
+
+LIGHT_BACKGROUND, DARK_BACKGROUND = "#ffffff", "#14171b"
+_COLOURS = (
+    ("#d55e00", "#f28a3c"),
+    ("#0072b2", "#4ba4f9"),
+    ("#78974f", "#a6e27f"),
+    ("#a13874", "#bb52b0"),
+    ("#12a2ba", "#7fe8d0"),
+    ("#0c2877", "#d59cc8"),
+    ("#585431", "#f2e35c"),
+    ("#fc3982", "#ec3281"),
+)
+_GREYS = (("#3d4650", "#d3dae1"), ("#7d858d", "#98a2ad"), ("#a88b63", "#c0a47a"))
+# (Plotly's name, Matplotlib's)
+_MARKERS = (
+    ("circle", "o"),
+    ("square", "s"),
+    ("diamond", "D"),
+    ("triangle-up", "^"),
+    ("triangle-down", "v"),
+    ("pentagon", "p"),
+    ("star", "*"),
+)
+_DASHES = (
+    ("dash", (0, (6, 3))),
+    ("dot", (0, (1.5, 2))),
+    ("dashdot", (0, (7, 2.5, 1.5, 2.5))),
+    ("longdash", (0, (11, 3))),
+)
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a curve is drawn.
+
+    Attributes:
+        light: colour on white.
+        dark: colour on nearly black.
+        plotly_marker: Plotly's name of the marker.
+        matplotlib_marker: Matplotlib's; empty for none.
+        plotly_dash: Plotly's name of the dash.
+        matplotlib_dash: offset and lengths, in line widths; None for a solid line.
+    """
+
+    light: str
+    dark: str
+    plotly_marker: str = "circle"
+    matplotlib_marker: str = ""
+    plotly_dash: str = "solid"
+    matplotlib_dash: tuple[float, tuple[float, ...]] | None = None
+
+
+def measured_style(index: int) -> Style:
+    """Style of a measured curve; 56 are different."""
+    light, dark = _COLOURS[index % len(_COLOURS)]
+    return Style(light, dark, *_MARKERS[index % len(_MARKERS)])
+
+
+def published_style(index: int) -> Style:
+    """Style of a published curve; 12 are different."""
+    light, dark = _GREYS[index // len(_DASHES) % len(_GREYS)]
+    plotly_dash, matplotlib_dash = _DASHES[index % len(_DASHES)]
+    return Style(light, dark, plotly_dash=plotly_dash, matplotlib_dash=matplotlib_dash)
+
+
+def measured_colours() -> tuple[tuple[str, str], ...]:
+    """Colours of measured curves, each on white and on nearly black."""
+    return _COLOURS

@@ -1,0 +1,59 @@
+"""The tables say what stands in the results, and nothing else."""
+
+from dataclasses import replace
+
+from report_examples import means_only, results
+
+from trimix.evaluation.report.curves import collect
+from trimix.evaluation.report.tables import ABSENT, measurement_rows, settings_cards, speed_rows
+
+
+def test_a_row_for_every_measurement():
+    found = results()
+    rows = measurement_rows(collect([found, means_only("paper")]))
+    assert len(rows) == len(found.measurements) == 10
+    first = found.measurements[0]
+    assert rows[0][1:4] == [first.picture, first.quality, first.file_bytes]
+    assert rows[0][4] == round(8 * first.file_bytes / (first.width * first.height), 5)
+
+
+def test_infinite_and_unknown_values_are_plain():
+    found = results(qualities=1, pictures=("a.png",))
+    strange = replace(found.measurements[0], psnr_db=float("inf"), ms_ssim=None)
+    (row,) = measurement_rows(collect([replace(found, measurements=(strange,))]))
+    assert (row[5], row[7]) == ("inf", None)
+
+
+def test_speeds_are_means_and_megapixels_of_what_was_measured():
+    (row,) = speed_rows(collect([results(), means_only("paper")]))
+    assert (row.encoding_seconds, row.decoding_seconds, row.peak_memory_mebibytes) == (
+        "0.500",
+        "0.250",
+        "300",
+    )
+    assert (row.encoding_megapixels_per_second, row.decoding_megapixels_per_second) == ("0.240", "0.480")
+
+
+def test_unknown_times_are_told_apart_from_zero():
+    found = results()
+    means = tuple(
+        replace(one, encoding_seconds=None, peak_memory_bytes=None, decoding_seconds=0.0)
+        for one in found.means
+    )
+    (row,) = speed_rows(collect([replace(found, means=means, measurements=())]))
+    assert (row.encoding_seconds, row.decoding_seconds, row.peak_memory_mebibytes) == (ABSENT, "0", ABSENT)
+
+
+def test_provenance_is_shown_to_its_last_leaf():
+    provenance = {
+        "machine": {"cores": 2, "load": None},
+        "sessions": [{"command": "first"}, {"command": "second"}],
+        "qualities": [1, 2],
+    }
+    (card,) = settings_cards(collect([results(provenance=provenance)]))
+    facts = dict(card.facts)
+    assert facts["settings"] == "made up"
+    assert facts["machine: cores"] == "2"
+    assert facts["machine: load"] == ABSENT
+    assert facts["sessions: 2: command"] == "second"
+    assert ("qualities", "1, 2") in card.facts
