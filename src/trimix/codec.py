@@ -22,7 +22,6 @@ import torch
 from trimix.bitstream import Container, Header, read_header
 from trimix.coding import RangeDecoder, RangeEncoder
 from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT
-from trimix.entropy_models.integer_mixture import VALUE_STEPS
 from trimix.entropy_models.walk import DecodingHand, EncodingHand, Hand, KnownHand, QuantizingHand, walk
 from trimix.errors import (
     CorruptedFileError,
@@ -155,11 +154,12 @@ class Codec:
         strips = latent_strips(height // LATENT_STRIDE, LATENT_STRIDE * width)
         y = torch.cat([self._analyse(pixels, strip, factor) for strip in strips], dim=2)
         y = torch.nan_to_num(y).clamp(-ACTIVATION_LIMIT, ACTIVATION_LIMIT)
-        z_hat = self._hyper_symbols(self.model.transforms.hyper_analysis(y))
+        z_hat = self.model.hyper_symbols(self.model.transforms.hyper_analysis(y)[0])
         side = self.model.side_features(z_hat[None], [quality_integer])[0]
+        prices = self.model.transforms.error_prices(factor)
         hand = QuantizingHand(
             y[0].permute(1, 2, 0).cpu().numpy(),
-            self.model.transforms.error_prices(factor)[0].cpu().numpy(),
+            None if prices is None else prices[0].cpu().numpy(),
             ACTIVATION_LIMIT,
             latent_encoder,
         )
@@ -296,13 +296,6 @@ class Codec:
         walked = self._walked(side, symbols.hyper_latent, symbols.quality_integer, KnownHand(known))
         assert walked.values is not None
         return walked.values
-
-    def _hyper_symbols(self, z: Float[Tensor, "1 Z hh hw"]) -> Int16[Tensor, "Z hh hw"]:
-        z = torch.nan_to_num(z[0])
-        if self.model.hyper_medians is not None:
-            z = z - self.model.hyper_medians.to(z.device)[:, None, None] / VALUE_STEPS
-        limit = self.model.hyper_latent_limit
-        return z.round().clamp(-limit, limit).to(torch.int16).cpu().contiguous()
 
     def _side_features(self, symbols: Symbols) -> Tensor:
         return self.model.side_features(symbols.hyper_latent[None], [symbols.quality_integer])[0]

@@ -1,5 +1,7 @@
 """Laws of the head of the conditional entropy model."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,8 +11,12 @@ from trimix.coding.standard_tables import SCALE_LEVELS, scale_of_index
 from trimix.entropy_models.conditional import (
     LOG2_SCALE_MAXIMUM,
     LOG2_SCALE_MINIMUM,
+    HeadLayout,
+    ScaleForm,
+    bounded_log_likelihood,
     mixture_head,
     parameters_from_head,
+    read_parameters,
 )
 from trimix.probability import Family
 
@@ -118,3 +124,124 @@ def test_head_is_pointwise():
     ]
     x = torch.randn(1, 6, 3, 4)
     torch.testing.assert_close(head(x)[..., 1:2, 2:3], head(x[..., 1:2, 2:3]))
+
+
+def test_head_without_bias_on_its_last_layer():
+    head = mixture_head(6, (8,), 12, slope=0.5, last_bias=False)
+    assert head[0].bias is not None
+    assert head[1].negative_slope == 0.5
+    assert head[2].bias is None
+
+
+LAYOUTS = [
+    (HeadLayout(GLLMM, 3, two_level=True), (3, 9, 9, 9)),
+    (HeadLayout(GLLMM, 3), (0, 9, 9, 9)),
+    (HeadLayout(GLLMM, 1, two_level=True), (0, 3, 3, 3)),
+    (HeadLayout((Family.LAPLACIAN,), 9, two_level=True), (0, 9, 9, 9)),
+    (HeadLayout((Family.LOGISTIC,)), (0, 0, 1, 1)),
+    (HeadLayout((Family.GAUSSIAN,), zero_mean=True), (0, 0, 0, 1)),
+    (HeadLayout((Family.GAUSSIAN,), 3, zero_mean=True, scale_form=ScaleForm.ABSOLUTE), (0, 3, 0, 3)),
+]
+
+
+def numbers_of(layout, latent_channels, amplitude=3.0):
+    generator = torch.Generator().manual_seed(3)
+    return amplitude * torch.randn(2, layout.numbers * latent_channels, 3, 4, generator=generator)
+
+
+@pytest.mark.parametrize(("layout", "sizes"), LAYOUTS)
+def test_order_of_the_channels(layout, sizes):
+    assert layout.sizes == sizes
+    assert layout.numbers == sum(sizes)
+    m = 5
+    raw = numbers_of(layout, m)
+    p = read_parameters(raw, layout)
+    ends = [m * sum(sizes[: part + 1]) for part in range(4)]
+    for f in range(len(layout.families)):
+        for k in range(layout.components):
+            first = (f * layout.components + k) * m
+            means = raw[:, ends[1] + first :][:, :m] if sizes[2] else torch.zeros(2, m, 3, 4)
+            scales = raw[:, ends[2] + first :][:, :m]
+            logits = raw[:, ends[0] + first :][:, :m] if sizes[1] else torch.zeros(2, m, 3, 4)
+            assert torch.equal(p.means[:, f, k], means)
+            if layout.scale_form is ScaleForm.LOG2:
+                scales = torch.exp2(scales.clamp(LOG2_SCALE_MINIMUM, LOG2_SCALE_MAXIMUM))
+            else:
+                scales = scales.abs() + layout.scale_minimum
+            torch.testing.assert_close(p.scales[:, f, k], scales)
+            # A softmax keeps differences of logits inside a family, whichever the levels.
+            base = raw[:, ends[0] + f * layout.components * m :][:, :m] if sizes[1] else logits
+            torch.testing.assert_close(
+                p.log_weights[:, f, k] - p.log_weights[:, f, 0], logits - base, rtol=1e-5, atol=1e-5
+            )
+
+
+@pytest.mark.parametrize(("layout", "sizes"), LAYOUTS)
+@pytest.mark.parametrize("amplitude", [0.0, 3.0, 100.0])
+def test_weights_of_every_layout_sum_to_one(layout, sizes, amplitude):
+    total = read_parameters(numbers_of(layout, 2, amplitude), layout).log_weights.exp().sum(dim=(1, 2))
+    torch.testing.assert_close(total, torch.ones_like(total))
+    assert sizes[1] > 0 or (total == 1).all()
+
+
+def test_two_levels_are_a_softmax_over_families_times_one_inside_each():
+    layout = HeadLayout(GLLMM, 3, two_level=True)
+    raw = numbers_of(layout, 4)
+    weights = read_parameters(raw, layout).log_weights.exp()
+    families = torch.softmax(raw[:, : 3 * 4].view(2, 3, 4, 3, 4), dim=1)
+    inside = torch.softmax(raw[:, 3 * 4 : 12 * 4].view(2, 3, 3, 4, 3, 4), dim=2)
+    torch.testing.assert_close(weights, families[:, :, None] * inside)
+    torch.testing.assert_close(weights.sum(dim=2), families)
+
+
+def test_the_head_of_gllmm_lite_is_a_layout():
+    raw = random_raw(GLLMM, 2, 4)
+    plain, layout = parameters_from_head(raw, GLLMM, 2), read_parameters(raw, HeadLayout(GLLMM, 2))
+    for name in ("log_weights", "means", "scales"):
+        assert torch.equal(getattr(plain, name), getattr(layout, name))
+
+
+@pytest.mark.parametrize("form", [ScaleForm.LOG2, ScaleForm.BOUNDED])
+def test_bounded_scales_have_a_minimum_and_a_gradient_that_leads_back(form):
+    layout = HeadLayout((Family.GAUSSIAN,), zero_mean=True, scale_form=form, scale_minimum=0.11)
+    raw = torch.tensor([-50.0, 1.0])[None, None, None].requires_grad_()
+    scales = read_parameters(raw, layout).scales.flatten()
+    torch.testing.assert_close(scales.detach(), torch.tensor([0.11, 2.0 if form is ScaleForm.LOG2 else 1.0]))
+    (-scales).sum().backward()
+    assert (raw.grad < 0).all()
+    raw.grad = None
+    read_parameters(raw, layout).scales[..., 0].sum().backward()
+    assert (raw.grad == 0).all()
+
+
+def test_absolute_scales_are_magnitudes_above_a_minimum():
+    layout = HeadLayout((Family.GAUSSIAN,), zero_mean=True, scale_form=ScaleForm.ABSOLUTE, scale_minimum=0.5)
+    scales = read_parameters(torch.tensor([-2.0, 0.0, 3.0])[None, None, None], layout).scales
+    assert scales.flatten().tolist() == [2.5, 0.5, 3.5]
+
+
+def test_a_bounded_likelihood_keeps_a_part_of_the_gradient_that_raises_it():
+    values = torch.tensor([-1.0, -20.0, -22.0, -200.0], requires_grad=True)
+    bounded = bounded_log_likelihood(values, 1e-9)
+    expected = torch.tensor([math.exp(-1), math.exp(-20), 1e-9, 1e-9])
+    torch.testing.assert_close(bounded.exp().detach(), expected)
+    (-bounded).sum().backward()
+    torch.testing.assert_close(values.grad, torch.tensor([-1.0, -1.0, -math.exp(-22) / 1e-9, 0.0]))
+    values.grad = None
+    bounded_log_likelihood(values, 1e-9).sum().backward()
+    assert values.grad.tolist() == pytest.approx([1.0, 1.0, 0.0, 0.0])
+    assert bounded_log_likelihood(values, 0.0) is values
+
+
+def test_refuses_layouts_without_sense():
+    for wrong in (
+        {"families": ()},
+        {"components": 0},
+        {"scale_minimum": 0.0},
+        {"scale_minimum": float("nan")},
+        {"likelihood_minimum": 1.0},
+    ):
+        with pytest.raises(ValueError, match="found"):
+            HeadLayout(**{"families": GLLMM, **wrong})
+    with pytest.raises(ValueError, match=r"3 \+ 9 \+ 9 \+ 9 = 30"):
+        read_parameters(torch.zeros(1, 20, 2, 2), HeadLayout(GLLMM, 3, two_level=True))

@@ -1,9 +1,9 @@
-"""Laws of the checkerboard context."""
+"""Laws of the contexts: checkerboard and raster."""
 
 import pytest
 import torch
 
-from trimix.entropy_models.context import CheckerboardContext, anchor_mask
+from trimix.entropy_models.context import CheckerboardContext, RasterContext, anchor_mask
 
 ROWS, COLUMNS = 4, 5
 sizes = pytest.mark.parametrize("size", [(1, 1), (1, 4), (4, 5), (6, 6)])
@@ -58,4 +58,23 @@ def test_gradient_reaches_exactly_the_anchors_of_the_window_for_every_pair_of_po
 
 
 def test_state_dict_names():
-    assert set(CheckerboardContext(2, 3).state_dict()) == {"convolution.weight", "convolution.bias"}
+    for context in (CheckerboardContext(2, 3), RasterContext(2, 3)):
+        assert set(context.state_dict()) == {"convolution.weight", "convolution.bias"}
+
+
+def test_raster_gradient_reaches_exactly_the_window_before_every_position():
+    torch.manual_seed(3)
+    context = RasterContext(3, 4)
+    latent = random_latent(ROWS, COLUMNS)[:1].requires_grad_()
+    features = context(latent)
+    for row in range(ROWS):
+        for column in range(COLUMNS):
+            (gradient,) = torch.autograd.grad(features[0, :, row, column].sum(), latent, retain_graph=True)
+            reached = (gradient[0].abs().sum(0) != 0).tolist()
+            assert reached == [
+                [
+                    (r, c) < (row, column) and abs(r - row) <= 2 and abs(c - column) <= 2
+                    for c in range(COLUMNS)
+                ]
+                for r in range(ROWS)
+            ]

@@ -62,3 +62,19 @@ def test_parameter_count(channels):
     block = (channels * half + half) + (9 * half**2 + half) + (half * channels + channels)
     assert sum(p.numel() for p in BottleneckBlock(channels).parameters()) == block
     assert sum(p.numel() for p in Attention(channels).parameters()) == 6 * block + channels**2 + channels
+
+
+def test_rectified_bottleneck_blocks_end_with_a_rectifier():
+    torch.manual_seed(5)
+    attention = Attention(4, rectified=True)
+    x = random_input(4)
+    block = attention.trunk[0]
+    torch.testing.assert_close(block(x), torch.relu(x + block.branch(x)))
+    assert (attention.trunk(x) >= 0).all()
+    assert all(
+        part.activation(-x).eq(torch.relu(-x)).all() for part in (*attention.trunk, *attention.mask[:3])
+    )
+
+
+def test_rectified_or_not_the_weights_have_the_same_names():
+    assert Attention(4).state_dict().keys() == Attention(4, rectified=True).state_dict().keys()

@@ -2,8 +2,15 @@
 
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional as F
 
-from trimix.layers.resampling import strided_convolution, subpixel_convolution
+from trimix.layers.resampling import (
+    strided_convolution,
+    subpixel_convolution,
+    subpixel_weights_of_transposed,
+    transposed_convolution,
+)
 
 
 @pytest.mark.parametrize("kernel", [1, 3, 5])
@@ -13,6 +20,7 @@ def test_shapes(kernel, size):
     x = torch.zeros(2, 3, rows, columns)
     assert strided_convolution(3, 4, kernel)(x).shape == (2, 4, rows // 2, columns // 2)
     assert subpixel_convolution(3, 4, kernel)(x).shape == (2, 4, 2 * rows, 2 * columns)
+    assert transposed_convolution(3, 4, kernel)(x).shape == (2, 4, 2 * rows, 2 * columns)
 
 
 def test_subpixel_places_four_channels_in_a_square():
@@ -31,3 +39,48 @@ def test_strided_takes_every_second_pixel_from_the_first_on():
         down.bias.zero_()
     x = torch.arange(24.0).view(1, 1, 4, 6)
     assert torch.equal(down(x), x[:, :, ::2, ::2])
+
+
+@pytest.mark.parametrize("kernel", [1, 3, 5, 7])
+@pytest.mark.parametrize("size", [(1, 1), (1, 4), (2, 2), (5, 3)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_transposed_convolution_equals_its_subpixel_convolution_up_to_the_borders(kernel, size, bias):
+    torch.manual_seed(1)
+    module = transposed_convolution(3, 2, kernel).double()
+    if not bias:
+        module.bias = None
+    x = torch.randn(2, 3, *size, dtype=torch.float64)
+    weight, offsets = subpixel_weights_of_transposed(module)
+    side = weight.shape[2]
+    assert weight.shape == (8, 3, side, side)
+    assert side == {1: 1, 3: 3, 5: 3, 7: 5}[kernel]
+    found = F.pixel_shuffle(F.conv2d(x, weight, offsets, padding=side // 2), 2)
+    torch.testing.assert_close(found, module(x), rtol=0, atol=1e-14)
+
+
+def test_subpixel_weights_are_those_of_the_transposed_convolution_each_once():
+    torch.manual_seed(2)
+    module = transposed_convolution(3, 2, 5)
+    weight, offsets = subpixel_weights_of_transposed(module)
+    assert torch.equal(weight[weight != 0].sort().values, module.weight.flatten().sort().values)
+    assert torch.equal(offsets.view(2, 4), module.bias[:, None].expand(2, 4))
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        nn.ConvTranspose2d(4, 4, 4, stride=2, padding=1),
+        nn.ConvTranspose2d(4, 4, 5, stride=2, padding=2),
+        nn.ConvTranspose2d(4, 4, 3, padding=1),
+        nn.ConvTranspose2d(4, 4, (3, 5), stride=2, padding=(1, 2), output_padding=1),
+        nn.ConvTranspose2d(4, 4, 3, stride=2, padding=1, output_padding=1, groups=2),
+        nn.ConvTranspose2d(4, 4, 3, stride=2, padding=1, output_padding=1, dilation=2),
+    ],
+)
+def test_other_transposed_convolutions_are_refused(module):
+    with pytest.raises(ValueError, match="make it with transposed_convolution"):
+        subpixel_weights_of_transposed(module)
+
+
+def test_strided_convolution_without_bias():
+    assert strided_convolution(3, 4, 3, bias=False).bias is None

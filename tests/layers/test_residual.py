@@ -4,7 +4,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from trimix.layers.residual import ConcatenatedResidualModule, ResidualBlock
+from trimix.layers.residual import (
+    ConcatenatedResidualModule,
+    DownsamplingBlock,
+    ResidualBlock,
+    UpsamplingBlock,
+    residual_module,
+)
 
 
 def parameter_count(module):
@@ -54,3 +60,42 @@ def test_the_slope_reaches_every_activation():
             convolution.bias.zero_()
     x = torch.tensor([-2.0, 3.0]).view(1, 1, 1, 2)
     assert torch.equal(block(x), 2 * x)
+
+
+def normalized(module, x, *, inverse):
+    beta, gamma = module.coefficients()
+    root = (F.conv2d(x.square(), gamma[:, :, None, None], beta)).sqrt()
+    return x * root if inverse else x / root
+
+
+def test_downsampling_is_its_formula():
+    torch.manual_seed(3)
+    block = DownsamplingBlock(3, 5).double()
+    x = torch.randn(2, 3, 6, 8, dtype=torch.float64)
+    hidden = F.leaky_relu(F.conv2d(x, block.first.weight, block.first.bias, stride=2, padding=1), 0.2)
+    hidden = F.conv2d(hidden, block.second.weight, block.second.bias, padding=1)
+    shortcut = F.conv2d(x[:, :, ::2, ::2], block.shortcut.weight, block.shortcut.bias)
+    expected = normalized(block.normalization, hidden, inverse=False) + shortcut
+    torch.testing.assert_close(block(x), expected)
+
+
+@pytest.mark.parametrize("shortcut_kernel", [1, 3])
+def test_upsampling_is_its_formula(shortcut_kernel):
+    torch.manual_seed(4)
+    block = UpsamplingBlock(3, 5, 0.01, shortcut_kernel).double()
+    x = torch.randn(2, 3, 3, 4, dtype=torch.float64)
+    hidden = F.leaky_relu(F.conv2d(x, block.first[0].weight, block.first[0].bias, padding=1), 0.01)
+    hidden = F.conv2d(F.pixel_shuffle(hidden, 2), block.second.weight, block.second.bias, padding=1)
+    shortcut = F.conv2d(x, block.shortcut[0].weight, block.shortcut[0].bias, padding=shortcut_kernel // 2)
+    assert block.shortcut[0].weight.shape == (20, 3, shortcut_kernel, shortcut_kernel)
+    expected = normalized(block.normalization, hidden, inverse=True) + F.pixel_shuffle(shortcut, 2)
+    torch.testing.assert_close(block(x), expected)
+
+
+def test_a_module_without_its_shortcut_lacks_its_input_once():
+    torch.manual_seed(5)
+    concatenated = residual_module(3, 2, concatenated=True)
+    plain = residual_module(3, 2, concatenated=False)
+    plain.load_state_dict({name.removeprefix("blocks."): p for name, p in concatenated.state_dict().items()})
+    x = torch.randn(1, 3, 4, 5)
+    torch.testing.assert_close(concatenated(x), plain(x) + x)

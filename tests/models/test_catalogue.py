@@ -203,4 +203,10 @@ def test_any_file_name_is_listed(folders):
 
 
 def test_numbers_of_architectures_are_frozen():
-    assert catalogue.GLLMM_LITE_IDENTIFIER == 1
+    assert catalogue.IDENTIFIERS == {
+        "gllmm-lite": 1,
+        "hyperprior": 2,
+        "autoregressive": 3,
+        "attention": 4,
+        "gllmm": 5,
+    }

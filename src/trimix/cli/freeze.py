@@ -17,7 +17,7 @@ from trimix.cli.options import Device, ForceOption, ThreadsOption
 from trimix.cli.outputs import Destination
 from trimix.cli.progress import working
 from trimix.errors import ConfigurationError, TrainingError, UsageError
-from trimix.models.catalogue import GLLMM_LITE_IDENTIFIER, MODEL_NAME
+from trimix.models.catalogue import IDENTIFIERS, MODEL_NAME
 
 if TYPE_CHECKING:
     from trimix.shapes import Tensor
@@ -100,7 +100,7 @@ def freeze(
         crops = _calibration_crops(calibrate)
     announce_compilation("counting")
     with working("freezing"):
-        frozen = freeze_model(model, ModelIdentity(name, GLLMM_LITE_IDENTIFIER, b"", {}), crops)
+        frozen = freeze_model(model, ModelIdentity(name, IDENTIFIERS[model.config.kind], b"", {}), crops)
         loss = measure_freezing_loss(model, frozen, crops)
         measured = {
             PARAMETERS: str(sum(parameter.numel() for parameter in model.parameters())),

@@ -4,7 +4,13 @@
 
     side features [S h w] --+--> concat -> 1x1 convolutions (head) -> split -> log weights, means, scales
     context       [D h w] --'
+
+What the head's numbers are says a ``HeadLayout``; a model without head has its side features for them.
 """
+
+import math
+from dataclasses import dataclass
+from enum import Enum
 
 import torch
 from torch import nn
@@ -20,7 +26,91 @@ LOG2_SCALE_MAXIMUM = 12.0 - 1 / 16
 """log2 of the largest scale that the integer coder knows."""
 
 
-def mixture_head(inputs: int, hidden: tuple[int, ...], outputs: int) -> nn.Sequential:
+class ScaleForm(Enum):
+    """How a number of the head becomes a scale."""
+
+    LOG2 = "log2"
+    """2 to its power, clamped to the scales from the minimum to the largest that the integer coder knows."""
+    BOUNDED = "bounded"
+    """The number, or the minimum where that is larger."""
+    ABSOLUTE = "absolute"
+    """Its magnitude plus the minimum."""
+
+
+@dataclass(frozen=True)
+class HeadLayout:
+    """What the numbers are that a head gives for every latent.
+
+    Channels are ordered (family logits | component logits | means | scales) x component x latent channel; components
+    of one family stand together. What a layout does not need is absent: logits of a single component, family logits
+    unless the softmax has two levels, means of a zero-mean model.
+
+    Args:
+        families: the families of the mixture.
+        components: K, components of each family.
+        two_level: a softmax inside each family and one over the families, which then have logits too (Fu et al.
+            2023); otherwise one softmax over all. Where there is one family, or one component of each, these are the
+            same, and there are no logits but those of the components.
+        scale_form: how scales are given.
+        scale_minimum: smallest scale, in steps of the quantizer; see ``ScaleForm``.
+        zero_mean: means are zero and not given.
+        likelihood_minimum: a likelihood counts as at least this much; 0 for no bound.
+
+    Raises:
+        ValueError: no family, no component, or a bound out of its range.
+    """
+
+    families: tuple[Family, ...]
+    components: int = 1
+    two_level: bool = False
+    scale_form: ScaleForm = ScaleForm.LOG2
+    scale_minimum: float = 2.0**LOG2_SCALE_MINIMUM
+    zero_mean: bool = False
+    likelihood_minimum: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check that there is a mixture and that its bounds make sense."""
+        if not self.families or self.components < 1:
+            raise ValueError(
+                f"a mixture must have at least one family of one component, found {len(self.families)} families of "
+                f"{self.components} components: give both"
+            )
+        if not 0 < self.scale_minimum < 2.0**LOG2_SCALE_MAXIMUM or not 0 <= self.likelihood_minimum < 1:
+            raise ValueError(
+                f"scales must have a minimum in (0, {2.0**LOG2_SCALE_MAXIMUM:g}) and likelihoods one in [0, 1), found "
+                f"{self.scale_minimum:g} and {self.likelihood_minimum:g}: correct them"
+            )
+
+    @property
+    def count(self) -> int:
+        """Components of all families."""
+        return len(self.families) * self.components
+
+    @property
+    def sizes(self) -> tuple[int, int, int, int]:
+        """Family logits, component logits, means and scales of one latent; 0 for what is absent."""
+        several = len(self.families) > 1 and self.components > 1
+        return (
+            len(self.families) if self.two_level and several else 0,
+            self.count if self.count > 1 else 0,
+            0 if self.zero_mean else self.count,
+            self.count,
+        )
+
+    @property
+    def numbers(self) -> int:
+        """Numbers for one latent."""
+        return sum(self.sizes)
+
+
+def mixture_head(
+    inputs: int,
+    hidden: tuple[int, ...],
+    outputs: int,
+    slope: float = GLLMM_SLOPE,
+    *,
+    last_bias: bool = True,
+) -> nn.Sequential:
     """1x1 convolutions with leaky ReLU between them: [N inputs h w] -> [N outputs h w] (Fu et al. 2023, Fig. 4).
 
     >>> import torch
@@ -29,19 +119,72 @@ def mixture_head(inputs: int, hidden: tuple[int, ...], outputs: int) -> nn.Seque
     """
     layers: list[nn.Module] = []
     for width in hidden:
-        layers += [nn.Conv2d(inputs, width, 1), nn.LeakyReLU(GLLMM_SLOPE)]
+        layers += [nn.Conv2d(inputs, width, 1), nn.LeakyReLU(slope)]
         inputs = width
-    return nn.Sequential(*layers, nn.Conv2d(inputs, outputs, 1))
+    return nn.Sequential(*layers, nn.Conv2d(inputs, outputs, 1, bias=last_bias))
+
+
+def read_parameters(raw: Float[Tensor, "N D h w"], layout: HeadLayout) -> MixtureParameters:
+    """Mixture parameters from the head's output, in single precision.
+
+    A bound on a scale lets the gradient lead back.
+
+    Args:
+        raw: output of the head, ``layout.numbers`` channels for every latent channel.
+        layout: what the channels are.
+
+    Raises:
+        ValueError: the channels are not a multiple of the layout's numbers.
+
+    >>> import torch
+    >>> layout = HeadLayout((Family.GAUSSIAN, Family.LOGISTIC), components=2, two_level=True)
+    >>> p = read_parameters(torch.zeros(1, 14, 2, 2), layout)
+    >>> layout.sizes, p.means.shape, round(p.log_weights.exp().unique().item(), 3)
+    ((2, 4, 4, 4), torch.Size([1, 2, 2, 1, 2, 2]), 0.25)
+    """
+    n, channels, rows, columns = raw.shape
+    if channels % layout.numbers:
+        family_logits, component_logits, means, scales = layout.sizes
+        raise ValueError(
+            f"the head must have a multiple of {family_logits} + {component_logits} + {means} + {scales} = "
+            f"{layout.numbers} channels (family logits, component logits, means, scales), found {channels}: give its "
+            f"last layer {layout.numbers} channels for each latent channel"
+        )
+    latent = (channels // layout.numbers, rows, columns)
+    mixture = (n, len(layout.families), layout.components, *latent)
+    numbers = raw.float().reshape(n, layout.numbers, *latent)
+    family_logits, logits, means, scales = numbers.split(layout.sizes, dim=1)
+    if layout.count == 1:
+        log_weights = torch.zeros_like(scales)
+    elif family_logits.shape[1] == 0:
+        log_weights = torch.log_softmax(logits, dim=1)
+    else:
+        inside = torch.log_softmax(logits.reshape(mixture), dim=2)
+        log_weights = inside + torch.log_softmax(family_logits, dim=1)[:, :, None]
+    return MixtureParameters(
+        layout.families,
+        log_weights.reshape(mixture),
+        (torch.zeros_like(scales) if layout.zero_mean else means).reshape(mixture),
+        _scales(scales, layout).reshape(mixture),
+    )
+
+
+def _scales(numbers: Tensor, layout: HeadLayout) -> Tensor:
+    if layout.scale_form is ScaleForm.BOUNDED:
+        return lower_bound(numbers, layout.scale_minimum)
+    if layout.scale_form is ScaleForm.ABSOLUTE:
+        return numbers.abs() + layout.scale_minimum
+    above = lower_bound(numbers, math.log2(layout.scale_minimum))
+    return torch.exp2(-lower_bound(-above, -LOG2_SCALE_MAXIMUM))
 
 
 def parameters_from_head(
     raw: Float[Tensor, "N D h w"], families: tuple[Family, ...], components: int
 ) -> MixtureParameters:
-    """Split the head's output into mixture parameters.
+    """Mixture parameters in the layout of ``gllmm-lite``: one softmax over all components, scales as powers of two.
 
-    Channels are ordered (weights | means | log2 scales) x family x component x latent channel. Weights are a
-    softmax over families and components: the same as a softmax over the families times one inside each. Scales
-    are powers of two, clamped to the coder's range with a gradient that leads back into it.
+    Channels are ordered (weights | means | log2 scales) x family x component x latent channel. Unlike in a
+    ``HeadLayout``, a single component has a weight, too.
 
     Args:
         raw: output of the head, D = 3 F K M channels.
@@ -56,14 +199,29 @@ def parameters_from_head(
     >>> p.means.shape, p.scales.unique().item(), round(p.log_weights.exp().unique().item(), 3)
     (torch.Size([1, 2, 2, 1, 2, 2]), 1.0, 0.25)
     """
-    n, channels, rows, columns = raw.shape
-    count = len(families) * components
-    if channels % (3 * count):
+    layout = HeadLayout(families, components)
+    channels = raw.shape[1]
+    if channels % (3 * layout.count):
         raise ValueError(
-            f"the head must have a multiple of 3 x {len(families)} families x {components} components = {3 * count} "
-            f"channels, found {channels}: give its last layer {3 * count} channels for each latent channel"
+            f"the head must have a multiple of 3 x {len(families)} families x {components} components = "
+            f"{3 * layout.count} channels, found {channels}: give its last layer {3 * layout.count} channels for each "
+            "latent channel"
         )
-    split = raw.float().view(n, 3, len(families), components, channels // (3 * count), rows, columns)
-    log_weights = torch.log_softmax(split[:, 0].flatten(1, 2), dim=1).view_as(split[:, 0])
-    log2_scales = -lower_bound(-lower_bound(split[:, 2], LOG2_SCALE_MINIMUM), -LOG2_SCALE_MAXIMUM)
-    return MixtureParameters(families, log_weights, split[:, 1], torch.exp2(log2_scales))
+    if layout.count == 1:
+        raw = raw[:, channels // 3 :]
+    return read_parameters(raw, layout)
+
+
+def bounded_log_likelihood(
+    log_likelihoods: Float[Tensor, "*shape"], minimum: float
+) -> Float[Tensor, "*shape"]:
+    """``log max(p, minimum)``, with a gradient that still raises likelihoods below the minimum.
+
+    The bound is on the likelihood, not on its logarithm: below it the gradient of ``log p`` is shrunk by
+    ``p / minimum``. So latents far from their mean, whose logarithm would pull hardest, do not rule a training step.
+
+    Args:
+        log_likelihoods: natural logarithms of likelihoods.
+        minimum: in [0, 1); 0 for no bound.
+    """
+    return log_likelihoods if minimum == 0 else lower_bound(log_likelihoods.exp(), minimum).log()

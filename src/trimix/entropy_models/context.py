@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from trimix.layers.masked_convolution import MaskedConvolution, checkerboard_offsets
+from trimix.layers.masked_convolution import MaskedConvolution, checkerboard_offsets, raster_offsets
 from trimix.shapes import Float, Tensor
 
 
@@ -37,3 +37,21 @@ class CheckerboardContext(nn.Module):
         """Context features of every position, given all latents or those of the first pass alone."""
         anchors = anchor_mask(*y_hat.shape[2:], device=y_hat.device).to(y_hat.dtype)
         return self.convolution(y_hat * anchors) * (1 - anchors)
+
+
+class RasterContext(nn.Module):
+    """Features of every position from the latents before it in raster order (Minnen et al. 2018).
+
+    Args:
+        latent_channels: M.
+        features: channels of the result.
+        kernel: side of the window, odd.
+    """
+
+    def __init__(self, latent_channels: int, features: int, kernel: int = 5) -> None:
+        super().__init__()
+        self.convolution = MaskedConvolution(latent_channels, features, kernel, raster_offsets(kernel))
+
+    def forward(self, y_hat: Float[Tensor, "N M h w"]) -> Float[Tensor, "N D h w"]:
+        """Context features of every position, given all latents."""
+        return self.convolution(y_hat)

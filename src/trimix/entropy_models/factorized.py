@@ -6,7 +6,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from trimix.quantization import round_straight_through
 from trimix.shapes import Float, Tensor
+
+_MEDIAN_REACH = 2.0**17
+_MEDIAN_HALVINGS = 64
+"""More than a double has bits: the bisection ends at neighbouring numbers."""
 
 
 class FactorizedPrior(nn.Module):
@@ -19,17 +24,27 @@ class FactorizedPrior(nn.Module):
         channels: hyper-latent channels.
         widths: widths of the hidden layers.
         initial_scale: the distribution starts with about this spread.
+        has_medians: hyper-latents are rounded around a number of their channel, a buffer called ``medians`` that starts
+            at zero; otherwise as they are.
 
     >>> prior = FactorizedPrior(channels=2)
     >>> prior.log_likelihood(torch.zeros(1, 2, 4, 6)).shape
     torch.Size([1, 2, 4, 6])
     """
 
+    medians: Tensor | None
+
     def __init__(
-        self, channels: int, widths: tuple[int, ...] = (3, 3, 3), initial_scale: float = 10.0
+        self,
+        channels: int,
+        widths: tuple[int, ...] = (3, 3, 3),
+        initial_scale: float = 10.0,
+        *,
+        has_medians: bool = False,
     ) -> None:
         super().__init__()
         self.channels = channels
+        self.register_buffer("medians", torch.zeros(channels) if has_medians else None)
         sizes = (1, *widths, 1)
         scale = initial_scale ** (1 / (len(widths) + 1))
         self.matrices = nn.ParameterList()
@@ -55,6 +70,34 @@ class FactorizedPrior(nn.Module):
             if index != last:
                 values = values + torch.tanh(gate.to(values.dtype)) * torch.tanh(values)
         return values
+
+    def round(self, hyper_latent: Float[Tensor, "N C h w"]) -> Float[Tensor, "N C h w"]:
+        """``round(z - median) + median`` with the gradient of the identity; the median is 0 where there is none."""
+        if self.medians is None:
+            return round_straight_through(hyper_latent)
+        medians = self.medians[:, None, None].to(hyper_latent.dtype)
+        return round_straight_through(hyper_latent - medians) + medians
+
+    @torch.no_grad()
+    def fit_medians(self) -> None:
+        """Set ``medians`` to where the distributions reach 1/2, by bisection in double precision.
+
+        Raises:
+            ValueError: the prior has no medians.
+        """
+        if self.medians is None:
+            raise ValueError(
+                "a prior must have medians to fit them, found none: make it with has_medians=True"
+            )
+        high = torch.full(
+            (self.channels, 1, 1), _MEDIAN_REACH, dtype=torch.float64, device=self.medians.device
+        )
+        low = -high
+        for _ in range(_MEDIAN_HALVINGS):
+            middle = (low + high) / 2
+            above = self.logits(middle) > 0
+            low, high = torch.where(above, low, middle), torch.where(above, middle, high)
+        self.medians.copy_(((low + high) / 2).flatten())
 
     def log_likelihood(self, hyper_latent: Float[Tensor, "N C h w"]) -> Float[Tensor, "N C h w"]:
         """Natural logarithm of the mass of the unit bin around each hyper-latent.

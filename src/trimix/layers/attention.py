@@ -2,7 +2,7 @@
 
 ::
 
-    bottleneck block   x --+-> 1x1 to N/2, ReLU -> 3x3, ReLU -> 1x1 to N --(+)-->
+    bottleneck block   x --+-> 1x1 to N/2, ReLU -> 3x3, ReLU -> 1x1 to N --(+)--> [ReLU] -->
                            `------------------------------------------------^
     attention          x --+-> 3 bottleneck blocks -> 1x1 -> sigmoid --.
                            |-> 3 bottleneck blocks -------------------(*)--(+)-->
@@ -19,9 +19,10 @@ class BottleneckBlock(nn.Module):
 
     Args:
         channels: channels of input and output, even.
+        rectified: one more ReLU after the sum, as a common implementation has it.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, rectified: bool = False) -> None:
         super().__init__()
         half = channels // 2
         self.branch = nn.Sequential(
@@ -31,10 +32,11 @@ class BottleneckBlock(nn.Module):
             nn.ReLU(),
             nn.Conv2d(half, channels, 1),
         )
+        self.activation = nn.ReLU() if rectified else nn.Identity()
 
     def forward(self, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C H W"]:
-        """Return ``x + branch(x)``."""
-        return x + self.branch(x)
+        """Return ``x + branch(x)``, rectified where configured."""
+        return self.activation(x + self.branch(x))
 
 
 class Attention(nn.Module):
@@ -42,18 +44,18 @@ class Attention(nn.Module):
 
     Args:
         channels: channels of input and output, even.
+        rectified: whether every bottleneck block ends with a ReLU.
 
     >>> import torch
     >>> Attention(8)(torch.zeros(1, 8, 4, 6)).shape
     torch.Size([1, 8, 4, 6])
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, rectified: bool = False) -> None:
         super().__init__()
-        self.trunk = nn.Sequential(*(BottleneckBlock(channels) for _ in range(3)))
-        self.mask = nn.Sequential(
-            *(BottleneckBlock(channels) for _ in range(3)), nn.Conv2d(channels, channels, 1), nn.Sigmoid()
-        )
+        trunk, mask = ([BottleneckBlock(channels, rectified=rectified) for _ in range(3)] for _ in range(2))
+        self.trunk = nn.Sequential(*trunk)
+        self.mask = nn.Sequential(*mask, nn.Conv2d(channels, channels, 1), nn.Sigmoid())
 
     def forward(self, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C H W"]:
         """Return ``x + mask(x) * trunk(x)``."""

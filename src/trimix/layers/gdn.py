@@ -7,18 +7,19 @@ from torch.nn import functional as F
 from trimix.layers.lower_bound import lower_bound
 from trimix.shapes import Float, Tensor
 
-_PEDESTAL = 2.0**-36
+PEDESTAL = 2.0**-36
 """Keeps the gradient of the square from vanishing at zero: a parameter p is stored as sqrt(p + pedestal)."""
 
-_BETA_MINIMUM = 1e-6
+BETA_MINIMUM = 1e-6
+"""Smallest beta."""
 
 
 def _stored(value: Tensor) -> nn.Parameter:
-    return nn.Parameter(torch.sqrt(value + _PEDESTAL))
+    return nn.Parameter(torch.sqrt(value + PEDESTAL))
 
 
 def _restored(stored: Tensor, minimum: float) -> Tensor:
-    return lower_bound(stored, (minimum + _PEDESTAL) ** 0.5).square() - _PEDESTAL
+    return lower_bound(stored, (minimum + PEDESTAL) ** 0.5).square() - PEDESTAL
 
 
 class GeneralizedDivisiveNormalization(nn.Module):
@@ -45,7 +46,7 @@ class GeneralizedDivisiveNormalization(nn.Module):
 
     def coefficients(self) -> tuple[Float[Tensor, "C"], Float[Tensor, "C C"]]:
         """Beta > 0 and gamma >= 0, as the formula has them; gamma's rows are output channels."""
-        return _restored(self.beta, _BETA_MINIMUM), _restored(self.gamma, 0.0)
+        return _restored(self.beta, BETA_MINIMUM), _restored(self.gamma, 0.0)
 
     def forward(self, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C H W"]:
         """Normalize in single precision at least; the result has the precision of ``x``."""

@@ -2,15 +2,17 @@
 
 from torch import nn
 
+from trimix.shapes import Float, Tensor
 
-def strided_convolution(inputs: int, outputs: int, kernel: int = 5) -> nn.Conv2d:
+
+def strided_convolution(inputs: int, outputs: int, kernel: int = 5, *, bias: bool = True) -> nn.Conv2d:
     """Convolution of stride two: [N inputs H W] -> [N outputs H/2 W/2], for even H and W.
 
     >>> import torch
     >>> strided_convolution(3, 8)(torch.zeros(1, 3, 16, 16)).shape
     torch.Size([1, 8, 8, 8])
     """
-    return nn.Conv2d(inputs, outputs, kernel, stride=2, padding=kernel // 2)
+    return nn.Conv2d(inputs, outputs, kernel, stride=2, padding=kernel // 2, bias=bias)
 
 
 def subpixel_convolution(inputs: int, outputs: int, kernel: int = 3) -> nn.Sequential:
@@ -24,3 +26,62 @@ def subpixel_convolution(inputs: int, outputs: int, kernel: int = 3) -> nn.Seque
         nn.Conv2d(inputs, 4 * outputs, kernel, padding=kernel // 2),
         nn.PixelShuffle(2),
     )
+
+
+def transposed_convolution(inputs: int, outputs: int, kernel: int = 5) -> nn.ConvTranspose2d:
+    """Transpose of a convolution of stride two, odd kernel: [N inputs H W] -> [N outputs 2H 2W].
+
+    >>> import torch
+    >>> transposed_convolution(8, 3)(torch.zeros(1, 8, 4, 4)).shape
+    torch.Size([1, 3, 8, 8])
+    """
+    return nn.ConvTranspose2d(inputs, outputs, kernel, stride=2, padding=kernel // 2, output_padding=1)
+
+
+def subpixel_weights_of_transposed(
+    module: nn.ConvTranspose2d,
+) -> tuple[Float[Tensor, "D C k k"], Float[Tensor, "D"]]:
+    """Weight and bias of the sub-pixel convolution that equals a transposed convolution, up to and at the borders.
+
+    Row ``2 i + r`` of the result sees ``w[r + p - 2 d]`` at row ``i + d`` of the input, with padding p = kernel // 2;
+    the same holds for columns. So each of the four places ``(r, c)`` of a square has its own small kernel of taps d,
+    and depth to space (``nn.PixelShuffle(2)``) puts the four together.
+
+    Args:
+        module: of stride 2, odd square kernel, padding kernel // 2 and output padding 1.
+
+    Returns:
+        D = 4 x output channels, and k = 2 ((kernel // 2 + 1) // 2) + 1: 3 for kernels of 3 and of 5. The bias is zero
+        where the module has none.
+
+    Raises:
+        ValueError: another stride, kernel or padding, or groups.
+
+    >>> weight, bias = subpixel_weights_of_transposed(transposed_convolution(8, 3, kernel=5))
+    >>> weight.shape, bias.shape
+    (torch.Size([12, 8, 3, 3]), torch.Size([12]))
+    """
+    side = module.kernel_size[0]
+    padding = side // 2
+    form = (module.kernel_size, module.stride, module.padding, module.output_padding, module.dilation)
+    wanted = ((side, side), (2, 2), (padding, padding), (1, 1), (1, 1))
+    if side % 2 == 0 or form != wanted or module.groups != 1:
+        raise ValueError(
+            "a transposed convolution must have an odd square kernel, stride 2, padding kernel // 2, output padding "
+            f"1, no dilation and one group to become a sub-pixel convolution, found {module}: "
+            "make it with transposed_convolution"
+        )
+    reach = (padding + 1) // 2
+    inputs, outputs = module.weight.shape[:2]
+    weight = module.weight.new_zeros(outputs, 2, 2, inputs, 2 * reach + 1, 2 * reach + 1)
+    taps = [
+        (place, reach + offset, place + padding - 2 * offset)
+        for place in (0, 1)
+        for offset in range(-reach, reach + 1)
+        if 0 <= place + padding - 2 * offset < side
+    ]
+    for row, row_to, row_from in taps:
+        for column, column_to, column_from in taps:
+            weight[:, row, column, :, row_to, column_to] = module.weight[:, :, row_from, column_from].T
+    bias = module.weight.new_zeros(outputs) if module.bias is None else module.bias
+    return weight.reshape(4 * outputs, inputs, *weight.shape[4:]), bias.repeat_interleave(4)

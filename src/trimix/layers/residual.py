@@ -1,4 +1,4 @@
-"""Residual blocks and the concatenated residual module (CRM) of GLLMM.
+"""Residual blocks, the concatenated residual module (CRM) of GLLMM, and residual blocks that change the resolution.
 
 ::
 
@@ -6,14 +6,22 @@
                          `------------------------------------^
     CRM, two stages  x --+-> residual block -> residual block --(+)-->
                          `---------------------------------------^
+    downsampling     x --+-> conv/2 -> LReLU -> conv -> GDN --(+)-->
+                         `-> 1x1/2 ---------------------------^
+    upsampling       x --+-> conv, depth to space -> LReLU -> conv -> inverse GDN --(+)-->
+                         `-> conv, depth to space ----------------------------------^
 """
 
 from torch import nn
 
+from trimix.layers.gdn import GeneralizedDivisiveNormalization
+from trimix.layers.resampling import strided_convolution, subpixel_convolution
 from trimix.shapes import Float, Tensor
 
 GLLMM_SLOPE = 0.2
 """Negative slope of the leaky ReLU in GLLMM (Fu et al. 2023)."""
+SMALL_SLOPE = 0.01
+"""Negative slope in the models of Minnen et al. 2018 and Cheng et al. 2020, as PyTorch has it by default."""
 
 
 class ResidualBlock(nn.Module):
@@ -53,3 +61,74 @@ class ConcatenatedResidualModule(nn.Module):
     def forward(self, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C H W"]:
         """Return ``x + blocks(x)``."""
         return x + self.blocks(x)
+
+
+def residual_module(channels: int, stages: int, *, concatenated: bool) -> nn.Module:
+    """Residual blocks in series: with a shortcut around all of them (CRM), or plain.
+
+    Args:
+        channels: channels of input and output.
+        stages: number of residual blocks.
+        concatenated: whether there is a shortcut around all of them.
+    """
+    if concatenated:
+        return ConcatenatedResidualModule(channels, stages)
+    return nn.Sequential(*(ResidualBlock(channels) for _ in range(stages)))
+
+
+class DownsamplingBlock(nn.Module):
+    """3x3 convolution of stride 2, leaky ReLU, 3x3, GDN, plus a 1x1 convolution of stride 2 (Cheng et al. 2020).
+
+    Args:
+        inputs: input channels.
+        outputs: output channels.
+        slope: negative slope of the leaky ReLU.
+
+    >>> import torch
+    >>> DownsamplingBlock(3, 8)(torch.zeros(1, 3, 8, 12)).shape
+    torch.Size([1, 8, 4, 6])
+    """
+
+    def __init__(self, inputs: int, outputs: int, slope: float = GLLMM_SLOPE) -> None:
+        super().__init__()
+        self.first = strided_convolution(inputs, outputs, 3)
+        self.activation = nn.LeakyReLU(slope)
+        self.second = nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.normalization = GeneralizedDivisiveNormalization(outputs)
+        self.shortcut = strided_convolution(inputs, outputs, 1)
+
+    def forward(self, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N D h w"]:
+        """Return ``GDN(conv(LReLU(conv(x)))) + conv1x1(x)`` at half the resolution, for even H and W."""
+        branch = self.normalization(self.second(self.activation(self.first(x))))
+        return branch + self.shortcut(x)
+
+
+class UpsamplingBlock(nn.Module):
+    """3x3 sub-pixel convolution, leaky ReLU, 3x3, inverse GDN, plus a sub-pixel convolution (Cheng et al. 2020).
+
+    Args:
+        inputs: input channels.
+        outputs: output channels.
+        slope: negative slope of the leaky ReLU.
+        shortcut_kernel: side of the shortcut's kernel, odd: 1 in GLLMM, 3 in the implementation of Cheng et al. 2020
+            whose weights are common.
+
+    >>> import torch
+    >>> UpsamplingBlock(8, 4)(torch.zeros(1, 8, 4, 6)).shape
+    torch.Size([1, 4, 8, 12])
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, slope: float = GLLMM_SLOPE, shortcut_kernel: int = 1
+    ) -> None:
+        super().__init__()
+        self.first = subpixel_convolution(inputs, outputs)
+        self.activation = nn.LeakyReLU(slope)
+        self.second = nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.normalization = GeneralizedDivisiveNormalization(outputs, inverse=True)
+        self.shortcut = subpixel_convolution(inputs, outputs, shortcut_kernel)
+
+    def forward(self, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N D h w"]:
+        """Return ``IGDN(conv(LReLU(subpixel(x)))) + subpixel(x)`` at twice the resolution."""
+        branch = self.normalization(self.second(self.activation(self.first(x))))
+        return branch + self.shortcut(x)

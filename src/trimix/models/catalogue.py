@@ -16,7 +16,7 @@ from trimix.errors import ModelError, UnknownModelError
 MODELS_VARIABLE = "TRIMIX_MODELS"
 """Environment variable: folders with further weights files, separated like PATH."""
 DEFAULT_MODEL = "gllmm-lite"
-GLLMM_LITE_IDENTIFIER = 1
+IDENTIFIERS = {"gllmm-lite": 1, "hyperprior": 2, "autoregressive": 3, "attention": 4, "gllmm": 5}
 """Number of the architecture in every file; frozen."""
 WEIGHTS_FORMAT = "trimix-frozen-1"
 MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")

@@ -1,13 +1,284 @@
 """Configuration of the models: what a weights file says about its architecture."""
 
-from typing import Literal
+from abc import ABC, abstractmethod
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, PositiveInt, Tag, model_validator
 
+from trimix.entropy_models.conditional import HeadLayout, ScaleForm
 from trimix.probability import Family
 
 Widths2 = tuple[PositiveInt, PositiveInt]
 Widths4 = tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt]
+_Channels = TypeVar("_Channels")
+LatentRounding = Literal["direct", "around_mean"]
+
+MSE_LAMBDAS = (0.0018, 0.0035, 0.0067, 0.0130, 0.0250, 0.0483, 0.0932, 0.1800)
+"""Trade-offs that published weights of these models were trained for, level 1 first (CompressAI's list for MSE)."""
+BMSHJ2018_CHANNELS = {level: (128, 192) if level <= 5 else (192, 320) for level in range(1, 9)}
+MBT2018_MEAN_CHANNELS = {level: (128, 192) if level <= 4 else (192, 320) for level in range(1, 9)}
+MBT2018_CHANNELS = {level: (192, 192) if level <= 4 else (192, 320) for level in range(1, 9)}
+CHENG2020_CHANNELS = {level: 128 if level <= 3 else 192 for level in range(1, 7)}
+
+_GAUSSIAN_SCALE_MINIMUM = 0.11
+_GAUSSIAN_LIKELIHOOD_MINIMUM = 1e-9
+
+
+class CompressionConfig(BaseModel, ABC):
+    """What every model says that is put together from the common parts (``CompressionModel``)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rounding: LatentRounding = Field(
+        default="around_mean",
+        description="whether latents are rounded as they are, or around the mean of their only component",
+    )
+    all_rates: bool = Field(
+        default=False,
+        description="learned gains of the latent's channels follow the quality; otherwise it is ignored",
+    )
+    rate_distortion_lambda: float = Field(
+        default=0.0130, gt=0, description="trade-off of a model of one rate"
+    )
+    lambda_minimum: float = Field(
+        default=0.0003, gt=0, description="trade-off at quality 1 of a model of all rates"
+    )
+    lambda_maximum: float = Field(
+        default=0.2, gt=0, description="trade-off at quality 100 of a model of all rates"
+    )
+
+    latent_channels: PositiveInt
+    kind: str
+
+    @property
+    @abstractmethod
+    def hyper_channels(self) -> int:
+        """Channels of the hyper-latent."""
+
+    @property
+    @abstractmethod
+    def head_layout(self) -> HeadLayout:
+        """What the numbers are that the entropy model gives for a latent."""
+
+    @property
+    def hyper_prior_widths(self) -> tuple[int, ...]:
+        """Widths of the factorized prior."""
+        return (3, 3, 3, 3)
+
+    @property
+    def has_hyper_medians(self) -> bool:
+        """Whether hyper-latents are rounded around medians; otherwise as they are."""
+        return True
+
+    @property
+    def trains_on_noise(self) -> bool:
+        """What stands for rounded latents in training, in g_s, context and h_s: noise, or rounding straight through.
+
+        Bits are counted on latents with noise either way.
+        """
+        return True
+
+    @property
+    def rounds_around_mean(self) -> bool:
+        """Whether a mean is subtracted before rounding and added again."""
+        return self.rounding == "around_mean" and not self.head_layout.zero_mean
+
+    @model_validator(mode="after")
+    def _only_one_mean_to_round_around(self) -> "CompressionConfig":
+        if self.rounds_around_mean and self.head_layout.count > 1:
+            raise ValueError(
+                f"rounding around the mean needs a single component, found {self.head_layout.count}: "
+                'set rounding = "direct"'
+            )
+        return self
+
+
+class HyperpriorConfig(CompressionConfig):
+    """Mean and scale hyperprior (Minnen et al. 2018, "mbt2018-mean"), or scale only (Ballé et al. 2018)."""
+
+    kind: Literal["hyperprior"] = "hyperprior"
+    channels: PositiveInt = Field(default=128, description="N")
+    latent_channels: PositiveInt = Field(default=192, description="M")
+    zero_mean: bool = Field(
+        default=False, description="scale only: h_a sees |y|, ReLU (bmshj2018-hyperprior)"
+    )
+
+    @property
+    def hyper_channels(self) -> int:
+        """N."""
+        return self.channels
+
+    @property
+    def head_layout(self) -> HeadLayout:
+        """One Gaussian."""
+        return _one_gaussian(self.zero_mean)
+
+    @classmethod
+    def of_level(cls, level: int, *, zero_mean: bool = False) -> "HyperpriorConfig":
+        """Channels and trade-off of published weights.
+
+        Args:
+            level: from 1 (smallest files) to 8.
+            zero_mean: of scales alone.
+
+        Raises:
+            ValueError: no weights were published of this level.
+        """
+        channels, latent_channels = _of_level(
+            level, BMSHJ2018_CHANNELS if zero_mean else MBT2018_MEAN_CHANNELS
+        )
+        return cls(
+            channels=channels,
+            latent_channels=latent_channels,
+            zero_mean=zero_mean,
+            rate_distortion_lambda=MSE_LAMBDAS[level - 1],
+        )
+
+
+class AutoregressiveConfig(CompressionConfig):
+    """Hyperprior and masked context (Minnen et al. 2018, "mbt2018")."""
+
+    kind: Literal["autoregressive"] = "autoregressive"
+    channels: PositiveInt = Field(default=192, description="N")
+    latent_channels: PositiveInt = Field(default=192, description="M")
+
+    @property
+    def hyper_channels(self) -> int:
+        """N."""
+        return self.channels
+
+    @property
+    def head_layout(self) -> HeadLayout:
+        """One Gaussian."""
+        return _one_gaussian()
+
+    @classmethod
+    def of_level(cls, level: int) -> "AutoregressiveConfig":
+        """Channels and trade-off of published weights.
+
+        Args:
+            level: from 1 (smallest files) to 8.
+
+        Raises:
+            ValueError: no weights were published of this level.
+        """
+        channels, latent_channels = _of_level(level, MBT2018_CHANNELS)
+        return cls(
+            channels=channels, latent_channels=latent_channels, rate_distortion_lambda=MSE_LAMBDAS[level - 1]
+        )
+
+
+class AttentionConfig(CompressionConfig):
+    """Residual blocks, with attention or without, and masked context (Cheng et al. 2020).
+
+    The paper has three Gaussians, rounded directly; weights that are common have one.
+    """
+
+    kind: Literal["attention"] = "attention"
+    latent_channels: PositiveInt = Field(default=192, description="N, of all layers")
+    attention: bool = Field(default=True, description="off: the paper's anchor")
+    components: PositiveInt = 1
+    head_widths: tuple[PositiveInt, ...] | None = Field(
+        default=None,
+        description="by default 10/3 N and 8/3 N for one component, 5 N twice for more (the paper's 640)",
+    )
+
+    @property
+    def hyper_channels(self) -> int:
+        """N."""
+        return self.latent_channels
+
+    @property
+    def head_layout(self) -> HeadLayout:
+        """Gaussians."""
+        return _one_gaussian(components=self.components)
+
+    @property
+    def hidden_widths(self) -> tuple[int, ...]:
+        """Widths of the head's hidden layers."""
+        n = self.latent_channels
+        if self.head_widths is not None:
+            return self.head_widths
+        return (10 * n // 3, 8 * n // 3) if self.components == 1 else (5 * n, 5 * n)
+
+    @classmethod
+    def of_level(cls, level: int, *, attention: bool = True) -> "AttentionConfig":
+        """Channels and trade-off of published weights.
+
+        Args:
+            level: from 1 (smallest files) to 6.
+            attention: off for the paper's anchor.
+
+        Raises:
+            ValueError: no weights were published of this level.
+        """
+        return cls(
+            latent_channels=_of_level(level, CHENG2020_CHANNELS),
+            attention=attention,
+            rate_distortion_lambda=MSE_LAMBDAS[level - 1],
+        )
+
+
+class GllmmConfig(CompressionConfig):
+    """GLLMM (Fu et al. 2023), and every simpler entropy model and transform that the paper compares it with."""
+
+    kind: Literal["gllmm"] = "gllmm"
+    rounding: LatentRounding = "direct"
+    latent_channels: PositiveInt = Field(
+        default=128, description="N, of all layers; the paper has 128 and 256"
+    )
+    stages: PositiveInt = Field(
+        default=2, description="residual blocks of a module; the paper has two and three"
+    )
+    concatenated: bool = Field(
+        default=True,
+        description="a shortcut around every module (CRM); off: plain residual blocks in its place",
+    )
+    attention: bool = True
+    families: tuple[Family, ...] = Field(
+        default=(Family.GAUSSIAN, Family.LAPLACIAN, Family.LOGISTIC), min_length=1
+    )
+    components: PositiveInt = Field(default=3, description="of each family")
+    two_level: bool = Field(
+        default=True, description="a softmax inside each family and one over the families"
+    )
+    head_widths: tuple[PositiveInt, ...] = (640, 1280)
+    scale_minimum: float = Field(
+        default=2.0**-4, gt=0, lt=1, description="added to |scale|; by default the integer coder's smallest"
+    )
+
+    @property
+    def hyper_channels(self) -> int:
+        """N."""
+        return self.latent_channels
+
+    @property
+    def head_layout(self) -> HeadLayout:
+        """Families and components as configured."""
+        return HeadLayout(
+            self.families,
+            self.components,
+            self.two_level,
+            ScaleForm.ABSOLUTE,
+            self.scale_minimum,
+            False,
+            1e-6,
+        )
+
+    @property
+    def hyper_prior_widths(self) -> tuple[int, ...]:
+        """Widths of the factorized prior, as Ballé et al. 2018 have them."""
+        return (3, 3, 3)
+
+    @property
+    def has_hyper_medians(self) -> bool:
+        """Hyper-latents are rounded as they are."""
+        return False
+
+    @property
+    def trains_on_noise(self) -> bool:
+        """Rounded latents, straight through, for all but the bits."""
+        return False
 
 
 class GllmmLiteConfig(BaseModel):
@@ -30,3 +301,38 @@ class GllmmLiteConfig(BaseModel):
     components: PositiveInt = 1
     lambda_minimum: float = Field(default=0.0003, gt=0)
     lambda_maximum: float = Field(default=0.2, gt=0)
+
+
+def _one_gaussian(zero_mean: bool = False, components: int = 1) -> HeadLayout:
+    return HeadLayout(
+        (Family.GAUSSIAN,),
+        components,
+        scale_form=ScaleForm.BOUNDED,
+        scale_minimum=_GAUSSIAN_SCALE_MINIMUM,
+        zero_mean=zero_mean,
+        likelihood_minimum=_GAUSSIAN_LIKELIHOOD_MINIMUM,
+    )
+
+
+def _of_level(level: int, table: dict[int, _Channels]) -> _Channels:
+    if level not in table:
+        raise ValueError(f"the level must be 1 to {max(table)}, found {level}: published weights have these")
+    return table[level]
+
+
+def _kind(value: object) -> str:
+    # The first configurations were those of gllmm-lite, and needed not say so.
+    if isinstance(value, dict):
+        return str(value.get("kind", "gllmm-lite"))
+    return str(getattr(value, "kind", ""))
+
+
+ModelConfig = Annotated[
+    Annotated[GllmmLiteConfig, Tag("gllmm-lite")]
+    | Annotated[HyperpriorConfig, Tag("hyperprior")]
+    | Annotated[AutoregressiveConfig, Tag("autoregressive")]
+    | Annotated[AttentionConfig, Tag("attention")]
+    | Annotated[GllmmConfig, Tag("gllmm")],
+    Discriminator(_kind),
+]
+"""The configuration of any model, told apart by ``kind``; without one it is gllmm-lite's."""

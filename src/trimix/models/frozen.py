@@ -19,8 +19,9 @@ from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT, IntegerConvoluti
 from trimix.entropy_models.integer_mixture import VALUE_STEPS, IntegerMixtureModel
 from trimix.entropy_models.schedule import Pass
 from trimix.entropy_models.walk import CountingHand, walk
+from trimix.models.compression_model import CompressionTransforms
 from trimix.models.gllmm_lite import GllmmLiteTransforms
-from trimix.shapes import Int, Int16, Int64, Tensor
+from trimix.shapes import Float, Int, Int16, Int64, Tensor
 
 QUALITY_PLANE_STEPS = 198
 """The integer path sees the quality in quarters, centred: -198 at quality 1, 198 at quality 100."""
@@ -94,7 +95,7 @@ class FrozenModel:
     """
 
     identity: ModelIdentity
-    transforms: GllmmLiteTransforms
+    transforms: GllmmLiteTransforms | CompressionTransforms
     hyper_synthesis: tuple[IntegerConvolution, ...]
     latent_model: IntegerMixtureModel
     hyper_table: FactorizedTable
@@ -151,6 +152,14 @@ class FrozenModel:
         for layer in self.hyper_synthesis:
             features = layer(features)
         return features.permute(0, 2, 3, 1).contiguous()
+
+    def hyper_symbols(self, z: Float[Tensor, "Z hh hw"]) -> Int16[Tensor, "Z hh hw"]:
+        """Rounded hyper-latents of one picture, around the medians where there are some, on the CPU."""
+        z = torch.nan_to_num(z)
+        if self.hyper_medians is not None:
+            z = z - self.hyper_medians.to(z.device)[:, None, None] / VALUE_STEPS
+        limit = self.hyper_latent_limit
+        return z.round().clamp(-limit, limit).to(torch.int16).cpu().contiguous()
 
     def hyper_channels_of(self, z_hat_shape: tuple[int, int, int]) -> np.ndarray:
         """Channel of every hyper-latent in the order channel, row, column, int32."""

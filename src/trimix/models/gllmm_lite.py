@@ -10,8 +10,6 @@
 """
 
 import math
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import nn
@@ -21,6 +19,7 @@ from trimix.entropy_models.context import CheckerboardContext
 from trimix.entropy_models.factorized import FactorizedPrior
 from trimix.layers.quality import QUALITY_MAXIMUM, QUALITY_MINIMUM, QualityFactor, quality_plane
 from trimix.models.config import GllmmLiteConfig
+from trimix.models.training_output import Rounding, TrainingOutput
 from trimix.probability import MixtureParameters, log_likelihood
 from trimix.quantization import add_uniform_noise, round_straight_through
 from trimix.shapes import Float, Tensor
@@ -28,23 +27,7 @@ from trimix.transforms.analysis import LiteAnalysis
 from trimix.transforms.hyper import lite_hyper_analysis, lite_hyper_synthesis
 from trimix.transforms.synthesis import LiteSynthesis
 
-Rounding = Literal["noise", "round"]
 _CAUTION = 4.0
-
-
-@dataclass(frozen=True)
-class TrainingOutput:
-    """What a training step needs of one batch.
-
-    Args:
-        reconstruction: x_hat, nominally in [0, 1], not clamped.
-        latent_bits: -log2 p(y_hat | z_hat), bits per picture.
-        hyper_latent_bits: -log2 p(z_hat), bits per picture.
-    """
-
-    reconstruction: Float[Tensor, "N 3 H W"]
-    latent_bits: Float[Tensor, "N"]
-    hyper_latent_bits: Float[Tensor, "N"]
 
 
 class GllmmLiteTransforms(nn.Module):

@@ -13,22 +13,25 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from trimix.coding import FactorizedTable
 from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT, IntegerConvolution, IntegerLayer
-from trimix.entropy_models.integer_mixture import IntegerMixtureModel, ParameterLayout
-from trimix.entropy_models.schedule import checkerboard
+from trimix.entropy_models.integer_mixture import IntegerMixtureModel, ParameterLayout, ScaleReading
+from trimix.entropy_models.walk import VALUE_LIMIT
 from trimix.errors import ModelError, OutputError
 from trimix.images import write_atomically
-from trimix.layers.masked_convolution import checkerboard_offsets
+from trimix.layers.masked_convolution import MaskedConvolution
 from trimix.layers.quality import QualityFactor
-from trimix.models.catalogue import GLLMM_LITE_IDENTIFIER, WEIGHTS_FORMAT, ModelEntry, entry_of_metadata
-from trimix.models.config import GllmmLiteConfig
-from trimix.models.frozen import QUALITY_PLANE_STEPS, FrozenModel, ModelIdentity
+from trimix.models.building import build, build_transforms
+from trimix.models.catalogue import IDENTIFIERS, WEIGHTS_FORMAT, ModelEntry, entry_of_metadata
+from trimix.models.compression_model import CompressionTransforms
+from trimix.models.config import CompressionConfig, GllmmLiteConfig, ModelConfig
+from trimix.models.frozen import QUALITY_PLANE_STEPS, FrozenModel, ModelIdentity, Schedule
 from trimix.models.gllmm_lite import GllmmLiteTransforms
+from trimix.models.integer_networks import parameter_layout, schedule_of, stages_of
 from trimix.models.stored_layers import (
     StoredTensors,
     convolution_tensors,
@@ -43,6 +46,8 @@ from trimix.transforms.hyper import HYPER_STRIDE
 _SCALE_INDEX_LIMIT = 255
 _SIZE_LIMIT = 2**12
 """Largest number in a configuration; keeps sizes of networks, and what is computed from them, sane."""
+_MEDIAN_LIMIT = 2**14
+"""Leaves half of an activation's range to the hyper-latents around it."""
 _LOG_FACTOR_LIMIT = 40.0
 """Squares of e^40, and of e^-40, are still ordinary numbers in float32."""
 
@@ -73,6 +78,8 @@ def save_frozen(model: FrozenModel, path: Path) -> FrozenModel:
         tensors |= layer_tensors("context", model.latent_model.context)
     for index, layer in enumerate(model.latent_model.head):
         tensors |= layer_tensors(f"head.{index}", layer)
+    if model.hyper_medians is not None:
+        tensors["hyper_medians"] = model.hyper_medians.to(torch.int32)
     table = model.hyper_table
     tensors["hyper_table.cdf"] = torch.from_numpy(table.cdf.astype(np.int32))  # totals are 2^30: they fit
     tensors["hyper_table.lengths"] = torch.from_numpy(table.lengths)
@@ -137,40 +144,39 @@ def _assemble(entry: ModelEntry, tensors: dict[str, Tensor]) -> FrozenModel:
     stored = StoredTensors(tensors)
     transforms = _read_transforms(stored, config)
     networks = _read_networks(stored, config)
-    families = tuple(int(f) for f in config.families for _ in range(config.components))
     hyper_table = _read_hyper_table(stored, config.hyper_channels)
     stored.refuse_rest()
     return FrozenModel(
         identity=ModelIdentity(entry.name, entry.identifier, digest, entry.description),
         transforms=transforms,
         hyper_synthesis=networks.hyper_synthesis,
-        latent_model=IntegerMixtureModel(
-            networks.context,
-            checkerboard_offsets(5),
-            networks.head,
-            ParameterLayout(families),
-            config.latent_channels,
-        ),
+        latent_model=networks.latent_model,
         hyper_table=hyper_table,
-        schedule=checkerboard,
+        schedule=networks.schedule,
+        hyper_medians=networks.hyper_medians,
+        sees_quality=isinstance(config, GllmmLiteConfig),
     )
 
 
-def _read_configuration(entry: ModelEntry) -> GllmmLiteConfig:
+_CONFIGURATION: TypeAdapter[CompressionConfig | GllmmLiteConfig] = TypeAdapter(ModelConfig)
+
+
+def _read_configuration(entry: ModelEntry) -> CompressionConfig | GllmmLiteConfig:
     try:
-        config = GllmmLiteConfig.model_validate_json(entry.configuration)
+        config = _CONFIGURATION.validate_json(entry.configuration)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         place = ".".join(map(str, first["loc"]))
         raise ModelError(
-            f"the configuration must be one of gllmm-lite, found {place!r}: {first['msg']}"
+            f"the configuration must be one of a model, found {place!r}: {first['msg']}"
         ) from error
-    if entry.identifier != GLLMM_LITE_IDENTIFIER:
+    if entry.identifier != IDENTIFIERS[config.kind]:
         raise ModelError(
-            f"gllmm-lite must have the identifier {GLLMM_LITE_IDENTIFIER}, found {entry.identifier}"
+            f"{config.kind} must have the identifier {IDENTIFIERS[config.kind]}, found {entry.identifier}"
         )
     for name, value in config.model_dump().items():
-        numbers = [n for n in (value if isinstance(value, tuple) else (value,)) if not isinstance(n, str)]
+        values = value if isinstance(value, tuple) else (value,)
+        numbers = [n for n in values if isinstance(n, int | float)]
         # Written so that NaN is refused, too.
         if not all(number <= _SIZE_LIMIT for number in numbers):
             raise ModelError(
@@ -179,9 +185,11 @@ def _read_configuration(entry: ModelEntry) -> GllmmLiteConfig:
     return config
 
 
-def _read_transforms(stored: StoredTensors, config: GllmmLiteConfig) -> GllmmLiteTransforms:
+def _read_transforms(
+    stored: StoredTensors, config: CompressionConfig | GllmmLiteConfig
+) -> CompressionTransforms | GllmmLiteTransforms:
     with torch.device("meta"):  # shapes only: no memory, no random weights
-        transforms = GllmmLiteTransforms(config)
+        transforms = build_transforms(config)
     state = {}
     for name, empty in transforms.state_dict().items():
         value = stored.take(f"transforms.{name}", torch.float16, empty.shape).float()
@@ -201,40 +209,62 @@ def _read_transforms(stored: StoredTensors, config: GllmmLiteConfig) -> GllmmLit
 
 class _Networks(NamedTuple):
     hyper_synthesis: tuple[IntegerConvolution, ...]
-    context: IntegerLayer
-    head: tuple[IntegerLayer, ...]
+    hyper_medians: Tensor | None
+    latent_model: IntegerMixtureModel
+    schedule: Schedule
 
 
-def _read_networks(stored: StoredTensors, config: GllmmLiteConfig) -> _Networks:
+def _read_networks(stored: StoredTensors, config: CompressionConfig | GllmmLiteConfig) -> _Networks:
     """Every layer is read with the largest magnitudes that the layers before it can give."""
-    hyper_latents = torch.full((config.hyper_channels,), ACTIVATION_LIMIT)
-    hyper_synthesis, side = read_convolutions(
-        stored,
-        "hyper_synthesis",
-        torch.cat([hyper_latents, torch.tensor([QUALITY_PLANE_STEPS])]),
-        (*config.hyper_synthesis_widths, config.side_channels),
-    )
+    with torch.device("meta"):
+        model = build(config)
+    layout, channels = parameter_layout(model), config.latent_channels
+    largest = torch.full((config.hyper_channels,), ACTIVATION_LIMIT)
+    medians = None
+    if model.hyper_prior.medians is not None:
+        medians = stored.take("hyper_medians", torch.int32, (config.hyper_channels,)).long()
+        if int(medians.abs().max()) > _MEDIAN_LIMIT:
+            raise ModelError(
+                f"hyper_medians must lie within {_MEDIAN_LIMIT}, found {int(medians.abs().max())}"
+            )
+    if isinstance(config, GllmmLiteConfig):
+        largest = torch.cat([largest, torch.tensor([QUALITY_PLANE_STEPS])])
+    chain = stages_of(model.hyper_synthesis)
+    widths = [stage.outputs // stage.upscale**2 for stage in chain]
+    hyper_synthesis, largest = read_convolutions(stored, "hyper_synthesis", largest, widths)
     upscale = math.prod(convolution.upscale for convolution in hyper_synthesis)
     if upscale != HYPER_STRIDE:
         raise ModelError(
             f"hyper_synthesis must enlarge {HYPER_STRIDE} times, found the product of its factors {upscale}"
         )
-    taps = len(checkerboard_offsets(5)) * config.latent_channels
-    latents = torch.full((taps,), ACTIVATION_LIMIT)
-    context = read_layer(stored, "context", latents, config.context_channels)
-    scales = len(config.families) * config.components * config.latent_channels
-    largest = torch.cat([side, largest_results(context)])
-    head = []
-    for index, width in enumerate((*config.head_widths, 3 * scales)):
-        head.append(read_layer(stored, f"head.{index}", largest, width))
+    context, offsets, head = None, (), []
+    if model.context is not None:
+        convolution = model.context.convolution
+        assert isinstance(convolution, MaskedConvolution)
+        offsets = convolution.offsets
+        values = torch.full(
+            (len(offsets) * channels,), VALUE_LIMIT if layout.around_mean else ACTIVATION_LIMIT
+        )
+        context = read_layer(stored, "context", values, convolution.out_channels)
+        largest = torch.cat([largest, largest_results(context)])
+    stages = [] if model.head is None else stages_of(model.head)
+    for index, stage in enumerate(stages):
+        head.append(read_layer(stored, f"head.{index}", largest, stage.outputs))
         largest = largest_results(head[-1])
-    lowest = int(head[-1].tensors["minimum"][-scales:].min())
-    highest = int(head[-1].tensors["maximum"][-scales:].max())
-    if lowest < 0 or highest > _SCALE_INDEX_LIMIT:
+    last = head[-1] if head else hyper_synthesis[-1].layer
+    _check_scales(last, layout, channels)
+    latent_model = IntegerMixtureModel(context, offsets, tuple(head), layout, channels)
+    return _Networks(hyper_synthesis, medians, latent_model, schedule_of(model.context))
+
+
+def _check_scales(last: IntegerLayer, layout: ParameterLayout, channels: int) -> None:
+    scales = len(layout.families) * channels
+    lowest = int(last.tensors["minimum"][-scales:].min())
+    highest = int(last.tensors["maximum"][-scales:].max())
+    if layout.scale is ScaleReading.INDEX and (lowest < 0 or highest > _SCALE_INDEX_LIMIT):
         raise ModelError(
             f"scale indices of the head must stay within 0..{_SCALE_INDEX_LIMIT}, found bounds {lowest}..{highest}"
         )
-    return _Networks(hyper_synthesis, context, tuple(head))
 
 
 def _read_hyper_table(stored: StoredTensors, channels: int) -> FactorizedTable:

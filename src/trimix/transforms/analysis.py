@@ -3,9 +3,18 @@
 import torch
 from torch import nn
 
+from trimix.layers.attention import Attention
+from trimix.layers.gdn import GeneralizedDivisiveNormalization
 from trimix.layers.quality import QualityFactor
 from trimix.layers.resampling import strided_convolution
-from trimix.layers.residual import GLLMM_SLOPE, ConcatenatedResidualModule
+from trimix.layers.residual import (
+    GLLMM_SLOPE,
+    SMALL_SLOPE,
+    ConcatenatedResidualModule,
+    DownsamplingBlock,
+    ResidualBlock,
+    residual_module,
+)
 from trimix.shapes import Float, Tensor
 from trimix.transforms.karhunen_loeve import LinearAnalysis
 
@@ -61,3 +70,65 @@ class LiteAnalysis(nn.Module):
         for down, factor, module in zip(downs, self.quality_factors, self.modules_at, strict=True):
             features = module(factor(self.activation(down(features)), quality))
         return linear + self.branch_gain * self.to_latent(features)
+
+
+def gdn_analysis(channels: int, latent_channels: int) -> nn.Sequential:
+    """g_a of Ballé et al. 2018 and Minnen et al. 2018: four 5x5 convolutions of stride 2, GDN between them.
+
+    Args:
+        channels: N.
+        latent_channels: M.
+    """
+    return nn.Sequential(
+        strided_convolution(3, channels),
+        GeneralizedDivisiveNormalization(channels),
+        strided_convolution(channels, channels),
+        GeneralizedDivisiveNormalization(channels),
+        strided_convolution(channels, channels),
+        GeneralizedDivisiveNormalization(channels),
+        strided_convolution(channels, latent_channels),
+    )
+
+
+def residual_analysis(channels: int, *, attention: bool) -> nn.Sequential:
+    """g_a of Cheng et al. 2020: residual blocks with small convolutions, attention at 1/4 and 1/16.
+
+    Args:
+        channels: N.
+        attention: off for the paper's anchor.
+    """
+    layers: list[nn.Module | None] = [
+        DownsamplingBlock(3, channels, SMALL_SLOPE),
+        ResidualBlock(channels, SMALL_SLOPE),
+        DownsamplingBlock(channels, channels, SMALL_SLOPE),
+        Attention(channels, rectified=True) if attention else None,
+        ResidualBlock(channels, SMALL_SLOPE),
+        DownsamplingBlock(channels, channels, SMALL_SLOPE),
+        ResidualBlock(channels, SMALL_SLOPE),
+        strided_convolution(channels, channels, 3),
+        Attention(channels, rectified=True) if attention else None,
+    ]
+    return nn.Sequential(*(layer for layer in layers if layer is not None))
+
+
+def gllmm_analysis(channels: int, stages: int, *, concatenated: bool, attention: bool) -> nn.Sequential:
+    """g_a of GLLMM (Fu et al. 2023, Fig. 2): residual modules between the steps down, attention at 1/4 and 1/16.
+
+    Args:
+        channels: N.
+        stages: residual blocks of a module.
+        concatenated: a shortcut around every module (CRM).
+        attention: whether there is attention.
+    """
+    layers: list[nn.Module | None] = [
+        DownsamplingBlock(3, channels),
+        residual_module(channels, stages, concatenated=concatenated),
+        DownsamplingBlock(channels, channels),
+        Attention(channels) if attention else None,
+        residual_module(channels, stages, concatenated=concatenated),
+        DownsamplingBlock(channels, channels),
+        residual_module(channels, stages, concatenated=concatenated),
+        strided_convolution(channels, channels, 3, bias=False),
+        Attention(channels) if attention else None,
+    ]
+    return nn.Sequential(*(layer for layer in layers if layer is not None))

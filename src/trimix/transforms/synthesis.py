@@ -3,9 +3,18 @@
 import torch
 from torch import nn
 
+from trimix.layers.attention import Attention
+from trimix.layers.gdn import GeneralizedDivisiveNormalization
 from trimix.layers.quality import QualityFactor, quality_plane
-from trimix.layers.resampling import subpixel_convolution
-from trimix.layers.residual import GLLMM_SLOPE, ConcatenatedResidualModule
+from trimix.layers.resampling import subpixel_convolution, transposed_convolution
+from trimix.layers.residual import (
+    GLLMM_SLOPE,
+    SMALL_SLOPE,
+    ConcatenatedResidualModule,
+    ResidualBlock,
+    UpsamplingBlock,
+    residual_module,
+)
 from trimix.shapes import Float, Tensor
 from trimix.transforms.analysis import LATENT_STRIDE
 from trimix.transforms.karhunen_loeve import LinearSynthesis
@@ -61,3 +70,67 @@ class LiteSynthesis(nn.Module):
         for factor, module, up in zip(self.quality_factors, self.modules_at, self.ups, strict=True):
             features = self.activation(up(module(factor(features, quality))))
         return linear + self.to_picture(features)
+
+
+def gdn_synthesis(channels: int, latent_channels: int) -> nn.Sequential:
+    """g_s of Ballé et al. 2018 and Minnen et al. 2018: four 5x5 transposed convolutions, inverse GDN between them.
+
+    Args:
+        channels: N.
+        latent_channels: M.
+    """
+    return nn.Sequential(
+        transposed_convolution(latent_channels, channels),
+        GeneralizedDivisiveNormalization(channels, inverse=True),
+        transposed_convolution(channels, channels),
+        GeneralizedDivisiveNormalization(channels, inverse=True),
+        transposed_convolution(channels, channels),
+        GeneralizedDivisiveNormalization(channels, inverse=True),
+        transposed_convolution(channels, 3),
+    )
+
+
+def residual_synthesis(channels: int, *, attention: bool) -> nn.Sequential:
+    """g_s of Cheng et al. 2020: residual blocks and sub-pixel convolutions, attention at 1/16 and 1/4.
+
+    Args:
+        channels: N.
+        attention: off for the paper's anchor.
+    """
+    layers: list[nn.Module | None] = [
+        Attention(channels, rectified=True) if attention else None,
+        ResidualBlock(channels, SMALL_SLOPE),
+        UpsamplingBlock(channels, channels, SMALL_SLOPE, shortcut_kernel=3),
+        ResidualBlock(channels, SMALL_SLOPE),
+        UpsamplingBlock(channels, channels, SMALL_SLOPE, shortcut_kernel=3),
+        Attention(channels, rectified=True) if attention else None,
+        ResidualBlock(channels, SMALL_SLOPE),
+        UpsamplingBlock(channels, channels, SMALL_SLOPE, shortcut_kernel=3),
+        ResidualBlock(channels, SMALL_SLOPE),
+        subpixel_convolution(channels, 3),
+    ]
+    return nn.Sequential(*(layer for layer in layers if layer is not None))
+
+
+def gllmm_synthesis(channels: int, stages: int, *, concatenated: bool, attention: bool) -> nn.Sequential:
+    """g_s of GLLMM (Fu et al. 2023, Fig. 2): residual modules between the steps up, attention at 1/16 and 1/4.
+
+    Args:
+        channels: N.
+        stages: residual blocks of a module.
+        concatenated: a shortcut around every module (CRM).
+        attention: whether there is attention.
+    """
+    layers: list[nn.Module | None] = [
+        Attention(channels) if attention else None,
+        residual_module(channels, stages, concatenated=concatenated),
+        UpsamplingBlock(channels, channels),
+        residual_module(channels, stages, concatenated=concatenated),
+        UpsamplingBlock(channels, channels),
+        Attention(channels) if attention else None,
+        residual_module(channels, stages, concatenated=concatenated),
+        UpsamplingBlock(channels, channels),
+        residual_module(channels, stages, concatenated=concatenated),
+        subpixel_convolution(channels, 3),
+    ]
+    return nn.Sequential(*(layer for layer in layers if layer is not None))
