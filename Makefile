@@ -1,23 +1,35 @@
 # Needs python3 (3.11 or newer) and make; everything else goes into .venv.
 #   make PYTHON=python3.12 test     another interpreter for .venv
-#   make bench DATA=path/to/kodak   rate and distortion on a folder of pictures, too
+#   make results TRIMIX_DATA=data   the folder that holds the folder kodak/ with its 24 pictures
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
 DEMO_STAMP := $(VENV)/installed-demo
+EVALUATE_STAMP := $(VENV)/installed-evaluate
 DEV_STAMP := $(VENV)/installed-dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench format clean
+.PHONY: help demo results test check bench format clean
+
+# Six rates from 0.1 to 1.5 bits per pixel, and photographs that differ: faces, fine texture, smooth skies, edges.
+RESULTS_QUALITIES := 18,32,46,60,71,82
+RESULTS_PICTURES := $(foreach number,04 08 13 19 21 23,--picture $(TRIMIX_DATA)/kodak/kodim$(number).png)
 
 help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(DEMO_STAMP) ## Compress a photograph, compare with JPEG, WebP and AVIF at equal size
 	$(BIN)/python -m trimix.evaluation.demo $(DEMO)
+
+results: export TRIMIX_DATA := $(TRIMIX_DATA)
+results: $(EVALUATE_STAMP) ## Measure on Kodak beside JPEG, WebP, AVIF and JPEG XL: results/ and a page, runs/kodak.html
+	@test -d "$(TRIMIX_DATA)" || { echo "make results TRIMIX_DATA=FOLDER: FOLDER must hold the folder kodak/"; exit 1; }
+	$(BIN)/trimix evaluate kodak --quality $(RESULTS_QUALITIES) --peers default --output runs/results/kodak
+	rm -rf results/kodak && mkdir -p results && mv runs/results/kodak results/kodak
+	$(BIN)/trimix report results/kodak --output runs/kodak.html --markdown results/kodak.md --force $(RESULTS_PICTURES)
 
 test: $(DEV_STAMP) ## Run the tests
 	$(BIN)/python -m pytest $(TESTS)
@@ -29,10 +41,9 @@ check: $(DEV_STAMP) ## Formatting, lint, types, import rules, then the tests
 	$(BIN)/lint-imports
 	$(MAKE) test
 
-bench: $(DEV_STAMP) ## Measure speed; with DATA=folder rate and distortion, too
+bench: $(DEV_STAMP) ## Measure the speed of coder and codec
 	$(BIN)/python benchmarks/range_coder.py
 	$(BIN)/python benchmarks/speed.py
-	$(if $(DATA),$(BIN)/python benchmarks/rate_distortion.py --data $(DATA))
 
 format: $(DEV_STAMP) ## Format the code and mend what lint can
 	$(BIN)/ruff check --fix-only .
@@ -51,6 +62,10 @@ $(DEMO_STAMP): pyproject.toml constraints.txt | $(VENV)/pyvenv.cfg
 	$(INSTALL) '.[demo]'
 	@touch $@
 
+$(EVALUATE_STAMP): pyproject.toml constraints.txt | $(VENV)/pyvenv.cfg
+	$(INSTALL) '.[evaluate]'
+	@touch $@
+
 $(DEV_STAMP): pyproject.toml constraints.txt | $(VENV)/pyvenv.cfg
 	$(INSTALL) '.[dev]'
-	@touch $(DEMO_STAMP) $@
+	@touch $(DEMO_STAMP) $(EVALUATE_STAMP) $@

@@ -23,7 +23,7 @@ from trimix.errors import (
 )
 from trimix.images import Picture
 from trimix.models.weights import load_frozen, save_frozen
-from trimix.transforms import strips
+from trimix.transforms.strips import latent_strips
 
 
 def some_picture(height, width, channels=3, seed=0):
@@ -164,11 +164,14 @@ def test_another_process_decodes_the_same_symbols(codec, tmp_path):
 
 
 def test_a_large_picture_in_strips_is_the_picture_as_a_whole(codec, monkeypatch):
+    config = type(codec.model.transforms.config)
     picture = some_picture(900, 70)
     whole = codec.quantize(picture, 50)
     pixels = codec.reconstruct(whole, 900, 70).astype(int)
-    monkeypatch.setattr(strips, "PIXELS_AT_ONCE", 128 * 16 * 13)
-    assert len(list(strips.latent_strips(60, 128 * 16))) == 5
+    monkeypatch.setattr(config, "pixels_at_once", 128 * 16 * 13)
+    assert (
+        len(list(latent_strips(60, 128 * 16, codec.model.transforms.config.latent_halo, 128 * 16 * 13))) == 5
+    )
     parts = codec.quantize(picture, 50)
     # Floats may round differently in a strip; a latent near a tie may then move.
     assert (parts.latent != whole.latent).float().mean() < 1e-3

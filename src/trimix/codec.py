@@ -12,6 +12,7 @@ the same symbols; pixels come from floats and may differ by one step between mac
 """
 
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -88,6 +89,8 @@ class Codec:
     def __init__(self, model: FrozenModel, device: str | torch.device = "cpu") -> None:
         self.model = model.to(device)
         self.device = torch.device(device)
+        # Convolutions are faster so, transposed ones twice.
+        self.model.transforms.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @classmethod
     def load(cls, model: str | Path = "gllmm-lite", device: str | torch.device = "cpu") -> "Codec":
@@ -151,7 +154,7 @@ class Codec:
         factor = self._quality(quality_integer)
         pixels = pad_to_multiple(picture.pixels, PICTURE_MULTIPLE)
         height, width, _ = pixels.shape
-        strips = latent_strips(height // LATENT_STRIDE, LATENT_STRIDE * width)
+        strips = self._strips(height // LATENT_STRIDE, LATENT_STRIDE * width)
         y = torch.cat([self._analyse(pixels, strip, factor) for strip in strips], dim=2)
         y = torch.nan_to_num(y).clamp(-ACTIVATION_LIMIT, ACTIVATION_LIMIT)
         z_hat = self.model.hyper_symbols(self.model.transforms.hyper_analysis(y)[0])
@@ -172,7 +175,7 @@ class Codec:
         y_values = self._values(symbols)
         _, rows, columns = y_values.shape
         pixels = np.empty((rows * LATENT_STRIDE, width, channels), dtype=np.uint8)
-        for strip in latent_strips(rows, LATENT_STRIDE**2 * columns):
+        for strip in self._strips(rows, LATENT_STRIDE**2 * columns):
             y_hat = y_values[None, :, strip.first : strip.last].to(self.device, torch.float32)
             y_hat = y_hat / self.model.latent_model.value_steps
             x_hat = self.model.transforms.decode(y_hat, factor)[..., :width]
@@ -181,6 +184,10 @@ class Codec:
             part = slice(LATENT_STRIDE * strip.start, LATENT_STRIDE * strip.stop)
             pixels[part] = to_pixels(collapse_to_grey(kept) if channels == 1 else kept)
         return pixels[:height]
+
+    def _strips(self, rows: int, pixels_a_row: int) -> Iterator[Strip]:
+        config = self.model.transforms.config
+        return latent_strips(rows, pixels_a_row, config.latent_halo, config.pixels_at_once)
 
     def _analyse(
         self, pixels: UInt8[np.ndarray, "H W C"], strip: Strip, quality: Float[Tensor, "1"]

@@ -79,6 +79,14 @@ def report(
             "--figures", metavar="FOLDER", help="Write every plot there too, as PNG and SVG for papers."
         ),
     ] = None,
+    markdown: Annotated[
+        str | None,
+        typer.Option(
+            "--markdown",
+            metavar="FILE.md",
+            help="Write BD-rates, means and settings there too, as Markdown.",
+        ),
+    ] = None,
     title: Annotated[str | None, typer.Option("--title", metavar="TEXT", help="Title of the page.")] = None,
     force: ForceOption = False,
 ) -> None:
@@ -91,14 +99,17 @@ def report(
     from trimix.evaluation.report.curves import collect
     from trimix.evaluation.report.figures import figure_names
     from trimix.evaluation.report.inputs import read_all, results_files
+    from trimix.evaluation.report.markdown import markdown_tables
     from trimix.evaluation.report.packages import require_packages
 
     require_packages()
     collection = collect(read_all(results))
     chosen = collection.anchor(anchor)
     inputs = [Source(str(file), UsageError) for file in results_files(results)]
-    # One output; it must be none of the inputs.
-    destinations = [Destination(output, source, force=force) for source in (*inputs, *sources)]
+    destination = _destination(output, [*inputs, *sources], force=force)
+    tables = None if markdown is None else _destination(markdown, [*inputs, *sources], force=force)
+    if markdown == output:
+        raise UsageError(f"--markdown must be another file than the page, found {markdown} for both")
     if figures is not None:
         _check_folder(figures, figure_names(collection, [_name(source) for source in sources]), force=force)
     compared = _compare(sources, model or DEFAULT_MODEL, peer, bits_per_pixel) if sources else []
@@ -111,15 +122,25 @@ def report(
         raise_if_interrupted()
     if figures is not None:
         _write_figures(figures, drawn, force=force)
-    destinations[0].write(page)
+    destination.write(page)
+    if tables is not None:
+        tables.write(markdown_tables(collection, chosen).encode())
     parts = [
         f"{len(collection.measured)} measured curves" if len(collection.measured) > 1 else "1 measured curve"
     ]
     if sources:
         parts.append(f"{len(sources)} picture{'s' if len(sources) > 1 else ''} at {bits_per_pixel:g} bpp")
+    if tables is not None:
+        parts.append(f"tables in {tables.name}")
     if figures is not None:
         parts.append(f"{len(drawn)} figures in {figures}")
-    print_summary(f"{destinations[0].name}: {', '.join(parts)}, {len(page)} bytes")
+    print_summary(f"{destination.name}: {', '.join(parts)}, {len(page)} bytes")
+
+
+def _destination(output: str, sources: Sequence[Source], *, force: bool) -> Destination:
+    """The output, which must be none of the inputs."""
+    destinations = [Destination(output, source, force=force) for source in sources]
+    return destinations[0]
 
 
 def _checked_pictures(

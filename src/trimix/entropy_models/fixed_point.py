@@ -92,7 +92,7 @@ class IntegerLayer:
         if tensors["weight"].dtype != torch.int16:
             raise ModelError(f"integer layer: weight must be int16, found {tensors['weight'].dtype}")
         self._prove_bounds()
-        self._weight = tensors["weight"].double().T.contiguous()
+        self._weight = tensors["weight"].double()
         self._bias = tensors["bias"]
         self._multiplier = tensors["multiplier"]
         self._negative_multiplier = tensors["negative_multiplier"]
@@ -143,7 +143,20 @@ class IntegerLayer:
 
         Inputs must respect ``input_limit``; layers saturate, so outputs of a layer do.
         """
-        accumulator = (rows @ self._weight).to(torch.int64) + self._bias
+        return self.requantize(self.accumulate(rows))
+
+    def accumulate(self, rows: Float[Tensor, "n part"], first_input: int = 0) -> Float[Tensor, "n outputs"]:
+        """The matrix product with some of the inputs; integers, so sums of parts are that of the whole.
+
+        Args:
+            rows: consecutive inputs, integers held in float64.
+            first_input: which of the layer's inputs comes first.
+        """
+        return F.linear(rows, self._weight[:, first_input : first_input + rows.shape[1]])
+
+    def requantize(self, accumulator: Float[Tensor, "n outputs"]) -> Int64[Tensor, "n outputs"]:
+        """What becomes of the matrix product with all inputs."""
+        accumulator = accumulator.to(torch.int64) + self._bias
         if self._one_slope:
             scaled = accumulator.mul_(self._multiplier)
         else:

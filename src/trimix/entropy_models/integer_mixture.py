@@ -23,7 +23,7 @@ from trimix.coding import MixtureParameters
 from trimix.entropy_models.fixed_point import IntegerLayer
 from trimix.errors import ModelError
 from trimix.layers.masked_convolution import Offset
-from trimix.shapes import Int, Int64, Tensor
+from trimix.shapes import Int, Int64, Shaped, Tensor
 
 LOGIT_STEPS_PER_OCTAVE = 256
 """A logit is an integer in steps of 1/256 of a doubling of the weight."""
@@ -235,9 +235,16 @@ class IntegerMixtureModel:
             self.latent_channels,
         )
 
+    def prepare(self, side: Int[Tensor, "n S"]) -> Shaped[Tensor, "n D"]:
+        """What side features add to the first layer of the head, for ``parameters``: once instead of in every pass.
+
+        Side features themselves where there is no head.
+        """
+        return self.head[0].accumulate(side.double()) if self.head else side
+
     def parameters(
         self,
-        side: Int[Tensor, "n S"],
+        prepared: Shaped[Tensor, "n D"],
         padded: Int[Tensor, "h w M"],
         rows: Int64[Tensor, "n"],
         columns: Int64[Tensor, "n"],
@@ -247,29 +254,26 @@ class IntegerMixtureModel:
         """Parameters of all channels at the given positions, position by position, channels innermost.
 
         Args:
-            side: side features at the positions.
+            prepared: side features at the positions, prepared.
             padded: values of the latents, with ``margin`` zeros around them.
             rows: without the margin.
             columns: without the margin.
             has_context: whether the taps are looked at; their features are zero otherwise.
         """
-        n = len(rows)
         if not self.head:
-            return self._read(side.long())
-        features = side.double()
-        if self.context is not None:
-            if has_context:
-                width = padded.shape[1]
-                places = (rows + self.margin) * width + columns + self.margin
-                steps = places.new_tensor([r * width + c for r, c in self.offsets])
-                taps = padded.reshape(-1, self.latent_channels)[(places[:, None] + steps).flatten()]
-                context = self.context(taps.view(n, -1).double()).double()
-            else:
-                context = features.new_zeros(n, self.context.outputs)
-            features = torch.cat([features, context], dim=1)
-        for layer in self.head[:-1]:
-            features = layer(features).double()
-        return self._read(self.head[-1](features))
+            return self._read(prepared.long())
+        first = self.head[0]
+        if self.context is not None and has_context:
+            width = padded.shape[1]
+            places = (rows + self.margin) * width + columns + self.margin
+            steps = places.new_tensor([r * width + c for r, c in self.offsets])
+            taps = padded.reshape(-1, self.latent_channels)[(places[:, None] + steps).flatten()]
+            context = self.context(taps.view(len(rows), -1).double()).double()
+            prepared = prepared + first.accumulate(context, self.side_channels)
+        features = first.requantize(prepared)
+        for layer in self.head[1:]:
+            features = layer(features.double())
+        return self._read(features)
 
     def _read(self, raw: Int64[Tensor, "n D"]) -> LatentParameters:
         layout, count = self.layout, len(self.families)

@@ -28,6 +28,8 @@ from trimix.shapes import Int, Int16, Tensor
 
 POSITIONS_AT_ONCE = 2048
 """Largest group of positions; bounds memory and changes no number."""
+POSITIONS_PREPARED_AT_ONCE = 2**14
+"""Largest latent whose side features go through the head's first layer at once; bounds memory, changes no number."""
 VALUE_LIMIT = 2**19
 """Values around a mean saturate here, in steps of 1/64: part of the format."""
 
@@ -234,11 +236,18 @@ def walk(
     prefilled = hand.known is not None and not around_mean
     if prefilled:
         values.copy_(torch.from_numpy(hand.known))
+    # One large matrix product instead of one in every small pass; of a large latent it would take much memory.
+    together = height * width <= POSITIONS_PREPARED_AT_ONCE
+    prepared = model.prepare(side.view(height * width, -1)).view(height, width, -1) if together else None
     for group in _groups(passes, merged=merged and (prefilled or model.context is None)):
         rows = torch.from_numpy(group.rows).to(side.device)
         columns = torch.from_numpy(group.columns).to(side.device)
         parameters = model.parameters(
-            side[rows, columns], padded, rows, columns, has_context=group.has_context
+            model.prepare(side[rows, columns]) if prepared is None else prepared[rows, columns],
+            padded,
+            rows,
+            columns,
+            has_context=group.has_context,
         )
         found = hand.take(group.rows, group.columns, parameters)
         if prefilled:

@@ -1,7 +1,9 @@
-"""BD-rate: the mean difference in rate between two codecs at equal distortion. Works without torch."""
+"""BD-rate and BD-PSNR: the mean difference between two codecs in rate, and in distortion. Works without torch."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from trimix.errors import UsageError
@@ -9,6 +11,13 @@ from trimix.evaluation.rate_points import RateCurve
 
 MINIMUM_POINTS = 4
 """A curve through fewer points is a guess about its shape."""
+SMALL_OVERLAP_SHARE = 0.5
+"""Curves with less than this of their range in common are compared over a small part of them."""
+
+DistortionMetric = Literal["psnr_db", "luma_psnr_db", "ms_ssim_db"]
+"""Attribute of `RatePoint`, in dB."""
+Interpolation = Literal["pchip", "akima", "cubic"]
+"""Between the points: piecewise cubic without overshoot, piecewise by Akima, or one polynomial of degree 3."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +41,34 @@ class BdRate:
         return f"{self.percent:+.2f} % ({self.overlap_minimum_db:.2f} to {self.overlap_maximum_db:.2f} dB)"
 
 
+@dataclass(frozen=True)
+class BdDistortion:
+    """A mean difference in distortion and the rates it was measured over.
+
+    Attributes:
+        decibels: mean difference in distortion; positive where the test is better than the anchor.
+        overlap_minimum_bits_per_pixel: lowest rate that both curves reach.
+        overlap_maximum_bits_per_pixel: highest rate that both curves reach.
+        overlap_share: the overlap over the range of both curves together, 0 .. 1, of the logarithms of the rates.
+    """
+
+    decibels: float
+    overlap_minimum_bits_per_pixel: float
+    overlap_maximum_bits_per_pixel: float
+    overlap_share: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.decibels:+.3f} dB ({self.overlap_minimum_bits_per_pixel:.4f} to "
+            f"{self.overlap_maximum_bits_per_pixel:.4f} bpp)"
+        )
+
+
 def bd_rate(
     anchor: RateCurve,
     test: RateCurve,
-    metric: Literal["psnr_db", "luma_psnr_db", "ms_ssim_db"] = "psnr_db",
-    method: Literal["pchip", "akima", "cubic"] = "pchip",
+    metric: DistortionMetric = "psnr_db",
+    method: Interpolation = "pchip",
 ) -> BdRate:
     """Mean difference in rate at equal distortion.
 
@@ -48,7 +80,7 @@ def bd_rate(
         anchor: the curve to compare with, at least 4 points.
         test: the curve that is judged, at least 4 points; the curves need not have equally many.
         metric: the distortion, in dB.
-        method: interpolation; `cubic` is one polynomial through all points, as in 2001.
+        method: interpolation; `cubic` is one polynomial fitted to all points, as in 2001.
 
     Returns:
         Per cent and the overlap of the curves.
@@ -56,50 +88,117 @@ def bd_rate(
     Raises:
         UsageError: fewer than 4 points, a distortion that is missing, infinite or does not grow with the rate,
             curves that do not overlap, or the package is not installed.
+
+    >>> from trimix.evaluation.rate_points import reference_curves
+    >>> print(bd_rate(reference_curves()["vtm"], reference_curves()["elic"]))
+    -7.01 % (29.11 to 37.62 dB)
     """
-    anchor_distortions_db = _growing_distortions_db(anchor, metric)
-    test_distortions_db = _growing_distortions_db(test, metric)
-    overlap_minimum_db = max(anchor_distortions_db[0], test_distortions_db[0])
-    overlap_maximum_db = min(anchor_distortions_db[-1], test_distortions_db[-1])
-    if overlap_minimum_db >= overlap_maximum_db:
+    anchor_db = _growing_distortions_db(anchor, metric)
+    test_db = _growing_distortions_db(test, metric)
+    share = _overlap_share(anchor_db, test_db)
+    if share is None:
         raise UsageError(
             f"{anchor.name} and {test.name} must have distortions in common, found "
-            f"{anchor_distortions_db[0]:.2f} to {anchor_distortions_db[-1]:.2f} dB and "
-            f"{test_distortions_db[0]:.2f} to {test_distortions_db[-1]:.2f} dB; measure other qualities"
+            f"{anchor_db[0]:.2f} to {anchor_db[-1]:.2f} dB and {test_db[0]:.2f} to {test_db[-1]:.2f} dB; "
+            "measure other qualities"
         )
+    return BdRate(
+        percent=_delta("bd_rate", _rates(anchor), anchor_db, _rates(test), test_db, method),
+        overlap_minimum_db=max(anchor_db[0], test_db[0]),
+        overlap_maximum_db=min(anchor_db[-1], test_db[-1]),
+        overlap_share=share,
+    )
+
+
+def bd_distortion(
+    anchor: RateCurve,
+    test: RateCurve,
+    metric: DistortionMetric = "psnr_db",
+    method: Interpolation = "pchip",
+) -> BdDistortion:
+    """Mean difference in distortion at equal rate: BD-PSNR where the metric is PSNR.
+
+    Mean over ln r of [D_test(r) - D_anchor(r)], r over the rates that both curves reach; D in dB. Bjontegaard,
+    VCEG-M33 (2001), interpolated over ln r as `bd_rate` is over D, by the package `bjontegaard`.
+
+    Args:
+        anchor: the curve to compare with, at least 4 points.
+        test: the curve that is judged, at least 4 points; the curves need not have equally many.
+        metric: the distortion, in dB.
+        method: interpolation; `cubic` is one polynomial fitted to all points, as in 2001.
+
+    Returns:
+        Decibels and the overlap of the curves.
+
+    Raises:
+        UsageError: fewer than 4 points, a distortion that is missing, infinite or does not grow with the rate,
+            two points of one rate, curves that do not overlap, or the package is not installed.
+
+    >>> from trimix.evaluation.rate_points import reference_curves
+    >>> print(bd_distortion(reference_curves()["vtm"], reference_curves()["elic"]))
+    +0.323 dB (0.1235 to 0.8573 bpp)
+    """
+    anchor_db = _growing_distortions_db(anchor, metric)
+    test_db = _growing_distortions_db(test, metric)
+    anchor_rates, test_rates = _rates(anchor), _rates(test)
+    share = _overlap_share(_growing_logarithms(anchor), _growing_logarithms(test))
+    if share is None:
+        raise UsageError(
+            f"{anchor.name} and {test.name} must have rates in common, found "
+            f"{anchor_rates[0]:.4f} to {anchor_rates[-1]:.4f} bpp and "
+            f"{test_rates[0]:.4f} to {test_rates[-1]:.4f} bpp; measure other qualities"
+        )
+    return BdDistortion(
+        decibels=_delta("bd_psnr", anchor_rates, anchor_db, test_rates, test_db, method),
+        overlap_minimum_bits_per_pixel=max(anchor_rates[0], test_rates[0]),
+        overlap_maximum_bits_per_pixel=min(anchor_rates[-1], test_rates[-1]),
+        overlap_share=share,
+    )
+
+
+def _delta(
+    function: Literal["bd_rate", "bd_psnr"],
+    anchor_rates: Sequence[float],
+    anchor_db: Sequence[float],
+    test_rates: Sequence[float],
+    test_db: Sequence[float],
+    method: Interpolation,
+) -> float:
+    """What a function of the package finds; rates in bits per pixel."""
     try:
         # Inside the function: it brings matplotlib along, which is slow to import.
         import bjontegaard
     except ImportError as error:
         raise UsageError(
-            "BD-rate needs the package bjontegaard, found none; pip install 'trimix[evaluate]'"
+            "a Bjontegaard delta needs the package bjontegaard, found none; pip install 'trimix[evaluate]'"
         ) from error
-    percent = bjontegaard.bd_rate(
-        [point.bits_per_pixel for point in anchor.points],
-        anchor_distortions_db,
-        [point.bits_per_pixel for point in test.points],
-        test_distortions_db,
+    found = getattr(bjontegaard, function)(
+        anchor_rates,
+        anchor_db,
+        test_rates,
+        test_db,
         method=method,
         require_matching_points=False,
         min_overlap=0,  # the caller sees the overlap
     )
-    total_db = max(anchor_distortions_db[-1], test_distortions_db[-1]) - min(
-        anchor_distortions_db[0], test_distortions_db[0]
-    )
-    assert isinstance(percent, float)  # a tuple only where its interpolators are asked for
-    return BdRate(
-        percent=float(percent),
-        overlap_minimum_db=overlap_minimum_db,
-        overlap_maximum_db=overlap_maximum_db,
-        overlap_share=(overlap_maximum_db - overlap_minimum_db) / total_db,
-    )
+    return float(found)
 
 
-def _growing_distortions_db(curve: RateCurve, metric: str) -> list[float]:
+def _rates(curve: RateCurve) -> list[float]:
+    return [point.bits_per_pixel for point in curve.points]
+
+
+def _overlap_share(anchor: Sequence[float], test: Sequence[float]) -> float | None:
+    """What two growing ranges have in common over both together, 0 .. 1; None where that is nothing."""
+    common = min(anchor[-1], test[-1]) - max(anchor[0], test[0])
+    return common / (max(anchor[-1], test[-1]) - min(anchor[0], test[0])) if common > 0 else None
+
+
+def _growing_distortions_db(curve: RateCurve, metric: DistortionMetric) -> list[float]:
     """Distortions in the order of the rates, of which they must be a growing function."""
     if len(curve.points) < MINIMUM_POINTS:
         raise UsageError(
-            f"{curve.name}: BD-rate needs at least {MINIMUM_POINTS} points, found {len(curve.points)}; "
+            f"{curve.name}: a Bjontegaard delta needs at least {MINIMUM_POINTS} points, found {len(curve.points)}; "
             "measure more qualities"
         )
     distortions_db: list[float] = []
@@ -107,7 +206,7 @@ def _growing_distortions_db(curve: RateCurve, metric: str) -> list[float]:
         distortion_db = getattr(point, metric)
         if distortion_db is None or not math.isfinite(distortion_db):
             raise UsageError(
-                f"{curve.name}: BD-rate needs {metric} at every point, found {distortion_db} "
+                f"{curve.name}: a Bjontegaard delta needs {metric} at every point, found {distortion_db} "
                 f"at {point.bits_per_pixel:.4f} bpp; leave that point out"
             )
         if distortions_db and distortion_db <= distortions_db[-1]:
@@ -117,3 +216,15 @@ def _growing_distortions_db(curve: RateCurve, metric: str) -> list[float]:
             )
         distortions_db.append(float(distortion_db))
     return distortions_db
+
+
+def _growing_logarithms(curve: RateCurve) -> list[float]:
+    """Logarithms of the rates, which must differ: distortion is interpolated over them."""
+    logarithms = [math.log10(rate) for rate in _rates(curve)]
+    for (before, after), point in zip(pairwise(logarithms), curve.points[1:], strict=True):
+        if before == after:
+            raise UsageError(
+                f"{curve.name}: a mean over rates needs points of different rates, found two of "
+                f"{point.bits_per_pixel:.4f} bpp; leave one of them out"
+            )
+    return logarithms

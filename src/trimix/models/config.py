@@ -61,6 +61,16 @@ class CompressionConfig(BaseModel, ABC):
         """What the numbers are that the entropy model gives for a latent."""
 
     @property
+    @abstractmethod
+    def latent_halo(self) -> int:
+        """Latent rows around a strip of a large picture that its transforms look at, or more."""
+
+    @property
+    def pixels_at_once(self) -> int:
+        """Largest strip of a large picture: half a gigabyte for 128 channels at half the resolution."""
+        return 2**22
+
+    @property
     def hyper_prior_widths(self) -> tuple[int, ...]:
         """Widths of the factorized prior."""
         return (3, 3, 3, 3)
@@ -109,6 +119,11 @@ class HyperpriorConfig(CompressionConfig):
         return self.channels
 
     @property
+    def latent_halo(self) -> int:
+        """More than the receptive fields of g_a and g_s."""
+        return 4
+
+    @property
     def head_layout(self) -> HeadLayout:
         """One Gaussian."""
         return _one_gaussian(self.zero_mean)
@@ -146,6 +161,11 @@ class AutoregressiveConfig(CompressionConfig):
     def hyper_channels(self) -> int:
         """N."""
         return self.channels
+
+    @property
+    def latent_halo(self) -> int:
+        """More than the receptive fields of g_a and g_s."""
+        return 4
 
     @property
     def head_layout(self) -> HeadLayout:
@@ -187,6 +207,11 @@ class AttentionConfig(CompressionConfig):
     def hyper_channels(self) -> int:
         """N."""
         return self.latent_channels
+
+    @property
+    def latent_halo(self) -> int:
+        """More than the receptive fields of g_a and g_s."""
+        return 12
 
     @property
     def head_layout(self) -> HeadLayout:
@@ -253,6 +278,11 @@ class GllmmConfig(CompressionConfig):
         return self.latent_channels
 
     @property
+    def latent_halo(self) -> int:
+        """More than the receptive fields of g_a and g_s."""
+        return 8 + 4 * self.stages
+
+    @property
     def head_layout(self) -> HeadLayout:
         """Families and components as configured."""
         return HeadLayout(
@@ -295,12 +325,35 @@ class GllmmLiteConfig(BaseModel):
     hyper_analysis_width: PositiveInt = 80
     hyper_synthesis_widths: Widths2 = (64, 96)
     head_widths: tuple[PositiveInt, ...] = (224, 224)
+    lapped_channels: int = Field(
+        default=0,
+        ge=0,
+        description="first channels of the latent whose linear filters reach half a block into the neighbours",
+    )
     families: tuple[Family, ...] = Field(
         default=(Family.GAUSSIAN, Family.LAPLACIAN, Family.LOGISTIC), min_length=1
     )
     components: PositiveInt = 1
     lambda_minimum: float = Field(default=0.0003, gt=0)
     lambda_maximum: float = Field(default=0.2, gt=0)
+
+    @property
+    def latent_halo(self) -> int:
+        """More than the receptive fields of g_a and g_s, which reach 9."""
+        return 12
+
+    @property
+    def pixels_at_once(self) -> int:
+        """Largest strip of a large picture."""
+        return 2**24
+
+    @model_validator(mode="after")
+    def _check_lapped_channels(self) -> "GllmmLiteConfig":
+        if self.lapped_channels > self.latent_channels:
+            raise ValueError(
+                f"lapped_channels must be at most latent_channels, {self.latent_channels}, found {self.lapped_channels}"
+            )
+        return self
 
 
 def _one_gaussian(zero_mean: bool = False, components: int = 1) -> HeadLayout:

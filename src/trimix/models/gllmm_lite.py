@@ -41,8 +41,8 @@ class GllmmLiteTransforms(nn.Module):
         super().__init__()
         self.config = config
         m = config.latent_channels
-        self.analysis = LiteAnalysis(config.transform_widths, m)
-        self.synthesis = LiteSynthesis(config.transform_widths, m)
+        self.analysis = LiteAnalysis(config.transform_widths, m, config.lapped_channels)
+        self.synthesis = LiteSynthesis(config.transform_widths, m, config.lapped_channels)
         self.hyper_analysis = lite_hyper_analysis(m, config.hyper_analysis_width, config.hyper_channels)
         self.gain = QualityFactor(m)
         self.inverse_gain = QualityFactor(m)

@@ -36,16 +36,21 @@ class LiteAnalysis(nn.Module):
     Args:
         widths: channels at 1/2, 1/4, 1/8 and 1/16 of the resolution.
         latent_channels: M.
+        lapped_channels: of them, the first whose linear filters reach into the neighbouring blocks.
         branch_gain: scale of the learned branch; its last layer starts near zero.
     """
 
     def __init__(
-        self, widths: tuple[int, int, int, int], latent_channels: int, branch_gain: float = 16.0
+        self,
+        widths: tuple[int, int, int, int],
+        latent_channels: int,
+        lapped_channels: int = 0,
+        branch_gain: float = 16.0,
     ) -> None:
         super().__init__()
         half, quarter, eighth, sixteenth = widths
         self.branch_gain = branch_gain
-        self.linear = LinearAnalysis(latent_channels, LATENT_STRIDE)
+        self.linear = LinearAnalysis(latent_channels, LATENT_STRIDE, lapped_channels)
         self.activation = nn.LeakyReLU(GLLMM_SLOPE)
         self.to_half = strided_convolution(3, half)
         self.to_quarter = strided_convolution(half, quarter)

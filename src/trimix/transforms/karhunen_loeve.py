@@ -2,6 +2,9 @@
 
 A stride-16 convolution whose filters are the first M principal components of 16x16 colour blocks of training
 pictures, and its transpose. Orthonormal rows, so the reconstruction error is the truncated energy.
+
+The first channels, which carry what is smooth, may also have filters of twice the side around the block: starting at
+zero, training makes a lapped transform of them, without the grid that blocks leave at low rates.
 """
 
 import torch
@@ -31,14 +34,16 @@ class LinearAnalysis(nn.Module):
 
     Args:
         latent_channels: coefficients kept, M <= 3 * block^2.
-        block: side of a block in pixels.
+        block: side of a block in pixels; even.
+        lapped_channels: coefficients with another filter of twice the side, <= M.
     """
 
-    def __init__(self, latent_channels: int, block: int = 16) -> None:
+    def __init__(self, latent_channels: int, block: int = 16, lapped_channels: int = 0) -> None:
         super().__init__()
         self.block = block
         self.weight = nn.Parameter(torch.empty(latent_channels, 3, block, block))
         self.bias = nn.Parameter(torch.zeros(latent_channels))
+        self.lapped_weight = _lapped_weight(lapped_channels, block)
         nn.init.orthogonal_(self.weight.view(latent_channels, -1))
 
     def set_basis(self, mean: Float[Tensor, "D"], basis: Float[Tensor, "M D"]) -> None:
@@ -50,7 +55,14 @@ class LinearAnalysis(nn.Module):
     def forward(self, x: Float[Tensor, "N 3 H W"]) -> Float[Tensor, "N M h w"]:
         """Return the coefficients of every block, in single precision: half precision would round pixels."""
         with torch.autocast(x.device.type, enabled=False):
-            return F.conv2d(x.float(), self.weight.float(), self.bias.float(), stride=self.block)
+            x = x.float()
+            coefficients = F.conv2d(x, self.weight.float(), self.bias.float(), stride=self.block)
+            if self.lapped_weight is None:
+                return coefficients
+            surrounded = F.pad(x, (self.block // 2,) * 4, mode="replicate")
+            lapped = F.conv2d(surrounded, self.lapped_weight.float(), stride=self.block)
+            count = lapped.shape[1]
+            return torch.cat([coefficients[:, :count] + lapped, coefficients[:, count:]], dim=1)
 
 
 class LinearSynthesis(nn.Module):
@@ -58,14 +70,16 @@ class LinearSynthesis(nn.Module):
 
     Args:
         latent_channels: coefficients, M <= 3 * block^2.
-        block: side of a block in pixels.
+        block: side of a block in pixels; even.
+        lapped_channels: coefficients with another filter of twice the side, <= M.
     """
 
-    def __init__(self, latent_channels: int, block: int = 16) -> None:
+    def __init__(self, latent_channels: int, block: int = 16, lapped_channels: int = 0) -> None:
         super().__init__()
         self.block = block
         self.weight = nn.Parameter(torch.empty(latent_channels, 3, block, block))
         self.mean = nn.Parameter(torch.full((3, block, block), 0.5))
+        self.lapped_weight = _lapped_weight(lapped_channels, block)
         nn.init.orthogonal_(self.weight.view(latent_channels, -1))
 
     def set_basis(self, mean: Float[Tensor, "D"], basis: Float[Tensor, "M D"]) -> None:
@@ -77,5 +91,16 @@ class LinearSynthesis(nn.Module):
     def forward(self, c: Float[Tensor, "N M h w"]) -> Float[Tensor, "N 3 H W"]:
         """Return the picture that the coefficients describe, in single precision."""
         with torch.autocast(c.device.type, enabled=False):
-            pixels = F.conv_transpose2d(c.float(), self.weight.float(), stride=self.block)
+            c = c.float()
+            pixels = F.conv_transpose2d(c, self.weight.float(), stride=self.block)
+            if self.lapped_weight is not None:
+                # A block at the border has neighbours like itself; what it and they write outside is cut off.
+                surrounded = F.pad(c[:, : self.lapped_weight.shape[0]], (1, 1, 1, 1), mode="replicate")
+                weight = self.lapped_weight.float()
+                cut = self.block + self.block // 2
+                pixels = pixels + F.conv_transpose2d(surrounded, weight, stride=self.block, padding=cut)
             return pixels + self.mean.float().repeat(1, *c.shape[2:])
+
+
+def _lapped_weight(channels: int, block: int) -> nn.Parameter | None:
+    return nn.Parameter(torch.zeros(channels, 3, 2 * block, 2 * block)) if channels else None

@@ -12,10 +12,6 @@ floats.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-LATENT_HALO = 12
-"""Latent rows on both sides of a strip. The receptive field of ``gllmm-lite`` reaches 9."""
-PIXELS_AT_ONCE = 2**24
-
 
 @dataclass(frozen=True)
 class Strip:
@@ -27,17 +23,19 @@ class Strip:
     last: int
 
 
-def latent_strips(rows: int, pixels_a_row: int) -> Iterator[Strip]:
-    """Strips that cover all latent rows, each of at most about ``PIXELS_AT_ONCE`` pixels without its halo.
+def latent_strips(rows: int, pixels_a_row: int, halo: int, pixels_at_once: int) -> Iterator[Strip]:
+    """Strips that cover all latent rows.
 
     Args:
         rows: latent rows of the picture.
         pixels_a_row: pixels of one latent row.
+        halo: latent rows on both sides of a strip.
+        pixels_at_once: about the largest strip, without its halo; one of fewer rows than the halo is not worth it.
 
-    >>> [(s.first, s.start, s.stop, s.last) for s in latent_strips(100, 2**18)]
+    >>> [(s.first, s.start, s.stop, s.last) for s in latent_strips(100, 2**18, 12, 2**24)]
     [(0, 0, 64, 76), (52, 64, 100, 100)]
     """
-    step = max(LATENT_HALO, PIXELS_AT_ONCE // pixels_a_row)
+    step = max(halo, pixels_at_once // pixels_a_row)
     for start in range(0, rows, step):
         stop = min(start + step, rows)
-        yield Strip(max(0, start - LATENT_HALO), start, stop, min(rows, stop + LATENT_HALO))
+        yield Strip(max(0, start - halo), start, stop, min(rows, stop + halo))

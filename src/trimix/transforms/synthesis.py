@@ -32,16 +32,21 @@ class LiteSynthesis(nn.Module):
     Args:
         widths: channels at 1/2, 1/4, 1/8 and 1/16 of the resolution.
         latent_channels: M.
+        lapped_channels: of them, the first whose linear filters reach into the neighbouring blocks.
         input_scale: latents are multiplied by it before the branch, to bring 8-bit units near 1.
     """
 
     def __init__(
-        self, widths: tuple[int, int, int, int], latent_channels: int, input_scale: float = 1 / 64
+        self,
+        widths: tuple[int, int, int, int],
+        latent_channels: int,
+        lapped_channels: int = 0,
+        input_scale: float = 1 / 64,
     ) -> None:
         super().__init__()
         half, quarter, eighth, sixteenth = widths
         self.input_scale = input_scale
-        self.linear = LinearSynthesis(latent_channels, LATENT_STRIDE)
+        self.linear = LinearSynthesis(latent_channels, LATENT_STRIDE, lapped_channels)
         self.activation = nn.LeakyReLU(GLLMM_SLOPE)
         self.from_latent = nn.Conv2d(latent_channels + 1, sixteenth, 1)
         self.quality_factors = nn.ModuleList(QualityFactor(c) for c in (sixteenth, eighth, quarter))

@@ -1,0 +1,303 @@
+"""``trimix bd-rate``: mean differences in rate and distortion between curves. Needs no torch."""
+
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from trimix.cli.failures import one_line
+from trimix.cli.options import JsonOption
+from trimix.cli.outputs import print_json
+from trimix.errors import UsageError
+from trimix.evaluation.bd_rate import SMALL_OVERLAP_SHARE, BdDistortion, BdRate, bd_distortion
+from trimix.evaluation.bd_rate import bd_rate as bd_rate_of
+from trimix.evaluation.data_sets import find_data_set
+from trimix.evaluation.rate_points import RateCurve, reference_curves
+from trimix.evaluation.report.curves import METRICS, Metric
+from trimix.evaluation.results import read_results
+
+_PUBLISHED_SET, _PUBLISHED_PICTURES = "kodak", 24
+
+
+class Method(StrEnum):
+    """Interpolation between the points."""
+
+    PCHIP = "pchip"
+    AKIMA = "akima"
+    CUBIC = "cubic"
+
+
+class MetricName(StrEnum):
+    """Distortion by its name on the command line."""
+
+    PSNR_RGB = "psnr-rgb"
+    PSNR_Y = "psnr-y"
+    MS_SSIM = "ms-ssim"
+
+
+@dataclass(frozen=True)
+class _Contender:
+    """A curve of the comparison.
+
+    Attributes:
+        argument: what named it on the command line.
+        curve: its points, under a name that tells it from the others.
+        data: set of pictures in small letters; empty where it is not known.
+        picture_count: pictures that it is the mean of; None where that is not known.
+    """
+
+    argument: str
+    curve: RateCurve
+    data: str
+    picture_count: int | None
+
+    def has(self, metric: Metric) -> bool:
+        """Whether any point has the metric."""
+        return any(metric.value_db(point) is not None for point in self.curve.points)
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """What was found for one curve and one metric; a reason stands where there is no number."""
+
+    name: str
+    metric: Metric
+    rate: BdRate | str
+    distortion: BdDistortion | str
+
+
+def bd_rate(
+    curves: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RESULTS.json|NAME...",
+            help="Results of 'trimix evaluate' or of CompressAI, or a published curve on Kodak: "
+            "vtm, hm, bpg, av1, elic and others.",
+        ),
+    ],
+    anchor: Annotated[
+        str | None,
+        typer.Option(
+            "--anchor",
+            metavar="RESULTS.json|NAME",
+            help="Curve that all others are compared with.",
+            show_default="the first",
+        ),
+    ] = None,
+    metric: Annotated[
+        list[MetricName] | None,
+        typer.Option(
+            "--metric",
+            help="Distortion; may be given several times.",
+            show_default="all that both curves have",
+        ),
+    ] = None,
+    method: Annotated[
+        Method,
+        typer.Option("--method", help="Interpolation between the points; JVET takes pchip."),
+    ] = Method.PCHIP,
+    json: JsonOption = False,
+) -> None:
+    """Compare codecs by BD-rate and BD-PSNR.
+
+    BD-rate is the mean difference in rate at equal distortion: negative
+    where fewer bits are needed than by the anchor. BD dB is the mean
+    difference in distortion at equal rate: positive where the picture is
+    better. MS-SSIM is compared in decibels. Both are means over the part
+    that the curves have in common, which stands behind them.
+    """
+    chosen, others = _contenders(curves, anchor)
+    metrics = [one for one in METRICS if not metric or one.file_name in metric]
+    comparisons = [
+        _compare(chosen, other, one, method)
+        for other in others
+        for one in metrics
+        if metric or (chosen.has(one) and other.has(one))
+    ]
+    if not comparisons:
+        raise UsageError("curves must have a finite distortion in common, found none; measure with loss")
+    reasons = list(_reasons(comparisons))
+    if all(isinstance(found, str) for one in comparisons for found in (one.rate, one.distortion)):
+        raise UsageError(reasons[0])
+    warnings = list(_doubts(chosen, others))
+    if json:
+        print_json(_record(chosen, comparisons, method, warnings))
+        return
+    for warning in warnings:
+        print(f"trimix: warning: {warning}", file=sys.stderr)
+    _print_table(chosen, comparisons, method)
+    for reason in reasons:
+        print(f"- {reason}")
+
+
+def _contenders(arguments: Sequence[str], anchor: str | None) -> tuple[_Contender, list[_Contender]]:
+    """The anchor, and those that are compared with it."""
+    given = [_read(argument) for argument in arguments]
+    counts = Counter(one.curve.name for one in given)
+    given = [_told_apart(one) if counts[one.curve.name] > 1 else one for one in given]
+    if anchor is None:
+        chosen, others = given[0], given[1:]
+    else:
+        wanted = anchor.casefold()
+        names = ((one, (one.argument.casefold(), one.curve.name.casefold())) for one in given)
+        chosen = next((one for one, called in names if wanted in called), None)
+        others = [one for one in given if one is not chosen]
+        if chosen is None:
+            chosen = _read(anchor)
+            if chosen.curve.name in counts:
+                chosen = _told_apart(chosen)
+    if not others:
+        raise UsageError(
+            f"a comparison needs a curve besides the anchor, found {chosen.curve.name} only; name another"
+        )
+    return chosen, others
+
+
+def _told_apart(contender: _Contender) -> _Contender:
+    """The contender with what named it behind its name."""
+    name = f"{contender.curve.name} ({contender.argument})"
+    return replace(contender, curve=replace(contender.curve, name=name))
+
+
+def _read(argument: str) -> _Contender:
+    """A published curve by its key, else a results file."""
+    published = reference_curves()
+    curve = published.get(argument.casefold())
+    if curve is not None:
+        # What stands in brackets, versions for example, would make the table wide.
+        short = replace(curve, name=curve.name.partition(" (")[0])
+        return _Contender(argument, short, _PUBLISHED_SET, _PUBLISHED_PICTURES)
+    path = Path(argument)
+    # As with models: what has a slash or ends in .json is a file, and any other word a name first.
+    if len(path.parts) == 1 and path.suffix != ".json" and not path.exists():
+        raise UsageError(
+            f"a curve must be a results file or a published curve, found {argument!r}; "
+            f"published are {', '.join(published)}"
+        )
+    results = read_results(path)
+    data_set = find_data_set(results.data)
+    data = results.data.casefold().strip() if data_set is None else data_set.key
+    # A name in a file may be empty, or hold what would steer a terminal.
+    curve = replace(results.curve, name=one_line(results.name) or argument)
+    return _Contender(argument, curve, data, len(results.pictures) or None)
+
+
+def _compare(anchor: _Contender, test: _Contender, metric: Metric, method: Method) -> _Comparison:
+    name = test.curve.name
+    for one in (test, anchor):
+        if not one.has(metric):
+            reason = f"{one.curve.name} has no {metric.name}; measure it, or choose another --metric"
+            return _Comparison(name, metric, reason, reason)
+    rate: BdRate | str
+    distortion: BdDistortion | str
+    try:
+        rate = bd_rate_of(anchor.curve, test.curve, metric.key, method.value)
+    except UsageError as error:
+        rate = str(error)
+    try:
+        distortion = bd_distortion(anchor.curve, test.curve, metric.key, method.value)
+    except UsageError as error:
+        distortion = str(error)
+    return _Comparison(name, metric, rate, distortion)
+
+
+def _reasons(comparisons: Sequence[_Comparison]) -> Iterator[str]:
+    """Why numbers are missing, each reason once."""
+    found = (value for one in comparisons for value in (one.rate, one.distortion))
+    yield from dict.fromkeys(value for value in found if isinstance(value, str))
+
+
+def _doubts(anchor: _Contender, others: Sequence[_Contender]) -> Iterator[str]:
+    """Pairs that are not of the same pictures, as far as that is known."""
+    for other in others:
+        if anchor.data and other.data and anchor.data != other.data:
+            yield (
+                f"curves should be of the same pictures, found {anchor.curve.name} on {anchor.data} and "
+                f"{other.curve.name} on {other.data}"
+            )
+        elif anchor.picture_count and other.picture_count and anchor.picture_count != other.picture_count:
+            yield (
+                f"curves should be of the same pictures, found {anchor.curve.name} on {anchor.picture_count} and "
+                f"{other.curve.name} on {other.picture_count}"
+            )
+
+
+_COLUMNS = ("curve", "metric", "BD-rate %", "over dB", "share %", "BD dB", "over bpp", "share %")
+_TEXT_COLUMNS = 2
+_NOTHING = ("-", "-", "- ")
+_MARK = "*"
+
+
+def _print_table(anchor: _Contender, comparisons: Sequence[_Comparison], method: Method) -> None:
+    print(f"against {anchor.curve.name} of {len(anchor.curve.points)} points, interpolated by {method}")
+    rows = [_COLUMNS, *(_row(one) for one in comparisons)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
+    for row in rows:
+        cells = [
+            text.ljust(width) if column < _TEXT_COLUMNS else text.rjust(width)
+            for column, (text, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        print("  ".join(cells).rstrip())
+    if any(cell.endswith(_MARK) for row in rows for cell in row):
+        print(
+            f"{_MARK} less than {100 * SMALL_OVERLAP_SHARE:.0f} % of the range of both curves together: "
+            "the mean speaks for a small part of them"
+        )
+
+
+def _row(comparison: _Comparison) -> tuple[str, ...]:
+    rate, distortion = comparison.rate, comparison.distortion
+    return (
+        comparison.name,
+        comparison.metric.name,
+        *(
+            _NOTHING
+            if isinstance(rate, str)
+            else (
+                f"{rate.percent:+.2f}",
+                f"{rate.overlap_minimum_db:.2f} to {rate.overlap_maximum_db:.2f}",
+                _share(rate.overlap_share),
+            )
+        ),
+        *(
+            _NOTHING
+            if isinstance(distortion, str)
+            else (
+                f"{distortion.decibels:+.3f}",
+                f"{distortion.overlap_minimum_bits_per_pixel:.4f} to "
+                f"{distortion.overlap_maximum_bits_per_pixel:.4f}",
+                _share(distortion.overlap_share),
+            )
+        ),
+    )
+
+
+def _share(share: float) -> str:
+    return f"{100 * share:.0f}{_MARK if share < SMALL_OVERLAP_SHARE else ' '}"
+
+
+def _record(
+    anchor: _Contender, comparisons: Sequence[_Comparison], method: Method, warnings: Sequence[str]
+) -> dict[str, object]:
+    def values(found: BdRate | BdDistortion | str) -> dict[str, object]:
+        return {"refused": found} if isinstance(found, str) else asdict(found)
+
+    return {
+        "anchor": anchor.curve.name,
+        "method": method.value,
+        "comparisons": [
+            {
+                "curve": one.name,
+                "metric": one.metric.file_name,
+                "bd_rate": values(one.rate),
+                "bd_distortion": values(one.distortion),
+            }
+            for one in comparisons
+        ],
+        "warnings": list(warnings),
+    }

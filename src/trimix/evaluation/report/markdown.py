@@ -1,0 +1,95 @@
+"""The tables of a report as Markdown: for repositories and papers, where a page is too much."""
+
+from collections.abc import Iterator, Sequence
+
+from trimix.evaluation.bd_rate import BdRate
+from trimix.evaluation.report.bd_rates import bd_rate_or_reason
+from trimix.evaluation.report.curves import Collection, Metric, ReportCurve
+from trimix.evaluation.report.tables import ABSENT
+from trimix.evaluation.results import QualityMeans
+
+_SMALL_OVERLAP = 0.5
+"""Below this share of both curves a BD-rate speaks for a small part of them, and is marked."""
+
+
+def markdown_tables(collection: Collection, anchor: ReportCurve) -> str:
+    """BD-rates of the measured curves, their points, and how they came about, as one Markdown document.
+
+    Args:
+        collection: the curves.
+        anchor: first of the curves that BD-rates are against; the measured ones follow.
+    """
+    title = collection.data or "pictures"
+    count = "" if collection.picture_count is None else f", {collection.picture_count} pictures"
+    lines = [f"# {title}{count}", ""]
+    for metric in collection.metrics:
+        lines += [f"## BD-rate in {metric.name}, %", "", *_bd_rates(collection, anchor, metric), ""]
+    lines += [
+        "Mean difference in rate at equal distortion (PCHIP), the codec of the row against that of the column;",
+        "negative: the row needs fewer bits. In brackets where the curves have less than half of their range in",
+        f"common; {ABSENT} where they do not allow one.",
+        "",
+        "## Means over the pictures",
+        "",
+        *_points(collection),
+        "",
+        "## Settings",
+        "",
+        *(f"- {curve.name}: {curve.curve.source}" for curve in collection.measured if curve.curve.source),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a table whose first column is text and whose others are numbers."""
+    rule = ["---", *("---:" for _ in headings[1:])]
+    return [f"| {' | '.join(_escaped(cell) for cell in row)} |" for row in (headings, rule, *rows)]
+
+
+def _bd_rates(collection: Collection, anchor: ReportCurve, metric: Metric) -> list[str]:
+    others = [one for one in collection.measured if one is not anchor]
+    anchors = [one for one in (anchor, *others) if one.has(metric)]
+    rows = [
+        [row.name, *(ABSENT if row is column else _percent(column, row, metric) for column in anchors)]
+        for row in collection.measured
+    ]
+    return table(["", *(one.name for one in anchors)], rows)
+
+
+def _percent(anchor: ReportCurve, test: ReportCurve, metric: Metric) -> str:
+    found = bd_rate_or_reason(anchor, test, metric)
+    if not isinstance(found, BdRate):
+        return ABSENT
+    text = f"{found.percent:+.1f}"
+    return text if found.overlap_share >= _SMALL_OVERLAP else f"({text})"
+
+
+_COLUMNS = ("codec", "quality", "bpp", "PSNR, dB", "PSNR Y, dB", "MS-SSIM", "encode, s", "decode, s")
+
+
+def _points(collection: Collection) -> list[str]:
+    rows = [
+        [curve.name, *_numbers(means)]
+        for curve in collection.measured
+        if curve.results is not None
+        for means in curve.results.means
+    ]
+    return table(_COLUMNS, rows)
+
+
+def _numbers(means: QualityMeans) -> Iterator[str]:
+    point = means.point
+    for value, form in (
+        (point.quality, "g"),
+        (point.bits_per_pixel, ".4f"),
+        (point.psnr_db, ".3f"),
+        (point.luma_psnr_db, ".3f"),
+        (point.ms_ssim, ".5f"),
+        (means.encoding_seconds, ".3f"),
+        (means.decoding_seconds, ".3f"),
+    ):
+        yield ABSENT if value is None else f"{value:{form}}"
+
+
+def _escaped(cell: str) -> str:
+    return cell.replace("\\", "\\\\").replace("|", "\\|")

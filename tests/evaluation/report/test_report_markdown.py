@@ -1,0 +1,52 @@
+"""The Markdown tables say what the curves say."""
+
+from report_examples import means_only, results
+
+from trimix.evaluation.report.curves import collect
+from trimix.evaluation.report.markdown import markdown_tables, table
+
+
+def cells(document: str, heading: str) -> list[list[str]]:
+    """Rows of the first table below a heading."""
+    below = document.split(f"## {heading}\n\n")[1].split("\n\n")[0]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in below.splitlines()]
+
+
+def test_a_codec_with_nine_tenths_of_the_bytes_has_minus_ten_percent():
+    collection = collect([results("large"), results("small", rate=0.9)])
+    document = markdown_tables(collection, collection.curves[0])
+    head, _, large, small = cells(document, "BD-rate in PSNR RGB, %")
+    assert head == ["", "large", "small"]
+    assert large == ["large", "–", "+11.1"]
+    assert small == ["small", "-10.0", "–"]
+
+
+def test_every_mean_has_its_row():
+    collection = collect([results("one", qualities=5), results("two", qualities=6)])
+    rows = cells(markdown_tables(collection, collection.curves[0]), "Means over the pictures")[2:]
+    assert [row[:2] for row in rows] == [["one", f"{10 * n}"] for n in range(1, 6)] + [
+        ["two", f"{10 * n}"] for n in range(1, 7)
+    ]
+    means = collection.curves[0].results.means[0]
+    assert rows[0][2:4] == [f"{means.point.bits_per_pixel:.4f}", f"{means.point.psnr_db:.3f}"]
+
+
+def test_a_published_anchor_comes_first_and_what_is_unknown_is_a_dash():
+    collection = collect([means_only("ours", data="kodak")])
+    document = markdown_tables(collection, collection.anchor("vtm"))
+    head, _, ours = cells(document, "BD-rate in PSNR RGB, %")
+    assert head[1].startswith("VTM")
+    assert len(ours) == 3
+    assert cells(document, "Means over the pictures")[2][-2:] == ["–", "–"]
+
+
+def test_a_small_overlap_is_in_brackets():
+    few, many = results("few", qualities=4), results("many", qualities=12)
+    collection = collect([few, many])
+    row = cells(markdown_tables(collection, collection.curves[0]), "BD-rate in PSNR RGB, %")[3]
+    assert row[1].startswith("(")
+    assert row[1].endswith(")")
+
+
+def test_a_bar_in_a_name_does_not_end_a_cell():
+    assert table(["a|b"], [["c\\d"]])[0] == "| a\\|b |"
