@@ -12,7 +12,19 @@ from trimix import __version__, errors
 from trimix.cli import main
 from trimix.cli.options import MAXIMUM_PIXELS, PICTURE_FORMATS
 
-COMMANDS = ("compress", "decompress", "info", "models", "train", "freeze")
+COMMANDS = (
+    "compress",
+    "decompress",
+    "info",
+    "inspect",
+    "models",
+    "evaluate",
+    "bd-rate",
+    "report",
+    "train",
+    "freeze",
+    "import-compressai",
+)
 application = importlib.import_module("trimix.cli.application")
 
 
@@ -73,7 +85,7 @@ import sys
 from trimix.cli import main
 expected = {
     ("--help",): 0, ("--version",): 0, ("compress", "--help"): 0, ("train", "--help"): 0, ("info", "a.tmix"): 0,
-    ("models",): 0, ("models", "gllmm-tiny-0"): 0, ("compress", "a.png", "-q", "0"): 2, ("compress", "b.png"): 3,
+    ("models",): 0, ("models", "--json"): 0, ("compress", "a.png", "-q", "0"): 2, ("compress", "b.png"): 3,
     ("compress", "a.png", "-o", "b.tmix", "--model", "nothing"): 5, ("decompress", "a.png"): 4,
 }
 for arguments, code in expected.items():

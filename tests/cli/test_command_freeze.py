@@ -1,4 +1,3 @@
-import importlib
 import json
 from pathlib import Path
 
@@ -10,20 +9,19 @@ from PIL import Image
 from torch.optim.swa_utils import AveragedModel
 
 from tiny_models import TINY, calibration_pictures, tiny_model
+from trimix.cli import freezing
 from trimix.models.freeze import freeze, measure_freezing_loss
 from trimix.models.frozen import ModelIdentity
 from trimix.training.checkpoint import Progress, save_checkpoint
 from trimix.training.config import TrainingConfig
 from trimix.training.optimizers import build_optimizer
 
-freeze_module = importlib.import_module("trimix.cli.freeze")
-
 
 @pytest.fixture
 def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checkpoint, and calibration pictures, in the current folder."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(freeze_module, "CROP_SIDE", 64)
+    monkeypatch.setattr(freezing, "CROP_SIDE", 64)
     Path("pictures").mkdir()
     for index in range(3):
         pixels = np.random.default_rng(index).integers(0, 256, (64 + 10 * index, 70, 3), dtype=np.uint8)
@@ -102,7 +100,7 @@ def test_mistakes_are_one_line_and_leave_nothing(trimix: Command, checkpoint: Pa
 
 
 def test_a_large_loss_warns(trimix: Command, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(freeze_module, "LOSS_MAXIMUM_PERCENT", -100.0)
+    monkeypatch.setattr(freezing, "LOSS_MAXIMUM_PERCENT", -100.0)
     outcome = trimix("freeze", checkpoint, "-o", "a.safetensors", "--name", "a", "--calibrate", "pictures")
     assert outcome.code == 0
     assert "trimix: warning: the freezing loss should be at most" in outcome.error

@@ -1,9 +1,12 @@
+import importlib
 import json
 from pathlib import Path
 
 import pytest
 from command_line import MODEL_NAME, Command
 
+from tiny_models import tiny_model
+from trimix import codec
 from trimix.models import catalogue
 
 
@@ -25,6 +28,71 @@ def test_json(trimix: Command, models_folder: Path) -> None:
     assert card["description"]["training data"] == "noise"
     assert card["configuration"]["latent_channels"] == 8
     assert card["model_hash"] == model["model_hash"]
+
+
+def test_what_a_model_costs(trimix: Command) -> None:
+    card = json.loads(trimix("models", MODEL_NAME, "--json").text)
+    networks = {network["name"]: network for network in card["networks"]}
+    assert sum(network["parameters"] for network in networks.values()) == sum(
+        parameter.numel() for parameter in tiny_model().parameters()
+    )
+    # The first layer of the head alone: 16 side and 8 context channels to 12, at 1/16 of the resolution.
+    assert networks["entropy parameters"]["kilo_mac_per_pixel"] > 24 * 12 / 256 / 1000
+    for purpose in ("encode", "decode"):
+        assert card[f"kilo_mac_per_pixel_to_{purpose}"] == pytest.approx(
+            sum(network["kilo_mac_per_pixel"] for network in networks.values() if network[f"{purpose}s"])
+        )
+    assert card["entropy_model_passes"] == 2
+    assert (card["width"], card["height"]) == (768, 512)
+    text = trimix("models", MODEL_NAME, "--size", "64x128").text
+    assert "passes of the entropy model: 2 for 64x128" in text
+    for name, network in networks.items():
+        (line,) = (line for line in text.splitlines() if line.startswith(f"{name}  "))
+        assert line.removeprefix(name).split() == [
+            str(network["parameters"]),
+            f"{network['kilo_mac_per_pixel']:.1f}",
+        ]
+
+
+def test_an_architecture_without_weights(trimix: Command) -> None:
+    outcome = trimix("models", "gllmm", "--size", "1920x1080")
+    assert outcome.code == 0
+    assert outcome.text.startswith("gllmm: architecture, no weights installed")
+    # 1080 is padded to 17 x 64: 120 columns, 68 rows.
+    assert f"passes of the entropy model: {120 + 3 * 67} for 1920x1080" in outcome.text
+    record = json.loads(trimix("models", "gllmm", "--json").text)
+    assert (record["weights"], record["model_identifier"]) == (None, 5)
+    assert record["configuration"]["latent_channels"] == 128
+    assert record["kilo_mac_per_pixel_to_decode"] == pytest.approx(358, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ("768", "must be WIDTHxHEIGHT in pixels, 768x512 for example, found '768'"),
+        ("768x-5", "must be WIDTHxHEIGHT"),
+        ("0x5", "must have sides of 1 to 65536 pixels"),
+        ("65537x5", "must have sides of 1 to 65536 pixels"),
+        ("65536x65536", "at most 268435456 pixels, found 65536x65536"),
+    ],
+)
+def test_a_size_that_no_picture_has_is_refused(trimix: Command, size: str, expected: str) -> None:
+    outcome = trimix("models", "gllmm", "--size", size)
+    assert outcome.code == 2
+    assert expected in outcome.line
+
+
+def test_sides_known_without_torch_agree_with_the_codec() -> None:
+    assert importlib.import_module("trimix.cli.models").MAXIMUM_SIDE == codec.MAXIMUM_SIDE
+
+
+def test_a_damaged_file_is_no_card(trimix: Command, models_folder: Path, tmp_path: Path) -> None:
+    data = bytearray((models_folder / f"{MODEL_NAME}.safetensors").read_bytes())
+    data[-1] ^= 1
+    (tmp_path / "a.safetensors").write_bytes(data)
+    outcome = trimix("models", tmp_path / "a.safetensors")
+    assert (outcome.code, outcome.output) == (5, b"")
+    assert "the file is damaged, get it again" in outcome.line
 
 
 def test_card(trimix: Command, models_folder: Path) -> None:

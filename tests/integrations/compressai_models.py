@@ -72,7 +72,7 @@ def random_model(architecture, channels, latent_channels, x, seed=0):
         y = y.abs() if architecture == "bmshj2018-hyperprior" else y
         convolutions = [module for module in model.h_a if isinstance(module, nn.Conv2d)]
         _spread(convolutions[-1], lambda: model.h_a(y), LATENT_SPREAD)
-        _spread_parameters(model, architecture, x, y)
+        _spread_parameters(model, architecture, y)
     return model
 
 
@@ -84,25 +84,68 @@ def _spread(convolution, run, spread):
         convolution.bias.mul_(factor).add_(0.5 * torch.randn(convolution.bias.shape))
 
 
-def _spread_parameters(model, architecture, x, y):
+def _spread_parameters(model, architecture, y):
     """Scales between the bound and several steps; means that differ from latent to latent."""
-    z_hat = model.entropy_bottleneck(model.h_a(y))[0]
-    side = model.h_s(z_hat)
-    if hasattr(model, "entropy_parameters"):
-        last = model.entropy_parameters[-1]
-        raw = model.entropy_parameters(torch.cat([side, model.context_prediction(y.round())], dim=1))
-    else:
-        last, raw = model.h_s[4], side
+    last, raw = _parameters(model, y)
     last.weight.mul_(1 / raw.std())
     half = len(last.bias) if architecture == "bmshj2018-hyperprior" else len(last.bias) // 2
     last.bias[:half] = LATENT_SPREAD * torch.rand(half)
     last.bias[half:] = torch.randn(len(last.bias) - half)
 
 
+def _parameters(model, y):
+    """The last layer of the entropy model, and what it gives."""
+    z_hat = model.entropy_bottleneck(model.h_a(y))[0]
+    if not hasattr(model, "entropy_parameters"):
+        return model.h_s[4], model.h_s[:5](z_hat)  # before the ReLU of scales alone
+    side = model.h_s(z_hat)
+    features = torch.cat([side, model.context_prediction(y.round())], dim=1)
+    return model.entropy_parameters[-1], model.entropy_parameters(features)
+
+
+def fitted_model(architecture, channels, latent_channels, x, seed=0, largest_spread=6.0):
+    """A random model whose probabilities fit the latents of ``x``, as training would make them.
+
+    Channels spread from ``largest_spread`` down to a hundredth of it, geometrically; scales and means follow them, and
+    vary a little from place to place.
+    """
+    model = random_model(architecture, channels, latent_channels, x, seed)
+    scales_alone = architecture == "bmshj2018-hyperprior"
+    with torch.no_grad():
+        last = [module for module in model.g_a if isinstance(module, nn.Conv2d)][-1]
+        wanted = largest_spread * torch.logspace(0, -2, last.out_channels)
+        for _ in range(3):
+            factor = wanted / model.g_a(x).std(dim=(0, 2, 3))
+            last.weight.mul_(factor[:, None, None, None])
+            last.bias.mul_(factor)
+        y = model.g_a(x)
+        seen = y.abs() if scales_alone else y
+        last = [module for module in model.h_a if isinstance(module, nn.Conv2d)][-1]
+        _spread(last, lambda: model.h_a(seen), LATENT_SPREAD)
+        centre, spread = y.mean(dim=(0, 2, 3)), y.std(dim=(0, 2, 3))
+        fitted = torch.hypot(centre, spread) if scales_alone else torch.cat([1.1 * spread, centre])
+        last, raw = _parameters(model, seen)
+        factor = 0.2 * (fitted if scales_alone else spread.repeat(2)) / raw.std(dim=(0, 2, 3))
+        last.weight.mul_(factor[:, None, None, None])
+        last.bias.zero_()
+        last.bias.copy_(fitted - _parameters(model, seen)[1].mean(dim=(0, 2, 3)))
+    return model
+
+
 def outcome(model, x):
     """Of their ``forward`` in evaluation mode."""
     with torch.no_grad():
         return _outcome(model(x))
+
+
+def coded(model, x):
+    """Bytes of their entropy coder's strings, and the picture that they decode to."""
+    model.update()
+    with torch.no_grad():
+        compressed = model.compress(x)
+        decompressed = model.decompress(compressed["strings"], compressed["shape"])
+    byte_count = sum(len(string) for strings in compressed["strings"] for string in strings)
+    return byte_count, decompressed["x_hat"]
 
 
 def training_outcome(model, x, y_noise, z_noise):

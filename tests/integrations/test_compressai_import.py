@@ -7,12 +7,27 @@ from pathlib import Path
 
 import pytest
 import torch
-from compressai_models import ARCHITECTURES, outcome, pictures, random_model, training_outcome
+from compressai_models import (
+    ARCHITECTURES,
+    coded,
+    fitted_model,
+    outcome,
+    pictures,
+    random_model,
+    training_outcome,
+)
 from safetensors.torch import load_file
 
+from trimix.codec import Codec
 from trimix.errors import ModelError
-from trimix.integrations.compressai_import import model_from_state_dict, read_checkpoint
+from trimix.images import Picture, to_pixels
+from trimix.integrations.compressai_import import architecture_of, model_from_state_dict, read_checkpoint
 from trimix.layers.gdn import BETA_MINIMUM, GeneralizedDivisiveNormalization
+from trimix.models.catalogue import IDENTIFIERS
+from trimix.models.config import GllmmConfig
+from trimix.models.freeze import freeze
+from trimix.models.frozen import ModelIdentity
+from trimix.models.weights import load_frozen, save_frozen
 
 RECORDED = Path(__file__).parent / "recorded"
 QUALITY = torch.tensor([50.0])
@@ -66,6 +81,20 @@ def test_recognises_the_architecture_and_its_widths(architecture):
     assert config.head_layout.zero_mean == (architecture == "bmshj2018-hyperprior")
     if config.kind == "attention":
         assert config.attention == (architecture == "cheng2020-attn")
+    assert architecture_of(config) == architecture
+
+
+def test_an_architecture_that_compressai_lacks_has_no_name_there():
+    with pytest.raises(ModelError, match=r"one of bmshj2018-hyperprior, .* found gllmm"):
+        architecture_of(GllmmConfig())
+
+
+def test_the_trade_off_is_noted():
+    state = state_of("mbt2018")
+    noted = model_from_state_dict(state, rate_distortion_lambda=0.0483)
+    plain = model_from_state_dict(state)
+    assert noted.config.rate_distortion_lambda == 0.0483
+    assert noted.config.model_copy(update={"rate_distortion_lambda": 0.013}) == plain.config
 
 
 @every_architecture
@@ -100,6 +129,9 @@ def test_names_of_other_versions_mean_the_same(architecture):
         "gaussian_conditional.scale_table": torch.zeros(64),
     }
     assert equal_models(model_from_state_dict(updated), expected)
+    # As one that trained on several cards and was then made ready to code is saved.
+    renamed = {f"module.{renamings['lists'](name)}": tensor for name, tensor in updated.items()}
+    assert equal_models(model_from_state_dict({"state_dict": renamed}), expected)
     bare = {name: t for name, t in plain.items() if not name.endswith((".bound", ".pedestal", ".target"))}
     assert equal_models(model_from_state_dict(bare), expected)
 
@@ -115,6 +147,42 @@ def test_reads_plain_and_wrapped_checkpoints(tmp_path):
         torch.save(checkpoint, path)
         assert read_checkpoint(path).keys() == state.keys()
         assert equal_models(model_from_state_dict(checkpoint), model_from_state_dict(read_checkpoint(path)))
+        torch.save(checkpoint, path, _use_new_zipfile_serialization=False)  # before PyTorch 1.6
+        assert read_checkpoint(path).keys() == state.keys()
+
+
+def test_reads_what_a_training_of_compressai_saves(tmp_path):
+    """As its example has it: epoch, loss, two optimizers and a scheduler beside the weights."""
+    state = state_of("mbt2018-mean")
+    weight = torch.nn.Parameter(torch.zeros(3))
+    optimizer = torch.optim.Adam([weight])
+    weight.sum().backward()
+    optimizer.step()
+    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, "min")
+    scheduler.step(torch.tensor(0.5))
+    path = tmp_path / "checkpoint_best_loss.pth.tar"
+    torch.save(
+        {
+            "epoch": 3,
+            "state_dict": state,
+            "loss": torch.tensor(0.5),
+            "optimizer": optimizer.state_dict(),
+            "aux_optimizer": optimizer.state_dict(),
+            "lr_scheduler": scheduler.state_dict(),
+        },
+        path,
+    )
+    assert equal_models(model_from_state_dict(read_checkpoint(path)), model_from_state_dict(state))
+
+
+@pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_of_any_precision_are_read(precision):
+    state = state_of("mbt2018-mean")
+    cast = {name: t.to(precision) if t.is_floating_point() else t for name, t in state.items()}
+    found, expected = model_from_state_dict(cast), model_from_state_dict(state)
+    for name, tensor in found.state_dict().items():
+        assert tensor.dtype == torch.float32
+        torch.testing.assert_close(tensor, expected.state_dict()[name], rtol=0.01, atol=0.01)
 
 
 class Executable:
@@ -268,3 +336,29 @@ def test_trains_like_an_installed_compressai(theirs):
         outputs.append(output)
     close(*outputs)
     torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-4 * float(gradients[1].abs().max()))
+
+
+def psnr_db(pixels, original):
+    return -10 * math.log10(((pixels / 255.0 - original / 255.0) ** 2).mean())
+
+
+@installed
+@every_architecture
+def test_compresses_like_an_installed_compressai(architecture, tmp_path):
+    """Our file has at most 1 % and 64 bytes more than their strings; the decoded pictures are equally good."""
+    x = pictures(side=128, count=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = fitted_model(architecture, 64, 64, x)
+        their_bytes, their_reconstruction = coded(model, x)
+    ours = model_from_state_dict(model.state_dict())
+    identity = ModelIdentity("imported", IDENTIFIERS[ours.config.kind], b"", {})
+    save_frozen(freeze(ours, identity, pictures(seed=2, side=128)), tmp_path / "imported.safetensors")
+    original = to_pixels(x)
+    data = Codec(load_frozen(tmp_path / "imported.safetensors")).encode(Picture(original))
+    decoded = Codec(load_frozen(tmp_path / "imported.safetensors")).decode(data).pixels
+    assert 0.3 < 8 * their_bytes / 128**2 < 1.0
+    assert len(data) <= 1.01 * their_bytes + 64
+    theirs = to_pixels(their_reconstruction)
+    assert psnr_db(decoded, original) == pytest.approx(psnr_db(theirs, original), abs=0.02)
+    assert psnr_db(decoded, theirs) > 35  # half precision moves a few latents to the next integer

@@ -8,12 +8,15 @@ from typing import Annotated
 import typer
 
 from trimix import __version__
+from trimix.cli.bd_rate import bd_rate
 from trimix.cli.compress import compress
 from trimix.cli.decompress import decompress
 from trimix.cli.evaluate import evaluate
 from trimix.cli.failures import INTERRUPTED, drop_standard_output, explain
 from trimix.cli.freeze import freeze
+from trimix.cli.import_compressai import import_compressai
 from trimix.cli.info import info
+from trimix.cli.inspect import inspect
 from trimix.cli.interrupts import interrupt_was_seen, remembering_interrupts
 from trimix.cli.models import models
 from trimix.cli.report import report
@@ -32,8 +35,10 @@ for _command, _panel, _example in (
     (compress, "Pictures", "trimix compress photo.png -q 60 -o photo.tmix"),
     (decompress, "Pictures", "trimix decompress photo.tmix -o photo.png"),
     (info, "Pictures", "trimix info photo.tmix"),
+    (inspect, "Pictures", "trimix inspect photo.tmix -o photo.html"),
     (models, "Models", "trimix models gllmm-lite"),
     (evaluate, "Models", "trimix evaluate kodak --data-root data/ --quality 20,50,80 --peers default"),
+    (bd_rate, "Models", "trimix bd-rate vtm results/kodak/gllmm-lite.json"),
     (report, "Models", "trimix report runs/evaluate/kodak -o report.html --picture photo.png"),
     (train, "Models", "trimix train run.toml --data pictures/ --data more.tar"),
     (
@@ -41,6 +46,7 @@ for _command, _panel, _example in (
         "Models",
         "trimix freeze runs/run/last.ckpt -o mine-1.safetensors --name mine-1 --calibrate pictures/",
     ),
+    (import_compressai, "Models", "trimix import-compressai mbt2018-4.pth.tar -o mbt2018-4.safetensors"),
 ):
     app.command(
         rich_help_panel=_panel, no_args_is_help=_command is not models, epilog=f"Example: {_example}"

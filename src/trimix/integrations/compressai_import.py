@@ -59,7 +59,9 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         raise ModelError(f"{path}: {error}") from error
 
 
-def model_from_state_dict(state: Mapping[str, object]) -> CompressionModel:
+def model_from_state_dict(
+    state: Mapping[str, object], *, rate_distortion_lambda: float | None = None
+) -> CompressionModel:
     """The model that a state dict of CompressAI describes, with its weights, in single precision.
 
     Architecture and widths are recognised by names and shapes. Tables of the entropy coder, which ``update()`` adds,
@@ -68,12 +70,16 @@ def model_from_state_dict(state: Mapping[str, object]) -> CompressionModel:
     Args:
         state: plain or under ``state_dict`` or ``network``; with or without ``module.`` before every name; with the
             names of older and newer versions.
+        rate_distortion_lambda: trade-off that the weights were trained for, of ``R + lambda * 255^2 * MSE``, which a
+            state dict does not tell; by default the configuration's.
 
     Raises:
         ModelError: another architecture, or tensors that are missing, unknown or of the wrong shape.
     """
     tensors = {_with_common_name(name): tensor for name, tensor in _unwrapped(state).items()}
     config = _recognised(tensors)
+    if rate_distortion_lambda is not None:
+        config = config.model_copy(update={"rate_distortion_lambda": rate_distortion_lambda})
     _check_bounds(tensors)
     model = build(config)
     expected = model.state_dict()
@@ -103,6 +109,25 @@ def model_from_state_dict(state: Mapping[str, object]) -> CompressionModel:
         expected[name] = converted
     model.load_state_dict(expected)
     return model
+
+
+def architecture_of(config: CompressionConfig) -> str:
+    """CompressAI's name of the architecture of a model that was made from its weights.
+
+    Raises:
+        ModelError: CompressAI has no such architecture.
+
+    >>> architecture_of(HyperpriorConfig(zero_mean=True))
+    'bmshj2018-hyperprior'
+    """
+    match config:
+        case HyperpriorConfig():
+            return "bmshj2018-hyperprior" if config.zero_mean else "mbt2018-mean"
+        case AutoregressiveConfig():
+            return "mbt2018"
+        case AttentionConfig():
+            return "cheng2020-attn" if config.attention else "cheng2020-anchor"
+    raise ModelError(f"the architecture must be one of {', '.join(ARCHITECTURES)}, found {config.kind}")
 
 
 def _unwrapped(state: Mapping[str, object]) -> dict[str, Tensor]:
@@ -177,8 +202,9 @@ def _check_bounds(tensors: Mapping[str, Tensor]) -> None:
             ours = 0.11
         else:
             continue
-        found = tensor.double().flatten()
-        if found.numel() and not torch.allclose(found, torch.full_like(found, ours), rtol=1e-4, atol=0):
+        # In the precision of the checkpoint: half precision has no 1e-9.
+        found, expected = tensor.double().flatten(), torch.full_like(tensor, ours).double().flatten()
+        if not torch.allclose(found, expected, rtol=1e-4, atol=0):
             raise ModelError(
                 f"{name} must be {ours:g}, found {found.tolist()}: this model is of another kind"
             )

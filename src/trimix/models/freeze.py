@@ -13,6 +13,7 @@ import torch
 
 from trimix.bitstream import QUALITY_STEPS
 from trimix.coding import FactorizedTable
+from trimix.entropy_models.conditional import bounded_log_likelihood
 from trimix.entropy_models.factorized import FactorizedPrior
 from trimix.entropy_models.fixed_point import (
     ACTIVATION_LIMIT,
@@ -53,6 +54,8 @@ MEAN_LIMIT = 2**21
 SCALE_STEPS_PER_OCTAVE = 16
 SCALE_INDEX_OF_ONE = 64
 _TAIL_MASS = 2.0**-24
+_CODER_MINIMUM = 2.0**-30
+"""Smallest probability of the coder. Floats far out in a tail, where no trained model should be, know smaller ones."""
 _HYPER_REACH = 512
 
 
@@ -250,8 +253,11 @@ def measure_freezing_loss(
             y_hat = walked.values.permute(2, 0, 1)[None].float() / frozen.latent_model.value_steps
             z_hat = model.hyper_prior.round(z)
             parameters = model.mixture_parameters(model.side_features(z_hat, quality), y_hat)
-            float_nats -= float(log_likelihood(y_hat, parameters).double().sum())
-            float_nats -= float(model.hyper_prior.log_likelihood(z_hat).double().sum())
+            for log_likelihoods in (
+                log_likelihood(y_hat, parameters),
+                model.hyper_prior.log_likelihood(z_hat),
+            ):
+                float_nats -= float(bounded_log_likelihood(log_likelihoods, _CODER_MINIMUM).double().sum())
             symbols = walked.symbols.permute(2, 0, 1)
             integer_bits += frozen.count_bits(symbols, z_symbols, quality_integer).total
     return FreezingLoss(float_nats / math.log(2), integer_bits)

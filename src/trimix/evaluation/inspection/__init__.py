@@ -1,0 +1,6 @@
+"""What a compressed file reveals of its model: where the bits go, to which distributions, and how well these fit.
+
+::
+
+    .tmix --> codec.unpack --> symbols --walk, inspecting hand--> LatentStatistics --> page | figure | numbers
+"""
