@@ -191,44 +191,52 @@ def _show_shares(inspection: Inspection, axes: "Axes") -> None:
 
 
 def _draw_channels(part: "SubFigure", inspection: Inspection) -> None:
+    if len(inspection.statistics.shares) == 1:
+        _draw_channel_bits(part.subplots(), inspection)
+        return
+    bits, shares = part.subplots(1, 2, width_ratios=[1, 1.35])
+    _draw_channel_bits(bits, inspection)
+    _draw_channel_shares(shares, inspection)
+    handles, labels = bits.get_legend_handles_labels()
+    part.legend(
+        handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, labelcolor=_INK
+    )
+
+
+def _draw_channel_bits(axes: "Axes", inspection: Inspection) -> None:
     statistics = inspection.statistics
-    order = inspection.channels_by_bits
-    all_channels, first = part.subplots(1, 2, width_ratios=[1, 1.35])
-    ranks = np.arange(len(order))
-    lower = np.zeros(len(order))
-    for index in range(len(statistics.shares)):
-        upper = lower + statistics.channel_weight_bits[order, index]
-        all_channels.fill_between(
-            ranks,
-            lower,
-            upper,
-            step="mid",
-            color=share_colour(index),
-            linewidth=0,
-            label=statistics.shares.names[index],
+    split = statistics.channel_weight_bits[inspection.channels_by_bits]
+    edges = np.arange(len(split) + 1)
+    lower = np.zeros(len(split))
+    for index, name in enumerate(statistics.shares.names):
+        upper = lower + split[:, index]
+        axes.stairs(
+            upper, edges, baseline=lower, fill=True, color=share_colour(index), linewidth=0, label=name
         )
         lower = upper
-    all_channels.set_title("bits of every channel, most first", color=_INK)
-    all_channels.set_xlim(0, max(len(order) - 1, 1))
-    all_channels.set_ylim(0, None)
-    all_channels.set_xlabel("rank", color=_PALE)
-    all_channels.legend(frameon=False, labelcolor=_INK)
-    _quiet(all_channels)
-    chosen = order[:_CHANNEL_BARS]
+    axes.set_title("bits of every channel, most first", color=_INK)
+    axes.set_xlim(0, len(split))
+    axes.set_ylim(0, None)
+    axes.set_xlabel("rank", color=_PALE)
+    _quiet(axes)
+
+
+def _draw_channel_shares(axes: "Axes", inspection: Inspection) -> None:
+    statistics = inspection.statistics
+    chosen = inspection.channels_by_bits[:_CHANNEL_BARS]
     shares = statistics.channel_weight_bits[chosen] / statistics.channel_bits[chosen, None]
+    places = np.arange(len(chosen))
     lower = np.zeros(len(chosen))
     for index in range(len(statistics.shares)):
-        first.bar(
-            np.arange(len(chosen)), shares[:, index], bottom=lower, color=share_colour(index), width=0.86
-        )
+        axes.bar(places, shares[:, index], bottom=lower, color=share_colour(index), width=0.86)
         lower = lower + shares[:, index]
-    first.set_xticks(np.arange(len(chosen)), [str(channel) for channel in chosen.tolist()])
-    first.set_xlim(-0.6, len(chosen) - 0.4)
-    first.set_ylim(0, 1)
-    first.set_yticks([0, 0.5, 1], ["0", "50 %", "100 %"])
-    first.set_title("shares in the channels with most bits", color=_INK)
-    first.set_xlabel("channel", color=_PALE)
-    _quiet(first)
+    axes.set_xticks(places, [str(channel) for channel in chosen.tolist()])
+    axes.set_xlim(-0.6, len(chosen) - 0.4)
+    axes.set_ylim(0, 1)
+    axes.set_yticks([0, 0.5, 1], ["0", "50 %", "100 %"])
+    axes.set_title("shares in the channels with most bits", color=_INK)
+    axes.set_xlabel("channel", color=_PALE)
+    _quiet(axes)
 
 
 def _draw_histograms(part: "SubFigure", inspection: Inspection, rows: int) -> None:
@@ -270,7 +278,10 @@ def _draw_calibration(part: "SubFigure", inspection: Inspection) -> None:
     text.set_axis_off()
     mean_bits = inspection.latent_bits / statistics.transform.count
     lines = [
-        ("latents that are zero", percent(inspection.zero_share, 1)),
+        (
+            "latents at their rounded mean" if inspection.rounded_around_mean else "latents that are zero",
+            percent(inspection.zero_share, 1),
+        ),
         ("mean bits of a latent", f"{mean_bits:.3f}"),
         *(
             (f"{percentile:g} % have at most", f"{bits:.3f}")

@@ -148,9 +148,6 @@ def inspect_file(
         CodecError: the bytes are no valid file of this model.
         PictureTooLargeError: the header claims more than ``maximum_pixels``.
         UsageError: there is no such channel, or too many are wanted.
-
-    >>> data = codec.encode(picture, 50)  # doctest: +SKIP
-    >>> inspect_file(codec, data).bits_per_pixel  # doctest: +SKIP
     """
     model = codec.model.latent_model
     _check_channels(channels, model.latent_channels)

@@ -208,13 +208,12 @@ def transform_of_totals(totals: Float[np.ndarray, "bins_and_one"], count: int) -
 def histogram_borders(symbols: Int[np.ndarray, "n"]) -> Int[np.ndarray, "bins_and_one"]:
     """First values of the bins of a histogram, and the value after the last: at most 61 bins of equal width.
 
-    >>> histogram_borders(np.array([-1, 0, 0, 2], np.int32)).tolist()
-    [-1, 0, 1, 2, 3]
+    >>> histogram_borders(np.array([0, 0, 1], np.int32)).tolist()
+    [-2, -1, 0, 1, 2, 3, 4]
     """
     low, high = np.percentile(symbols, _HISTOGRAM_PERCENTILES)
-    first, last = (
-        int(value) for value in np.clip([np.floor(low), np.ceil(high)], DIRECT_MINIMUM, DIRECT_MAXIMUM)
-    )
+    wanted = [np.floor(low) - _HISTOGRAM_MARGIN, np.ceil(high) + _HISTOGRAM_MARGIN]
+    first, last = (int(value) for value in np.clip(wanted, DIRECT_MINIMUM, DIRECT_MAXIMUM))
     width = -(-(last + 1 - first) // HISTOGRAM_BINS_MAXIMUM)
     bins = -(-(last + 1 - first) // width)
     return first + width * np.arange(bins + 1)
