@@ -29,6 +29,7 @@ ACTIVATION_LIMIT = 2**15 - 1
 PARAMETER_LIMIT = 2**24
 """Largest magnitude of an input or result of any layer."""
 SHIFT_LIMIT = 62
+ROWS_TOGETHER = 4
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,10 @@ class IntegerLayer:
             rows: consecutive inputs, integers held in float64.
             first_input: which of the layer's inputs comes first.
         """
-        return F.linear(rows, self._weight[:, first_input : first_input + rows.shape[1]])
+        count = len(rows)
+        # Matrix libraries take rows by fours, and the rest one by one, each as slow as four.
+        rows = F.pad(rows, (0, 0, 0, -count % ROWS_TOGETHER))
+        return F.linear(rows, self._weight[:, first_input : first_input + rows.shape[1]])[:count]
 
     def requantize(self, accumulator: Float[Tensor, "n outputs"]) -> Int64[Tensor, "n outputs"]:
         """What becomes of the matrix product with all inputs."""
