@@ -17,6 +17,9 @@ from trimix.models.gllmm import gllmm_parts
 from trimix.models.gllmm_lite import GllmmLite, GllmmLiteTransforms
 from trimix.models.hyperprior import hyperprior_parts
 
+TrainableModel = GllmmLite | CompressionModel
+"""What training takes and freezing gives integers to."""
+
 
 def parts_of(config: CompressionConfig) -> Parts:
     """The networks of a model, with random weights.

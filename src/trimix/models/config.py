@@ -3,7 +3,16 @@
 from abc import ABC, abstractmethod
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, PositiveInt, Tag, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PositiveInt,
+    Tag,
+    model_validator,
+)
 
 from trimix.entropy_models.conditional import HeadLayout, ScaleForm
 from trimix.probability import Family
@@ -11,6 +20,15 @@ from trimix.probability import Family
 Widths2 = tuple[PositiveInt, PositiveInt]
 Widths4 = tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt]
 _Channels = TypeVar("_Channels")
+
+
+def _each_once(families: tuple[Family, ...]) -> tuple[Family, ...]:
+    if len(set(families)) < len(families):
+        raise ValueError("families must differ; several components of one are its number of components")
+    return families
+
+
+Families = Annotated[tuple[Family, ...], Field(min_length=1), AfterValidator(_each_once)]
 LatentRounding = Literal["direct", "around_mean"]
 
 MSE_LAMBDAS = (0.0018, 0.0035, 0.0067, 0.0130, 0.0250, 0.0483, 0.0932, 0.1800)
@@ -260,9 +278,7 @@ class GllmmConfig(CompressionConfig):
         description="a shortcut around every module (CRM); off: plain residual blocks in its place",
     )
     attention: bool = True
-    families: tuple[Family, ...] = Field(
-        default=(Family.GAUSSIAN, Family.LAPLACIAN, Family.LOGISTIC), min_length=1
-    )
+    families: Families = (Family.GAUSSIAN, Family.LAPLACIAN, Family.LOGISTIC)
     components: PositiveInt = Field(default=3, description="of each family")
     two_level: bool = Field(
         default=True, description="a softmax inside each family and one over the families"
@@ -330,12 +346,15 @@ class GllmmLiteConfig(BaseModel):
         ge=0,
         description="first channels of the latent whose linear filters reach half a block into the neighbours",
     )
-    families: tuple[Family, ...] = Field(
-        default=(Family.GAUSSIAN, Family.LAPLACIAN, Family.LOGISTIC), min_length=1
-    )
+    families: Families = (Family.GAUSSIAN, Family.LAPLACIAN, Family.LOGISTIC)
     components: PositiveInt = 1
     lambda_minimum: float = Field(default=0.0003, gt=0)
     lambda_maximum: float = Field(default=0.2, gt=0)
+
+    @property
+    def all_rates(self) -> bool:
+        """One set of weights for all qualities."""
+        return True
 
     @property
     def latent_halo(self) -> int:

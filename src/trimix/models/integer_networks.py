@@ -25,12 +25,10 @@ from trimix.entropy_models.integer_mixture import LINEAR_SCALE_STEPS, ParameterL
 from trimix.entropy_models.schedule import checkerboard, one_pass, wavefront
 from trimix.errors import ModelError
 from trimix.layers.resampling import subpixel_weights_of_transposed
-from trimix.models.compression_model import CompressionModel
+from trimix.models.building import TrainableModel
 from trimix.models.frozen import Schedule
 from trimix.models.gllmm_lite import GllmmLite
 from trimix.shapes import Float, Tensor
-
-TrainableModel = GllmmLite | CompressionModel
 
 HEADROOM = 4.0
 """Declared range of an activation over the largest seen in calibration."""

@@ -65,7 +65,7 @@ class MixtureParameters:
 def log_likelihood(
     latent: Float[Tensor, "N *latent"], parameters: MixtureParameters
 ) -> Float[Tensor, "N *latent"]:
-    """Natural logarithm of the mass of the unit bin around each latent (Fu et al. 2023, Eq. 5-8).
+    """Natural logarithm of the mass of the unit bin around each latent (Fu et al. 2023).
 
     ``p(y) = sum_f sum_k w_fk [F_f((y + 1/2 - mu_fk)/s_fk) - F_f((y - 1/2 - mu_fk)/s_fk)]``.
     At integers these are the probabilities of the rounded latent; in between, the density of the latent with

@@ -17,7 +17,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from trimix.errors import ConfigurationError
-from trimix.models.config import GllmmLiteConfig
+from trimix.models.config import GllmmLiteConfig, ModelConfig
 
 _SHOWN_CHARACTERS = 80
 
@@ -93,7 +93,7 @@ class TrainingConfig(_Section):
     """A whole run."""
 
     seed: int = Field(default=1, ge=0, le=10**12, description="with the step, decides patches and noise")
-    model: GllmmLiteConfig = GllmmLiteConfig()
+    model: ModelConfig = GllmmLiteConfig()
     data: DataConfig
     objective: ObjectiveConfig = ObjectiveConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
@@ -103,6 +103,16 @@ class TrainingConfig(_Section):
     start_from: Path | None = Field(
         default=None, description="checkpoint whose averaged weights are the start"
     )
+
+    @model_validator(mode="after")
+    def _only_gllmm_lite_has_a_linear_path(self) -> "TrainingConfig":
+        for phase in self.phases:
+            if phase.linear_only and not isinstance(self.model, GllmmLiteConfig):
+                raise ValueError(
+                    f"linear_only must be false for {self.model.kind}, which has no linear path, found true in the "
+                    f"phase {phase.name}; remove it"
+                )
+        return self
 
 
 def load_training_config(path: Path) -> TrainingConfig:
@@ -129,7 +139,13 @@ def _is_consequence(mistake: ErrorDetails) -> bool:
 
 
 def _explain(mistake: ErrorDetails) -> str:
-    where = ".".join(str(part) for part in mistake["loc"])
+    place = list(mistake["loc"])
+    if place[:1] == ["model"]:
+        del place[1:2]  # the kind, which pydantic puts in
+    where = ".".join(str(part) for part in place) or "the configuration"
+    if mistake["type"] == "union_tag_invalid":
+        context = mistake["ctx"]  # pyright: ignore[reportTypedDictNotRequiredAccess]
+        return f"model.kind: must be one of {context['expected_tags']}, found {context['tag']!r}"
     if mistake["type"] == "extra_forbidden":
         return f"{where}: is no key of a training configuration; correct or remove it"
     if mistake["type"] == "missing":

@@ -21,6 +21,8 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from trimix.errors import ConfigurationError, TrainingError
+from trimix.layers.quality import QUALITY_MAXIMUM
+from trimix.models.building import TrainableModel, build
 from trimix.models.gllmm_lite import GllmmLite
 from trimix.shapes import Tensor
 from trimix.training.checkpoint import Progress, load_average, restore, save_checkpoint
@@ -73,22 +75,26 @@ def _averaging(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Te
 
 @torch.no_grad()
 def validate(
-    model: GllmmLite,
+    model: TrainableModel,
     crops: torch.Tensor,
     *,
     linear_only: bool,
     between_batches: Callable[[], None] = lambda: None,
 ) -> list[tuple[float, float, float]]:
-    """(quality, mean bits per pixel, mean PSNR in dB) on rounded latents, over the crops."""
+    """(quality, mean bits per pixel, mean PSNR in dB) on rounded latents, over the crops.
+
+    A model of one rate has one such row.
+    """
     was_training = model.training
     model.eval()
     rows = []
-    for quality in VALIDATION_QUALITIES:
+    options = {"linear_only": True} if linear_only else {}
+    for quality in VALIDATION_QUALITIES if model.config.all_rates else (QUALITY_MAXIMUM,):
         bits, decibels = [], []
         for x in crops.split(8):
             between_batches()
             qualities = torch.full((len(x),), quality, device=x.device)
-            output = model(x, qualities, rounding="round", linear_only=linear_only)
+            output = model(x, qualities, rounding="round", **options)
             error = (x - output.reconstruction.clamp(0, 1)).square().mean(dim=(1, 2, 3)) * 255**2
             decibels.append(psnr_db(error))
             bits.append((output.latent_bits + output.hyper_latent_bits) / (x.shape[2] * x.shape[3]))
@@ -133,7 +139,7 @@ class Trainer:
         if config.data.validation:
             held_out = load_pictures(config.data.validation, VALIDATION_SIZE)
             self.crops = validation_crops(held_out, VALIDATION_SIZE).to(self.device)
-        self.model = GllmmLite(config.model).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = build(config.model).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = build_optimizer(self.model, config.optimizer)
         self.average = AveragedModel(self.model, multi_avg_fn=_averaging(config.optimizer.average_decay))
         self.checkpoint_path = folder / "last.ckpt"
@@ -143,18 +149,18 @@ class Trainer:
             self.progress = Progress()
             if config.start_from is not None:
                 load_average(config.start_from, self.model, self.average.module)
-            else:
-                self._fit_linear_path()
+            elif isinstance(self.model, GllmmLite):
+                self._fit_linear_path(self.model)
         self.saved_step = self.progress.step if self.checkpoint_path.exists() else None
         self._stop = StopRequest()
         self.step: Step = PlainStep(self.model, config.objective)
 
     @property
-    def _averaged_model(self) -> GllmmLite:
+    def _averaged_model(self) -> TrainableModel:
         return self.average.module  # type: ignore[return-value]
 
-    def _fit_linear_path(self) -> None:
-        analysis, synthesis = self.model.analysis.linear, self.model.synthesis.linear
+    def _fit_linear_path(self, model: GllmmLite) -> None:
+        analysis, synthesis = model.analysis.linear, model.synthesis.linear
         block, channels = analysis.block, analysis.weight.shape[0]
         if channels > 3 * block**2:
             raise ConfigurationError(
@@ -266,7 +272,8 @@ class Trainer:
         fabric = self._fabrics[phase.precision]
         encoder_trained = phase.encoder == "trained"
         for part in (self.model.analysis, self.model.hyper_analysis, self.model.gain):
-            part.requires_grad_(encoder_trained)
+            if part is not None:
+                part.requires_grad_(encoder_trained)
         trained = [p for p in self.model.parameters() if p.requires_grad]
         generator = torch.Generator(device=self.device)
         last_save = last_validation = time.monotonic()

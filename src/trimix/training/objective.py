@@ -2,14 +2,14 @@
 
 ``R + lambda * D``: R in bits per pixel (latents and hyper-latents), D the mean squared error over pixels and
 channels on the 0..255 scale. Where many rates share one model a picture's loss is divided by
-``(lambda / 0.016)^balance``, so that rates count by their ratio and not by their difference.
+``(lambda / 0.016)^balance``, so that rates count by their ratio and not by their difference; of one rate it is not.
 """
 
 from dataclasses import dataclass
 
 import torch
 
-from trimix.models.gllmm_lite import TrainingOutput
+from trimix.models.training_output import TrainingOutput
 from trimix.shapes import Float, Tensor
 
 _LAMBDA_OF_WEIGHT_ONE = 0.016

@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import nn
 
-from trimix.models.gllmm_lite import GllmmLite
+from trimix.models.building import TrainableModel
 from trimix.shapes import Float, Tensor
 from trimix.training.config import ObjectiveConfig, PhaseConfig
 from trimix.training.objective import psnr_db, rate_distortion
@@ -33,16 +33,17 @@ class Step(Protocol):
 
 
 class PlainStep:
-    """R + lambda * D at a random quality for every picture.
+    """R + lambda * D; at a random quality for every picture where the model covers all rates.
 
     Args:
         bare_model: gives lambda of a quality; the model that is called may be wrapped around it.
         objective: range of qualities and balance between them.
     """
 
-    def __init__(self, bare_model: GllmmLite, objective: ObjectiveConfig) -> None:
+    def __init__(self, bare_model: TrainableModel, objective: ObjectiveConfig) -> None:
         self._bare_model = bare_model
         self._objective = objective
+        self._balance = objective.balance if bare_model.config.all_rates else 0.0
 
     def __call__(
         self,
@@ -60,12 +61,11 @@ class PlainStep:
             x,
             quality,
             rounding=phase.rounding,
-            linear_only=phase.linear_only,
             generator=generator,
+            **({"linear_only": True} if phase.linear_only else {}),
         )
-        parts = rate_distortion(
-            x, output, self._bare_model.rate_distortion_lambda(quality), self._objective.balance
-        )
+        rate_distortion_lambda = self._bare_model.rate_distortion_lambda(quality)
+        parts = rate_distortion(x, output, rate_distortion_lambda, self._balance)
         loss = parts.loss.mean()
         report = StepReport(
             float(loss.detach()),

@@ -1,0 +1,49 @@
+"""What the repository says of the released model is what was measured."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from trimix.evaluation.report.curves import collect
+from trimix.evaluation.report.inputs import read_all
+from trimix.evaluation.report.markdown import markdown_tables
+from trimix.models.catalogue import DEFAULT_MODEL, find_model
+
+ROOT = Path(__file__).parent.parent.parent
+RESULTS = ROOT / "results" / "kodak"
+
+
+@pytest.fixture(scope="module")
+def collection():
+    return collect(read_all([RESULTS]))
+
+
+def test_the_tables_are_those_of_the_results(collection):
+    tables = markdown_tables(collection, collection.anchor(None))
+    assert (ROOT / "results" / "kodak.md").read_text(encoding="utf-8") == tables
+
+
+def test_every_row_of_the_readme_stands_in_the_tables():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = readme.partition("<!-- results -->")[2].partition("<!-- /results -->")[0]
+    rows = re.findall(r"^\|.*\|$", block, re.MULTILINE)
+    assert len(rows) > 6
+    tables = (ROOT / "results" / "kodak.md").read_text(encoding="utf-8").splitlines()
+    assert [row for row in rows if row not in tables] == []
+
+
+def test_the_default_model_is_the_one_that_was_measured(collection):
+    (ours,) = [
+        one.results for one in collection.measured if "model_hash" in one.results.provenance["settings"]
+    ]
+    assert ours.provenance["settings"]["model_hash"] == find_model(DEFAULT_MODEL).weights_hash.hex()
+    assert len(ours.pictures) == 24
+    assert len(ours.means) == 6
+
+
+def test_no_path_of_a_machine_stands_in_the_results():
+    for path in RESULTS.glob("*.json"):
+        assert not re.search(
+            r'[" =](/home|/work|/tmp|/Users|/root|[A-Z]:\\\\)', path.read_text(encoding="utf-8")
+        )
