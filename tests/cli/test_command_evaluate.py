@@ -250,3 +250,24 @@ def test_ctrl_c_is_told_and_the_same_command_goes_on(trimix: Command, pictures: 
         outcome = trimix(*command)
         assert f"going on after {done} of 60 measurements" in outcome.error
     assert len(read_results(Path("out/gllmm-tiny.json")).measurements) == 60
+
+
+@pytest.mark.parametrize(
+    ("options", "files"),
+    [
+        ((), ["gllmm-tiny.json"]),
+        (("--peer", "jpeg=50"), ["jpeg.json"]),
+        (("--peer", "jpeg=50", "-q", "50"), ["gllmm-tiny.json", "jpeg.json"]),
+    ],
+)
+def test_qualities_ask_for_the_default_model(
+    trimix: Command,
+    pictures: str,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+    files: list[str],
+) -> None:
+    monkeypatch.setattr("trimix.cli.evaluate.DEFAULT_MODEL", "gllmm-tiny")
+    outcome = trimix("evaluate", pictures, "-o", "out", "--limit", "1", *options)
+    assert outcome.code == 0, outcome
+    assert sorted(path.name for path in Path("out").iterdir()) == files

@@ -56,7 +56,7 @@ def evaluate(
             "--model",
             metavar="NAME|FILE",
             help="Model to measure; may be given several times.",
-            show_default=f"{DEFAULT_MODEL}, unless other codecs are named",
+            show_default=f"{DEFAULT_MODEL}, unless only other codecs are named",
         ),
     ] = None,
     quality: Annotated[
@@ -131,7 +131,8 @@ def evaluate(
     for one in qualities or ():
         check_quality(one)
     peer_qualities = _peer_qualities(peer or ())
-    models = tuple(dict.fromkeys(model or () if model or peer or peers else (DEFAULT_MODEL,)))
+    only_peers = (peer or peers) and qualities is None  # qualities are those of a model
+    models = tuple(dict.fromkeys(model or (() if only_peers else (DEFAULT_MODEL,))))
     pictures = find_pictures(data, roots, limit)
     for name in models:
         find_model(name)
