@@ -111,7 +111,7 @@ def _avif_encoders() -> str:
 
 _JPEG_SCALE = QualityScale(1, 100)
 _SCALE = QualityScale(0, 100)
-_JPEG_QUALITIES = (5, 10, 20, 30, 45, 60, 75, 85, 92, 95)
+_JPEG_QUALITIES = (5, 15, 25, 35, 45, 55, 65, 75, 85, 95)
 _WEBP_QUALITIES = (0, 10, 25, 45, 65, 80, 88, 93, 96)
 _AVIF_QUALITIES = (18, 28, 38, 48, 58, 68, 76, 84, 90)
 
