@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from trimix.evaluation.bd_rate import bd_rate
+from trimix.evaluation.rate_points import reference_curves
 from trimix.evaluation.report.curves import collect
 from trimix.evaluation.report.inputs import read_all
 from trimix.evaluation.report.markdown import markdown_tables
@@ -40,6 +42,11 @@ def test_the_default_model_is_the_one_that_was_measured(collection):
     assert ours.provenance["settings"]["model_hash"] == find_model(DEFAULT_MODEL).weights_hash.hex()
     assert len(ours.pictures) == 24
     assert len(ours.means) == 6
+
+
+def test_jpeg_is_as_far_from_vtm_as_published(collection):
+    (jpeg,) = [one.curve for one in collection.measured if one.name == "JPEG"]
+    assert bd_rate(reference_curves()["vtm"], jpeg).percent == pytest.approx(208, abs=5)
 
 
 def test_no_path_of_a_machine_stands_in_the_results():
