@@ -18,10 +18,8 @@ from trimix.evaluation.bd_rate import SMALL_OVERLAP_SHARE, BdDistortion, BdRate,
 from trimix.evaluation.bd_rate import bd_rate as bd_rate_of
 from trimix.evaluation.data_sets import find_data_set
 from trimix.evaluation.rate_points import RateCurve, reference_curves
-from trimix.evaluation.report.curves import METRICS, Metric
+from trimix.evaluation.report.curves import METRICS, PUBLISHED_SET, Metric
 from trimix.evaluation.results import read_results
-
-_PUBLISHED_SET, _PUBLISHED_PICTURES = "kodak", 24
 
 
 class Method(StrEnum):
@@ -55,10 +53,6 @@ class _Contender:
     curve: RateCurve
     data: str
     picture_count: int | None
-
-    def has(self, metric: Metric) -> bool:
-        """Whether any point has the metric."""
-        return any(metric.value_db(point) is not None for point in self.curve.points)
 
 
 @dataclass(frozen=True)
@@ -117,7 +111,7 @@ def bd_rate(
         _compare(chosen, other, one, method)
         for other in others
         for one in metrics
-        if metric or (chosen.has(one) and other.has(one))
+        if metric or (one.is_known_of(chosen.curve) and one.is_known_of(other.curve))
     ]
     if not comparisons:
         raise UsageError("curves must have a finite distortion in common, found none; measure with loss")
@@ -171,7 +165,8 @@ def _read(argument: str) -> _Contender:
     if curve is not None:
         # What stands in brackets, versions for example, would make the table wide.
         short = replace(curve, name=curve.name.partition(" (")[0])
-        return _Contender(argument, short, _PUBLISHED_SET, _PUBLISHED_PICTURES)
+        data_set = find_data_set(PUBLISHED_SET)
+        return _Contender(argument, short, PUBLISHED_SET, None if data_set is None else data_set.count)
     path = Path(argument)
     # As with models: what has a slash or ends in .json is a file, and any other word a name first.
     if len(path.parts) == 1 and path.suffix != ".json" and not path.exists():
@@ -190,7 +185,7 @@ def _read(argument: str) -> _Contender:
 def _compare(anchor: _Contender, test: _Contender, metric: Metric, method: Method) -> _Comparison:
     name = test.curve.name
     for one in (test, anchor):
-        if not one.has(metric):
+        if not metric.is_known_of(one.curve):
             reason = f"{one.curve.name} has no {metric.name}; measure it, or choose another --metric"
             return _Comparison(name, metric, reason, reason)
     rate: BdRate | str

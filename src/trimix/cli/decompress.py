@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from trimix.bitstream import QUALITY_STEPS, Container, read_header
+from trimix.bitstream import QUALITY_STEPS
+from trimix.cli.compressed_files import ModelOfFileOption, checked_header, model_of_file
 from trimix.cli.inputs import STANDARD_STREAM, Source, naming
 from trimix.cli.interrupts import raise_if_interrupted
 from trimix.cli.networks import announce_compilation, prepare_torch
@@ -30,8 +31,7 @@ from trimix.cli.outputs import (
     refuse_json_with_data,
 )
 from trimix.cli.progress import working
-from trimix.errors import CodecError, PictureTooLargeError, UsageError
-from trimix.models.catalogue import find_model, find_model_by_hash
+from trimix.errors import CodecError, UsageError
 
 _DEFAULT_FORMAT = "png"
 
@@ -57,15 +57,7 @@ def decompress(
             show_default="by the suffix of OUT, else png",
         ),
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model",
-            metavar="NAME|FILE",
-            help="Model, see 'trimix models', or a .safetensors file.",
-            show_default="the one whose hash stands in the file",
-        ),
-    ] = None,
+    model: ModelOfFileOption = None,
     device: DeviceOption = Device.CPU,
     threads: ThreadsOption = None,
     force: ForceOption = False,
@@ -80,21 +72,13 @@ def decompress(
     wanted = None if format is None else check_picture_format(format)
     source = Source(file, CodecError)
     # Damage, limits and a missing model show here, before torch is loaded.
-    with naming(source):
-        header = read_header(source.contents())
-        if header.width * header.height > maximum_pixels:
-            raise PictureTooLargeError(
-                f"a picture may have at most {maximum_pixels} pixels, found {header.width} x {header.height} = "
-                f"{header.width * header.height}; raise --max-pixels if you trust the file"
-            )
-        Container.from_bytes(source.contents())
+    header = checked_header(source, maximum_pixels)
     output = default_output(source, wanted or _DEFAULT_FORMAT) if output is None else output
     extension = wanted or _extension_of(output)
     if json:
         refuse_json_with_data(output)
     destination = Destination(output, source, force=force)
-    with naming(source):
-        entry = find_model_by_hash(header.weights_hash) if model is None else find_model(model)
+    entry = model_of_file(source, header, model)
     with working("loading the model"):
         torch_device = prepare_torch(device, threads)
         from trimix.codec import load_codec

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trimix.cli.evaluation_display import displaying, print_tables
-from trimix.cli.networks import prepare_torch
+from trimix.cli.networks import announce_compilation, prepare_torch
 from trimix.cli.options import Device, DeviceOption, JsonOption, ThreadsOption, check_quality
 from trimix.cli.outputs import print_json
 from trimix.cli.progress import working
@@ -157,7 +157,7 @@ def evaluate(
         command=command,
     )
     if models:
-        _announce_compilation()
+        announce_compilation("everything")
     _warn_if_busy()
     results = _run(evaluation)
     if json:
@@ -184,13 +184,6 @@ def _peer_qualities(given: Sequence[str]) -> dict[str, tuple[float, ...] | None]
         name, equals, qualities = text.partition("=")
         asked[name] = _qualities(qualities, f"--peer {name}") if equals else None
     return asked
-
-
-def _announce_compilation() -> None:
-    from trimix.coding import compilation_is_cached
-
-    if not compilation_is_cached():
-        print("trimix: compiling the coder (first run)...", file=sys.stderr)
 
 
 def _warn_if_busy() -> None:

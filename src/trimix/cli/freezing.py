@@ -166,14 +166,12 @@ def write_frozen(
         ModelError: the model cannot be frozen, or the file could not be read again.
         OutputError: the file cannot be written.
     """
-    from trimix.models.compression_model import CompressionModel
     from trimix.models.freeze import freeze, measure_freezing_loss
     from trimix.models.frozen import ModelIdentity
     from trimix.models.weights import save_frozen
 
     # A model of one rate ignores the quality: it computes the same at all of them.
-    one_rate = isinstance(model, CompressionModel) and not model.config.all_rates
-    qualities = {"qualities": (50.0,)} if one_rate else {}
+    qualities = {} if model.config.all_rates else {"qualities": (50.0,)}
     announce_compilation("counting")
     with working("freezing"):
         frozen = freeze(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trimix.bitstream import Container, read_header
+from trimix.cli.compressed_files import ModelOfFileOption, checked_header, model_of_file
 from trimix.cli.inputs import STANDARD_STREAM, Source, naming
 from trimix.cli.interrupts import raise_if_interrupted
 from trimix.cli.networks import announce_compilation, prepare_torch
@@ -20,8 +20,7 @@ from trimix.cli.options import (
 )
 from trimix.cli.outputs import Destination, default_output, print_json, print_summary, refuse_json_with_data
 from trimix.cli.progress import working
-from trimix.errors import CodecError, PictureTooLargeError, UsageError
-from trimix.models.catalogue import find_model, find_model_by_hash
+from trimix.errors import CodecError, UsageError
 
 if TYPE_CHECKING:
     from trimix.evaluation.inspection.inspecting import Inspection
@@ -54,15 +53,7 @@ def inspect(
     title: Annotated[
         str | None, typer.Option("--title", metavar="TEXT", help="Title.", show_default="name of FILE")
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model",
-            metavar="NAME|FILE",
-            help="Model, see 'trimix models', or a .safetensors file.",
-            show_default="the one whose hash stands in the file",
-        ),
-    ] = None,
+    model: ModelOfFileOption = None,
     device: DeviceOption = Device.CPU,
     threads: ThreadsOption = None,
     force: ForceOption = False,
@@ -82,21 +73,13 @@ def inspect(
         require_packages(FIGURE_PACKAGES if draws_figure else PAGE_PACKAGES)
     source = Source(file, CodecError)
     # Damage, limits and a missing model show here, before torch is loaded.
-    with naming(source):
-        header = read_header(source.contents())
-        if header.width * header.height > maximum_pixels:
-            raise PictureTooLargeError(
-                f"a picture may have at most {maximum_pixels} pixels, found {header.width} x {header.height} = "
-                f"{header.width * header.height}; raise --max-pixels if you trust the file"
-            )
-        Container.from_bytes(source.contents())
+    header = checked_header(source, maximum_pixels)
     if output is None and not json:
         output = default_output(source, "html")
     if output is not None and json:
         refuse_json_with_data(output)
     destination = None if output is None else Destination(output, source, force=force)
-    with naming(source):
-        entry = find_model_by_hash(header.weights_hash) if model is None else find_model(model)
+    entry = model_of_file(source, header, model)
     with working("loading the model"):
         torch_device = prepare_torch(device, threads)
         from trimix.codec import load_codec

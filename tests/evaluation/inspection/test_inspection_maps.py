@@ -8,14 +8,13 @@ from inspection_examples import KINDS, inspection_of
 
 from trimix.evaluation.inspection.charts import stacked
 from trimix.evaluation.inspection.maps import (
-    heat_colours,
     maps_of,
     mixed_colours,
     share_colour,
     triangle_colours,
     triangle_place,
-    upper_end,
 )
+from trimix.evaluation.report.heat import heat_colours, upper_end
 
 
 @pytest.fixture(scope="module")

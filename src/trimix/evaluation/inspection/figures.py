@@ -13,16 +13,15 @@ from trimix.evaluation.inspection.inspecting import Inspection
 from trimix.evaluation.inspection.maps import (
     TRIANGLE_ASPECT,
     Maps,
-    heat_colours,
     maps_of,
     mixed_colours,
     share_colour,
     triangle_colours,
     triangle_place,
-    upper_end,
 )
 from trimix.evaluation.inspection.statistics import ChannelHistogram, ProbabilityTransform
 from trimix.evaluation.inspection.wording import grouped, percent
+from trimix.evaluation.report.heat import heat_colours, upper_end
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

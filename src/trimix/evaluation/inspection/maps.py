@@ -8,8 +8,6 @@ from trimix.evaluation.inspection.inspecting import Inspection
 from trimix.evaluation.report.palette import measured_style
 from trimix.shapes import Float, UInt8
 
-_SCALE_PERCENTILE = 99.5
-"""Few positions are far above all others; a scale up to the highest would show nothing else."""
 _CONTRAST = 2.5
 """Exponent of the shares before their colours are mixed: even mixtures stay dull, others part sooner."""
 TRIANGLE_ASPECT = np.sqrt(3) / 2
@@ -63,18 +61,6 @@ def _pooled(values: np.ndarray, factor: int) -> np.ndarray:
     """Sums over blocks; those at the lower and right border may be smaller."""
     rows, columns = (np.arange(0, side, factor) for side in values.shape[:2])
     return np.add.reduceat(np.add.reduceat(values, rows, axis=0), columns, axis=1)
-
-
-def upper_end(values: np.ndarray) -> float:
-    """Upper end of a colour scale from 0: few positions lie above, and it is never 0."""
-    return max(float(np.percentile(values, _SCALE_PERCENTILE)), 1e-3)
-
-
-def heat_colours(values: Float[np.ndarray, "h w"], highest: float, scale: str) -> UInt8[np.ndarray, "h w 3"]:
-    """Values from 0 to the highest in the colours of a scale of Matplotlib."""
-    from matplotlib import colormaps
-
-    return np.round(255 * colormaps[scale](np.clip(values / highest, 0, 1))[..., :3]).astype(np.uint8)
 
 
 def share_colour(index: int) -> str:

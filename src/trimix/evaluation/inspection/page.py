@@ -13,16 +13,15 @@ from trimix.evaluation.inspection.charts import histogram_chart, stacked, transf
 from trimix.evaluation.inspection.inspecting import Inspection
 from trimix.evaluation.inspection.maps import (
     Maps,
-    heat_colours,
     maps_of,
     mixed_colours,
     share_colour,
     triangle_colours,
     triangle_place,
-    upper_end,
 )
 from trimix.evaluation.inspection.wording import fixed, grouped, percent
 from trimix.evaluation.report.embedding import embed_lossless, embed_preview
+from trimix.evaluation.report.heat import heat_colours, upper_end
 from trimix.evaluation.report.page import script_json
 
 PAGE_MAXIMUM_BYTES = 8_000_000

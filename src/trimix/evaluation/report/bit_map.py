@@ -6,13 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from trimix.codec import PICTURE_MULTIPLE, Codec, Symbols
+from trimix.evaluation.report.heat import heat_colours, upper_end
 from trimix.shapes import Float, UInt8
 from trimix.transforms.analysis import LATENT_STRIDE
 
 HYPER_LATENT_REACH = PICTURE_MULTIPLE // LATENT_STRIDE
 """Latents a side that share a hyper-latent."""
-_SCALE_PERCENTILE = 99.5
-"""Few positions are far above all others; a scale up to the highest would show nothing else."""
 
 
 @dataclass(frozen=True)
@@ -89,16 +88,12 @@ def map_bits(codec: Codec, symbols: Symbols, file_bytes: int, width: int, height
 
 def common_scale(maps: Sequence[BitMap]) -> float:
     """Bits per pixel at the upper end of a colour scale for all maps, so that colours mean the same in each."""
-    values = np.concatenate([one.bits_per_pixel.ravel() for one in maps])
-    return max(float(np.percentile(values, _SCALE_PERCENTILE)), 1e-3)
+    return upper_end(np.concatenate([one.bits_per_pixel.ravel() for one in maps]))
 
 
 def colours(one: BitMap, highest: float) -> UInt8[np.ndarray, "h w 3"]:
     """The map in colours: black for none, over red, to pale yellow for `highest` bits per pixel and more."""
-    from matplotlib import colormaps
-
-    shares = np.clip(one.bits_per_pixel / highest, 0, 1)
-    return np.round(255 * colormaps["inferno"](shares)[..., :3]).astype(np.uint8)
+    return heat_colours(one.bits_per_pixel, highest, "inferno")
 
 
 def scale_colours(steps: int = 16) -> list[str]:

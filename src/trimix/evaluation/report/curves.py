@@ -4,9 +4,9 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from trimix.errors import UsageError
+from trimix.evaluation.bd_rate import DistortionMetric
 from trimix.evaluation.data_sets import find_data_set
 from trimix.evaluation.rate_points import RateCurve, RatePoint, reference_curves
 from trimix.evaluation.report.palette import Style, measured_style, published_style
@@ -17,10 +17,8 @@ DEFAULT_ANCHOR = "vtm"
 SHOWN_AT_FIRST = ("vtm", "bpg", "hyperprior", "elic")
 """Published curves that are drawn before anyone asks: old and new, classical and learned."""
 
-_PUBLISHED_SET = "kodak"
+PUBLISHED_SET = "kodak"
 """Name of the set that published curves are of."""
-
-MetricKey = Literal["psnr_db", "luma_psnr_db", "ms_ssim_db"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class Metric:
         file_name: part of file names.
     """
 
-    key: MetricKey
+    key: DistortionMetric
     name: str
     axis: str
     file_name: str
@@ -43,6 +41,10 @@ class Metric:
         """The distortion of a point, or None where it is not known or infinite."""
         found = getattr(point, self.key)
         return found if found is not None and math.isfinite(found) else None
+
+    def is_known_of(self, curve: RateCurve) -> bool:
+        """Whether any point has it."""
+        return any(self.value_db(point) is not None for point in curve.points)
 
 
 METRICS = (
@@ -89,7 +91,7 @@ class ReportCurve:
 
     def has(self, metric: Metric) -> bool:
         """Whether any point has the metric."""
-        return any(metric.value_db(point) is not None for point in self.curve.points)
+        return metric.is_known_of(self.curve)
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,7 @@ def collect(results: Sequence[Results]) -> Collection:
     ]
     note = ""
     data_set = find_data_set(data)
-    if data_set is not None and data_set.key == _PUBLISHED_SET:
+    if data_set is not None and data_set.key == PUBLISHED_SET:
         if picture_count in (None, data_set.count):
             curves += _published()
         else:

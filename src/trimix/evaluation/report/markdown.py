@@ -2,14 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 
-from trimix.evaluation.bd_rate import BdRate
+from trimix.evaluation.bd_rate import SMALL_OVERLAP_SHARE, BdRate
 from trimix.evaluation.report.bd_rates import bd_rate_or_reason
 from trimix.evaluation.report.curves import Collection, Metric, ReportCurve
 from trimix.evaluation.report.tables import ABSENT
 from trimix.evaluation.results import QualityMeans
-
-_SMALL_OVERLAP = 0.5
-"""Below this share of both curves a BD-rate speaks for a small part of them, and is marked."""
 
 
 def markdown_tables(collection: Collection, anchor: ReportCurve) -> str:
@@ -61,7 +58,7 @@ def _percent(anchor: ReportCurve, test: ReportCurve, metric: Metric) -> str:
     if not isinstance(found, BdRate):
         return ABSENT
     text = f"{found.percent:+.1f}"
-    return text if found.overlap_share >= _SMALL_OVERLAP else f"({text})"
+    return text if found.overlap_share >= SMALL_OVERLAP_SHARE else f"({text})"
 
 
 _COLUMNS = ("codec", "quality", "bpp", "PSNR, dB", "PSNR Y, dB", "MS-SSIM", "encode, s", "decode, s")

@@ -1,0 +1,49 @@
+"""What the commands that decode a ``.tmix`` file do first, before torch is loaded."""
+
+from typing import Annotated
+
+import typer
+
+from trimix.bitstream import Container, Header, read_header
+from trimix.cli.inputs import Source, naming
+from trimix.errors import PictureTooLargeError
+from trimix.models.catalogue import ModelEntry, find_model, find_model_by_hash
+
+ModelOfFileOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="NAME|FILE",
+        help="Model, see 'trimix models', or a .safetensors file.",
+        show_default="the one whose hash stands in the file",
+    ),
+]
+
+
+def checked_header(source: Source, maximum_pixels: int) -> Header:
+    """The header of a compressed file whose bytes are whole.
+
+    Raises:
+        CodecError: the bytes are no valid file.
+        PictureTooLargeError: the header claims more pixels than allowed.
+    """
+    with naming(source):
+        header = read_header(source.contents())
+        if header.width * header.height > maximum_pixels:
+            raise PictureTooLargeError(
+                f"a picture may have at most {maximum_pixels} pixels, found {header.width} x {header.height} = "
+                f"{header.width * header.height}; raise --max-pixels if you trust the file"
+            )
+        Container.from_bytes(source.contents())
+    return header
+
+
+def model_of_file(source: Source, header: Header, model: str | None) -> ModelEntry:
+    """The model that was asked for, else the one that the file names by its hash.
+
+    Raises:
+        ModelError: there is none of that name.
+        UnknownModelError: none with that hash is installed.
+    """
+    with naming(source):
+        return find_model_by_hash(header.weights_hash) if model is None else find_model(model)
