@@ -9,32 +9,26 @@ without g_s, which both have in common. The ratio is trimix over CompressAI: bel
 """
 
 import argparse
-import statistics
-import sys
-import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
+from measuring import benchmark_picture, median_seconds, run
 from trimix.codec import Codec
-from trimix.errors import TrimixError, UsageError
-from trimix.evaluation.demo import photograph
+from trimix.errors import UsageError
 from trimix.evaluation.metrics import psnr_db
-from trimix.images import Picture, pad_to_multiple, read_picture, to_pixels, to_tensor
+from trimix.images import Picture, pad_to_multiple, to_pixels, to_tensor
 from trimix.integrations.compressai_import import model_from_state_dict
 from trimix.models.catalogue import IDENTIFIERS
 from trimix.models.freeze import freeze
 from trimix.models.frozen import ModelIdentity
 
-WIDTH, HEIGHT = 768, 512
 SPREAD = 1.0
 """Standard deviation of the latents in steps of the quantizer: about one bit per pixel."""
 MODELS = {
@@ -56,25 +50,6 @@ class Times:
     def outside_synthesis(self) -> float:
         """Decoding but for g_s."""
         return self.decoding - self.synthesis
-
-
-def median_seconds(repeats: int, action: Callable[[], object]) -> float:
-    """The median of several runs, after one that warms up."""
-    action()
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        action()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)
-
-
-def benchmark_picture(path: Path | None) -> Picture:
-    """The given picture, or a photograph scaled to 768 x 512."""
-    if path is not None:
-        return Picture(read_picture(path).pixels)
-    image = Image.fromarray(photograph().pixels).resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
-    return Picture(np.asarray(image))
 
 
 def their_model(name: str, x: torch.Tensor) -> Any:
@@ -187,8 +162,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except TrimixError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    run(main)

@@ -10,7 +10,6 @@ likelihood plus 64 bytes.
 
 import argparse
 import math
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,8 +18,9 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from measuring import run
 from trimix.codec import Codec, Symbols
-from trimix.errors import TrimixError, UsageError
+from trimix.errors import UsageError
 from trimix.images import Picture, read_picture
 from trimix.models.catalogue import find_model
 from trimix.models.gllmm_lite import GllmmLite
@@ -96,8 +96,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except TrimixError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    run(main)

@@ -12,7 +12,6 @@ difference from one Gaussian, mean over qualities, for each seed, too.
 import argparse
 import json
 import statistics
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +22,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from trimix.errors import TrimixError, UsageError
+from measuring import run
+from trimix.errors import UsageError
 from trimix.models.catalogue import find_model
 from trimix.models.gllmm_lite import GllmmLite, GllmmLiteTransforms
 from trimix.models.weights import load_frozen
@@ -187,8 +187,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except TrimixError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    run(main)

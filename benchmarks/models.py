@@ -10,10 +10,7 @@ is larger than 1.005 times the float model's likelihood plus 64 bytes.
 
 import argparse
 import math
-import statistics
-import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,8 +19,9 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from measuring import median_seconds, run
 from trimix.codec import Codec, Symbols
-from trimix.errors import TrimixError, UsageError
+from trimix.errors import UsageError
 from trimix.evaluation.data_sets import data_roots, find_pictures
 from trimix.images import Picture, read_picture, to_tensor
 from trimix.models.building import build
@@ -119,16 +117,6 @@ def variants(picture: Picture) -> Iterator[tuple[str, Picture]]:
     yield "grey", Picture(np.ascontiguousarray(pixels[:, :, 1:2]))
 
 
-def median_seconds(repeats: int, action: Callable[[], object]) -> float:
-    """The median of several runs."""
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        action()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)
-
-
 def check_files(
     name: str, model: CompressionModel, codec: Codec, pictures: dict[str, Picture], table: Table
 ) -> int:
@@ -212,8 +200,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except TrimixError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    run(main)

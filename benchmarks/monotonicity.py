@@ -7,7 +7,6 @@ one of them falls, the means at the ends of the scale, and fails where anything 
 """
 
 import argparse
-import sys
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -15,8 +14,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
+from measuring import run
 from trimix.codec import Codec
-from trimix.errors import TrimixError
 from trimix.evaluation.data_sets import data_roots, find_pictures
 from trimix.evaluation.metrics import psnr_db
 from trimix.evaluation.rate_points import RatePoint, mean_point
@@ -75,8 +74,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except TrimixError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    run(main)

@@ -16,41 +16,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
 import trimix
-from trimix.errors import TrimixError, UsageError
-from trimix.evaluation.demo import photograph
+from measuring import benchmark_picture, median_seconds, run
+from trimix.errors import UsageError
 from trimix.evaluation.peers import AVIF, JPEG, WEBP
-from trimix.images import Picture, read_picture, write_picture
-
-WIDTH, HEIGHT = 768, 512
-
-
-def benchmark_picture(path: Path | None) -> Picture:
-    """The given picture, or a photograph scaled to 768 x 512."""
-    if path is not None:
-        return Picture(read_picture(path).pixels)
-    image = Image.fromarray(photograph().pixels).resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
-    return Picture(np.asarray(image))
-
-
-def median_seconds(repeats: int, action: Callable[[], object]) -> float:
-    """The median of several runs, after one that warms up."""
-    action()
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        action()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)
+from trimix.images import Picture, write_picture
 
 
 def command_seconds(repeats: int, *arguments: str, environment: dict[str, str] | None = None) -> float:
@@ -155,8 +132,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except TrimixError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    run(main)

@@ -12,7 +12,7 @@ import typer
 
 from trimix.cli.failures import one_line
 from trimix.cli.options import JsonOption
-from trimix.cli.outputs import print_json
+from trimix.cli.outputs import print_json, print_table
 from trimix.errors import UsageError
 from trimix.evaluation.bd_rate import SMALL_OVERLAP_SHARE, BdDistortion, BdRate, bd_distortion
 from trimix.evaluation.bd_rate import bd_rate as bd_rate_of
@@ -231,13 +231,7 @@ _MARK = "*"
 def _print_table(anchor: _Contender, comparisons: Sequence[_Comparison], method: Method) -> None:
     print(f"against {anchor.curve.name} of {len(anchor.curve.points)} points, interpolated by {method}")
     rows = [_COLUMNS, *(_row(one) for one in comparisons)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
-    for row in rows:
-        cells = [
-            text.ljust(width) if column < _TEXT_COLUMNS else text.rjust(width)
-            for column, (text, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        print("  ".join(cells).rstrip())
+    print_table(rows, _TEXT_COLUMNS)
     if any(cell.endswith(_MARK) for row in rows for cell in row):
         print(
             f"{_MARK} less than {100 * SMALL_OVERLAP_SHARE:.0f} % of the range of both curves together: "

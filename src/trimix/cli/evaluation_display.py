@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from trimix.cli.outputs import print_table
 from trimix.evaluation.observer import Observer
 from trimix.evaluation.results import Measurement, Results
 
@@ -142,9 +143,7 @@ def print_tables(results: Sequence[Results]) -> None:
                     _number(None if memory is None else memory / 2**20, ".0f"),
                 )
             )
-        widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
-        for row in rows:
-            print("  ".join(text.rjust(width) for text, width in zip(row, widths, strict=True)))
+        print_table(rows)
 
 
 def _number(value: float | None, form: str) -> str:

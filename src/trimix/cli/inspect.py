@@ -68,9 +68,14 @@ def inspect(
     # With --json alone the numbers are all that is wanted.
     draws_figure = output is not None and _is_figure(output)
     if output is not None or not json:
-        from trimix.evaluation.inspection.packages import FIGURE_PACKAGES, PAGE_PACKAGES, require_packages
+        from trimix.evaluation.packages import (
+            INSPECTION_FIGURE_PACKAGES,
+            INSPECTION_PAGE_PACKAGES,
+            require_packages,
+        )
 
-        require_packages(FIGURE_PACKAGES if draws_figure else PAGE_PACKAGES)
+        needed = INSPECTION_FIGURE_PACKAGES if draws_figure else INSPECTION_PAGE_PACKAGES
+        require_packages("an inspection", needed)
     source = Source(file, CodecError)
     # Damage, limits and a missing model show here, before torch is loaded.
     header = checked_header(source, maximum_pixels)

@@ -9,7 +9,7 @@ import typer
 
 from trimix.cli.networks import prepare_torch
 from trimix.cli.options import MAXIMUM_PIXELS, Device, JsonOption
-from trimix.cli.outputs import print_json
+from trimix.cli.outputs import print_json, print_table
 from trimix.cli.progress import working
 from trimix.errors import ModelError, UsageError
 from trimix.models.catalogue import (
@@ -241,9 +241,7 @@ def _print_list(found: list[ModelEntry]) -> None:
         )
         for entry in found
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+    print_table(rows, text_columns=len(rows[0]))
 
 
 def _print_card(entry: ModelEntry) -> None:
@@ -271,7 +269,5 @@ def _print_cost(cost: _Cost) -> None:
         ("to encode", "", f"{cost.to_encode:.1f}"),
         ("to decode", "", f"{cost.to_decode:.1f}"),
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    for name, parameters, kilo_mac in rows:
-        print(f"{name:<{widths[0]}}  {parameters:>{widths[1]}}  {kilo_mac:>{widths[2]}}".rstrip())
+    print_table(rows, text_columns=1)
     print(f"passes of the entropy model: {cost.passes} for {cost.width}x{cost.height}")

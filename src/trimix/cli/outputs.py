@@ -4,6 +4,7 @@ import json
 import os
 import stat
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from trimix.cli.inputs import STANDARD_STREAM, Source
@@ -97,6 +98,22 @@ def refuse_json_with_data(output: str) -> None:
 def print_json(record: dict[str, object]) -> None:
     """Print an object in one line, so that lines of several runs make a table."""
     print(json.dumps(record))
+
+
+def print_table(rows: Sequence[Sequence[str]], text_columns: int = 0) -> None:
+    """Print rows with their cells below one another.
+
+    Args:
+        rows: of equally many cells; headings are a row.
+        text_columns: how many columns, the first ones, start at the left; the others are numbers and end at the right.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (
+            text.ljust(width) if column < text_columns else text.rjust(width)
+            for column, (text, width) in enumerate(zip(row, widths, strict=True))
+        )
+        print("  ".join(cells).rstrip())
 
 
 def print_summary(line: str) -> None:

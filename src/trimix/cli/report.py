@@ -96,13 +96,13 @@ def report(
     are drawn beside results on Kodak.
     """
     sources = _checked_pictures(picture or [], bits_per_pixel, {"--model": model, "--peer": peer})
+    from trimix.evaluation.packages import REPORT_PACKAGES, require_packages
     from trimix.evaluation.report.curves import collect
     from trimix.evaluation.report.figures import figure_names
     from trimix.evaluation.report.inputs import read_all, results_files
     from trimix.evaluation.report.markdown import markdown_tables
-    from trimix.evaluation.report.packages import require_packages
 
-    require_packages()
+    require_packages("a report", REPORT_PACKAGES)
     collection = collect(read_all(results))
     chosen = collection.anchor(anchor)
     inputs = [Source(str(file), UsageError) for file in results_files(results)]

@@ -10,9 +10,9 @@ from PIL import Image
 from report_examples import HOSTILE, compared, means_only, results
 
 from trimix.errors import UsageError
+from trimix.evaluation.packages import REPORT_PACKAGES, require_packages
 from trimix.evaluation.report.curves import collect
 from trimix.evaluation.report.figures import all_figures, figure_names, page_figure
-from trimix.evaluation.report.packages import require_packages
 from trimix.evaluation.report.page import PAGE_MAXIMUM_BYTES, make_page, script_json
 
 
@@ -139,9 +139,7 @@ def test_pictures_of_one_name_have_figures_of_their_own(collection):
 
 
 def test_a_missing_package_is_told_with_its_remedy(monkeypatch):
-    require_packages()
-    monkeypatch.setattr(
-        "trimix.evaluation.report.packages.find_spec", lambda name: None if name == "plotly" else 1
-    )
+    require_packages("a report", REPORT_PACKAGES)
+    monkeypatch.setattr("trimix.evaluation.packages.find_spec", lambda name: None if name == "plotly" else 1)
     with pytest.raises(UsageError, match=r"found no plotly; pip install 'trimix\[evaluate\]'"):
-        require_packages()
+        require_packages("a report", REPORT_PACKAGES)

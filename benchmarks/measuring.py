@@ -1,0 +1,44 @@
+"""What the benchmarks share."""
+
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from trimix.errors import TrimixError
+from trimix.evaluation.demo import photograph
+from trimix.images import Picture, read_picture
+
+WIDTH, HEIGHT = 768, 512
+
+
+def benchmark_picture(path: Path | None) -> Picture:
+    """The given picture, or a photograph scaled to 768 x 512."""
+    if path is not None:
+        return Picture(read_picture(path).pixels)
+    image = Image.fromarray(photograph().pixels).resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
+    return Picture(np.asarray(image))
+
+
+def median_seconds(repeats: int, action: Callable[[], object]) -> float:
+    """The median of several runs, after one that warms up."""
+    action()
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        action()
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds)
+
+
+def run(main: Callable[[], int]) -> None:
+    """Run a benchmark as a command: what trimix refuses is one line and an exit code."""
+    try:
+        sys.exit(main())
+    except TrimixError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
