@@ -27,12 +27,12 @@ class BottleneckBlock(nn.Module):
         half = channels // 2
         self.branch = nn.Sequential(
             nn.Conv2d(channels, half, 1),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Conv2d(half, half, 3, padding=1),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Conv2d(half, channels, 1),
         )
-        self.activation = nn.ReLU() if rectified else nn.Identity()
+        self.activation = nn.ReLU(inplace=True) if rectified else nn.Identity()
 
     def forward(self, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C H W"]:
         """Return ``x + branch(x)``, rectified where configured."""

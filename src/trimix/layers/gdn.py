@@ -56,8 +56,9 @@ class GeneralizedDivisiveNormalization(nn.Module):
             energy = F.conv2d(
                 values.square(), gamma.to(values.dtype)[:, :, None, None], beta.to(values.dtype)
             )
-            root = torch.sqrt(energy) if self.inverse else torch.rsqrt(energy)
-            return (values * root).to(x.dtype)
+            # In place: at full resolution, fresh memory costs more than the arithmetic.
+            root = energy.sqrt_() if self.inverse else energy.rsqrt_()
+            return (values * root if torch.is_grad_enabled() else root.mul_(values)).to(x.dtype)
 
     def extra_repr(self) -> str:
         """Sizes, for ``print``."""

@@ -12,6 +12,7 @@
                          `-> conv, depth to space ----------------------------------^
 """
 
+import torch
 from torch import nn
 
 from trimix.layers.gdn import GeneralizedDivisiveNormalization
@@ -36,11 +37,12 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
-        self.activation = nn.LeakyReLU(slope)
+        self.activation = nn.LeakyReLU(slope, inplace=True)
 
     def forward(self, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C H W"]:
         """Return ``x + LReLU(conv(LReLU(conv(x))))``."""
-        return x + self.activation(self.second(self.activation(self.first(x))))
+        branch = self.activation(self.second(self.activation(self.first(x))))
+        return x + branch if torch.is_grad_enabled() else branch.add_(x)
 
 
 class ConcatenatedResidualModule(nn.Module):
@@ -92,7 +94,7 @@ class DownsamplingBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, slope: float = GLLMM_SLOPE) -> None:
         super().__init__()
         self.first = strided_convolution(inputs, outputs, 3)
-        self.activation = nn.LeakyReLU(slope)
+        self.activation = nn.LeakyReLU(slope, inplace=True)
         self.second = nn.Conv2d(outputs, outputs, 3, padding=1)
         self.normalization = GeneralizedDivisiveNormalization(outputs)
         self.shortcut = nn.Conv2d(inputs, outputs, 1)
@@ -102,7 +104,7 @@ class DownsamplingBlock(nn.Module):
         branch = self.normalization(self.second(self.activation(self.first(x))))
         # Of stride 2 by leaving pixels out: in channels_last, on a CPU, the gradient of such a convolution of three
         # channels writes where it must not (torch 2.13).
-        return branch + self.shortcut(x[:, :, ::2, ::2])
+        return branch.add_(self.shortcut(x[:, :, ::2, ::2]))
 
 
 class UpsamplingBlock(nn.Module):
@@ -125,7 +127,7 @@ class UpsamplingBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.first = subpixel_convolution(inputs, outputs)
-        self.activation = nn.LeakyReLU(slope)
+        self.activation = nn.LeakyReLU(slope, inplace=True)
         self.second = nn.Conv2d(outputs, outputs, 3, padding=1)
         self.normalization = GeneralizedDivisiveNormalization(outputs, inverse=True)
         self.shortcut = subpixel_convolution(inputs, outputs, shortcut_kernel)
@@ -133,4 +135,4 @@ class UpsamplingBlock(nn.Module):
     def forward(self, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N D h w"]:
         """Return ``IGDN(conv(LReLU(subpixel(x)))) + subpixel(x)`` at twice the resolution."""
         branch = self.normalization(self.second(self.activation(self.first(x))))
-        return branch + self.shortcut(x)
+        return branch.add_(self.shortcut(x))

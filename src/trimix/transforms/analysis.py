@@ -51,7 +51,7 @@ class LiteAnalysis(nn.Module):
         half, quarter, eighth, sixteenth = widths
         self.branch_gain = branch_gain
         self.linear = LinearAnalysis(latent_channels, LATENT_STRIDE, lapped_channels)
-        self.activation = nn.LeakyReLU(GLLMM_SLOPE)
+        self.activation = nn.LeakyReLU(GLLMM_SLOPE, inplace=True)
         self.to_half = strided_convolution(3, half)
         self.to_quarter = strided_convolution(half, quarter)
         self.to_eighth = strided_convolution(quarter, eighth)

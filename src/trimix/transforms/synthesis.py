@@ -47,7 +47,7 @@ class LiteSynthesis(nn.Module):
         half, quarter, eighth, sixteenth = widths
         self.input_scale = input_scale
         self.linear = LinearSynthesis(latent_channels, LATENT_STRIDE, lapped_channels)
-        self.activation = nn.LeakyReLU(GLLMM_SLOPE)
+        self.activation = nn.LeakyReLU(GLLMM_SLOPE, inplace=True)
         self.from_latent = nn.Conv2d(latent_channels + 1, sixteenth, 1)
         self.quality_factors = nn.ModuleList(QualityFactor(c) for c in (sixteenth, eighth, quarter))
         self.modules_at = nn.ModuleList(ConcatenatedResidualModule(c) for c in (sixteenth, eighth, quarter))
