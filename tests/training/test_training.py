@@ -18,7 +18,7 @@ from trimix.training.config import OptimizerConfig, PhaseConfig, TrainingConfig,
 from trimix.training.loop import Trainer, learning_rate
 from trimix.training.objective import psnr_db, rate_distortion
 from trimix.training.optimizers import build_optimizer
-from trimix.training.steps import PlainStep
+from trimix.training.steps import Batch, PlainStep
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def whole_states(pictures, tmp_path_factory):
     ("place", "number", "step"),
     [
         ("sampler.batch", signal.SIGINT, 0),
-        ("step", signal.SIGINT, 2),
+        ("step.backward", signal.SIGINT, 2),
         ("optimizer.step", signal.SIGINT, 2),
         ("average.update_parameters", signal.SIGINT, 1),
         ("average.update_parameters", signal.SIGTERM, 2),
@@ -145,7 +145,7 @@ def test_signals_that_are_ignored_stay_ignored(pictures, tmp_path):
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         trainer = Trainer(configuration(pictures, (2,)), tmp_path / "run", "cpu")
-        trainer.step = signalled(trainer.step, trainer, signal.SIGINT, 0)
+        trainer.step.backward = signalled(trainer.step.backward, trainer, signal.SIGINT, 0)
         trainer.run()
     finally:
         signal.signal(signal.SIGINT, before)
@@ -179,13 +179,8 @@ def test_a_fixed_encoder_does_not_move_and_the_rest_does(pictures, tmp_path):
 
 def test_gradients_that_stay_infinite_stop_the_run(pictures, tmp_path):
     trainer = Trainer(configuration(pictures, (30,)), tmp_path / "run", "cpu")
-    plain = trainer.step
-
-    def infinite(*arguments):
-        loss, report = plain(*arguments)
-        return loss * math.inf, report
-
-    trainer.step = infinite
+    plain = trainer.step.backward
+    trainer.step.backward = lambda *arguments: plain(*arguments, share=math.inf)
     before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
     with pytest.raises(TrainingError, match="not finite"):
         trainer.run()
@@ -209,13 +204,13 @@ def test_the_log_is_json_for_every_parser(pictures, tmp_path, monkeypatch):
     config = configuration(pictures, (1,))
     config = config.model_copy(update={"data": config.data.model_copy(update={"validation": (pictures,)})})
     trainer = Trainer(config, tmp_path / "run", "cpu")
-    plain = trainer.step
+    plain = trainer.step.backward
 
     def infinite(*arguments):
-        loss, report = plain(*arguments)
-        return loss * math.inf, replace(report, loss=math.nan, psnr_db=-math.inf)
+        report = plain(*arguments, share=math.inf)
+        return replace(report, loss=torch.tensor(math.nan), psnr_db=torch.tensor(-math.inf))
 
-    trainer.step = infinite
+    trainer.step.backward = infinite
     trainer.run()
 
     def refuse(name):
@@ -242,14 +237,14 @@ def test_training_lowers_the_loss_of_a_batch(pictures, tmp_path):
     x = trainer.sampler.batch(0, 2, 64)
     trainer.sampler.batch = lambda *_: x
     losses = []
-    plain = trainer.step
+    plain = trainer.step.backward
 
     def recorded(*arguments):
-        loss, report = plain(*arguments)
+        report = plain(*arguments)
         losses.append(report.loss)
-        return loss, report
+        return report
 
-    trainer.step = recorded
+    trainer.step.backward = recorded
     trainer.run()
     assert sum(losses[-10:]) < 0.8 * sum(losses[:10])
 
@@ -358,12 +353,18 @@ def test_the_step_reports_what_it_differentiates():
         model, TrainingConfig(data={"training": ["x"]}, phases=[PhaseConfig(name="x", steps=1)]).objective
     )
     generator = torch.Generator().manual_seed(0)
-    loss, report = step(
-        model, torch.rand(2, 3, 64, 64, generator=generator), PhaseConfig(name="x", steps=1), generator
-    )
-    assert report.loss == pytest.approx(float(loss.detach()))
-    loss.backward()
-    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+    batch = Batch(torch.rand(2, 3, 64, 64, generator=generator), torch.tensor([20.0, 80.0]), generator)
+    report = step.backward(model, batch, PhaseConfig(name="x", steps=1))
+    generator.manual_seed(0)
+    x = torch.rand(2, 3, 64, 64, generator=generator)
+    output = model(x, batch.quality, generator=generator)
+    parts = rate_distortion(x, output, model.rate_distortion_lambda(batch.quality), 0.45)
+    assert report.loss == pytest.approx(float(parts.loss.detach().mean()))
+    gradients = [p.grad.clone() for p in model.parameters() if p.grad is not None]
+    model.zero_grad()
+    parts.loss.mean().backward()
+    again = [p.grad for p in model.parameters() if p.grad is not None]
+    assert all(torch.equal(one, other) for one, other in zip(gradients, again, strict=True))
 
 
 def test_every_parameter_is_trained_and_the_linear_path_more_slowly():

@@ -18,7 +18,7 @@ from trimix.models.config import (
 from trimix.training.config import PhaseConfig, TrainingConfig, load_training_config
 from trimix.training.loop import Trainer
 from trimix.training.objective import rate_distortion
-from trimix.training.steps import PlainStep
+from trimix.training.steps import Batch, PlainStep
 
 MODELS: dict[str, CompressionConfig] = {
     "hyperprior": HyperpriorConfig(channels=4, latent_channels=6),
@@ -71,9 +71,10 @@ def test_one_rate_is_trained_on_exactly_the_lagrangian(pictures, tmp_path):
     trainer = Trainer(configuration(MODELS["hyperprior"], pictures, 1), tmp_path / "run", "cpu")
     x = trainer.sampler.batch(0, 2, 64)
     step = PlainStep(trainer.model, trainer.config.objective)
-    loss, _ = step(trainer.model, x, trainer.config.phases[0], torch.Generator().manual_seed(3))
+    quality = torch.full((2,), 7.0)  # which this model ignores
+    batch = Batch(x, quality, torch.Generator().manual_seed(3))
+    loss = step.backward(trainer.model, batch, trainer.config.phases[0]).loss
     generator = torch.Generator().manual_seed(3)
-    torch.rand(1, generator=generator)  # the step's quality, which this model ignores
     output = trainer.model(x, torch.full((2,), 50.0), generator=generator)
     parts = rate_distortion(x, output, torch.full((2,), 0.0130), balance=0.0)
     expected = (parts.bits_per_pixel + 0.0130 * parts.mean_squared_error).mean()

@@ -17,7 +17,10 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from trimix.errors import ConfigurationError
-from trimix.models.config import GllmmLiteConfig, ModelConfig
+from trimix.models.config import Families, GllmmLiteConfig, ModelConfig
+
+SourceEntropyUnit = Literal["bits_per_pixel", "nats_per_dimension", "unit_range"]
+SourceEntropyStrength = Literal["aligned", "stronger", "weaker"]
 
 _SHOWN_CHARACTERS = 80
 
@@ -89,6 +92,48 @@ class ObjectiveConfig(_Section):
         return self
 
 
+class RegularizerConfig(_Section):
+    """The information-theoretic regularizer: R + lambda D - alpha H_q(X | X_hat), q trained beside the model.
+
+    Either alpha or rho is given. rho = |alpha dH/dx_hat| / |lambda dD/dx_hat| (means of norms); where it is given,
+    alpha follows in every step.
+    """
+
+    alpha: float | None = Field(default=None, ge=0, description="weight of the source entropy, in its unit")
+    rho: float | None = Field(default=None, ge=0, lt=1, description="its pull over that of the distortion")
+    unit: SourceEntropyUnit = Field(
+        default="bits_per_pixel",
+        description="of the entropy: bits_per_pixel and nats_per_dimension on the 8-bit grid; unit_range: bits per "
+        "pixel of pictures in [0, 1] with bins of width 1, the latents' code applied as it is",
+    )
+    strength: SourceEntropyStrength = Field(
+        default="aligned", description="of q beside the latents' own entropy model"
+    )
+    context: bool | None = Field(
+        default=None, description="a masked convolution over x; by default by strength"
+    )
+    means: bool | None = Field(
+        default=None, description="whether q corrects x_hat as its mean; by default by strength"
+    )
+    families: Families | None = Field(default=None, description="of q's mixture; by default the latents'")
+    components: PositiveInt | None = Field(default=None, description="of each family; by default by strength")
+    features: PositiveInt = Field(default=32, description="channels of q's layers")
+    learning_rate: PositiveFloat = Field(default=1e-4, description="of q, at the peak of the schedule")
+    clip_norm: PositiveFloat = 1.0
+    updates_per_step: PositiveInt = Field(default=1, description="steps of q for each of the model")
+    form: Literal["fused", "plain"] = Field(
+        default="fused",
+        description="one backward pass for both, or the two stages of Algorithm 1 one after the other: the same "
+        "gradients, up to rounding of floats",
+    )
+
+    @model_validator(mode="after")
+    def _alpha_or_rho(self) -> "RegularizerConfig":
+        if (self.alpha is None) == (self.rho is None):
+            raise ValueError(f"either alpha or rho must be given, found {self.alpha} and {self.rho}")
+        return self
+
+
 class TrainingConfig(_Section):
     """A whole run."""
 
@@ -97,6 +142,7 @@ class TrainingConfig(_Section):
     data: DataConfig
     objective: ObjectiveConfig = ObjectiveConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
+    regularizer: RegularizerConfig | None = None
     phases: tuple[PhaseConfig, ...] = Field(min_length=1)
     checkpoint_minutes: PositiveFloat = 5.0
     validation_minutes: PositiveFloat = 10.0

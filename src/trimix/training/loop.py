@@ -31,7 +31,7 @@ from trimix.training.interruption import StopRequest, delayed_signals
 from trimix.training.objective import psnr_db
 from trimix.training.optimizers import build_optimizer
 from trimix.training.patches import PatchSampler, load_pictures, validation_crops
-from trimix.training.steps import PlainStep, Step, StepReport
+from trimix.training.steps import Batch, PlainStep, Step, StepReport, draw_quality
 from trimix.transforms.karhunen_loeve import principal_components
 
 LOG_EVERY_STEPS = 50
@@ -289,10 +289,10 @@ class Trainer:
                 self.device, memory_format=torch.channels_last
             )
             generator.manual_seed(self.config.seed * 1_000_003 + self.progress.step)
-            with fabric.autocast():
-                loss, report = self.step(self.model, x, phase, generator)
+            quality = draw_quality(self.config.objective, len(x), generator)
             self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            with fabric.autocast():
+                report = self.step.backward(self.model, Batch(x, quality, generator), phase)
             norm = nn.utils.clip_grad_norm_(trained, self.config.optimizer.clip_norm)
             if torch.isfinite(norm):
                 self.optimizer.step()
@@ -312,17 +312,17 @@ class Trainer:
             self.progress.seconds += now - started
             window.append(report)
             advance(
-                f"{phase.name} step {self.progress.step}  {report.bits_per_pixel:.3f} bpp  "
-                f"{report.psnr_db:.2f} dB  loss {report.loss:.3f}"
+                f"{phase.name} step {self.progress.step}  {float(report.bits_per_pixel):.3f} bpp  "
+                f"{float(report.psnr_db):.2f} dB  loss {float(report.loss):.3f}"
             )
             if len(window) == LOG_EVERY_STEPS:
                 self._log(
                     kind="training",
                     step=self.progress.step,
                     phase=phase.name,
-                    loss=sum(r.loss for r in window) / len(window),
-                    bits_per_pixel=sum(r.bits_per_pixel for r in window) / len(window),
-                    psnr_db=sum(r.psnr_db for r in window) / len(window),
+                    loss=sum(float(r.loss) for r in window) / len(window),
+                    bits_per_pixel=sum(float(r.bits_per_pixel) for r in window) / len(window),
+                    psnr_db=sum(float(r.psnr_db) for r in window) / len(window),
                     learning_rate=rate,
                     gradient_norm=float(norm),
                     seconds=self.progress.seconds,

@@ -20,13 +20,17 @@ class RateDistortion:
     """The parts of the objective, one value a picture.
 
     Args:
-        loss: what is minimised, before the mean.
-        bits_per_pixel: latents and hyper-latents.
+        loss: what is minimised, before the mean: weight times (R + lambda * D).
+        bits_per_pixel: R, latents and hyper-latents.
+        weighted_distortion: lambda * D.
+        weight: of the picture in its batch; 1 in a model of one rate.
         mean_squared_error: on the 0..255 scale.
     """
 
     loss: Float[Tensor, "N"]
     bits_per_pixel: Float[Tensor, "N"]
+    weighted_distortion: Float[Tensor, "N"]
+    weight: Float[Tensor, "N"]
     mean_squared_error: Float[Tensor, "N"]
 
 
@@ -40,10 +44,9 @@ def rate_distortion(
     pixels = x.shape[2] * x.shape[3]
     bits_per_pixel = (output.latent_bits + output.hyper_latent_bits) / pixels
     error = (x - output.reconstruction).square().mean(dim=(1, 2, 3)) * 255.0**2
-    loss = (bits_per_pixel + rate_distortion_lambda * error) / (
-        rate_distortion_lambda / _LAMBDA_OF_WEIGHT_ONE
-    ) ** balance
-    return RateDistortion(loss, bits_per_pixel, error)
+    distortion = rate_distortion_lambda * error
+    weight = (rate_distortion_lambda / _LAMBDA_OF_WEIGHT_ONE) ** -balance
+    return RateDistortion(weight * (bits_per_pixel + distortion), bits_per_pixel, distortion, weight, error)
 
 
 def psnr_db(mean_squared_error: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

@@ -1,4 +1,10 @@
-"""Training steps. The loop knows a Step and nothing of losses or papers."""
+"""Training steps: a batch of pictures becomes gradients. The loop knows a Step and nothing of losses or papers.
+
+::
+
+    Batch --> Step.backward --> .grad of the model's parameters, and of its companion's --> clip --> optimisers
+                    `--> StepReport --> log
+"""
 
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -7,69 +13,149 @@ import torch
 from torch import nn
 
 from trimix.models.building import TrainableModel
+from trimix.models.training_output import TrainingOutput
 from trimix.shapes import Float, Tensor
 from trimix.training.config import ObjectiveConfig, PhaseConfig
-from trimix.training.objective import psnr_db, rate_distortion
+from trimix.training.objective import RateDistortion, psnr_db, rate_distortion
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step is made of.
+
+    Args:
+        x: pictures in [0, 1].
+        quality: 1..100, one for each picture; ignored by a model of one rate.
+        noise: source of the noise of this step.
+    """
+
+    x: Float[Tensor, "N 3 H W"]
+    quality: Float[Tensor, "N"]
+    noise: torch.Generator
 
 
 @dataclass(frozen=True)
 class StepReport:
-    """Means over the batch, detached."""
+    """Means over the batch, detached scalars; reading one waits for the device.
 
-    loss: float
-    bits_per_pixel: float
-    psnr_db: float
+    Args:
+        loss: what the model minimised.
+        bits_per_pixel: latents and hyper-latents.
+        psnr_db: of the reconstruction, mean over pictures.
+        source_entropy_bits_per_pixel: H_q(X | X_hat) on the 8-bit grid, or as the unit has it; None without q.
+        gradient_ratio: rho, the pull of the source entropy over that of the distortion; None without q.
+    """
+
+    loss: Float[Tensor, ""]
+    bits_per_pixel: Float[Tensor, ""]
+    psnr_db: Float[Tensor, ""]
+    source_entropy_bits_per_pixel: Float[Tensor, ""] | None = None
+    gradient_ratio: Float[Tensor, ""] | None = None
+
+
+@dataclass
+class Companion:
+    """A module that is trained beside the model, with its own optimiser, and is not part of what is exported.
+
+    Args:
+        module: gets gradients from ``Step.backward``; may be wrapped for several devices.
+        optimizer: of its parameters.
+        learning_rate: at the peak of a schedule; it follows that of the model in proportion.
+        clip_norm: of its gradients.
+    """
+
+    module: nn.Module
+    optimizer: torch.optim.Optimizer
+    learning_rate: float
+    clip_norm: float
 
 
 @runtime_checkable
 class Step(Protocol):
-    """Turns a batch into a loss to be differentiated, and what is worth showing."""
+    """Turns batches into gradients."""
 
-    def __call__(
-        self, model: nn.Module, x: Tensor, phase: PhaseConfig, generator: torch.Generator
-    ) -> tuple[Tensor, StepReport]:
-        """Loss (scalar) and report of one batch."""
+    companion: Companion | None
+    """What is trained beside the model, if anything."""
+
+    def backward(self, model: nn.Module, batch: Batch, phase: PhaseConfig, share: float = 1.0) -> StepReport:
+        """Add ``share`` times the gradients of one batch to those of the model's and the companion's parameters.
+
+        Args:
+            model: may be wrapped for several devices.
+            batch: a whole batch, or an equal part of one.
+            phase: how rounding is stood for.
+            share: of this part in the whole batch.
+        """
+        ...
+
+    def review(self, mean: StepReport) -> str | None:
+        """Look at the means of many steps; returns a warning, if there is one.
+
+        Raises:
+            TrainingError: the run cannot go on like this.
+        """
         ...
 
 
+def draw_quality(objective: ObjectiveConfig, count: int, generator: torch.Generator) -> Float[Tensor, "N"]:
+    """A quality for every picture of a batch, stratified: every batch spans the range.
+
+    Args:
+        objective: gives the range.
+        count: pictures of the whole batch.
+        generator: of the device on which they are drawn.
+    """
+    low, high = objective.quality_minimum, objective.quality_maximum
+    device = generator.device
+    share = torch.arange(count, device=device) + torch.rand(1, generator=generator, device=device)
+    return low + (high - low) * (share / count)
+
+
 class PlainStep:
-    """R + lambda * D; at a random quality for every picture where the model covers all rates.
+    """R + lambda * D.
 
     Args:
         bare_model: gives lambda of a quality; the model that is called may be wrapped around it.
-        objective: range of qualities and balance between them.
+        objective: distortion and balance between rates.
     """
+
+    companion: Companion | None = None
 
     def __init__(self, bare_model: TrainableModel, objective: ObjectiveConfig) -> None:
         self._bare_model = bare_model
         self._objective = objective
         self._balance = objective.balance if bare_model.config.all_rates else 0.0
 
-    def __call__(
-        self,
-        model: nn.Module,
-        x: Float[Tensor, "N 3 H W"],
-        phase: PhaseConfig,
-        generator: torch.Generator,
-    ) -> tuple[Tensor, StepReport]:
-        """Loss (scalar) and report of one batch."""
-        low, high = self._objective.quality_minimum, self._objective.quality_maximum
-        # Stratified: every batch spans the range.
-        share = torch.arange(len(x), device=x.device) + torch.rand(1, generator=generator, device=x.device)
-        quality = low + (high - low) * (share / len(x))
+    def forward(
+        self, model: nn.Module, batch: Batch, phase: PhaseConfig
+    ) -> tuple[TrainingOutput, RateDistortion]:
+        """Output of the model and the parts of its objective, picture by picture."""
         output = model(
-            x,
-            quality,
+            batch.x,
+            batch.quality,
             rounding=phase.rounding,
-            generator=generator,
+            generator=batch.noise,
             **({"linear_only": True} if phase.linear_only else {}),
         )
-        rate_distortion_lambda = self._bare_model.rate_distortion_lambda(quality)
-        parts = rate_distortion(x, output, rate_distortion_lambda, self._balance)
+        rate_distortion_lambda = self._bare_model.rate_distortion_lambda(batch.quality)
+        return output, rate_distortion(batch.x, output, rate_distortion_lambda, self._balance)
+
+    def backward(self, model: nn.Module, batch: Batch, phase: PhaseConfig, share: float = 1.0) -> StepReport:
+        """Gradients of the objective's mean."""
+        _, parts = self.forward(model, batch, phase)
         loss = parts.loss.mean()
-        report = StepReport(
-            float(loss.detach()),
-            float(parts.bits_per_pixel.detach().mean()),
-            float(psnr_db(parts.mean_squared_error.detach()).mean()),
-        )
-        return loss, report
+        (loss * share).backward()
+        return report_of(parts)
+
+    def review(self, mean: StepReport) -> str | None:
+        """Nothing to say."""
+        return None
+
+
+def report_of(parts: RateDistortion) -> StepReport:
+    """Means over the pictures."""
+    return StepReport(
+        parts.loss.detach().mean(),
+        parts.bits_per_pixel.detach().mean(),
+        psnr_db(parts.mean_squared_error.detach()).mean(),
+    )
