@@ -1,0 +1,181 @@
+"""How long a training step takes: with the regularizer against without, and beside CompressAI's modules.
+
+    python benchmarks/training.py [--models hyperprior,autoregressive,attention] [--batch 8] [--patch 256] [--repeats 5]
+
+All in one process on the same patches, one step of each after the other, medians: so only the ratios need be believed.
+A step is what the trainer does: forward, backward, clipping, optimiser; with the regularizer also q's. CompressAI's
+(pip install compressai) is the same loop around its own model and rate-distortion loss; its second optimiser, for
+quantiles, is left out in its favour. --bf16 takes bfloat16 where the trainer would.
+"""
+
+import argparse
+import statistics
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+
+from measuring import benchmark_picture, run
+from trimix.errors import UsageError
+from trimix.images import to_tensor
+from trimix.models.building import build
+from trimix.models.config import AttentionConfig, AutoregressiveConfig, CompressionConfig, HyperpriorConfig
+from trimix.training.config import ObjectiveConfig, PhaseConfig, RegularizerConfig
+from trimix.training.source_entropy import source_entropy_complexity, source_entropy_config
+from trimix.training.steps import Batch, PlainStep, Step
+from trimix.training.two_stage import TwoStageStep
+
+LEVEL = 3
+"""Of CompressAI's channel numbers: lambda 0.0067."""
+MODELS: dict[str, tuple[CompressionConfig, str, tuple[int, ...], float]] = {
+    "hyperprior": (HyperpriorConfig.of_level(LEVEL), "MeanScaleHyperprior", (128, 192), 1.195),
+    "autoregressive": (
+        AutoregressiveConfig.of_level(LEVEL),
+        "JointAutoregressiveHierarchicalPriors",
+        (192, 192),
+        1.113,
+    ),
+    "attention": (AttentionConfig.of_level(LEVEL), "Cheng2020Attention", (128,), 1.015),
+}
+"""Configuration, CompressAI's class and its arguments, and the ratio that the regularizer's paper has (Table 2)."""
+LEARNING_RATE = 1e-4
+CLIP_NORM = 1.0
+
+
+def updated(parameters: list[nn.Parameter], optimizer: torch.optim.Optimizer) -> None:
+    """Clip and step, as the trainer does."""
+    nn.utils.clip_grad_norm_(parameters, CLIP_NORM)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+
+
+def our_step(
+    config: CompressionConfig, x: torch.Tensor, regularizer: RegularizerConfig | None, bf16: bool
+) -> Callable[[], None]:
+    """One step of our trainer's."""
+    torch.manual_seed(0)
+    model = build(config).to(x.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    objective = ObjectiveConfig()
+    step: Step = (
+        PlainStep(model, objective)
+        if regularizer is None
+        else TwoStageStep(model, objective, regularizer, device=x.device)
+    )
+    parameters = list(model.parameters())
+    optimizer = torch.optim.Adam(parameters, LEARNING_RATE, fused=True)
+    quality = torch.full((len(x),), 50.0, device=x.device)
+    generator = torch.Generator(x.device).manual_seed(0)
+    phase = PhaseConfig(name="all", steps=1)
+
+    def once() -> None:
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
+            step.backward(model, Batch(x, quality, generator), phase)
+        updated(parameters, optimizer)
+        if step.companion is not None:
+            updated(list(step.companion.module.parameters()), step.companion.optimizer)
+
+    return once
+
+
+def their_step(class_name: str, widths: tuple[int, ...], x: torch.Tensor, bf16: bool) -> Callable[[], None]:
+    """One step of the same loop around CompressAI's model."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from compressai import models
+    except ImportError as error:
+        raise UsageError(f"--against needs the package compressai ({error}); pip install it") from error
+    torch.manual_seed(0)
+    model: Any = getattr(models, class_name)(*widths).to(x.device).train()
+    parameters = [value for name, value in model.named_parameters() if not name.endswith(".quantiles")]
+    optimizer = torch.optim.Adam(parameters, LEARNING_RATE)
+    pixels = x.shape[0] * x.shape[2] * x.shape[3]
+    x = x.contiguous()
+
+    def once() -> None:
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
+            found = model(x)
+            rate = sum(-torch.log2(part).sum() / pixels for part in found["likelihoods"].values())
+            loss = 0.0067 * 255**2 * (found["x_hat"] - x).square().mean() + rate
+        loss.backward()
+        updated(parameters, optimizer)
+
+    return once
+
+
+def interleaved_seconds(
+    repeats: int, steps: Sequence[Callable[[], None]], device: torch.device
+) -> list[float]:
+    """Median of each step, one of each after the other, after two that do not count."""
+    seconds: list[list[float]] = [[] for _ in steps]
+    for index in range(repeats + 2):
+        for one, found in zip(steps, seconds, strict=True):
+            began = time.perf_counter()
+            one()
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            if index >= 2:
+                found.append(time.perf_counter() - began)
+    return [statistics.median(found) for found in seconds]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--models", default=",".join(MODELS), help="with commas between (default: %(default)s)"
+    )
+    parser.add_argument("--batch", type=int, default=8, help="patches (default: %(default)s)")
+    parser.add_argument("--patch", type=int, default=256, help="pixels a side (default: %(default)s)")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--bf16", action="store_true")
+    parser.add_argument("--against", action="store_true", help="CompressAI's modules, too")
+    options = parser.parse_args(arguments)
+    unknown = set(options.models.split(",")) - set(MODELS)
+    if unknown:
+        raise UsageError(f"--models must be of {', '.join(MODELS)}, found {', '.join(sorted(unknown))}")
+    device = torch.device(options.device)
+    picture = to_tensor(benchmark_picture(None).pixels)
+    size = options.patch
+    places = [(row, column) for row in (0, 512 - size) for column in range(0, 768 - size + 1, 64)]
+    patches = [picture[..., row : row + size, column : column + size] for row, column in places]
+    x = torch.cat([patches[index % len(patches)] for index in range(options.batch)]).to(
+        device, memory_format=torch.channels_last
+    )
+    threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
+    title = f"seconds a step, {options.batch} x {size} x {size}, {device}{threads}"
+    table = Table("model", title=title, title_justify="left")
+    headings = ["plain", "regularized", "ratio", "paper", "q kMAC/pixel"]
+    for heading in [*headings, "CompressAI", "its time over ours"][: 7 if options.against else 5]:
+        table.add_column(heading, justify="right")
+    regularizer = RegularizerConfig(alpha=0.01)
+    for name in options.models.split(","):
+        config, class_name, widths, published = MODELS[name]
+        steps = [our_step(config, x, each, options.bf16) for each in (None, regularizer)]
+        if options.against:
+            steps.append(their_step(class_name, widths, x, options.bf16))
+        seconds = interleaved_seconds(options.repeats, steps, device)
+        cost = source_entropy_complexity(source_entropy_config(config, regularizer))
+        row = [
+            *(f"{value:.3f}" for value in seconds[:2]),
+            f"{seconds[1] / seconds[0]:.3f}",
+            f"{published:.3f}",
+            f"{cost.multiply_accumulates_per_pixel / 1000:.1f}",
+        ]
+        if options.against:
+            row += [f"{seconds[2]:.3f}", f"{seconds[2] / seconds[0]:.2f}"]
+        table.add_row(name, *row)
+    Console(width=130).print(table)
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)

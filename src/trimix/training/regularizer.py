@@ -1,0 +1,245 @@
+"""The information-theoretic regularizer: R + lambda D - alpha H_q(X | X_hat), in any training loop.
+
+::
+
+    x_hat --+--> distortion --------------------------------> lambda D
+            |
+            `--> reversal --> q(x | x_hat) --> H_q = E[-log q]
+                    ^                              |
+                    |   gradient of H_q            |  backward
+     - alpha * dH/dx_hat  <------------------------+--> dH/dq as it is
+
+One backward pass serves both: q's weights get the gradient that makes q likelier, x_hat that of ``-alpha H_q``, which
+makes the source less certain given the reconstruction. Nothing of q goes into a trained model.
+
+rho = |alpha dH/dx_hat| / |lambda dD/dx_hat|, norms over each picture, means over the batch. The best Gaussian q has
+``H = 3/2 log2(2 pi e MSE)`` bits per pixel, so the term pulls towards more distortion; at rho 1 it cancels lambda.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.func import functional_call
+
+from trimix.errors import UsageError
+from trimix.shapes import Float, Tensor
+from trimix.training.config import SourceEntropyUnit
+from trimix.training.source_entropy import COLOURS, EIGHT_BIT_PEAK, SourceEntropyModel
+
+
+@dataclass
+class Pull:
+    """How strongly x_hat is pulled, and what came of it in the last backward pass.
+
+    Args:
+        alpha: weight of the entropy; None where it follows from rho.
+        rho: wanted ratio of the two pulls; None where alpha is given.
+        picture_weights: factor of every picture, beside alpha; None for 1.
+        distortion_gradient: dD/dx_hat with its lambda and weights; None where nobody asks for rho.
+        ratio: rho, once a backward pass has run.
+        applied_alpha: the alpha of that pass.
+    """
+
+    alpha: float | None
+    rho: float | None = None
+    picture_weights: Float[Tensor, "N"] | None = None
+    distortion_gradient: Float[Tensor, "N 3 H W"] | None = None
+    ratio: Float[Tensor, ""] | None = None
+    applied_alpha: Float[Tensor, ""] | None = None
+
+    def __call__(self, entropy_gradient: Float[Tensor, "N 3 H W"]) -> Float[Tensor, "N 3 H W"]:
+        """-alpha times the gradient of the entropy, and rho on the way."""
+        if self.picture_weights is not None:
+            entropy_gradient = entropy_gradient * self.picture_weights[:, None, None, None]
+        alpha: float | Tensor | None = self.alpha
+        if self.distortion_gradient is not None:
+            ratio = _mean_norm(entropy_gradient) / _mean_norm(self.distortion_gradient).clamp(min=1e-30)
+            if alpha is None:
+                assert self.rho is not None
+                alpha = self.rho / ratio.clamp(min=1e-30)
+            self.ratio = alpha * ratio
+        assert alpha is not None, "rho needs the gradient of the distortion"
+        self.applied_alpha = torch.as_tensor(alpha, device=entropy_gradient.device)
+        return -alpha * entropy_gradient
+
+
+def _mean_norm(gradient: Float[Tensor, "N 3 H W"]) -> Float[Tensor, ""]:
+    return gradient.float().flatten(1).norm(dim=1).mean()
+
+
+class _Reversal(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x_hat: Tensor, pull: Pull) -> Tensor:  # noqa: ANN001
+        ctx.pull = pull
+        return x_hat.view_as(x_hat)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:  # noqa: ANN001
+        return ctx.pull(gradient), None
+
+
+def entropy_in_unit(nats: Float[Tensor, "N 3 H W"], unit: SourceEntropyUnit) -> Float[Tensor, "N"]:
+    """Source entropy of every picture in the unit that alpha counts in.
+
+    Args:
+        nats: -log q of every colour of every pixel.
+        unit: ``nats_per_dimension`` is the mean over colours and pixels; the others are bits per pixel.
+    """
+    mean = nats.mean(dim=(1, 2, 3))
+    return mean if unit == "nats_per_dimension" else mean * (COLOURS / math.log(2))
+
+
+class Regularizer:
+    """The term that is added to anybody's loss; it trains q by the same backward pass.
+
+    Args:
+        source_entropy: q, on the device of the pictures; may be wrapped for several devices.
+        alpha: weight of the entropy, in the unit; None where rho is given.
+        rho: wanted ratio of the pulls on x_hat; then the distortion must be given with every call.
+        unit: of the entropy; see ``SourceEntropyUnit``.
+        learning_rate: of q's optimiser, Adam.
+        clip_norm: of q's gradients.
+
+    Raises:
+        UsageError: not exactly one of alpha and rho is given, one is out of range, or q has another grid than the unit.
+
+    >>> import torch
+    >>> from trimix.training.source_entropy import SourceEntropyConfig
+    >>> codec = torch.nn.Conv2d(3, 3, 1)  # anything that gives a reconstruction, and a rate
+    >>> optimizer = torch.optim.Adam(codec.parameters(), 1e-4)
+    >>> regularizer = Regularizer(SourceEntropyModel(SourceEntropyConfig()), alpha=0.01)
+    >>> x = torch.rand(2, 3, 16, 16)
+    >>> x_hat = codec(x)
+    >>> distortion = 0.0067 * 255**2 * (x - x_hat).square().mean()
+    >>> loss = distortion + regularizer(x, x_hat, distortion)
+    >>> loss.backward()
+    >>> optimizer.step()
+    >>> regularizer.step()  # q
+    >>> bool(regularizer.ratio < 1), bool(regularizer.entropy_bits_per_pixel > 0)
+    (True, True)
+    """
+
+    def __init__(
+        self,
+        source_entropy: nn.Module,
+        *,
+        alpha: float | None = None,
+        rho: float | None = None,
+        unit: SourceEntropyUnit = "bits_per_pixel",
+        learning_rate: float = 1e-4,
+        clip_norm: float = 1.0,
+    ) -> None:
+        if (alpha is None) == (rho is None):
+            raise UsageError(f"either alpha or rho must be given, found {alpha} and {rho}")
+        if (alpha is not None and alpha < 0) or (rho is not None and not 0 <= rho < 1):
+            raise UsageError(f"alpha must be at least 0, rho in [0, 1), found {alpha} and {rho}")
+        peak = 1.0 if unit == "unit_range" else EIGHT_BIT_PEAK
+        bare = getattr(source_entropy, "module", source_entropy)
+        if isinstance(bare, SourceEntropyModel) and bare.config.peak != peak:
+            raise UsageError(
+                f"the unit {unit} needs a q whose peak is {peak:g}, found {bare.config.peak:g}: "
+                "give SourceEntropyConfig that peak"
+            )
+        self.source_entropy = source_entropy
+        self.alpha = alpha
+        self.rho = rho
+        self.unit: SourceEntropyUnit = unit
+        self.clip_norm = clip_norm
+        self.optimizer = torch.optim.Adam(source_entropy.parameters(), lr=learning_rate)
+        self.entropy: Float[Tensor, N] | None = None
+        """Of the pictures of the last call, in the unit, detached."""
+        self._pull: Pull | None = None
+        self._last: tuple[Tensor, Tensor] | None = None
+
+    def __call__(
+        self,
+        x: Float[Tensor, "N 3 H W"],
+        x_hat: Float[Tensor, "N 3 H W"],
+        weighted_distortion: Float[Tensor, ""] | None = None,
+        picture_weights: Float[Tensor, "N"] | None = None,
+        share: float = 1.0,
+    ) -> Float[Tensor, ""]:
+        """What to add to a loss before its backward pass.
+
+        Its value is share * H_q, q's own loss. Its gradient with respect to x_hat is that of
+        ``-share * alpha * mean(weight * H_q)``.
+
+        Args:
+            x: pictures in [0, 1].
+            x_hat: their reconstructions, part of the graph.
+            weighted_distortion: lambda * D, mean over the pictures, as it stands in the loss but for the share; rho is
+                measured against it.
+            picture_weights: factor of every picture in the loss; 1 by default.
+            share: of these pictures in a batch whose gradients are accumulated.
+
+        Raises:
+            UsageError: rho is given and the distortion is not.
+        """
+        if self.alpha is None and weighted_distortion is None:
+            raise UsageError(
+                "with rho, every call needs the weighted distortion, found none: give it, or alpha"
+            )
+        gradient = None
+        if weighted_distortion is not None:
+            (gradient,) = torch.autograd.grad(weighted_distortion * share, x_hat, retain_graph=True)
+        self._pull = Pull(self.alpha, self.rho, picture_weights, gradient)
+        reversed_x_hat: Tensor = _Reversal.apply(x_hat, self._pull)  # pyright: ignore[reportAssignmentType]
+        entropy = entropy_in_unit(self.source_entropy(x, reversed_x_hat), self.unit)
+        self.entropy = entropy.detach()
+        self._last = x, x_hat.detach()
+        return entropy.mean() * share
+
+    @property
+    def ratio(self) -> Float[Tensor, ""]:
+        """rho of the last backward pass; NaN before one, or where no distortion was given."""
+        ratio = None if self._pull is None else self._pull.ratio
+        return torch.tensor(math.nan) if ratio is None else ratio
+
+    @property
+    def applied_alpha(self) -> Float[Tensor, ""]:
+        """alpha of the last backward pass; NaN before one."""
+        alpha = None if self._pull is None else self._pull.applied_alpha
+        return torch.tensor(math.nan) if alpha is None else alpha
+
+    @property
+    def entropy_bits_per_pixel(self) -> Float[Tensor, ""]:
+        """H_q of the last batch in bits per pixel, on q's grid; NaN before one."""
+        if self.entropy is None:
+            return torch.tensor(math.nan)
+        factor = COLOURS / math.log(2) if self.unit == "nats_per_dimension" else 1.0
+        return self.entropy.mean() * factor
+
+    def step(self, updates: int = 1) -> None:
+        """Move q by the gradient of the last backward pass, and clear it.
+
+        Args:
+            updates: how often; after the first, the last batch is looked at again with q as it is then.
+        """
+        for index in range(updates):
+            if index > 0:
+                assert self._last is not None, "a call comes before a step"
+                entropy_in_unit(self.source_entropy(*self._last), self.unit).mean().backward()
+            nn.utils.clip_grad_norm_(self.source_entropy.parameters(), self.clip_norm)
+            self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)
+
+
+@contextmanager
+def own_randomness(seed: int) -> Iterator[None]:
+    """Draw from a generator of one's own, and leave the global ones as they were: q changes no codec's start."""
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(seed)
+        yield
+
+
+def detached_call(
+    source_entropy: nn.Module, x: Float[Tensor, "N 3 H W"], x_hat: Float[Tensor, "N 3 H W"]
+) -> Float[Tensor, "N 3 H W"]:
+    """q with its weights as constants: gradients go through it to x_hat, none into it (stage 1 of Algorithm 1)."""
+    constants = {name: value.detach() for name, value in source_entropy.named_parameters()}
+    return functional_call(source_entropy, constants, (x, x_hat))

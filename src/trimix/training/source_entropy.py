@@ -1,0 +1,254 @@
+"""The conditional source entropy model q(x | x_hat): what a reconstruction leaves open about its source.
+
+::
+
+    x_hat [3 H W] --> 3x3 -> LReLU -> 3x3 -> LReLU --+--> [1x1 -> LReLU] -> 1x1 --> mixture of every pixel's colours
+                |                                    |                                      ^
+    x [3 H W] --|-> [masked 5x5: earlier pixels] ----'                                      |
+                `---------------------------------------------------------------> means -(+)-'
+
+q is built as the codec models its latents: the same families and components, and a masked convolution over x where the
+codec has one over its latents ("aligned"). What stands in brackets is there with a context. Means are those of x_hat,
+corrected; scales are powers of two. At the start q is one wide bell around x_hat.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import nn
+from torch._subclasses import FakeTensorMode
+
+from trimix.entropy_models.conditional import (
+    LOG2_SCALE_MAXIMUM,
+    LOG2_SCALE_MINIMUM,
+    HeadLayout,
+    read_parameters,
+)
+from trimix.layers.masked_convolution import MaskedConvolution, raster_offsets
+from trimix.models.complexity import multiply_accumulates
+from trimix.models.config import (
+    AttentionConfig,
+    AutoregressiveConfig,
+    CompressionConfig,
+    GllmmConfig,
+    GllmmLiteConfig,
+)
+from trimix.probability import Family, log_likelihood
+from trimix.shapes import Float, Tensor
+from trimix.training.config import RegularizerConfig, SourceEntropyStrength
+
+COLOURS = 3
+CONTEXT_KERNEL = 5
+SLOPE = 0.01
+EIGHT_BIT_PEAK = 255.0
+_START_SCALE = 0.25
+"""Of the range of x: wide enough for the first reconstructions of an untrained codec."""
+_MEAN_STEP = 1 / 16
+"""Of the range of x: what one unit of the network corrects."""
+
+
+@dataclass(frozen=True)
+class SourceEntropyConfig:
+    """The form of q.
+
+    Args:
+        families: of the mixture.
+        components: of each family.
+        context: whether earlier pixels of x are looked at.
+        has_means: whether the mean of x_hat is corrected.
+        features: channels of the layers.
+        peak: x in [0, 1] is multiplied by it, then bins have width 1: 255 is the grid of 8 bits.
+    """
+
+    families: tuple[Family, ...] = (Family.GAUSSIAN,)
+    components: int = 1
+    context: bool = False
+    has_means: bool = True
+    features: int = 32
+    peak: float = EIGHT_BIT_PEAK
+
+    @property
+    def layout(self) -> HeadLayout:
+        """What the network's numbers are."""
+        return HeadLayout(
+            self.families,
+            self.components,
+            two_level=True,
+            zero_mean=not self.has_means,
+        )
+
+    @property
+    def name(self) -> str:
+        """In words, for people."""
+        count = len(self.families) * self.components
+        names = ", ".join(family.name.capitalize() for family in self.families)
+        parts = [f"{count} component{'s' if count > 1 else ''} ({names})"]
+        parts.append("context" if self.context else "no context")
+        if not self.has_means:
+            parts.append("means of x_hat itself")
+        return ", ".join(parts)
+
+
+def has_context(config: CompressionConfig | GllmmLiteConfig) -> bool:
+    """Whether the codec's entropy model looks at latents that are already coded."""
+    return isinstance(config, AutoregressiveConfig | AttentionConfig | GllmmConfig | GllmmLiteConfig)
+
+
+def source_entropy_config(
+    model: CompressionConfig | GllmmLiteConfig, regularizer: RegularizerConfig
+) -> SourceEntropyConfig:
+    """The form of q beside a codec.
+
+    ============  =========================================  ========================================
+    strength      codec without context                      codec with context
+    ============  =========================================  ========================================
+    stronger      with context                               three times the components
+    aligned       means and scales from x_hat                also context over x
+    weaker        scales from x_hat, means x_hat itself      without context
+    ============  =========================================  ========================================
+
+    Args:
+        model: its entropy model is mirrored.
+        regularizer: strength, and single properties that override it.
+
+    >>> from trimix.models.config import AttentionConfig
+    >>> source_entropy_config(AttentionConfig(), RegularizerConfig(alpha=1)).context
+    True
+    """
+    if isinstance(model, GllmmLiteConfig):
+        families, components = model.families, model.components
+    else:
+        families, components = model.head_layout.families, model.head_layout.components
+    form = SourceEntropyConfig(
+        families,
+        components,
+        has_context(model),
+        features=regularizer.features,
+        peak=1.0 if regularizer.unit == "unit_range" else EIGHT_BIT_PEAK,
+    )
+    form = _of_strength(form, regularizer.strength)
+    return replace(
+        form,
+        families=regularizer.families or form.families,
+        components=regularizer.components or form.components,
+        context=form.context if regularizer.context is None else regularizer.context,
+        has_means=form.has_means if regularizer.means is None else regularizer.means,
+    )
+
+
+def _of_strength(aligned: SourceEntropyConfig, strength: SourceEntropyStrength) -> SourceEntropyConfig:
+    match strength, aligned.context:
+        case "stronger", False:
+            return replace(aligned, context=True)
+        case "stronger", True:
+            return replace(aligned, components=3 * aligned.components)
+        case "weaker", False:
+            return replace(aligned, has_means=False)
+        case "weaker", True:
+            return replace(aligned, context=False)
+    return aligned
+
+
+class SourceEntropyModel(nn.Module):
+    """-log q(x | x_hat) of every colour of every pixel, in nats; see the diagram at the head of this file.
+
+    ``q(x | x_hat) = prod_i sum_k w_ik [F((x_i + 1/2 - mu_ik) / s_ik) - F((x_i - 1/2 - mu_ik) / s_ik)]`` with x on the
+    grid that ``peak`` says (regularizer paper, Eq. 29 to 31).
+
+    Args:
+        config: its form.
+
+    >>> q = SourceEntropyModel(SourceEntropyConfig())
+    >>> x = torch.rand(1, 3, 8, 8)
+    >>> q(x, x).shape
+    torch.Size([1, 3, 8, 8])
+    """
+
+    def __init__(self, config: SourceEntropyConfig) -> None:
+        super().__init__()
+        self.config = config
+        layout, features = config.layout, config.features
+        numbers = layout.numbers * COLOURS
+        self.features = nn.Sequential(
+            nn.Conv2d(COLOURS, features, 3, padding=1),
+            nn.LeakyReLU(SLOPE, inplace=True),
+            nn.Conv2d(features, features, 3, padding=1),
+            nn.LeakyReLU(SLOPE, inplace=True),
+        )
+        self.context = None
+        if config.context:
+            self.context = MaskedConvolution(
+                COLOURS, features, CONTEXT_KERNEL, raster_offsets(CONTEXT_KERNEL)
+            )
+        last = nn.Conv2d(features, numbers, 1)
+        # One wide bell around x_hat, whatever the weights before: the mixture's components differ by their bias.
+        with torch.no_grad():
+            last.weight.zero_()
+        hidden = (
+            [nn.Conv2d(2 * features, features, 1), nn.LeakyReLU(SLOPE, inplace=True)]
+            if config.context
+            else []
+        )
+        self.head = nn.Sequential(*hidden, last)
+
+    def forward(
+        self, x: Float[Tensor, "N 3 H W"], x_hat: Float[Tensor, "N 3 H W"]
+    ) -> Float[Tensor, "N 3 H W"]:
+        """Nats of every colour of every pixel.
+
+        Args:
+            x: pictures in [0, 1].
+            x_hat: their reconstructions, not clamped.
+        """
+        features = self.features(x_hat - 0.5)
+        if self.context is not None:
+            features = torch.cat([features, self.context(x - 0.5)], dim=1)
+        raw = self.head(features)
+        with torch.autocast(x.device.type, enabled=False):
+            config, layout = self.config, self.config.layout
+            parts = list(raw.float().split([COLOURS * size for size in layout.sizes], dim=1))
+            means, scales = parts[2], parts[3]
+            parts[3] = _log2_scales(scales, _START_SCALE * config.peak)
+            parts[2] = means * (_MEAN_STEP * config.peak)
+            parameters = read_parameters(torch.cat(parts, dim=1), layout)
+            # The distance from x_hat, not x itself, is asked for: so all means are corrections.
+            distance = config.peak * (x.float() - x_hat.float())
+            return -log_likelihood(distance, parameters)
+
+
+def _log2_scales(raw: Float[Tensor, "..."], start: float) -> Float[Tensor, "..."]:
+    """log2 of scales, ``start`` where raw is 0, smoothly within the range that the mixture knows.
+
+    A hard bound would let gradients pass by their sign, and then that of -H were not that of H reversed.
+    """
+    span = LOG2_SCALE_MAXIMUM - LOG2_SCALE_MINIMUM
+    share = (math.log2(start) - LOG2_SCALE_MINIMUM) / span
+    return LOG2_SCALE_MINIMUM + span * torch.sigmoid(raw + math.log(share / (1 - share)))
+
+
+@dataclass(frozen=True)
+class SourceEntropyComplexity:
+    """What q costs, in training alone.
+
+    Args:
+        parameters: that are trained.
+        multiply_accumulates_per_pixel: of one forward pass.
+    """
+
+    parameters: int
+    multiply_accumulates_per_pixel: float
+
+
+def source_entropy_complexity(config: SourceEntropyConfig) -> SourceEntropyComplexity:
+    """Parameters and multiplications of a form of q.
+
+    >>> round(source_entropy_complexity(SourceEntropyConfig()).multiply_accumulates_per_pixel)
+    10272
+    """
+    side = 256
+    with FakeTensorMode(), torch.no_grad():
+        model = SourceEntropyModel(config)
+        x = torch.empty(1, COLOURS, side, side)
+        counted = multiply_accumulates(lambda: model(x, x))
+    return SourceEntropyComplexity(sum(p.numel() for p in model.parameters()), counted / side**2)

@@ -1,0 +1,147 @@
+"""Algorithm 1 of the regularizer paper as a training step: the codec on R + lambda D - alpha H_q, then q on H_q.
+
+::
+
+    stage 1    codec <- gradient of  R + lambda D - alpha H_q(X | X_hat)      q constant, gradients pass through it
+    stage 2    q     <- gradient of  H_q(X | X_hat) = E[-log q(x | x_hat)]    x_hat constant
+
+Both stages look at the reconstruction of one forward pass. The plain form does one after the other and runs q twice;
+the fused form reverses the gradient at x_hat and needs one pass of each (see ``regularizer``). Their gradients are
+equal, up to rounding of floats.
+"""
+
+import torch
+from torch import nn
+
+from trimix.errors import TrainingError
+from trimix.models.building import TrainableModel
+from trimix.shapes import Float, Tensor
+from trimix.training.config import ObjectiveConfig, PhaseConfig, RegularizerConfig
+from trimix.training.objective import RateDistortion, psnr_db
+from trimix.training.regularizer import (
+    Pull,
+    Regularizer,
+    detached_call,
+    entropy_in_unit,
+    own_randomness,
+)
+from trimix.training.source_entropy import SourceEntropyModel, source_entropy_config
+from trimix.training.steps import Batch, Companion, PlainStep, StepReport
+
+RATIO_WARNED = 0.5
+RATIO_STOPPED = 1.0
+_SEED_OFFSET = 7_368_787
+"""Between the seed of a run and that of its q."""
+
+
+class TwoStageStep:
+    """R + lambda * D - alpha * H_q(X | X_hat), and q's own likelihood.
+
+    Args:
+        bare_model: gives lambda of a quality; the model that is called may be wrapped around it.
+        objective: distortion and balance between rates.
+        config: of the regularizer.
+        seed: of q's first weights; drawing them leaves the global generators as they were.
+        device: of q.
+    """
+
+    def __init__(
+        self,
+        bare_model: TrainableModel,
+        objective: ObjectiveConfig,
+        config: RegularizerConfig,
+        seed: int = 1,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self._plain = PlainStep(bare_model, objective)
+        self._config = config
+        with own_randomness(seed + _SEED_OFFSET):
+            self.source_entropy = SourceEntropyModel(source_entropy_config(bare_model.config, config))
+        self.source_entropy.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._regularizer = Regularizer(
+            self.source_entropy,
+            alpha=config.alpha,
+            rho=config.rho,
+            unit=config.unit,
+            learning_rate=config.learning_rate,
+            clip_norm=config.clip_norm,
+        )
+        self.companion: Companion | None = Companion(
+            self.source_entropy, self._regularizer.optimizer, config.learning_rate, config.clip_norm
+        )
+
+    def backward(self, model: nn.Module, batch: Batch, phase: PhaseConfig, share: float = 1.0) -> StepReport:
+        """Gradients of both stages, each for its own weights."""
+        assert self.companion is not None
+        # The loop may have wrapped q for several devices.
+        self._regularizer.source_entropy = self.companion.module
+        output, parts = self._plain.forward(model, batch, phase)
+        form = self._fused if self._config.form == "fused" else self._two_passes
+        return form(batch.x, output.reconstruction, parts, share)
+
+    def _fused(
+        self,
+        x: Float[Tensor, "N 3 H W"],
+        x_hat: Float[Tensor, "N 3 H W"],
+        parts: RateDistortion,
+        share: float,
+    ) -> StepReport:
+        regularizer = self._regularizer
+        distortion = (parts.weight * parts.weighted_distortion).mean()
+        (parts.loss.mean() * share + regularizer(x, x_hat, distortion, parts.weight, share)).backward()
+        return self._report(parts, regularizer.ratio, regularizer.applied_alpha)
+
+    def _two_passes(
+        self,
+        x: Float[Tensor, "N 3 H W"],
+        x_hat: Float[Tensor, "N 3 H W"],
+        parts: RateDistortion,
+        share: float,
+    ) -> StepReport:
+        config, regularizer = self._config, self._regularizer
+        distortion = (parts.weight * parts.weighted_distortion).mean()
+        pull = Pull(
+            config.alpha, config.rho, None, torch.autograd.grad(distortion, x_hat, retain_graph=True)[0]
+        )
+        # Stage 1.
+        entropy = entropy_in_unit(detached_call(self.source_entropy, x, x_hat), config.unit)
+        weighted = (parts.weight * entropy).mean()
+        pull(torch.autograd.grad(weighted, x_hat, retain_graph=True)[0])
+        assert pull.ratio is not None and pull.applied_alpha is not None
+        ((parts.loss.mean() - pull.applied_alpha * weighted) * share).backward()
+        # Stage 2.
+        nats = regularizer.source_entropy(x, x_hat.detach())
+        (entropy_in_unit(nats, config.unit).mean() * share).backward()
+        regularizer.entropy = entropy.detach()
+        return self._report(parts, pull.ratio, pull.applied_alpha)
+
+    def _report(self, parts: RateDistortion, ratio: Tensor, alpha: Tensor) -> StepReport:
+        assert self._regularizer.entropy is not None
+        regularized = parts.loss.detach() - alpha * parts.weight * self._regularizer.entropy
+        return StepReport(
+            regularized.mean(),
+            parts.bits_per_pixel.detach().mean(),
+            psnr_db(parts.mean_squared_error.detach()).mean(),
+            self._regularizer.entropy_bits_per_pixel,
+            ratio,
+        )
+
+    def review(self, mean: StepReport) -> str | None:
+        """Warn where the regularizer pulls half as strongly as the distortion, or more.
+
+        Raises:
+            TrainingError: it pulls as strongly; nothing would keep the reconstruction near the source.
+        """
+        assert mean.gradient_ratio is not None
+        ratio = float(mean.gradient_ratio)
+        if ratio >= RATIO_STOPPED:
+            raise TrainingError(
+                f"rho, the pull of the source entropy over that of the distortion, must stay below {RATIO_STOPPED:g}, "
+                f"found {ratio:.2f}: lower alpha, or give rho instead"
+            )
+        if ratio >= RATIO_WARNED:
+            return (
+                f"rho, the pull of the source entropy over that of the distortion, is {RATIO_WARNED:g} or more "
+                f"({ratio:.2f}): the run stops at {RATIO_STOPPED:g}; a lower alpha is safer"
+            )
+        return None
