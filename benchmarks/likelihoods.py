@@ -1,6 +1,7 @@
 """Which mixture codes the same latents in fewer bits: short trainings of the entropy model alone, all else equal.
 
     python benchmarks/likelihoods.py --training pictures/train --validation pictures/validation [--steps 1500]
+    python benchmarks/likelihoods.py --show results/likelihoods.json
 
 Transforms are those of the released gllmm-lite and stay as they are, so every mixture is asked for the probabilities of
 the same latents of the same pictures. Hyperprior, context and head start at random and are trained for equally many
@@ -14,7 +15,7 @@ import json
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -119,15 +120,50 @@ def measure(model: GllmmLite, crops: torch.Tensor) -> list[float]:
     return means
 
 
+@dataclass(frozen=True)
+class Record:
+    """What was found: bits per pixel of every mixture, seed and quality; seconds a step of its last training."""
+
+    model: str
+    steps: int
+    bits_per_pixel: dict[str, list[list[float]]]
+    seconds_per_step: dict[str, float]
+
+
+def show(record: Record) -> None:
+    """Print the table."""
+    table = Table(
+        "mixture",
+        title=f"bits per pixel at equal distortion, {record.model}, {record.steps} steps",
+        title_justify="left",
+    )
+    for heading in (*(f"q {quality:g}" for quality in QUALITIES), "against K = 1", "seeds", "s/step"):
+        table.add_column(heading, justify="right")
+    base = record.bits_per_pixel[MIXTURES[0].name]
+    for name, rates in record.bits_per_pixel.items():
+        means = [statistics.fmean(column) for column in zip(*rates, strict=True)]
+        changes = [
+            statistics.fmean(100 * (own / other - 1) for own, other in zip(row, reference, strict=True))
+            for row, reference in zip(rates, base, strict=True)
+        ]
+        table.add_row(
+            name,
+            *(f"{mean:.4f}" for mean in means),
+            f"{statistics.fmean(changes):+.2f} %",
+            " ".join(f"{change:+.2f}" for change in changes),
+            f"{record.seconds_per_step[name]:.3f}",
+        )
+    Console(width=150).print(table)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train, measure, print; returns the exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--training", type=Path, nargs="+", required=True, help="folders or tars of pictures")
-    parser.add_argument(
-        "--validation", type=Path, nargs="+", required=True, help="folders or tars of pictures"
-    )
+    parser.add_argument("--training", type=Path, nargs="+", help="folders or tars of pictures")
+    parser.add_argument("--validation", type=Path, nargs="+", help="folders or tars of pictures")
+    parser.add_argument("--show", type=Path, metavar="FILE", help="print what an earlier run has found, only")
     parser.add_argument("--model", default="gllmm-lite", help="gives the transforms (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=1500, help="of each training (default: %(default)s)")
     parser.add_argument(
@@ -135,6 +171,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--output", type=Path, default=Path("runs/likelihoods.json"))
     options = parser.parse_args(arguments)
+    if options.show is not None:
+        show(Record(**json.loads(options.show.read_text(encoding="utf-8"))))
+        return 0
+    if not options.training or not options.validation:
+        raise UsageError("--training and --validation must be given, found one or none; or --show a file")
     frozen = load_frozen(find_model(options.model).path)
     if not isinstance(frozen.transforms, GllmmLiteTransforms):
         raise UsageError(f"--model must be a gllmm-lite, found {frozen.transforms.config.kind}")
@@ -154,35 +195,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 + " ".join(f"{rate:.4f}" for rate in found[mixture.name][-1]),
                 flush=True,
             )
-    table = Table(
-        "mixture", title=f"bits per pixel at equal distortion, {options.steps} steps", title_justify="left"
+    record = Record(
+        frozen.identity.name,
+        options.steps,
+        found,
+        {name: total / options.steps for name, total in seconds.items()},
     )
-    for heading in (*(f"q {quality:g}" for quality in QUALITIES), "against K = 1", "seeds", "s/step"):
-        table.add_column(heading, justify="right")
-    base = found[MIXTURES[0].name]
-    for mixture in MIXTURES:
-        rates = found[mixture.name]
-        means = [statistics.fmean(column) for column in zip(*rates, strict=True)]
-        changes = [
-            statistics.fmean(100 * (own / other - 1) for own, other in zip(row, reference, strict=True))
-            for row, reference in zip(rates, base, strict=True)
-        ]
-        table.add_row(
-            mixture.name,
-            *(f"{mean:.4f}" for mean in means),
-            f"{statistics.fmean(changes):+.2f} %",
-            " ".join(f"{change:+.2f}" for change in changes),
-            f"{seconds[mixture.name] / options.steps:.3f}",
-        )
-    Console(width=150).print(table)
+    show(record)
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    record = {
-        "model": frozen.identity.name,
-        "steps": options.steps,
-        "qualities": QUALITIES,
-        "bits_per_pixel": found,
-    }
-    options.output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    options.output.write_text(json.dumps(asdict(record), indent=1) + "\n", encoding="utf-8")
     return 0
 
 

@@ -13,6 +13,7 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -134,6 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--batch", type=int, default=8, help="patches (default: %(default)s)")
     parser.add_argument("--patch", type=int, default=256, help="pixels a side (default: %(default)s)")
+    parser.add_argument("--picture", type=Path, help="default: the demonstration's photograph")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--bf16", action="store_true")
@@ -143,7 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown:
         raise UsageError(f"--models must be of {', '.join(MODELS)}, found {', '.join(sorted(unknown))}")
     device = torch.device(options.device)
-    picture = to_tensor(benchmark_picture(None).pixels)
+    picture = to_tensor(benchmark_picture(options.picture).pixels)
     size = options.patch
     places = [(row, column) for row in (0, 512 - size) for column in range(0, 768 - size + 1, 64)]
     patches = [picture[..., row : row + size, column : column + size] for row, column in places]
