@@ -1,3 +1,4 @@
+import errno
 import signal
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ pytest.importorskip("lightning")
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A configuration of two steps; the current folder is its own, with pictures below."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("trimix.training.loop._BLOCKS_FOR_COMPONENTS", 100)
+    monkeypatch.setattr("trimix.training.linear_path.BLOCKS", 100)
     random = np.random.default_rng(3)
     for folder in ("pictures", "other"):
         Path(folder).mkdir()
@@ -50,10 +51,10 @@ def interrupt_at(step: int, patch: pytest.MonkeyPatch, times: int = 1) -> None:
     from trimix.training import loop
 
     class Interrupting(loop.PatchSampler):
-        def batch(self, number: int, count: int, size: int):
+        def batch(self, number: int, count: int, size: int, part: range | None = None):
             for _ in range(times if number == step else 0):
                 signal.raise_signal(signal.SIGINT)
-            return super().batch(number, count, size)
+            return super().batch(number, count, size, part)
 
     patch.setattr(loop, "PatchSampler", Interrupting)
 
@@ -168,3 +169,47 @@ def test_missing_extra_is_told(trimix: Command, run: Path, monkeypatch: pytest.M
     outcome = trimix("train", run, "--device", "cpu")
     assert outcome.code == 7
     assert "pip install 'trimix[train]'" in outcome.line
+
+
+def test_missing_validation_of_the_configuration_is_only_told(trimix: Command, run: Path) -> None:
+    run.write_text(run.read_text().replace("[data]", "[data]\nvalidation = ['elsewhere']"))
+    outcome = trimix("train", run, "--device", "cpu", "--data", "other")
+    assert outcome.code == 0
+    first, last = outcome.error.splitlines()
+    assert first == "there is no validation: elsewhere does not exist; --validation FOLDER names others"
+    assert last.startswith("2 steps done")
+    run.write_text(run.read_text().replace("steps = 2", "steps = 2\nschedule = 'plateau'"))
+    outcome = trimix("train", run, "--device", "cpu", "-o", "plateau")
+    assert outcome.code == 2
+    assert "schedule = 'plateau' must have validation pictures, found none" in outcome.error
+    outcome = trimix("train", run, "--device", "cpu", "-o", "wanted", "--validation", "elsewhere")
+    assert outcome.code == 2
+    assert "elsewhere: must be a folder" in outcome.line
+
+
+def test_a_full_disk_is_one_line(trimix: Command, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("trimix.training.checkpoint.os.fsync", full)
+        outcome = trimix("train", run, "--device", "cpu")
+    assert outcome.code == 7
+    assert outcome.line == (
+        "trimix: error: runs/small/last.ckpt: the checkpoint cannot be written: No space left on device; "
+        "the one before it, if any, is as it was"
+    )
+
+
+def test_a_terminal_shows_pictures_and_steps_as_they_come(
+    trimix: Command, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "150")
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.stderr.isatty", lambda: True)
+        outcome = trimix("train", run, "--device", "cpu")
+    assert outcome.code == 0
+    assert "reading the pictures" in outcome.error
+    for shown in ("all step", "bpp", "dB", "loss", "steps/s", "ETA"):
+        assert shown in outcome.error

@@ -8,6 +8,10 @@ from PIL import Image
 
 from trimix.errors import ConfigurationError
 from trimix.training.patches import PatchSampler, load_pictures, validation_crops
+from trimix.training.picture_cache import Cut, DeviceCache, HostCache
+
+HOST = torch.device("cpu")
+FLIPS = [(False, False), (False, True), (True, False), (True, True)]
 
 
 def png(pixels):
@@ -69,11 +73,49 @@ def test_unreadable_sources_are_named(pictures, tmp_path):
         assert "\n" not in str(caught.value)
 
 
+def test_progress_is_told_picture_by_picture_and_the_total_where_it_is_known(pictures, tmp_path):
+    folder, archive = tmp_path / "folder", tmp_path / "pictures.tar"
+    folder.mkdir()
+    for index, pixels in enumerate(pictures):
+        (folder / f"{index}.png").write_bytes(png(pixels))
+    (folder / "notes.txt").write_text("no picture")
+    with tarfile.open(archive, "w") as tar:
+        tar.add(folder / "0.png", "0.png")
+    told = []
+    load_pictures([folder, folder / "1.png"], 64, on_progress=lambda *counts: told.append(counts))
+    assert told == [(done, 5) for done in range(1, 6)]
+    told.clear()
+    load_pictures([folder, archive], 64, on_progress=lambda *counts: told.append(counts))
+    assert told == [(done, None) for done in range(1, 6)]
+
+
+def test_many_pictures_stay_in_order(tmp_path):
+    for index in range(200):
+        (tmp_path / f"{index:03}.png").write_bytes(png(np.full((2, 2, 3), index, np.uint8)))
+    assert [int(pixels[0, 0, 0]) for pixels in load_pictures([tmp_path], 1)] == list(range(200))
+    (tmp_path / "050.png").write_bytes(b"damaged")
+    with pytest.raises(ConfigurationError, match=r"050\.png"):
+        load_pictures([tmp_path], 1)
+
+
 def test_a_batch_is_a_function_of_seed_and_step(pictures):
     one, same, other = (PatchSampler(pictures, seed, 0.5, 0.5) for seed in (1, 1, 2))
     assert torch.equal(one.batch(7, 4, 64), same.batch(7, 4, 64))
     assert not torch.equal(one.batch(7, 4, 64), one.batch(8, 4, 64))
     assert not torch.equal(one.batch(7, 4, 64), other.batch(7, 4, 64))
+
+
+@pytest.mark.parametrize("cache", [HostCache, lambda pictures: DeviceCache(pictures, HOST)])
+def test_parts_of_a_batch_are_those_of_the_whole(pictures, cache):
+    sampler = PatchSampler(pictures, 1, 0.5, 0.7)
+    sampler._cache = cache(pictures)
+    whole = sampler.batch(3, 12, 64)
+    for count in (2, 3):
+        parts = [sampler.batch(3, 12, 64, part=range(rank, 12, count)) for rank in range(count)]
+        assert all(torch.equal(part, whole[rank::count]) for rank, part in enumerate(parts))
+    for index in range(12):
+        assert torch.equal(sampler.batch(3, 12, 64, part=range(index, index + 1))[0], whole[index])
+    assert not any(torch.equal(whole[0], other) for other in whole[1:])
 
 
 def test_unscaled_patches_are_cut_from_the_pictures_and_reach_the_borders(pictures):
@@ -86,18 +128,72 @@ def test_unscaled_patches_are_cut_from_the_pictures_and_reach_the_borders(pictur
                     patch = np.ascontiguousarray(oriented[top : top + 64, left : left + 64])
                     windows[patch.tobytes()] = (flipped + turned, top, left)
     found = set()
-    for step in range(150):
-        patch = (sampler.batch(step, 1, 64)[0].permute(1, 2, 0) * 255).round().byte().numpy()
-        found.add(windows[patch.tobytes()])
+    for patches in sampler.batch(0, 150, 64):
+        found.add(windows[(patches.permute(1, 2, 0) * 255).round().byte().numpy().tobytes()])
     assert {0, 6} <= {top for _, top, _ in found}
     assert {0, 16} <= {left for _, _, left in found}
     assert {kind for kind, _, _ in found} == {"", "f", "t", "ft"}
 
 
-def test_values_are_in_zero_to_one(pictures):
+def test_values_are_bytes_over_255(pictures):
     batch = PatchSampler(pictures, 3, 0.5, 1.0).batch(0, 8, 64)
     assert batch.shape == (8, 3, 64, 64)
     assert 0 <= float(batch.min()) <= float(batch.max()) <= 1
+    assert torch.equal((batch * 255).round() / 255, batch)
+
+
+def test_pictures_scales_and_shares_are_distributed_as_stated():
+    pictures = [np.zeros((side, side, 3), np.uint8) for side in (100, 300)]
+    sampler = PatchSampler(pictures, 5, 0.5, 0.4)
+    cuts = [sampler._cut(0, index, 64) for index in range(4000)]
+    # The share of a picture goes with the root of its area: 1 to 3.
+    assert sum(cut.picture for cut in cuts) / 4000 == pytest.approx(0.75, abs=0.03)
+    large = [cut for cut in cuts if cut.picture == 1]
+    scaled = [64 / cut.side for cut in large if cut.side != 64]
+    assert len(scaled) / len(large) == pytest.approx(0.4 * 63.5 / 64, abs=0.04)
+    # Uniform in [0.5, 1]: 64 / side has quartiles 0.625, 0.75, 0.875.
+    assert np.quantile(scaled, [0.25, 0.5, 0.75]) == pytest.approx([0.625, 0.75, 0.875], abs=0.02)
+    # A patch is never larger than its picture, and lies in it.
+    assert max(cut.side for cut in cuts if cut.picture == 0) == 100
+    for cut in cuts:
+        side = pictures[cut.picture].shape[0]
+        assert 0 <= cut.top <= side - cut.side
+        assert 0 <= cut.left <= side - cut.side
+    places = [cut.left / (300 - cut.side) for cut in large]
+    assert np.quantile(places, [0.25, 0.5, 0.75]) == pytest.approx([0.25, 0.5, 0.75], abs=0.04)
+    for flip in ("upside_down", "mirrored"):
+        assert sum(getattr(cut, flip) for cut in cuts) / 4000 == pytest.approx(0.5, abs=0.03)
+
+
+@pytest.mark.parametrize("side", [64, 65, 80, 97, 128])
+def test_scaling_is_that_of_pillow(side):
+    noise = np.random.default_rng(0).integers(0, 256, (140, 150, 3), dtype=np.uint8)
+    cuts = [Cut(0, 5, 7, side, *flips) for flips in FLIPS]
+    window = Image.fromarray(noise[5 : 5 + side, 7 : 7 + side])
+    expected = np.asarray(window.resize((64, 64), Image.Resampling.BICUBIC)).astype(int)
+    # The device's pixels are gathered up to the largest side: another one is added.
+    for cache, added in (
+        (HostCache([noise]), []),
+        (DeviceCache([noise], HOST), [Cut(0, 0, 0, 140, False, False)]),
+    ):
+        patches = cache.patches(cuts + added, 64).numpy().astype(int)
+        for patch, (upside_down, mirrored) in zip(patches, FLIPS, strict=False):
+            patch = patch[:: -1 if upside_down else 1, :: -1 if mirrored else 1]
+            assert np.abs(patch - expected).max() <= (side != 64)
+            assert np.mean(patch != expected) < 0.02
+
+
+def test_scaling_keeps_flat_pictures(pictures):
+    for level in (0, 1, 127, 255):
+        flat = np.full((150, 150, 3), level, np.uint8)
+        cuts = [Cut(0, 0, 0, side, False, False) for side in range(64, 151, 5)]
+        for cache in (HostCache([flat]), DeviceCache([flat], HOST)):
+            assert bool((cache.patches(cuts, 64) == level).all())
+
+
+def test_the_device_cuts_from_the_right_picture(pictures):
+    cuts = [Cut(index, index, 2 * index, 64, *FLIPS[index]) for index in range(4)]
+    assert torch.equal(HostCache(pictures).patches(cuts, 64), DeviceCache(pictures, HOST).patches(cuts, 64))
 
 
 def test_validation_takes_the_centre(pictures):

@@ -13,12 +13,13 @@ from PIL import Image
 from tiny_models import TINY, tiny_model
 from trimix.errors import ConfigurationError, TrainingError
 from trimix.models.gllmm_lite import TrainingOutput
-from trimix.training import loop
+from trimix.training import linear_path, loop
 from trimix.training.config import OptimizerConfig, PhaseConfig, TrainingConfig, load_training_config
-from trimix.training.loop import Trainer, learning_rate
+from trimix.training.loop import Trainer
 from trimix.training.objective import psnr_db, rate_distortion
 from trimix.training.optimizers import build_optimizer
 from trimix.training.steps import Batch, PlainStep
+from trimix.training.validation import ValidationRow
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,7 @@ def pictures(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def few_blocks(monkeypatch):
     # Enough for eight components; the full count takes a second a run.
-    monkeypatch.setattr(loop, "_BLOCKS_FOR_COMPONENTS", 1500)
+    monkeypatch.setattr(linear_path, "BLOCKS", 1500)
 
 
 def configuration(pictures, steps=(4,), **changes):
@@ -76,7 +77,7 @@ def signalled(plain, trainer, number, step):
 @pytest.fixture(scope="module")
 def whole_states(pictures, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "_BLOCKS_FOR_COMPONENTS", 1500)
+        patch.setattr(linear_path, "BLOCKS", 1500)
         trainer = Trainer(configuration(pictures, (2, 2)), tmp_path_factory.mktemp("run"), "cpu")
         trainer.run()
     return states(trainer)
@@ -180,7 +181,7 @@ def test_a_fixed_encoder_does_not_move_and_the_rest_does(pictures, tmp_path):
 def test_gradients_that_stay_infinite_stop_the_run(pictures, tmp_path):
     trainer = Trainer(configuration(pictures, (30,)), tmp_path / "run", "cpu")
     plain = trainer.step.backward
-    trainer.step.backward = lambda *arguments: plain(*arguments, share=math.inf)
+    trainer.step.backward = lambda model, batch, phase, _: plain(model, batch, phase, math.inf)
     before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
     with pytest.raises(TrainingError, match="not finite"):
         trainer.run()
@@ -200,14 +201,15 @@ def test_validation_is_logged_on_rounded_latents(pictures, tmp_path):
 
 def test_the_log_is_json_for_every_parser(pictures, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "LOG_EVERY_STEPS", 1)
-    monkeypatch.setattr(loop, "validate", lambda *_, **__: [(5.0, 0.25, math.nan), (20.0, 0.5, math.inf)])
+    rows = [ValidationRow(5.0, 0.25, math.nan, 1.0), ValidationRow(20.0, 0.5, math.inf, math.inf)]
+    monkeypatch.setattr(loop, "validate", lambda *_, **__: rows)
     config = configuration(pictures, (1,))
     config = config.model_copy(update={"data": config.data.model_copy(update={"validation": (pictures,)})})
     trainer = Trainer(config, tmp_path / "run", "cpu")
     plain = trainer.step.backward
 
-    def infinite(*arguments):
-        report = plain(*arguments, share=math.inf)
+    def infinite(model, batch, phase, _):
+        report = plain(model, batch, phase, math.inf)
         return replace(report, loss=torch.tensor(math.nan), psnr_db=torch.tensor(-math.inf))
 
     trainer.step.backward = infinite
@@ -222,6 +224,8 @@ def test_the_log_is_json_for_every_parser(pictures, tmp_path, monkeypatch):
     assert training["bits_per_pixel"] > 0
     assert validation["bits_per_pixel"] == [0.25, 0.5]
     assert validation["psnr_db"] == [None, None]
+    assert validation["objective"] is None
+    assert training["skipped_steps"] == 1
 
 
 def test_a_log_that_cannot_be_written_is_one_clear_line(pictures, tmp_path, monkeypatch):
@@ -315,24 +319,6 @@ def test_a_start_gives_its_average_to_model_and_average(pictures, tmp_path):
     expected = first.average.module.state_dict()
     for state in states(second):
         assert all(torch.equal(value, expected[name]) for name, value in state.items())
-
-
-def test_schedules_start_warm_up_and_end_where_they_say():
-    for schedule in ("linear", "cosine"):
-        phase = PhaseConfig(
-            name="x",
-            steps=110,
-            warm_up_steps=10,
-            learning_rate=1.0,
-            learning_rate_final=0.2,
-            schedule=schedule,
-        )
-        rates = [learning_rate(phase, step) for step in range(111)]
-        assert rates[0] == pytest.approx(0.1)
-        assert rates[9] == rates[10] == pytest.approx(1.0)
-        assert rates[60] == pytest.approx(0.6)
-        assert rates[110] == pytest.approx(0.2)
-        assert rates[10:] == sorted(rates[10:], reverse=True)
 
 
 def test_the_objective_is_its_formula():

@@ -1,6 +1,8 @@
 """``trimix train``: train a model as a TOML file says."""
 
+import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,11 +10,13 @@ import typer
 
 from trimix.cli.networks import prepare_torch
 from trimix.cli.options import Device, DeviceOption, ThreadsOption
+from trimix.cli.picture_progress import reading_pictures
 from trimix.cli.progress import working
 from trimix.errors import ConfigurationError, OutputError, UsageError
 
 if TYPE_CHECKING:
     from trimix.training.config import TrainingConfig
+    from trimix.training.devices import Devices
     from trimix.training.loop import Trainer
 
 _CHECKPOINT = "last.ckpt"
@@ -64,7 +68,8 @@ def train(
 
     A checkpoint in the output folder is resumed exactly where it stood. Ctrl-C
     ends the step and saves one first; a second Ctrl-C does not wait. Make a
-    model file of the last one with 'trimix freeze'.
+    model file of the last one with 'trimix freeze'. On several devices:
+    torchrun --nproc-per-node N -m trimix train CONFIG.toml.
 
     Needs the extra 'train': pip install 'trimix\\[train]'.
     """
@@ -73,40 +78,84 @@ def train(
         raise OutputError(f"{folder}: must be a folder, found a file; give another --output")
     if not config.is_file():
         raise ConfigurationError(f"{config}: no such file; name a TOML file")
-    with working("loading torch"):
+    with working("loading torch") if _is_first() else nullcontext():
         accelerator = prepare_torch(device, threads)
         from trimix.training.config import load_training_config
+        from trimix.training.devices import Devices
         from trimix.training.loop import Trainer
     run = load_training_config(config)
     replaced = {
         name: tuple(paths) for name, paths in (("training", data), ("validation", validation)) if paths
     }
     run = run.model_copy(update={"data": run.data.model_copy(update=replaced)})
-    if restart and folder.exists() and any(folder.iterdir()):
-        print(f"moved {folder} to {_move_aside(folder)}", file=sys.stderr)
+    if not validation:
+        run = _without_missing_validation(run)
+    devices = Devices(accelerator)
+    if restart:
+        _restart(folder, devices)
     checkpoint = folder / _CHECKPOINT
     if checkpoint.exists():
         _check_resumable(checkpoint, run)
     try:
-        with working("reading the pictures"):
-            trainer = Trainer(run, folder, accelerator)
+        with reading_pictures(silent=not devices.is_first) as on_progress:
+            trainer = Trainer(run, folder, devices, on_progress)
     except OSError as error:
         raise OutputError(f"{error.filename or folder}: cannot be used: {error.strerror}") from error
+    if run.regularizer is not None:
+        _say(_about_source_entropy(run))
     if trainer.progress.phase >= len(run.phases):
-        print(f"{checkpoint}: this run is complete; --restart starts anew", file=sys.stderr)
+        _say(f"{checkpoint}: this run is complete; --restart starts anew")
         return
     if trainer.progress.step:
-        print(f"resuming {checkpoint} after step {trainer.progress.step}", file=sys.stderr)
+        _say(f"resuming {checkpoint} after step {trainer.progress.step}")
     try:
         trainer.run()
     except KeyboardInterrupt:
-        print(f"interrupted after step {trainer.progress.step}; {_what_next(trainer)}", file=sys.stderr)
+        _say(f"interrupted after step {trainer.progress.step}; {_what_next(trainer)}")
         raise
-    print(
+    _say(
         f"{trainer.progress.step} steps done; checkpoint {checkpoint}, log {folder / 'log.jsonl'}; "
-        "'trimix freeze' makes a model of it",
-        file=sys.stderr,
+        "'trimix freeze' makes a model of it"
     )
+
+
+def _about_source_entropy(run: "TrainingConfig") -> str:
+    from trimix.training.source_entropy import source_entropy_complexity, source_entropy_config
+
+    assert run.regularizer is not None
+    form = source_entropy_config(run.model, run.regularizer)
+    cost = source_entropy_complexity(form)
+    return (
+        f"regularizer: q(x | x_hat) of {form.name}; {cost.parameters:,} parameters, "
+        f"{cost.multiply_accumulates_per_pixel / 1000:.1f} kMAC/pixel, in training only"
+    )
+
+
+def _is_first() -> bool:
+    """Whether this is the first, mostly the only, process of the run."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _say(text: str) -> None:
+    if _is_first():
+        print(text, file=sys.stderr)
+
+
+def _without_missing_validation(run: "TrainingConfig") -> "TrainingConfig":
+    """Without the validation pictures that CONFIG names and that are not here: training does not need them."""
+    present = tuple(path for path in run.data.validation if path.exists())
+    if present == run.data.validation:
+        return run
+    missing = ", ".join(str(path) for path in run.data.validation if path not in present)
+    what = "some validation pictures are left out" if present else "there is no validation"
+    _say(f"{what}: {missing} does not exist; --validation FOLDER names others")
+    return run.model_copy(update={"data": run.data.model_copy(update={"validation": present})})
+
+
+def _restart(folder: Path, devices: "Devices") -> None:
+    if devices.is_first and folder.exists() and any(folder.iterdir()):
+        _say(f"moved {folder} to {_move_aside(folder)}")
+    devices.wait()
 
 
 def _what_next(trainer: "Trainer") -> str:
@@ -139,4 +188,4 @@ def _check_resumable(checkpoint: Path, run: "TrainingConfig") -> None:
         )
     changed = [name for name in type(run).model_fields if getattr(run, name) != getattr(before, name)]
     if changed:
-        print(f"the configuration has changed since the checkpoint: {', '.join(changed)}", file=sys.stderr)
+        _say(f"the configuration has changed since the checkpoint: {', '.join(changed)}")

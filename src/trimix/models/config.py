@@ -6,6 +6,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -28,7 +29,19 @@ def _each_once(families: tuple[Family, ...]) -> tuple[Family, ...]:
     return families
 
 
-Families = Annotated[tuple[Family, ...], Field(min_length=1), AfterValidator(_each_once)]
+def _by_name(family: object) -> object:
+    # Weights files have the numbers; people write names.
+    if not isinstance(family, str):
+        return family
+    names = [member.name.lower() for member in Family]
+    if family not in names:
+        raise ValueError(f"must be one of {', '.join(names)}, found {family!r}")
+    return Family[family.upper()]
+
+
+Families = Annotated[
+    tuple[Annotated[Family, BeforeValidator(_by_name)], ...], Field(min_length=1), AfterValidator(_each_once)
+]
 LatentRounding = Literal["direct", "around_mean"]
 
 MSE_LAMBDAS = (0.0018, 0.0035, 0.0067, 0.0130, 0.0250, 0.0483, 0.0932, 0.1800)

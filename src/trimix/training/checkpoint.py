@@ -12,6 +12,8 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from trimix.errors import TrainingError
+from trimix.training.schedules import Plateau
+from trimix.training.steps import Companion
 
 
 @dataclass
@@ -40,25 +42,40 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer,
     progress: Progress,
     configuration: str,
+    companion: Companion | None = None,
+    plateau: Plateau | None = None,
 ) -> None:
     """Write a checkpoint under a temporary name, then rename it over the last one.
+
+    Args:
+        path: of the checkpoint.
+        model: what is trained.
+        average: of its weights.
+        optimizer: of the model.
+        progress: where the run stands.
+        configuration: of the run, as JSON.
+        companion: what is trained beside the model.
+        plateau: what schedules remember.
 
     Raises:
         TrainingError: it cannot be written; the last one is as it was.
     """
     # By way of memory: where a disk is full, torch's own writing fails with an internal RuntimeError.
     contents = io.BytesIO()
-    torch.save(
-        {
-            "model": model.state_dict(),
-            "average": average.module.state_dict(),
-            "averaged": int(average.n_averaged),  # type: ignore[arg-type]
-            "optimizer": optimizer.state_dict(),
-            "progress": vars(progress),
-            "configuration": configuration,
-        },
-        contents,
-    )
+    entries: dict[str, object] = {
+        "model": model.state_dict(),
+        "average": average.module.state_dict(),
+        "averaged": int(average.n_averaged),  # type: ignore[arg-type]
+        "optimizer": optimizer.state_dict(),
+        "progress": vars(progress),
+        "configuration": configuration,
+    }
+    if companion is not None:
+        entries["companion"] = companion.module.state_dict()
+        entries["companion_optimizer"] = companion.optimizer.state_dict()
+    if plateau is not None:
+        entries["plateau"] = plateau.numbers
+    torch.save(entries, contents)
     temporary = path.with_suffix(".tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -114,11 +131,14 @@ def restore(
     model: nn.Module,
     average: AveragedModel,
     optimizer: torch.optim.Optimizer,
+    companion: Companion | None = None,
+    plateau: Plateau | None = None,
 ) -> Progress:
     """Put the state that a checkpoint holds into place and return where it stood.
 
     Raises:
-        TrainingError: the checkpoint is missing, damaged, or of another model.
+        TrainingError: the checkpoint is missing, damaged, or of another model; or only one of checkpoint and run has a
+            companion.
     """
     checkpoint = load_checkpoint(path)
     _load_weights(path, "model", _entry(path, checkpoint, "model"), model)
@@ -127,8 +147,33 @@ def restore(
     if not _is_count(averaged):
         raise _damaged(path, f"'averaged' must be a count of steps, found {averaged!r}")
     average.n_averaged.fill_(averaged)  # type: ignore[operator, union-attr, arg-type]
-    _load_optimizer(path, _entry(path, checkpoint, "optimizer"), optimizer)
+    _load_optimizer(path, checkpoint, "optimizer", optimizer)
+    _restore_companion(path, checkpoint, companion)
+    if plateau is not None and "plateau" in checkpoint:
+        _restore_plateau(path, checkpoint["plateau"], plateau)
     return _progress(path, _entry(path, checkpoint, "progress"))
+
+
+def _restore_companion(path: Path, checkpoint: dict[str, object], companion: Companion | None) -> None:
+    if (companion is None) == ("companion" in checkpoint):
+        has, lacks = ("the checkpoint", "the run") if companion is None else ("the run", "the checkpoint")
+        raise TrainingError(
+            f"{path}: both or neither of checkpoint and run must train something beside the model, found that {has} "
+            f"does and {lacks} does not; take the [regularizer] that it was made with, or start anew"
+        )
+    if companion is not None:
+        _load_weights(path, "companion", checkpoint["companion"], companion.module)
+        _load_optimizer(path, checkpoint, "companion_optimizer", companion.optimizer)
+
+
+def _restore_plateau(path: Path, numbers: object, plateau: Plateau) -> None:
+    if (
+        not isinstance(numbers, Mapping)
+        or set(numbers) != set(plateau.numbers)
+        or not all(isinstance(number, int | float) for number in numbers.values())
+    ):
+        raise _damaged(path, f"'plateau' must hold {', '.join(sorted(plateau.numbers))}, found {numbers!r}")
+    plateau.numbers |= numbers
 
 
 def _damaged(path: Path, found: str) -> TrainingError:
@@ -153,9 +198,9 @@ def _load_weights(path: Path, name: str, weights: object, model: nn.Module) -> N
         key = differing[0]
         more = f" (and {len(differing) - 1} more)" if len(differing) > 1 else ""
         raise TrainingError(
-            f"{path}: its '{name}' does not fit the model of this configuration: {key} must be "
+            f"{path}: its '{name}' does not fit that of this configuration: {key} must be "
             f"{expected.get(key, 'absent')}, found {found.get(key, 'nothing')}{more}; "
-            "take the [model] that it was made with, or start anew"
+            f"take the [{'regularizer' if name == 'companion' else 'model'}] that it was made with, or start anew"
         )
     model.load_state_dict(weights)
 
@@ -166,22 +211,25 @@ def _shape(value: object) -> str:
     return "x".join(map(str, value.shape)) or "a scalar"
 
 
-def _load_optimizer(path: Path, state: object, optimizer: torch.optim.Optimizer) -> None:
+def _load_optimizer(
+    path: Path, checkpoint: dict[str, object], name: str, optimizer: torch.optim.Optimizer
+) -> None:
+    state = _entry(path, checkpoint, name)
     # The ratio of a group is the configuration's, which may have changed since.
-    ratios = [group["ratio"] for group in optimizer.param_groups]
+    ratios = [{"ratio": group["ratio"]} if "ratio" in group else {} for group in optimizer.param_groups]
     try:
         optimizer.load_state_dict(state)  # type: ignore[arg-type]
         whole = all(
-            _is_whole(optimizer.state[parameter], parameter)
+            _is_whole(optimizer.state.get(parameter, {}), parameter)
             for group in optimizer.param_groups
             for parameter in group["params"]
         )
     except Exception as error:  # torch raises nearly anything on what it has not written
-        raise _damaged(path, f"'optimizer' cannot be used ({type(error).__name__})") from error
+        raise _damaged(path, f"'{name}' cannot be used ({type(error).__name__})") from error
     if not whole:
-        raise _damaged(path, "'optimizer' must hold moments of the shapes of the weights, found others")
+        raise _damaged(path, f"'{name}' must hold moments of the shapes of the weights, found others")
     for group, ratio in zip(optimizer.param_groups, ratios, strict=True):
-        group["ratio"] = ratio
+        group.update(ratio)
 
 
 def _is_whole(state: Mapping[str, object], parameter: nn.Parameter) -> bool:

@@ -1,6 +1,5 @@
 """Configuration of a training run, read from TOML; unknown keys are refused."""
 
-import tomllib
 from pathlib import Path
 from typing import Literal
 
@@ -18,11 +17,14 @@ from pydantic_core import ErrorDetails
 
 from trimix.errors import ConfigurationError
 from trimix.models.config import Families, GllmmLiteConfig, ModelConfig
+from trimix.training.recipes import Recipe, read_recipe
 
+Distortion = Literal["mse", "ms-ssim"]
 SourceEntropyUnit = Literal["bits_per_pixel", "nats_per_dimension", "unit_range"]
 SourceEntropyStrength = Literal["aligned", "stronger", "weaker"]
 
 _SHOWN_CHARACTERS = 80
+_MS_SSIM_PATCH_SIZE = 192  # the first multiple of 64 that holds 161 pixels
 
 
 class _Section(BaseModel):
@@ -44,18 +46,35 @@ class PhaseConfig(_Section):
 
     name: str
     steps: PositiveInt
-    batch_size: PositiveInt = 8
+    batch_size: PositiveInt = Field(default=8, description="pictures of a step, on all devices together")
+    accumulation: PositiveInt = Field(
+        default=1, description="equal parts that a device's share of a batch is worked through in"
+    )
     patch_size: PositiveInt = Field(default=128, multiple_of=64, description="pixels a side")
     learning_rate: PositiveFloat = 5e-4
     learning_rate_final: float = Field(
         default=0.0, ge=0, description="reached at the end of a decaying phase"
     )
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    schedule: Literal["constant", "linear", "cosine", "plateau"] = "constant"
+    plateau_factor: float = Field(
+        default=0.5, gt=0, lt=1, description="of the learning rate, where the validation objective stalls"
+    )
+    plateau_patience: NonNegativeInt = Field(
+        default=10, description="validations without progress before that"
+    )
     warm_up_steps: NonNegativeInt = 0
     linear_only: bool = Field(default=False, description="leave the learned branches of the transforms out")
     rounding: Literal["noise", "round"] = "noise"
     encoder: Literal["trained", "fixed"] = "trained"
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
+
+    @model_validator(mode="after")
+    def _parts_are_equal(self) -> "PhaseConfig":
+        if self.batch_size % self.accumulation:
+            raise ValueError(
+                f"accumulation must divide batch_size, found {self.accumulation} and {self.batch_size}"
+            )
+        return self
 
 
 class OptimizerConfig(_Section):
@@ -68,18 +87,28 @@ class OptimizerConfig(_Section):
     average_decay: float = Field(
         default=0.999, ge=0, lt=1, description="exponential moving average of weights"
     )
+    compile: Literal["off", "auto", "on"] = Field(
+        default="off", description="torch.compile of the transforms; auto: on CUDA devices"
+    )
 
 
 class ObjectiveConfig(_Section):
-    """R + lambda * 255^2 * MSE with a random quality for every picture."""
+    """R + lambda * D; in a model of all rates with a random quality, and its lambda, for every picture."""
 
+    distortion: Distortion = Field(
+        default="mse",
+        description="mse: D = 255^2 * MSE, lambda of the model about 0.0003 .. 0.2; ms-ssim: D = 1 - MS-SSIM, lambda "
+        "about 1200 times as large (12, 40, 80, 120 in Fu et al. 2023): set the model's rate_distortion_lambda, or "
+        "lambda_minimum and lambda_maximum, and a patch_size of at least 192",
+    )
     quality_minimum: float = Field(default=1.0, ge=1, le=100)
     quality_maximum: float = Field(default=100.0, ge=1, le=100)
     balance: float = Field(
         default=0.45,
         ge=0,
         le=1,
-        description="a picture's loss is divided by (lambda / 0.016)^balance, so that rates count by ratio",
+        description="a picture's loss is divided by (lambda / lambda_0)^balance, so that rates count by ratio; "
+        "lambda_0 is 0.016 for mse, 20 for ms-ssim",
     )
 
     @model_validator(mode="after")
@@ -146,9 +175,33 @@ class TrainingConfig(_Section):
     phases: tuple[PhaseConfig, ...] = Field(min_length=1)
     checkpoint_minutes: PositiveFloat = 5.0
     validation_minutes: PositiveFloat = 10.0
+    validation_steps: PositiveInt | None = Field(
+        default=None,
+        description="instead of validation_minutes: a plateau is then found at the same step again",
+    )
+    tensorboard: bool = Field(default=False, description="write scalars for TensorBoard beside log.jsonl")
     start_from: Path | None = Field(
         default=None, description="checkpoint whose averaged weights are the start"
     )
+
+    @model_validator(mode="after")
+    def _ms_ssim_has_its_patches_and_lambda(self) -> "TrainingConfig":
+        if self.objective.distortion != "ms-ssim":
+            return self
+        for phase in self.phases:
+            if phase.patch_size < _MS_SSIM_PATCH_SIZE:
+                raise ValueError(
+                    f"patch_size must be at least {_MS_SSIM_PATCH_SIZE} for the distortion ms-ssim, whose coarsest of "
+                    f"five scales needs 161 pixels a side, found {phase.patch_size} in the phase {phase.name}; raise it"
+                )
+        name = "lambda_maximum" if self.model.all_rates else "rate_distortion_lambda"
+        largest = getattr(self.model, name)
+        if largest < 1:
+            raise ValueError(
+                f"model.{name} must be at least 1 for the distortion ms-ssim, found {largest:g}, which is for mse; "
+                "multiply the model's lambdas by about 1200"
+            )
+        return self
 
     @model_validator(mode="after")
     def _only_gllmm_lite_has_a_linear_path(self) -> "TrainingConfig":
@@ -162,21 +215,19 @@ class TrainingConfig(_Section):
 
 
 def load_training_config(path: Path) -> TrainingConfig:
-    """Read and check a TOML file.
+    """Read and check a recipe: a TOML file, with the bases that it stands on.
 
     Raises:
-        ConfigurationError: the file is missing, is no TOML, or has an unknown key or a bad value.
+        ConfigurationError: a file is missing, is no TOML, or has an unknown key or a bad value; the message names the
+            file in which it stands.
     """
+    recipe = read_recipe(path)
     try:
-        return TrainingConfig.model_validate(tomllib.loads(path.read_text()))
-    except OSError as error:
-        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: is not valid TOML: {error}") from error
+        return TrainingConfig.model_validate(recipe.settings)
     except ValidationError as error:
         mistakes = [mistake for mistake in error.errors() if not _is_consequence(mistake)] or error.errors()
         more = f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
-        raise ConfigurationError(f"{path}: {_explain(mistakes[0])}{more}") from error
+        raise ConfigurationError(f"{_explain(mistakes[0], recipe)}{more}") from error
 
 
 def _is_consequence(mistake: ErrorDetails) -> bool:
@@ -184,14 +235,17 @@ def _is_consequence(mistake: ErrorDetails) -> bool:
     return mistake["type"] == "too_short" and len(mistake["input"]) > 0
 
 
-def _explain(mistake: ErrorDetails) -> str:
-    place = list(mistake["loc"])
-    if place[:1] == ["model"]:
-        del place[1:2]  # the kind, which pydantic puts in
-    where = ".".join(str(part) for part in place) or "the configuration"
-    if mistake["type"] == "union_tag_invalid":
+def _explain(mistake: ErrorDetails, recipe: Recipe) -> str:
+    keys = list(mistake["loc"])
+    if keys[:1] == ["model"]:
+        del keys[1:2]  # the kind, which pydantic puts in
+    unknown_kind = mistake["type"] == "union_tag_invalid"
+    file, keys = recipe.whereabouts(["model", "kind"] if unknown_kind else keys)
+    of = "" if file == recipe.path else f" (which {recipe.path} stands on)"
+    where = f"{file}{of}: {'.'.join(str(key) for key in keys) or 'the configuration'}"
+    if unknown_kind:
         context = mistake["ctx"]  # pyright: ignore[reportTypedDictNotRequiredAccess]
-        return f"model.kind: must be one of {context['expected_tags']}, found {context['tag']!r}"
+        return f"{where}: must be one of {context['expected_tags']}, found {context['tag']!r}"
     if mistake["type"] == "extra_forbidden":
         return f"{where}: is no key of a training configuration; correct or remove it"
     if mistake["type"] == "missing":

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -12,10 +13,13 @@ class StopRequest:
 
     Args:
         made: one has.
+        grace_seconds: in which a second SIGINT counts as the first.
     """
 
-    def __init__(self, made: bool = False) -> None:
+    def __init__(self, made: bool = False, grace_seconds: float = 0.0) -> None:
         self.made = made
+        self._grace_seconds = grace_seconds
+        self._made_at = time.monotonic()
 
     def receive(self, number: int, frame: FrameType | None) -> None:
         """Handle a signal: note it; SIGINT after another one interrupts at once.
@@ -24,19 +28,21 @@ class StopRequest:
             KeyboardInterrupt: whoever asks twice does not want to wait.
         """
         del frame
-        if self.made and number == signal.SIGINT:
+        now = time.monotonic()
+        if self.made and number == signal.SIGINT and now - self._made_at >= self._grace_seconds:
             raise KeyboardInterrupt
-        self.made = True
+        if not self.made:
+            self.made, self._made_at = True, now
 
 
 @contextmanager
-def delayed_signals() -> Iterator[StopRequest]:
+def delayed_signals(grace_seconds: float = 0.0) -> Iterator[StopRequest]:
     """Turn SIGINT and SIGTERM into a request that the caller looks at where it can stop.
 
     What the process ignores stays ignored (SIGINT in a shell's background jobs). Outside the main thread, which alone
     receives signals, nothing changes.
     """
-    request = StopRequest()
+    request = StopRequest(grace_seconds=grace_seconds)
     if threading.current_thread() is not threading.main_thread():
         yield request
         return

@@ -2,105 +2,52 @@
 
 ::
 
-    patches(seed, step) -> Step(model) -> loss -> backward -> clip -> optimiser -> average of weights
+    patches(seed, step) -> parts -> Step.backward -> mean over devices -> clip -> optimisers -> average of weights
                                                                   |-> log.jsonl   (every 50 steps, every validation)
                                                                   `-> last.ckpt   (every few minutes, and at the end)
+
+A step and what comes of it are functions of (configuration, step) alone: a run that goes on, and one on more devices,
+sees the same pictures and the same noise. Nothing waits for the device but readings of numbers, now and then.
 """
 
-import json
-import math
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
 from torch import nn
-from torch.optim.swa_utils import AveragedModel
 
 from trimix.errors import ConfigurationError, TrainingError
-from trimix.layers.quality import QUALITY_MAXIMUM
 from trimix.models.building import TrainableModel, build
 from trimix.models.gllmm_lite import GllmmLite
-from trimix.shapes import Tensor
+from trimix.shapes import Float, Tensor
+from trimix.training.averaging import build_average
+from trimix.training.batches import check_parts, parts_of_batch
 from trimix.training.checkpoint import Progress, load_average, restore, save_checkpoint
 from trimix.training.config import PhaseConfig, TrainingConfig
+from trimix.training.devices import Devices
+from trimix.training.display import Display, Reading
 from trimix.training.interruption import StopRequest, delayed_signals
-from trimix.training.objective import psnr_db
+from trimix.training.linear_path import fit_linear_path
+from trimix.training.non_finite import MAXIMUM_IN_A_ROW, NonFiniteSteps
 from trimix.training.optimizers import build_optimizer
 from trimix.training.patches import PatchSampler, load_pictures, validation_crops
-from trimix.training.steps import Batch, PlainStep, Step, StepReport, draw_quality
-from trimix.transforms.karhunen_loeve import principal_components
+from trimix.training.reports import mean_report, read_report
+from trimix.training.run_log import RunLog
+from trimix.training.schedules import Plateau, learning_rate
+from trimix.training.steps import Companion, PlainStep, Step, StepReport
+from trimix.training.two_stage import TwoStageStep
+from trimix.training.validation import VALIDATION_SIZE, validate
 
 LOG_EVERY_STEPS = 50
-VALIDATION_QUALITIES = (5.0, 20.0, 35.0, 50.0, 65.0, 80.0, 95.0)
-VALIDATION_SIZE = 256
-_BLOCKS_FOR_COMPONENTS = 40_000
 
 
-def learning_rate(phase: PhaseConfig, step: int) -> float:
-    """Learning rate of a phase at a step: warm-up, then constant, linear or cosine to the final one."""
-    if step < phase.warm_up_steps:
-        return phase.learning_rate * (step + 1) / phase.warm_up_steps
-    done = (step - phase.warm_up_steps) / max(1, phase.steps - phase.warm_up_steps)
-    falling = phase.learning_rate - phase.learning_rate_final
-    if phase.schedule == "linear":
-        return phase.learning_rate - falling * done
-    if phase.schedule == "cosine":
-        return phase.learning_rate_final + falling * 0.5 * (1 + math.cos(math.pi * done))
-    return phase.learning_rate
-
-
-def _finite(value: object) -> object:
-    """The value, with None for NaN and infinities, which JSON cannot say."""
-    if isinstance(value, list):
-        return [_finite(element) for element in value]  # pyright: ignore[reportUnknownVariableType]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _averaging(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
-    """Exponential moving average whose decay starts low, so that the first weights are soon forgotten."""
-
-    @torch.no_grad()
-    def update(averaged: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int) -> None:
-        steps = int(count)
-        weight = 1 - min(decay, (1 + steps) / (10 + steps))
-        # One fused call for all tensors; torch's own moving average uses it, but keeps its decay constant.
-        torch._foreach_lerp_(list(averaged), list(current), weight)  # pyright: ignore[reportPrivateImportUsage]
-
-    return update
-
-
-@torch.no_grad()
-def validate(
-    model: TrainableModel,
-    crops: torch.Tensor,
-    *,
-    linear_only: bool,
-    between_batches: Callable[[], None] = lambda: None,
-) -> list[tuple[float, float, float]]:
-    """(quality, mean bits per pixel, mean PSNR in dB) on rounded latents, over the crops.
-
-    A model of one rate has one such row.
-    """
-    was_training = model.training
-    model.eval()
-    rows = []
-    options = {"linear_only": True} if linear_only else {}
-    for quality in VALIDATION_QUALITIES if model.config.all_rates else (QUALITY_MAXIMUM,):
-        bits, decibels = [], []
-        for x in crops.split(8):
-            between_batches()
-            qualities = torch.full((len(x),), quality, device=x.device)
-            output = model(x, qualities, rounding="round", **options)
-            error = (x - output.reconstruction.clamp(0, 1)).square().mean(dim=(1, 2, 3)) * 255**2
-            decibels.append(psnr_db(error))
-            bits.append((output.latent_bits + output.hyper_latent_bits) / (x.shape[2] * x.shape[3]))
-        rows.append((quality, float(torch.cat(bits).mean()), float(torch.cat(decibels).mean())))
-    model.train(was_training)
-    return rows
+def build_step(config: TrainingConfig, model: TrainableModel) -> Step:
+    """The step of a run."""
+    if config.regularizer is None:
+        return PlainStep(model, config.objective)
+    device = next(model.parameters()).device
+    return TwoStageStep(model, config.objective, config.regularizer, config.seed, device)
 
 
 class Trainer:
@@ -109,83 +56,94 @@ class Trainer:
     Args:
         config: the run.
         folder: created if missing; a ``last.ckpt`` in it is resumed.
-        accelerator: ``auto``, ``cpu`` or ``cuda``.
+        devices: those of the run, or an accelerator: ``auto``, ``cpu`` or ``cuda``.
+        on_progress: called while pictures are read, with how many are, and of how many, where that is known.
 
     Raises:
-        ConfigurationError: pictures are missing, unreadable or too small, or the model has too many channels.
+        ConfigurationError: pictures are missing, unreadable or too small, the model has too many channels, or a batch
+            has no equal parts.
         TrainingError: a checkpoint is damaged or of another model, or the extra 'train' is missing.
     """
 
-    def __init__(self, config: TrainingConfig, folder: Path, accelerator: str = "auto") -> None:
-        try:
-            from lightning.fabric import Fabric
-        except ImportError as error:
-            raise TrainingError("training needs the extra 'train': pip install 'trimix[train]'") from error
+    def __init__(
+        self,
+        config: TrainingConfig,
+        folder: Path,
+        devices: Devices | str = "auto",
+        on_progress: Callable[[int, int | None], None] | None = None,
+    ) -> None:
         self.config = config
         self.folder = folder
-        self._fabrics = {
-            phase.precision: Fabric(accelerator=accelerator, devices=1, precision=phase.precision)
-            for phase in config.phases
-        }
-        self.device = next(iter(self._fabrics.values())).device
+        self.devices = devices if isinstance(devices, Devices) else Devices(devices)
+        self.device = self.devices.device
+        check_parts(config, self.devices)
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(config.seed)
-        largest = max(phase.patch_size for phase in config.phases)
-        pictures = load_pictures(config.data.training, largest, advice="remove it or lower patch_size")
-        self.sampler = PatchSampler(
-            pictures, config.seed, config.data.scale_minimum, config.data.scaled_share
-        )
-        self.crops = None
-        if config.data.validation:
-            held_out = load_pictures(config.data.validation, VALIDATION_SIZE)
-            self.crops = validation_crops(held_out, VALIDATION_SIZE).to(self.device)
+        self._read_pictures(on_progress)
         self.model = build(config.model).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = build_optimizer(self.model, config.optimizer)
-        self.average = AveragedModel(self.model, multi_avg_fn=_averaging(config.optimizer.average_decay))
+        self._non_finite = NonFiniteSteps(self.device)
+        self.average = build_average(self.model, config.optimizer.average_decay, self._non_finite)
+        self.step = build_step(config, self.model)
+        self._plateau = Plateau()
         self.checkpoint_path = folder / "last.ckpt"
+        self.saved_step: int | None = None
+        self._start()
+        if config.optimizer.compile == "on" or (
+            config.optimizer.compile == "auto" and self.device.type == "cuda"
+        ):
+            for part in (self.model.analysis, self.model.synthesis):
+                part.compile()  # in place: weights keep their names
+        self._stop = StopRequest()
+        self._skipped_steps = 0
+        self._told: set[str] = set()
+        is_first = self.devices.is_first
+        self._log = (
+            RunLog(folder, tensorboard=config.tensorboard, step=self.progress.step) if is_first else None
+        )
+        self._display = Display(0, 0, silent=not is_first)
+
+    def _read_pictures(self, on_progress: Callable[[int, int | None], None] | None) -> None:
+        data = self.config.data
+        largest = max(phase.patch_size for phase in self.config.phases)
+        pictures = load_pictures(
+            data.training, largest, advice="remove it or lower patch_size", on_progress=on_progress
+        )
+        self.sampler = PatchSampler(
+            pictures, self.config.seed, data.scale_minimum, data.scaled_share, self.device
+        )
+        self.crops = None
+        if data.validation:
+            held_out = load_pictures(data.validation, VALIDATION_SIZE, on_progress=on_progress)
+            self.crops = validation_crops(held_out, VALIDATION_SIZE).to(self.device)
+        elif any(phase.schedule == "plateau" for phase in self.config.phases):
+            raise ConfigurationError(
+                "schedule = 'plateau' must have validation pictures, found none; give data.validation, or take "
+                "another schedule"
+            )
+
+    def _start(self) -> None:
+        """Weights and progress: of the checkpoint, of another run's, or new."""
+        companion = self.step.companion
         if self.checkpoint_path.exists():
-            self.progress = restore(self.checkpoint_path, self.model, self.average, self.optimizer)
+            self.progress = restore(
+                self.checkpoint_path, self.model, self.average, self.optimizer, companion, self._plateau
+            )
+            self.saved_step = self.progress.step
         else:
             self.progress = Progress()
-            if config.start_from is not None:
-                load_average(config.start_from, self.model, self.average.module)
+            if self.config.start_from is not None:
+                load_average(self.config.start_from, self.model, self.average.module)
             elif isinstance(self.model, GllmmLite):
-                self._fit_linear_path(self.model)
-        self.saved_step = self.progress.step if self.checkpoint_path.exists() else None
-        self._stop = StopRequest()
-        self.step: Step = PlainStep(self.model, config.objective)
+                fit_linear_path(self.model, self.sampler)
+                self.average.module.load_state_dict(self.model.state_dict())
+        self.devices.copy_from_first(self.model, self.average.module)
+        if companion is not None:
+            self.devices.copy_from_first(companion.module)
 
     @property
-    def _averaged_model(self) -> TrainableModel:
-        return self.average.module  # type: ignore[return-value]
-
-    def _fit_linear_path(self, model: GllmmLite) -> None:
-        analysis, synthesis = model.analysis.linear, model.synthesis.linear
-        block, channels = analysis.block, analysis.weight.shape[0]
-        if channels > 3 * block**2:
-            raise ConfigurationError(
-                f"model.latent_channels must not exceed {3 * block**2}, the components of {block}x{block} pixels "
-                f"in three colours, found {channels}; lower it"
-            )
-        per_batch = 64 * (64 // block) ** 2
-        patches = [
-            self.sampler.batch(2**40 + index, 64, 64)  # steps that no training reaches
-            for index in range(_BLOCKS_FOR_COMPONENTS // per_batch + 1)
-        ]
-        blocks = nn.functional.unfold(torch.cat(patches), block, stride=block)
-        mean, basis = principal_components(blocks.transpose(1, 2).flatten(0, 1), channels)
-        for path in (analysis, synthesis):
-            path.set_basis(mean.to(self.device), basis.to(self.device))
-        self.average.module.load_state_dict(self.model.state_dict())
-
-    def _log(self, **values: object) -> None:
-        line = json.dumps({name: _finite(value) for name, value in values.items()}, allow_nan=False)
-        path = self.folder / "log.jsonl"
-        try:
-            with path.open("a") as file:
-                file.write(line + "\n")
-        except OSError as error:
-            raise TrainingError(f"{path}: the log cannot be written: {error.strerror}") from error
+    def _phase(self) -> PhaseConfig:
+        return self.config.phases[min(self.progress.phase, len(self.config.phases) - 1)]
 
     def save(self) -> None:
         """Write ``last.ckpt``.
@@ -193,45 +151,44 @@ class Trainer:
         Raises:
             TrainingError: it cannot be written.
         """
-        save_checkpoint(
-            self.checkpoint_path,
-            self.model,
-            self.average,
-            self.optimizer,
-            self.progress,
-            self.config.model_dump_json(),
-        )
+        if self.devices.is_first:
+            save_checkpoint(
+                self.checkpoint_path,
+                self.model,
+                self.average,
+                self.optimizer,
+                self.progress,
+                self.config.model_dump_json(),
+                self.step.companion,
+                self._plateau,
+            )
+        self.devices.wait()
         self.saved_step = self.progress.step
-
-    def _stop_if_requested(self) -> None:
-        """Called where weights, average, optimiser and progress agree, and nowhere else."""
-        if self._stop.made:
-            self.save()
-            raise KeyboardInterrupt
 
     def validate(self) -> None:
         """Measure the averaged weights on the validation crops and log it."""
         if self.crops is None:
             return
-        phase = self.config.phases[min(self.progress.phase, len(self.config.phases) - 1)]
+        # Every process measures all crops, so that all can stop between two batches.
         rows = validate(
-            self._averaged_model,
+            self.average.module,  # type: ignore[arg-type]
             self.crops,
-            linear_only=phase.linear_only,
+            distortion=self.config.objective.distortion,
+            linear_only=self._phase.linear_only,
             between_batches=self._stop_if_requested,
         )
-        self._log(
-            kind="validation",
-            step=self.progress.step,
-            phase=phase.name,
+        objective = self.devices.number_of_first(sum(row.objective for row in rows) / len(rows))
+        self._plateau.note(self._phase, self.progress.step, objective)
+        self._write(
+            "validation",
             hours=self.progress.seconds / 3600,
-            quality=[row[0] for row in rows],
-            bits_per_pixel=[row[1] for row in rows],
-            psnr_db=[row[2] for row in rows],
+            quality=[row.quality for row in rows],
+            bits_per_pixel=[row.bits_per_pixel for row in rows],
+            psnr_db=[row.psnr_db for row in rows],
+            objective=objective,
         )
-        if not sys.stderr.isatty():
-            points = "  ".join(f"{bits:.3f} bpp {decibels:.2f} dB" for _, bits, decibels in rows)
-            print(f"validation at step {self.progress.step}: {points}", file=sys.stderr, flush=True)
+        points = "  ".join(f"{row.bits_per_pixel:.3f} bpp {row.psnr_db:.2f} dB" for row in rows)
+        self._display.tell(f"validation at step {self.progress.step}: {points}")
 
     def run(self) -> None:
         """Train until all phases are done.
@@ -242,95 +199,186 @@ class Trainer:
             KeyboardInterrupt: a signal came; a run that was saved goes on from there, bit for bit.
             TrainingError: gradients stay infinite, or checkpoint or log cannot be written.
         """
-        remaining = sum(p.steps for p in self.config.phases[self.progress.phase :]) - self.progress.phase_step
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.completed}/{task.total}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-        )
-        from rich.console import Console
-
-        with (
-            delayed_signals() as self._stop,
-            Bar(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar,
-        ):
-            task = bar.add_task("training", total=remaining)
-            while self.progress.phase < len(self.config.phases):
-                phase = self.config.phases[self.progress.phase]
-                self._run_phase(phase, lambda text: bar.update(task, advance=1, description=text))
-                self._stop_if_requested()
-                self.validate()
-                self.progress.phase += 1
-                self.progress.phase_step = 0
-                self.save()
-        if self._stop.made:
+        phases = self.config.phases
+        done = self.progress.step
+        self._display = Display(done, done + self._remaining_steps(), silent=not self.devices.is_first)
+        # torchrun passes Ctrl-C on to processes that have seen it themselves.
+        grace_seconds = 2.0 if self.devices.count > 1 else 0.0
+        try:
+            with delayed_signals(grace_seconds) as self._stop, self._display.showing():
+                while self.progress.phase < len(phases):
+                    self._run_phase(phases[self.progress.phase])
+                    self._stop_if_requested()
+                    self.validate()
+                    self.progress.phase += 1
+                    self.progress.phase_step = 0
+                    self.save()
+        finally:
+            if self._log is not None:
+                self._log.close()
+        if self.devices.agree(self._stop.made)[0]:
             raise KeyboardInterrupt  # it came while the last checkpoint was written
 
-    def _run_phase(self, phase: PhaseConfig, advance) -> None:  # noqa: ANN001
-        fabric = self._fabrics[phase.precision]
-        encoder_trained = phase.encoder == "trained"
+    def _remaining_steps(self) -> int:
+        phases = self.config.phases[self.progress.phase :]
+        return sum(phase.steps for phase in phases) - self.progress.phase_step
+
+    def _run_phase(self, phase: PhaseConfig) -> None:
         for part in (self.model.analysis, self.model.hyper_analysis, self.model.gain):
             if part is not None:
-                part.requires_grad_(encoder_trained)
-        trained = [p for p in self.model.parameters() if p.requires_grad]
-        generator = torch.Generator(device=self.device)
-        last_save = last_validation = time.monotonic()
+                part.requires_grad_(phase.encoder == "trained")
+        if self.progress.phase_step == 0:
+            self._plateau.begin()
         window: list[StepReport] = []
-        bad_steps = 0
+        self._last_save = self._last_validation = time.monotonic()
         while self.progress.phase_step < phase.steps:
-            self._stop_if_requested()
+            self._between_steps()
             started = time.monotonic()
-            rate = learning_rate(phase, self.progress.phase_step)
-            for group in self.optimizer.param_groups:
-                group["lr"] = rate * group["ratio"]
-            x = self.sampler.batch(self.progress.step, phase.batch_size, phase.patch_size).to(
-                self.device, memory_format=torch.channels_last
-            )
-            generator.manual_seed(self.config.seed * 1_000_003 + self.progress.step)
-            quality = draw_quality(self.config.objective, len(x), generator)
-            self.optimizer.zero_grad(set_to_none=True)
-            with fabric.autocast():
-                report = self.step.backward(self.model, Batch(x, quality, generator), phase)
-            norm = nn.utils.clip_grad_norm_(trained, self.config.optimizer.clip_norm)
-            if torch.isfinite(norm):
-                self.optimizer.step()
-                self.average.update_parameters(self.model)
-                bad_steps = 0
-            else:
-                bad_steps += 1
-                if bad_steps == 10:
-                    raise TrainingError(
-                        f"gradients were not finite for 10 steps in a row, last at step {self.progress.step}; "
-                        "lower the learning rate and resume from the last checkpoint"
-                    )
-            now = time.monotonic()
+            proportion = self._set_learning_rates(phase)
+            report = self._gradients(phase)
+            norm = self._update()
             self.progress.step += 1
             self.progress.phase_step += 1
-            self.progress.pixels += x.shape[0] * x.shape[2] * x.shape[3]
-            self.progress.seconds += now - started
+            self.progress.pixels += phase.batch_size * phase.patch_size**2
             window.append(report)
-            advance(
-                f"{phase.name} step {self.progress.step}  {float(report.bits_per_pixel):.3f} bpp  "
-                f"{float(report.psnr_db):.2f} dB  loss {float(report.loss):.3f}"
+            if self.progress.step % LOG_EVERY_STEPS == 0:
+                self._close_window(window, norm, proportion * phase.learning_rate)
+            if self._display.is_due():
+                self._display.show(self._reading(report), self.progress.step)
+            self.progress.seconds += time.monotonic() - started
+        self._count_skipped_steps()
+
+    def _between_steps(self) -> None:
+        """Called where weights, average, optimisers and progress agree."""
+        now = time.monotonic()
+        every = self.config.validation_steps
+        waited = now - self._last_validation > self.config.validation_minutes * 60
+        stop, validation, saving = self.devices.agree(
+            self._stop.made,
+            self.devices.is_first and waited and every is None,
+            self.devices.is_first and now - self._last_save > self.config.checkpoint_minutes * 60,
+        )
+        if stop:
+            self._save_and_stop()
+        step = self.progress.step
+        if validation or (every and step and step % every == 0 and self._plateau.numbers["step"] != step):
+            self.validate()
+            self._last_validation = time.monotonic()
+        if saving:
+            self.save()
+            self._last_save = time.monotonic()
+            self._stop_if_requested()
+
+    def _stop_if_requested(self) -> None:
+        if self.devices.agree(self._stop.made)[0]:
+            self._save_and_stop()
+
+    def _save_and_stop(self) -> None:
+        self.save()
+        raise KeyboardInterrupt
+
+    def _set_learning_rates(self, phase: PhaseConfig) -> float:
+        """Returns the proportion of the phase's learning rate."""
+        rate = learning_rate(phase, self.progress.phase_step) * self._plateau.proportion
+        proportion = rate / phase.learning_rate
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group["ratio"]
+        if (companion := self.step.companion) is not None:
+            for group in companion.optimizer.param_groups:
+                group["lr"] = companion.learning_rate * proportion
+        return proportion
+
+    def _gradients(self, phase: PhaseConfig) -> StepReport:
+        """Work through this device's share of the batch, part by part; mean report of the parts."""
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.step.companion is not None:
+            self.step.companion.optimizer.zero_grad(set_to_none=True)
+        half = phase.precision == "bf16-mixed"
+        reports = []
+        for batch in parts_of_batch(self.sampler, self.config, phase, self.progress.step, self.devices):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+                reports.append(self.step.backward(self.model, batch, phase, 1 / phase.accumulation))
+        return mean_report(reports)
+
+    def _update(self) -> Float[Tensor, ""]:
+        """Move the weights, unless a gradient is not finite; norm of the model's gradients."""
+        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        companion = self.step.companion
+        beside = [] if companion is None else list(companion.module.parameters())
+        self.devices.average_gradients([*trained, *beside])
+        norms = [nn.utils.clip_grad_norm_(trained, self.config.optimizer.clip_norm)]
+        if companion is not None:
+            norms.append(nn.utils.clip_grad_norm_(beside, companion.clip_norm))
+        self._non_finite.look(norms)
+        self._non_finite.step(self.optimizer)
+        if companion is not None:
+            self._non_finite.step(companion.optimizer)
+            self._update_again(companion)
+        self.average.update_parameters(self.model)
+        if self.device.type == "cpu":
+            self._count_skipped_steps()  # which is free there
+        return norms[0]
+
+    def _update_again(self, companion: Companion) -> None:
+        """The companion's further updates on the same reconstructions."""
+        parameters = list(companion.module.parameters())
+        for _ in range(companion.updates - 1):
+            companion.optimizer.zero_grad(set_to_none=True)
+            companion.backward_again()
+            self.devices.average_gradients(parameters)
+            nn.utils.clip_grad_norm_(parameters, companion.clip_norm)
+            self._non_finite.step(companion.optimizer)
+
+    def _count_skipped_steps(self) -> int:
+        """Steps that were skipped since it was last asked; waits for the device."""
+        count, longest = self._non_finite.read()
+        if count and self.devices.is_first:
+            self._tell_once(
+                "a step whose gradients were not finite was skipped; the log counts them as skipped_steps"
             )
-            if len(window) == LOG_EVERY_STEPS:
-                self._log(
-                    kind="training",
-                    step=self.progress.step,
-                    phase=phase.name,
-                    loss=sum(float(r.loss) for r in window) / len(window),
-                    bits_per_pixel=sum(float(r.bits_per_pixel) for r in window) / len(window),
-                    psnr_db=sum(float(r.psnr_db) for r in window) / len(window),
-                    learning_rate=rate,
-                    gradient_norm=float(norm),
-                    seconds=self.progress.seconds,
-                )
-                window.clear()
-            if now - last_save > self.config.checkpoint_minutes * 60:
-                self.save()
-                last_save = now
-            if now - last_validation > self.config.validation_minutes * 60:
-                self.validate()
-                last_validation = time.monotonic()
+        if longest >= MAXIMUM_IN_A_ROW:
+            raise TrainingError(
+                f"gradients were not finite for {MAXIMUM_IN_A_ROW} steps in a row, last at step {self.progress.step}; "
+                "lower the learning rate and resume from the last checkpoint"
+            )
+        return count
+
+    def _close_window(self, window: list[StepReport], norm: Float[Tensor, ""], rate: float) -> None:
+        skipped = self._count_skipped_steps()
+        mean = mean_report(window, self.devices)
+        window.clear()
+        self._write(
+            "training",
+            **read_report(mean),
+            learning_rate=rate,
+            gradient_norm=float(norm),
+            skipped_steps=skipped - self._skipped_steps,
+            seconds=self.progress.seconds,
+        )
+        self._skipped_steps = skipped
+        try:
+            warning = self.step.review(mean)
+        except TrainingError:
+            self.save()
+            raise
+        if warning is not None:
+            self._tell_once(warning)
+
+    def _reading(self, report: StepReport) -> Reading:
+        numbers = read_report(report)
+        return Reading(
+            self._phase.name,
+            self.progress.step,
+            numbers["bits_per_pixel"],
+            numbers["psnr_db"],
+            numbers["loss"],
+        )
+
+    def _tell_once(self, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            self._display.tell(text)
+
+    def _write(self, kind: str, **values: object) -> None:
+        if self._log is not None:
+            self._log.write(kind, self.progress.step, phase=self._phase.name, **values)

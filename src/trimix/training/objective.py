@@ -1,8 +1,9 @@
 """The rate-distortion objective. Units are stated here once.
 
-``R + lambda * D``: R in bits per pixel (latents and hyper-latents), D the mean squared error over pixels and
-channels on the 0..255 scale. Where many rates share one model a picture's loss is divided by
-``(lambda / 0.016)^balance``, so that rates count by their ratio and not by their difference; of one rate it is not.
+``R + lambda * D``: R in bits per pixel (latents and hyper-latents); D the mean squared error over pixels and channels
+on the 0..255 scale, or 1 - MS-SSIM. Where many rates share one model a picture's loss is divided by
+``(lambda / lambda_0)^balance``, so that rates count by their ratio and not by their difference; of one rate it is not.
+lambda_0 is a lambda of middling rate: 0.016 for the mean squared error, 20 for MS-SSIM.
 """
 
 from dataclasses import dataclass
@@ -11,8 +12,10 @@ import torch
 
 from trimix.models.training_output import TrainingOutput
 from trimix.shapes import Float, Tensor
+from trimix.training.config import Distortion
+from trimix.training.ms_ssim import ms_ssim
 
-_LAMBDA_OF_WEIGHT_ONE = 0.016
+_LAMBDA_OF_WEIGHT_ONE: dict[Distortion, float] = {"mse": 0.016, "ms-ssim": 20.0}
 
 
 @dataclass(frozen=True)
@@ -22,9 +25,9 @@ class RateDistortion:
     Args:
         loss: what is minimised, before the mean: weight times (R + lambda * D).
         bits_per_pixel: R, latents and hyper-latents.
-        weighted_distortion: lambda * D.
+        weighted_distortion: lambda * D, whichever distortion that is.
         weight: of the picture in its batch; 1 in a model of one rate.
-        mean_squared_error: on the 0..255 scale.
+        mean_squared_error: on the 0..255 scale, also where it is not what is minimised.
     """
 
     loss: Float[Tensor, "N"]
@@ -39,14 +42,27 @@ def rate_distortion(
     output: TrainingOutput,
     rate_distortion_lambda: Float[Tensor, "N"],
     balance: float,
+    distortion: Distortion = "mse",
 ) -> RateDistortion:
-    """R + lambda * 255^2 * MSE of every picture, divided by (lambda / 0.016)^balance."""
+    """R + lambda * D of every picture, divided by (lambda / lambda_0)^balance.
+
+    Args:
+        x: pictures in [0, 1]; for MS-SSIM both sides have at least 161 pixels.
+        output: what the model made of them.
+        rate_distortion_lambda: of every picture, in the unit of its distortion.
+        balance: 0: rates count by their difference, 1: by their ratio.
+        distortion: D = 255^2 * MSE, or D = 1 - MS-SSIM.
+    """
     pixels = x.shape[2] * x.shape[3]
     bits_per_pixel = (output.latent_bits + output.hyper_latent_bits) / pixels
-    error = (x - output.reconstruction).square().mean(dim=(1, 2, 3)) * 255.0**2
-    distortion = rate_distortion_lambda * error
-    weight = (rate_distortion_lambda / _LAMBDA_OF_WEIGHT_ONE) ** -balance
-    return RateDistortion(weight * (bits_per_pixel + distortion), bits_per_pixel, distortion, weight, error)
+    # Of MS-SSIM only the value of the error is told; its graph would only hold memory.
+    with torch.set_grad_enabled(torch.is_grad_enabled() and distortion == "mse"):
+        error = (x - output.reconstruction).square().mean(dim=(1, 2, 3)) * 255.0**2
+    weighted = rate_distortion_lambda * (
+        error if distortion == "mse" else 1 - ms_ssim(x, output.reconstruction)
+    )
+    weight = (rate_distortion_lambda / _LAMBDA_OF_WEIGHT_ONE[distortion]) ** -balance
+    return RateDistortion(weight * (bits_per_pixel + weighted), bits_per_pixel, weighted, weight, error)
 
 
 def psnr_db(mean_squared_error: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

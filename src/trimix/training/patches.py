@@ -1,14 +1,17 @@
 """Training patches and validation crops from folders and tars of pictures.
 
-Pictures are decoded once and stay in memory as bytes. Every batch is a function of (seed, step) alone, so a resumed
-run sees what an uninterrupted one would have seen.
+Pictures are decoded once and stay in memory as bytes, on the device that trains. Every patch is a function of
+(seed, step, index in the batch) alone, so a resumed run sees what an uninterrupted one would have seen, and many
+devices together see what one would have seen.
 """
 
 import io
 import lzma
 import tarfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +20,11 @@ from PIL import Image
 
 from trimix.errors import ConfigurationError
 from trimix.shapes import Float, Tensor
+from trimix.training.picture_cache import Cut, DeviceCache, HostCache, PictureCache
 
+_HOST = torch.device("cpu")
+_WAITING_FILES = 64
+"""Encoded pictures that are read ahead of those that decode them."""
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
 
 
@@ -33,11 +40,14 @@ def _named_bytes(source: Path) -> Iterator[tuple[str, bytes]]:
         raise ConfigurationError(f"{source}: is a damaged tar ({error}); fetch it again") from error
 
 
+def _pictures_in(folder: Path) -> list[Path]:
+    return [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in _SUFFIXES and not p.is_dir()]
+
+
 def _read(source: Path) -> Iterator[tuple[str, bytes]]:
     if source.is_dir():
-        for path in sorted(source.rglob("*")):
-            if path.suffix.lower() in _SUFFIXES and not path.is_dir():
-                yield str(path), path.read_bytes()
+        for path in _pictures_in(source):
+            yield str(path), path.read_bytes()
     elif source.is_file() and tarfile.is_tarfile(source):
         with tarfile.open(source) as archive:
             for member in archive:
@@ -49,82 +59,144 @@ def _read(source: Path) -> Iterator[tuple[str, bytes]]:
         raise ConfigurationError(f"{source}: must be a folder, tar or picture; found nothing of the kind")
 
 
+def _count(sources: Sequence[Path]) -> int | None:
+    """How many pictures there are, where that is known before all are read: not in tars."""
+    total = 0
+    for source in sources:
+        if source.is_dir():
+            total += len(_pictures_in(source))
+        elif source.suffix.lower() in _SUFFIXES:
+            total += 1
+        else:
+            return None
+    return total
+
+
+def _decode(name: str, data: bytes, minimum_side: int, advice: str) -> np.ndarray:
+    try:
+        pixels = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    except Exception as error:  # Pillow raises nearly anything on damaged data
+        raise ConfigurationError(f"{name}: is not a readable picture: {error}") from error
+    if min(pixels.shape[:2]) < minimum_side:
+        raise ConfigurationError(
+            f"{name}: both sides must have at least {minimum_side} pixels, "
+            f"found {pixels.shape[1]}x{pixels.shape[0]}; {advice}"
+        )
+    return pixels
+
+
 def load_pictures(
-    sources: Sequence[Path], minimum_side: int, *, advice: str = "remove it"
+    sources: Sequence[Path],
+    minimum_side: int,
+    *,
+    advice: str = "remove it",
+    on_progress: Callable[[int, int | None], None] | None = None,
 ) -> list[np.ndarray]:
-    """Decode all pictures of folders and tars into uint8 arrays [H W 3].
+    """Decode all pictures of folders and tars into uint8 arrays [H W 3], on all cores.
 
     Args:
         sources: folders, tars or pictures.
         minimum_side: pixels that both sides must have.
         advice: what to do with a picture that is smaller.
+        on_progress: called after every picture with how many are done, and of how many, where that is known.
 
     Raises:
         ConfigurationError: a source or picture is missing, cannot be read, or is too small.
     """
-    pictures = []
-    for source in sources:
-        for name, data in _named_bytes(source):
-            try:
-                pixels = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
-            except Exception as error:  # Pillow raises nearly anything on damaged data
-                raise ConfigurationError(f"{name}: is not a readable picture: {error}") from error
-            if min(pixels.shape[:2]) < minimum_side:
-                raise ConfigurationError(
-                    f"{name}: both sides must have at least {minimum_side} pixels, "
-                    f"found {pixels.shape[1]}x{pixels.shape[0]}; {advice}"
-                )
-            pictures.append(pixels)
+    total = _count(sources) if on_progress else None
+    pictures: list[np.ndarray] = []
+    waiting: deque[Future[np.ndarray]] = deque()
+
+    def take() -> None:
+        pictures.append(waiting.popleft().result())
+        if on_progress:
+            on_progress(len(pictures), total)
+
+    with ThreadPoolExecutor(
+        thread_name_prefix="decode"
+    ) as pool:  # Pillow decodes without the interpreter's lock
+        try:
+            for source in sources:
+                for name, data in _named_bytes(source):
+                    waiting.append(pool.submit(_decode, name, data, minimum_side, advice))
+                    if len(waiting) > _WAITING_FILES:
+                        take()
+            while waiting:
+                take()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
     if not pictures:
         raise ConfigurationError(f"no picture found in {', '.join(map(str, sources))}")
     return pictures
 
 
-def _to_tensor(patches: Sequence[np.ndarray]) -> Float[Tensor, "N 3 H W"]:
-    return torch.from_numpy(np.stack(patches)).permute(0, 3, 1, 2).float() / 255
-
-
 class PatchSampler:
     """Random patches: crop anywhere, scale down at random, flip.
 
+    Every patch is a function of (seed, step, its index in the batch) alone: parts of a batch that several devices
+    make are those of the whole one.
+
     Args:
-        pictures: uint8 arrays [H W 3].
-        seed: with the step, decides everything.
+        pictures: uint8 arrays [H W 3]; they stay in the memory of the device.
+        seed: with step and index, decides everything.
         scale_minimum: smallest factor by which a patch may be scaled down.
         scaled_share: share of patches that are scaled at all.
+        device: where pictures are kept and patches are cut.
+
+    >>> pictures = [np.zeros((70, 90, 3), np.uint8)]
+    >>> sampler = PatchSampler(pictures, seed=1, scale_minimum=0.5, scaled_share=0.5)
+    >>> sampler.batch(step=0, count=8, size=64, part=range(4, 8)).shape
+    torch.Size([4, 3, 64, 64])
     """
 
     def __init__(
-        self, pictures: Sequence[np.ndarray], seed: int, scale_minimum: float, scaled_share: float
+        self,
+        pictures: Sequence[np.ndarray],
+        seed: int,
+        scale_minimum: float,
+        scaled_share: float,
+        device: torch.device = _HOST,
     ) -> None:
-        self.pictures = pictures
         self.seed = seed
         self.scale_minimum = scale_minimum
         self.scaled_share = scaled_share
+        self._shapes = [picture.shape[:2] for picture in pictures]
         # A large picture has more patches to offer than a small one.
-        area = np.array([p.shape[0] * p.shape[1] for p in pictures], dtype=np.float64)
-        self._share = np.sqrt(area) / np.sqrt(area).sum()
+        share = np.sqrt([rows * columns for rows, columns in self._shapes])
+        self._shares_up_to = np.cumsum(share) / share.sum()
+        self._cache: PictureCache = (
+            HostCache(pictures) if device.type == "cpu" else DeviceCache(pictures, device)
+        )
 
-    def batch(self, step: int, count: int, size: int) -> Float[Tensor, "N 3 H W"]:
-        """The patches of one step, values in [0, 1]."""
-        random = np.random.default_rng((self.seed, step))
-        chosen = random.choice(len(self.pictures), size=count, p=self._share)
-        return _to_tensor([self._patch(self.pictures[index], size, random) for index in chosen])
+    def batch(self, step: int, count: int, size: int, part: range | None = None) -> Float[Tensor, "n 3 H W"]:
+        """Patches of one step on the device, values k / 255 in [0, 1].
 
-    def _patch(self, picture: np.ndarray, size: int, random: np.random.Generator) -> np.ndarray:
-        rows, columns = picture.shape[:2]
+        Args:
+            step: number of the step.
+            count: patches of the whole batch.
+            size: pixels a side; no picture is smaller.
+            part: those patches of the batch that are wanted; by default all.
+        """
+        cuts = [self._cut(step, index, size) for index in (range(count) if part is None else part)]
+        return self._cache.patches(cuts, size).permute(0, 3, 1, 2).float().div_(255)
+
+    def _cut(self, step: int, index: int, size: int) -> Cut:
+        random = np.random.default_rng((self.seed, step, index))
+        # The last of the shares may have been rounded to less than 1.
+        picture = min(
+            int(np.searchsorted(self._shares_up_to, random.random(), side="right")), len(self._shapes) - 1
+        )
+        rows, columns = self._shapes[picture]
         scale = random.uniform(self.scale_minimum, 1) if random.random() < self.scaled_share else 1.0
         side = min(round(size / scale), rows, columns)
-        top, left = random.integers(rows - side + 1), random.integers(columns - side + 1)
-        patch = picture[top : top + side, left : left + side]
-        if side != size:
-            resized = Image.fromarray(patch).resize((size, size), Image.Resampling.LANCZOS)
-            patch = np.asarray(resized)
-        if random.random() < 0.5:
-            patch = patch[:, ::-1]
-        if random.random() < 0.5:
-            patch = patch[::-1]
-        return patch
+        return Cut(
+            picture,
+            top=int(random.integers(rows - side + 1)),
+            left=int(random.integers(columns - side + 1)),
+            side=side,
+            upside_down=random.random() < 0.5,
+            mirrored=random.random() < 0.5,
+        )
 
 
 def validation_crops(pictures: Sequence[np.ndarray], size: int) -> Float[Tensor, "N 3 H W"]:
@@ -133,4 +205,4 @@ def validation_crops(pictures: Sequence[np.ndarray], size: int) -> Float[Tensor,
     for picture in pictures:
         top, left = ((side - size) // 2 for side in picture.shape[:2])
         crops.append(picture[top : top + size, left : left + size])
-    return _to_tensor(crops)
+    return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 255

@@ -149,7 +149,7 @@ class Regularizer:
         self.rho = rho
         self.unit: SourceEntropyUnit = unit
         self.clip_norm = clip_norm
-        self.optimizer = torch.optim.Adam(source_entropy.parameters(), lr=learning_rate)
+        self.optimizer = torch.optim.Adam(source_entropy.parameters(), lr=learning_rate, fused=True)
         self.entropy: Float[Tensor, N] | None = None
         """Of the pictures of the last call, in the unit, detached."""
         self._pull: Pull | None = None
@@ -189,9 +189,18 @@ class Regularizer:
         self._pull = Pull(self.alpha, self.rho, picture_weights, gradient)
         reversed_x_hat: Tensor = _Reversal.apply(x_hat, self._pull)  # pyright: ignore[reportAssignmentType]
         entropy = entropy_in_unit(self.source_entropy(x, reversed_x_hat), self.unit)
+        self.note(x, x_hat, entropy)
+        return entropy.mean() * share
+
+    def note(
+        self,
+        x: Float[Tensor, "N 3 H W"],
+        x_hat: Float[Tensor, "N 3 H W"],
+        entropy: Float[Tensor, "N"],
+    ) -> None:
+        """Keep what was looked at last, and its entropy in the unit."""
         self.entropy = entropy.detach()
         self._last = x, x_hat.detach()
-        return entropy.mean() * share
 
     @property
     def ratio(self) -> Float[Tensor, ""]:
@@ -213,6 +222,11 @@ class Regularizer:
         factor = COLOURS / math.log(2) if self.unit == "nats_per_dimension" else 1.0
         return self.entropy.mean() * factor
 
+    def backward_again(self) -> None:
+        """Add the gradients of q's own loss on what it saw last, with q as it is now."""
+        assert self._last is not None, "nothing was looked at yet"
+        entropy_in_unit(self.source_entropy(*self._last), self.unit).mean().backward()
+
     def step(self, updates: int = 1) -> None:
         """Move q by the gradient of the last backward pass, and clear it.
 
@@ -221,8 +235,7 @@ class Regularizer:
         """
         for index in range(updates):
             if index > 0:
-                assert self._last is not None, "a call comes before a step"
-                entropy_in_unit(self.source_entropy(*self._last), self.unit).mean().backward()
+                self.backward_again()
             nn.utils.clip_grad_norm_(self.source_entropy.parameters(), self.clip_norm)
             self.optimizer.step()
             self.optimizer.zero_grad(set_to_none=True)

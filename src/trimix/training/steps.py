@@ -6,6 +6,7 @@
                     `--> StepReport --> log
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -62,12 +63,16 @@ class Companion:
         optimizer: of its parameters.
         learning_rate: at the peak of a schedule; it follows that of the model in proportion.
         clip_norm: of its gradients.
+        updates: for each of the model.
+        backward_again: adds the gradients of the last (part of a) batch once more, for a further update.
     """
 
     module: nn.Module
     optimizer: torch.optim.Optimizer
     learning_rate: float
     clip_norm: float
+    updates: int
+    backward_again: Callable[[], None]
 
 
 @runtime_checkable
@@ -138,7 +143,9 @@ class PlainStep:
             **({"linear_only": True} if phase.linear_only else {}),
         )
         rate_distortion_lambda = self._bare_model.rate_distortion_lambda(batch.quality)
-        return output, rate_distortion(batch.x, output, rate_distortion_lambda, self._balance)
+        return output, rate_distortion(
+            batch.x, output, rate_distortion_lambda, self._balance, self._objective.distortion
+        )
 
     def backward(self, model: nn.Module, batch: Batch, phase: PhaseConfig, share: float = 1.0) -> StepReport:
         """Gradients of the objective's mean."""

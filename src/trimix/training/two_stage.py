@@ -67,7 +67,12 @@ class TwoStageStep:
             clip_norm=config.clip_norm,
         )
         self.companion: Companion | None = Companion(
-            self.source_entropy, self._regularizer.optimizer, config.learning_rate, config.clip_norm
+            self.source_entropy,
+            self._regularizer.optimizer,
+            config.learning_rate,
+            config.clip_norm,
+            config.updates_per_step,
+            self._regularizer.backward_again,
         )
 
     def backward(self, model: nn.Module, batch: Batch, phase: PhaseConfig, share: float = 1.0) -> StepReport:
@@ -112,7 +117,7 @@ class TwoStageStep:
         # Stage 2.
         nats = regularizer.source_entropy(x, x_hat.detach())
         (entropy_in_unit(nats, config.unit).mean() * share).backward()
-        regularizer.entropy = entropy.detach()
+        regularizer.note(x, x_hat, entropy)
         return self._report(parts, pull.ratio, pull.applied_alpha)
 
     def _report(self, parts: RateDistortion, ratio: Tensor, alpha: Tensor) -> StepReport:
@@ -141,7 +146,7 @@ class TwoStageStep:
             )
         if ratio >= RATIO_WARNED:
             return (
-                f"rho, the pull of the source entropy over that of the distortion, is {RATIO_WARNED:g} or more "
-                f"({ratio:.2f}): the run stops at {RATIO_STOPPED:g}; a lower alpha is safer"
+                f"rho, the pull of the source entropy over that of the distortion, is {RATIO_WARNED:g} or more, see "
+                f"gradient_ratio in the log: the run stops at {RATIO_STOPPED:g}; a lower alpha is safer"
             )
         return None

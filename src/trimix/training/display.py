@@ -1,0 +1,123 @@
+"""What a run shows on standard error: a moving bar on a terminal, now and then a line elsewhere."""
+
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.text import Text
+
+BAR_SECONDS = 0.3
+"""Between numbers on a bar; reading them waits for the device."""
+LINE_SECONDS = 30.0
+"""Between lines where there is no terminal."""
+_PACE_SECONDS = 60.0
+"""Over which the pace is taken, at least."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is shown of a step.
+
+    Args:
+        phase: its name.
+        step: of the run.
+        bits_per_pixel: of the batch.
+        psnr_db: of the batch.
+        loss: of the batch.
+    """
+
+    phase: str
+    step: int
+    bits_per_pixel: float
+    psnr_db: float
+    loss: float
+
+    def __str__(self) -> str:
+        """In one line."""
+        return (
+            f"{self.phase} step {self.step}  {self.bits_per_pixel:.3f} bpp  {self.psnr_db:.2f} dB  "
+            f"loss {self.loss:.3f}"
+        )
+
+
+class Display:
+    """Shows where a run stands.
+
+    Args:
+        done: steps done before.
+        total: steps of the whole run.
+        silent: show nothing (a process that is not the first).
+    """
+
+    def __init__(self, done: int, total: int, *, silent: bool = False) -> None:
+        self._silent = silent
+        self._done, self._total = done, total
+        self._started = self._last = time.monotonic()
+        self._seconds = BAR_SECONDS if sys.stderr.isatty() else LINE_SECONDS
+        self._readings = deque([(self._started, done)])
+        self._bar: Progress | None = None
+
+    @contextmanager
+    def showing(self) -> Iterator[None]:
+        """Show the bar, at once, where there is a terminal."""
+        if self._silent or not sys.stderr.isatty():
+            yield
+            return
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=None),
+            TextColumn("{task.completed}/{task.total}"),
+            TextColumn("{task.fields[pace]}"),
+        )
+        with Progress(*columns, console=Console(stderr=True), expand=True) as self._bar:
+            self._bar.add_task("the first step", total=self._total, completed=self._done, pace="")
+            try:
+                yield
+            finally:
+                bar, self._bar = self._bar, None
+                bar.refresh()
+
+    def is_due(self) -> bool:
+        """Whether it is time for a reading."""
+        return not self._silent and (
+            time.monotonic() - self._last >= self._seconds
+            or (self._bar is not None and self._last == self._started)
+        )
+
+    def show(self, reading: Reading, done: int) -> None:
+        """Show a reading.
+
+        Args:
+            reading: of the last step.
+            done: steps of the run that are done.
+        """
+        self._last = time.monotonic()
+        pace = self._pace(done)
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], completed=done, description=str(reading), pace=pace)
+        else:
+            print(f"{reading}  {pace}", file=sys.stderr, flush=True)
+
+    def tell(self, text: str) -> None:
+        """Say something, above the bar where there is one."""
+        if self._bar is not None:
+            self._bar.console.print(Text(text))
+        elif not self._silent:
+            print(text, file=sys.stderr, flush=True)
+
+    def _pace(self, done: int) -> str:
+        """Steps a second of late, and what they make of the rest."""
+        self._readings.append((self._last, done))
+        while len(self._readings) > 2 and self._last - self._readings[1][0] > _PACE_SECONDS:
+            self._readings.popleft()
+        since, done_then = self._readings[0]
+        per_second = (done - done_then) / max(self._last - since, 1e-9)
+        left = timedelta(seconds=round((self._total - done) / per_second)) if per_second else "?"
+        return f"{per_second:.2f} steps/s  ETA {left}"

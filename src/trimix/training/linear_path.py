@@ -1,0 +1,38 @@
+"""The start of ``gllmm-lite``: its linear path is fitted to patches before anything is trained."""
+
+import torch
+from torch import nn
+
+from trimix.errors import ConfigurationError
+from trimix.models.gllmm_lite import GllmmLite
+from trimix.training.patches import PatchSampler
+from trimix.transforms.karhunen_loeve import principal_components
+
+BLOCKS = 40_000
+_PATCHES = 64
+_SIZE = 64
+
+
+def fit_linear_path(model: GllmmLite, sampler: PatchSampler) -> None:
+    """Set the linear path of both transforms to the principal components of blocks.
+
+    Raises:
+        ConfigurationError: the model has more latent channels than a block has components.
+    """
+    analysis, synthesis = model.analysis.linear, model.synthesis.linear
+    block, channels = analysis.block, analysis.weight.shape[0]
+    if channels > 3 * block**2:
+        raise ConfigurationError(
+            f"model.latent_channels must not exceed {3 * block**2}, the components of {block}x{block} pixels "
+            f"in three colours, found {channels}; lower it"
+        )
+    per_batch = _PATCHES * (_SIZE // block) ** 2
+    patches = [
+        sampler.batch(2**40 + index, _PATCHES, _SIZE).cpu()  # steps that no training reaches
+        for index in range(BLOCKS // per_batch + 1)
+    ]
+    blocks = nn.functional.unfold(torch.cat(patches), block, stride=block)
+    mean, basis = principal_components(blocks.transpose(1, 2).flatten(0, 1), channels)
+    device = analysis.weight.device
+    for path in (analysis, synthesis):
+        path.set_basis(mean.to(device), basis.to(device))

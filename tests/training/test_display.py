@@ -1,0 +1,68 @@
+import re
+import sys
+
+import pytest
+
+from trimix.training import display
+from trimix.training.display import Display, Reading
+
+READING = Reading("all", 7, 0.25, 31.5, 1.125)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The time, to be set."""
+    now = [0.0]
+    monkeypatch.setattr(display.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_without_a_terminal_there_is_a_line_every_half_minute(clock, capsys):
+    shown = Display(done=4, total=104)
+    with shown.showing():
+        for second in range(1, 100):
+            clock[0] = float(second)
+            if shown.is_due():
+                shown.show(READING, done=4 + second)
+        shown.tell("a word")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "all step 7  0.250 bpp  31.50 dB  loss 1.125  1.00 steps/s  ETA 0:01:10",
+        "all step 7  0.250 bpp  31.50 dB  loss 1.125  1.00 steps/s  ETA 0:00:40",
+        "all step 7  0.250 bpp  31.50 dB  loss 1.125  1.00 steps/s  ETA 0:00:10",
+        "a word",
+    ]
+
+
+def test_the_pace_is_that_of_late(clock, capsys):
+    shown = Display(done=0, total=1000)
+    for second in range(30, 301, 30):
+        clock[0] = float(second)
+        shown.show(READING, done=second if second <= 150 else 150 + 2 * (second - 150))
+    assert capsys.readouterr().err.splitlines()[-1].endswith("2.00 steps/s  ETA 0:04:35")
+
+
+def test_a_terminal_has_a_bar_at_once(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "150")
+    shown = Display(done=0, total=10)
+    with shown.showing():
+        before = capsys.readouterr().err
+        assert shown.is_due()
+        shown.show(READING, done=1)
+        assert not shown.is_due()
+        shown.tell("a word [not markup]")
+    after = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().err)
+    assert "0/10" in before
+    assert "a word [not markup]" in after
+    assert all(text in after for text in ("all step 7", "0.250 bpp", "31.50 dB", "1/10", "steps/s", "ETA"))
+
+
+def test_other_processes_are_silent(clock, capsys):
+    shown = Display(0, 10, silent=True)
+    with shown.showing():
+        clock[0] = 1000.0
+        assert not shown.is_due()
+        shown.tell("a word")
+    assert capsys.readouterr().err == ""

@@ -1,0 +1,203 @@
+"""MS-SSIM as a distortion equals the metric of evaluation and an independent one, with gradients that stay finite."""
+
+import pytest
+import pytorch_msssim
+import torch
+from torch.nn import functional
+
+from tiny_models import TINY, tiny_model
+from trimix.errors import ConfigurationError
+from trimix.evaluation import metrics
+from trimix.models.training_output import TrainingOutput
+from trimix.training.config import ObjectiveConfig, PhaseConfig, TrainingConfig, load_training_config
+from trimix.training.ms_ssim import MS_SSIM_MINIMUM_SIDE, MS_SSIM_SCALE_WEIGHTS, ms_ssim
+from trimix.training.objective import rate_distortion
+from trimix.training.steps import Batch, PlainStep
+
+
+def smooth(rows, columns, seed=0, count=2):
+    """Random pictures with energy at all scales."""
+    generator = torch.Generator().manual_seed(seed)
+    total = torch.zeros(count, 3, rows, columns)
+    for side in (4, 16, 64):
+        coarse = torch.rand(count, 3, side, side, generator=generator) - 0.5
+        total += functional.interpolate(coarse, (rows, columns), mode="bicubic") * 4 / side**0.5
+    return (0.5 + 0.3 * total).clamp(0, 1)
+
+
+def noise(x):
+    return torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
+
+
+def damaged(x, deviation=0.05):
+    blurred = functional.avg_pool2d(x, 5, 1, padding=2, count_include_pad=False)
+    return blurred + deviation * noise(x)
+
+
+@pytest.mark.parametrize("shape", [(161, 161), (192, 192), (163, 250), (176, 162)])
+@pytest.mark.parametrize("deviation", [0.003, 0.05, 0.3])
+def test_ms_ssim_and_its_gradient_equal_pytorch_msssim(shape, deviation):
+    x = smooth(*shape)
+    ours, theirs = (damaged(x, deviation).requires_grad_() for _ in range(2))
+    value = ms_ssim(x, ours)
+    expected = pytorch_msssim.ms_ssim(x, theirs, data_range=1, size_average=False)
+    assert value.detach() == pytest.approx(expected.detach(), abs=1e-5)
+    (value * torch.tensor([1.0, -2.0])).sum().backward()
+    (expected * torch.tensor([1.0, -2.0])).sum().backward()
+    difference = (ours.grad - theirs.grad).norm() / theirs.grad.norm()
+    assert float(difference) < 1e-3
+
+
+@pytest.mark.parametrize("shape", [(161, 161), (192, 256), (163, 250)])
+def test_ms_ssim_equals_the_metric_of_evaluation(shape):
+    x = (smooth(*shape) * 255).round()
+    x_hat = (damaged(x / 255) * 255).round().clamp(0, 255)
+    found = ms_ssim(x / 255, x_hat / 255)
+    for value, *pair in zip(found, x, x_hat, strict=True):
+        pixels = [picture.permute(1, 2, 0).byte().numpy() for picture in pair]
+        assert float(value) == pytest.approx(metrics.ms_ssim(*pixels), abs=1e-5)
+
+
+def test_constants_are_those_of_evaluation():
+    assert MS_SSIM_MINIMUM_SIDE == metrics.MS_SSIM_MINIMUM_SIDE
+    assert MS_SSIM_SCALE_WEIGHTS == metrics.MS_SSIM_SCALE_WEIGHTS
+
+
+def test_the_gradient_is_that_of_finite_differences():
+    x = smooth(163, 161, count=1).double()
+    x_hat = damaged(x.float()).double().requires_grad_()
+    direction = noise(x).double()
+    (gradient,) = torch.autograd.grad(ms_ssim(x, x_hat).sum(), x_hat)
+    with torch.no_grad():
+        ahead, behind = (ms_ssim(x, x_hat + sign * 1e-5 * direction).sum() for sign in (1, -1))
+    assert float((gradient * direction).sum()) == pytest.approx(float(ahead - behind) / 2e-5, rel=1e-6)
+
+
+def test_pictures_and_memory_formats_do_not_mix():
+    x = smooth(161, 170, count=3)
+    x_hat = damaged(x)
+    together = ms_ssim(x, x_hat)
+    alone = torch.cat([ms_ssim(x[i : i + 1], x_hat[i : i + 1]) for i in range(3)])
+    last = ms_ssim(*(pictures.to(memory_format=torch.channels_last) for pictures in (x, x_hat)))
+    assert together == pytest.approx(alone, abs=1e-6)
+    assert together == pytest.approx(last, abs=1e-6)
+
+
+@pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
+def test_identical_and_flat_pictures_have_finite_gradients(level):
+    flat = torch.full((1, 3, 192, 192), level)
+    for x in (flat, smooth(192, 192, count=1)):
+        x_hat = x.clone().requires_grad_()
+        value = ms_ssim(x, x_hat)
+        value.sum().backward()
+        assert float(value.detach()) == pytest.approx(1.0, abs=1e-6)
+        # 1 is the largest value: nothing leads away from it.
+        assert float(x_hat.grad.abs().max()) < 1e-4
+    for x, other in ((flat, smooth(192, 192, count=1)), (smooth(192, 192, count=1), flat)):
+        x_hat = other.clone().requires_grad_()
+        ms_ssim(x, x_hat).sum().backward()
+        assert bool(x_hat.grad.isfinite().all())
+
+
+@pytest.mark.parametrize("level", [1.0, 0.9, 0.2])
+def test_of_flat_pictures_only_the_luminance_counts(level):
+    # Variances as differences of large means: where float32 could go wrong.
+    bright = 254 / 255
+    expected = ((2 * bright * level + 1e-4) / (bright**2 + level**2 + 1e-4)) ** 0.1333
+    flat, other = (torch.full((1, 3, 192, 192), value) for value in (bright, level))
+    assert float(ms_ssim(flat, other)) == pytest.approx(expected, abs=1e-6)
+
+
+def test_negative_factors_are_worth_next_to_nothing_and_lead_out():
+    x = smooth(192, 192, count=1)
+    x_hat = (1 - x).requires_grad_()
+    value = ms_ssim(x, x_hat)
+    assert 0 <= float(value.detach()) < 1e-6
+    x_hat = (0.5 - 0.05 * (x - 0.5) + 0.01 * noise(x)).requires_grad_()
+    value = ms_ssim(x, x_hat)
+    (gradient,) = torch.autograd.grad(value.sum(), x_hat)
+    assert bool(gradient.isfinite().all())
+    with torch.no_grad():
+        assert float(ms_ssim(x, x_hat + 0.01 * gradient / gradient.abs().mean())) > float(value)
+
+
+def test_values_beyond_the_range_are_led_back():
+    x = smooth(192, 192, count=1).clamp(0.1, 0.9)
+    x_hat = torch.where(x > 0.8, x + 0.5, x).requires_grad_()
+    (gradient,) = torch.autograd.grad(ms_ssim(x, x_hat).sum(), x_hat)
+    assert float(gradient[x > 0.8].mean()) < 0
+
+
+def test_it_is_computed_in_float32_under_autocast():
+    x = smooth(192, 192)
+    x_hat = damaged(x).bfloat16().requires_grad_()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        value = ms_ssim(x, x_hat)
+    assert value.dtype == torch.float32
+    assert torch.equal(value, ms_ssim(x, x_hat.float()))
+    value.sum().backward()
+    assert bool(x_hat.grad.isfinite().all())
+
+
+def test_the_objective_for_ms_ssim_is_its_formula():
+    x = smooth(192, 192)
+    x_hat = damaged(x).requires_grad_()
+    output = TrainingOutput(x_hat, torch.tensor([9216.0, 4608.0]), torch.tensor([9216.0, 4608.0]))
+    trade_off = torch.tensor([12.0, 80.0])
+    parts = rate_distortion(x, output, trade_off, 0.0, "ms-ssim")
+    similarity = pytorch_msssim.ms_ssim(x, x_hat, data_range=1, size_average=False).detach()
+    assert parts.bits_per_pixel.tolist() == [0.5, 0.25]
+    assert parts.weighted_distortion.detach() == pytest.approx(trade_off * (1 - similarity), rel=1e-3)
+    assert torch.equal(parts.loss, parts.bits_per_pixel + parts.weighted_distortion)
+    # The error is told as it is, and nothing is learned from it.
+    assert torch.equal(
+        parts.mean_squared_error, rate_distortion(x, output, trade_off, 0.0).mean_squared_error.detach()
+    )
+    assert not parts.mean_squared_error.requires_grad
+    balanced = rate_distortion(x, output, trade_off, 0.5, "ms-ssim")
+    assert balanced.weight == pytest.approx((trade_off / 20) ** -0.5)
+    assert torch.equal(balanced.loss, balanced.weight * parts.loss)
+
+
+def configuration(patch_size, **model):
+    return {
+        "model": {"kind": "gllmm-lite", "lambda_minimum": 0.4, "lambda_maximum": 240.0} | model,
+        "data": {"training": ["pictures"]},
+        "objective": {"distortion": "ms-ssim"},
+        "phases": [{"name": "all", "steps": 1, "patch_size": patch_size}],
+    }
+
+
+def test_ms_ssim_needs_patches_and_lambdas_that_fit(tmp_path):
+    assert TrainingConfig.model_validate(configuration(192)).objective.distortion == "ms-ssim"
+    assert (
+        TrainingConfig(data={"training": ["x"]}, phases=[{"name": "x", "steps": 1}]).objective.distortion
+        == "mse"
+    )
+    with pytest.raises(ValueError, match=r"patch_size must be at least 192 .*found 128 in the phase all"):
+        TrainingConfig.model_validate(configuration(128))
+    with pytest.raises(ValueError, match=r"lambda_maximum must be at least 1 .*found 0\.2"):
+        TrainingConfig.model_validate(configuration(192, lambda_minimum=0.0003, lambda_maximum=0.2))
+    path = tmp_path / "run.toml"
+    path.write_text(
+        '[data]\ntraining = ["x"]\n[objective]\ndistortion = "ms-ssim"\n'
+        '[[phases]]\nname = "all"\nsteps = 1\npatch_size = 64\n'
+    )
+    with pytest.raises(ConfigurationError, match="patch_size must be at least 192") as caught:
+        load_training_config(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_step_minimises_the_distortion_of_its_configuration():
+    model = tiny_model(TINY.model_copy(update={"lambda_minimum": 0.4, "lambda_maximum": 240.0})).train()
+    x, phase = smooth(192, 192), PhaseConfig(name="all", steps=1, patch_size=192)
+    batches = (Batch(x, torch.tensor([20.0, 80.0]), torch.Generator().manual_seed(0)) for _ in range(2))
+    step = PlainStep(model, ObjectiveConfig(distortion="ms-ssim"))
+    output, parts = step.forward(model, next(batches), phase)
+    trade_off = model.rate_distortion_lambda(torch.tensor([20.0, 80.0]))
+    distortion = 1 - ms_ssim(x, output.reconstruction).detach()
+    assert parts.weighted_distortion.detach() == pytest.approx(trade_off * distortion, rel=1e-5)
+    report = step.backward(model, next(batches), phase)
+    assert float(report.loss) == pytest.approx(float(parts.loss.detach().mean()))
+    assert all(bool(p.grad.isfinite().all()) for p in model.parameters() if p.grad is not None)
+    assert any(bool(p.grad.any()) for p in model.synthesis.parameters())

@@ -1,0 +1,73 @@
+"""Runs with the regularizer, through the trainer."""
+
+import json
+
+import pytest
+import torch
+from small_runs import contents, same, same_checkpoint, small_run
+
+from trimix.errors import TrainingError
+from trimix.training import loop
+from trimix.training.checkpoint import load_average
+from trimix.training.config import RegularizerConfig
+from trimix.training.loop import Trainer
+
+
+def configuration(pictures, steps=2, **regularizer):
+    return small_run(pictures, steps=steps, run={"regularizer": RegularizerConfig(features=4, **regularizer)})
+
+
+@pytest.mark.parametrize("form", ["fused", "plain"])
+def test_without_weight_the_codec_is_that_of_a_plain_run_bit_for_bit(picture_folder, tmp_path, form):
+    Trainer(small_run(picture_folder, steps=20), tmp_path / "plain", "cpu").run()
+    Trainer(configuration(picture_folder, 20, alpha=0.0, form=form), tmp_path / "zero", "cpu").run()
+    plain, zero = contents(tmp_path / "plain"), contents(tmp_path / "zero")
+    assert all(same(plain[name], zero[name]) for name in ("model", "average", "optimizer"))
+
+
+def test_it_goes_on_bit_for_bit(picture_folder, tmp_path):
+    Trainer(configuration(picture_folder, 4, rho=0.1), tmp_path / "whole", "cpu").run()
+    Trainer(configuration(picture_folder, 2, rho=0.1), tmp_path / "parts", "cpu").run()
+    resumed = Trainer(configuration(picture_folder, 4, rho=0.1), tmp_path / "parts", "cpu")
+    resumed.progress.phase, resumed.progress.phase_step = 0, 2
+    resumed.run()
+    whole, parts = contents(tmp_path / "whole"), contents(tmp_path / "parts")
+    assert same_checkpoint(*(one | {"configuration": ""} for one in (whole, parts)))
+
+
+def test_q_has_as_many_updates_as_it_is_given(picture_folder, tmp_path):
+    Trainer(configuration(picture_folder, 2, alpha=0.1, updates_per_step=3), tmp_path, "cpu").run()
+    state = contents(tmp_path)["companion_optimizer"]["state"]
+    assert {int(moments["step"]) for moments in state.values()} == {6}
+
+
+def test_what_is_exported_holds_nothing_of_q(picture_folder, tmp_path):
+    trainer = Trainer(configuration(picture_folder, alpha=0.1), tmp_path, "cpu")
+    trainer.run()
+    load_average(tmp_path / "last.ckpt", trainer.model)  # fits name by name
+    plain = Trainer(small_run(picture_folder), tmp_path / "plain", "cpu")
+    assert contents(tmp_path)["average"].keys() == plain.model.state_dict().keys()
+
+
+def test_rho_and_entropy_are_logged(picture_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "LOG_EVERY_STEPS", 1)
+    Trainer(configuration(picture_folder, rho=0.25), tmp_path, "cpu").run()
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert len(rows) == 2
+    assert all(row["gradient_ratio"] == pytest.approx(0.25, rel=1e-3) for row in rows)
+    assert all(row["source_entropy_bits_per_pixel"] > 0 for row in rows)
+
+
+def test_a_pull_stronger_than_the_distortion_stops_the_run_and_saves_it(
+    picture_folder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(loop, "LOG_EVERY_STEPS", 1)
+    with pytest.raises(TrainingError, match=r"rho, .* must stay below 1, found .*lower alpha"):
+        Trainer(configuration(picture_folder, alpha=1e6), tmp_path, "cpu").run()
+    assert torch.isfinite(next(iter(contents(tmp_path)["model"].values()))).all()
+
+
+def test_half_of_the_pull_is_warned_of_once(picture_folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(loop, "LOG_EVERY_STEPS", 1)
+    Trainer(configuration(picture_folder, 3, rho=0.6), tmp_path, "cpu").run()
+    assert capsys.readouterr().err.count("rho, the pull of the source entropy") == 1
