@@ -32,7 +32,7 @@ results: $(EVALUATE_STAMP) ## Measure on Kodak beside JPEG, WebP, AVIF and JPEG 
 	$(BIN)/trimix report results/kodak --output runs/kodak.html --markdown results/kodak.md --force $(RESULTS_PICTURES)
 
 test: $(DEV_STAMP) ## Run the tests
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest -n auto $(TESTS)
 
 check: $(DEV_STAMP) ## Formatting, lint, types, import rules, then the tests
 	$(BIN)/ruff format --check .

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from trimix.allocator import keep_freed_memory
 from trimix.errors import TrimixError
 from trimix.evaluation.demo import photograph
 from trimix.images import Picture, read_picture
@@ -37,6 +38,7 @@ def median_seconds(repeats: int, action: Callable[[], object]) -> float:
 
 def run(main: Callable[[], int]) -> None:
     """Run a benchmark as a command: what trimix refuses is one line and an exit code."""
+    keep_freed_memory()  # as trimix's own commands do
     try:
         sys.exit(main())
     except TrimixError as error:

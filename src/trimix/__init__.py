@@ -8,6 +8,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from trimix.allocator import keep_freed_memory
 from trimix.errors import TrimixError
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from trimix.codec import Codec
 
 __version__ = "0.1.0"
-__all__ = ["Codec", "TrimixError", "__version__", "compress", "decompress"]
+__all__ = ["Codec", "TrimixError", "__version__", "compress", "decompress", "keep_freed_memory"]
 
 # torch takes seconds to import; the command line's help and the container's reader do without.
 _LAZY = {"Codec": "trimix.codec", "compress": "trimix.api", "decompress": "trimix.api"}

@@ -15,7 +15,7 @@ def q():
     torch.manual_seed(0)
     model = SourceEntropyModel(FORM)
     with torch.no_grad():
-        model.head[-1].weight.normal_(std=0.2)
+        model.head.weight.normal_(std=0.2)
     return model
 
 
@@ -101,10 +101,10 @@ def test_near_its_optimum_the_pull_has_the_closed_form():
     x_hat = (x + sigma / 255 * torch.randn(2, 3, 64, 64, generator=generator)).requires_grad_()
     model = SourceEntropyModel(SourceEntropyConfig(features=4))
     with torch.no_grad():
-        model.head[-1].bias.zero_()
+        model.head.bias.zero_()
         # log2 of the scale is -4 plus 15.94 times a logistic function that starts at a quarter of the range.
         wanted, start = ((math.log2(scale) + 4) / (16 - 1 / 16) for scale in (sigma, 0.25 * 255))
-        model.head[-1].bias[3:] = math.log(wanted / (1 - wanted)) - math.log(start / (1 - start))
+        model.head.bias[3:] = math.log(wanted / (1 - wanted)) - math.log(start / (1 - start))
     regularizer = Regularizer(model, alpha=alpha)
     error = (x - x_hat).square().mean()
     regularizer(x, x_hat, rate_distortion_lambda * 255**2 * error).backward()

@@ -4,6 +4,7 @@ import sys
 import warnings
 from typing import Literal
 
+from trimix.allocator import keep_freed_memory
 from trimix.cli.interrupts import raise_if_interrupted
 from trimix.cli.options import Device
 from trimix.errors import UsageError
@@ -18,6 +19,7 @@ def prepare_torch(device: Device, threads: int | None) -> str:
     import torch
 
     raise_if_interrupted()
+    keep_freed_memory()
     if threads is not None:
         torch.set_num_threads(threads)
     if device is Device.CPU:

@@ -92,4 +92,5 @@ def log_likelihood(
         log_weight + _LOG_MASS[family]((latent[:, None] - mean).abs(), scale)
         for family, log_weight, mean, scale in zip(parameters.families, *unbound, strict=True)
     ]
-    return torch.logsumexp(torch.cat(terms, dim=1), dim=1)
+    joined = torch.cat(terms, dim=1) if len(terms) > 1 else terms[0]
+    return torch.logsumexp(joined, dim=1) if joined.shape[1] > 1 else joined[:, 0]

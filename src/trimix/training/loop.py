@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from trimix.allocator import keep_freed_memory
 from trimix.errors import ConfigurationError, TrainingError
 from trimix.models.building import TrainableModel, build
 from trimix.models.gllmm_lite import GllmmLite
@@ -72,6 +73,7 @@ class Trainer:
         devices: Devices | str = "auto",
         on_progress: Callable[[int, int | None], None] | None = None,
     ) -> None:
+        keep_freed_memory()
         self.config = config
         self.folder = folder
         self.devices = devices if isinstance(devices, Devices) else Devices(devices)
@@ -324,6 +326,7 @@ class Trainer:
         parameters = list(companion.module.parameters())
         for _ in range(companion.updates - 1):
             companion.optimizer.zero_grad(set_to_none=True)
+            assert companion.backward_again is not None
             companion.backward_again()
             self.devices.average_gradients(parameters)
             nn.utils.clip_grad_norm_(parameters, companion.clip_norm)

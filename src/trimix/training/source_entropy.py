@@ -2,10 +2,10 @@
 
 ::
 
-    x_hat [3 H W] --> 3x3 -> LReLU -> 3x3 -> LReLU --+--> [1x1 -> LReLU] -> 1x1 --> mixture of every pixel's colours
-                |                                    |                                      ^
-    x [3 H W] --|-> [masked 5x5: earlier pixels] ----'                                      |
-                `---------------------------------------------------------------> means -(+)-'
+    x_hat [3 H W] --> 3x3 -> LReLU -> 3x3 -> LReLU [-> 1x1 -(+)-> LReLU] -> 1x1 --> mixture of every pixel's colours
+                |                                          ^                               ^
+    x [3 H W] --|-> [masked 5x5: earlier pixels] ----------'                               |
+                `--------------------------------------------------------------> means -(+)'
 
 q is built as the codec models its latents: the same families and components, and a masked convolution over x where the
 codec has one over its latents ("aligned"). What stands in brackets is there with a context. Means are those of x_hat,
@@ -23,7 +23,6 @@ from trimix.entropy_models.conditional import (
     LOG2_SCALE_MAXIMUM,
     LOG2_SCALE_MINIMUM,
     HeadLayout,
-    read_parameters,
 )
 from trimix.layers.masked_convolution import MaskedConvolution, raster_offsets
 from trimix.models.complexity import multiply_accumulates
@@ -34,7 +33,7 @@ from trimix.models.config import (
     GllmmConfig,
     GllmmLiteConfig,
 )
-from trimix.probability import Family, log_likelihood
+from trimix.probability import Family, MixtureParameters, log_likelihood
 from trimix.shapes import Float, Tensor
 from trimix.training.config import RegularizerConfig, SourceEntropyStrength
 
@@ -176,21 +175,19 @@ class SourceEntropyModel(nn.Module):
             nn.Conv2d(features, features, 3, padding=1),
             nn.LeakyReLU(SLOPE, inplace=True),
         )
-        self.context = None
+        self.context = self.mixing = None
         if config.context:
+            # Two linear maps without anything between them are one: a 1x1 convolution of both, side by side, is the
+            # sum of one of the features and a masked one of x.
+            self.mixing = nn.Conv2d(features, features, 1, bias=False)
+            self.activation = nn.LeakyReLU(SLOPE, inplace=True)
             self.context = MaskedConvolution(
                 COLOURS, features, CONTEXT_KERNEL, raster_offsets(CONTEXT_KERNEL)
             )
         last = nn.Conv2d(features, numbers, 1)
         # One wide bell around x_hat, whatever the weights before: the mixture's components differ by their bias.
-        with torch.no_grad():
-            last.weight.zero_()
-        hidden = (
-            [nn.Conv2d(2 * features, features, 1), nn.LeakyReLU(SLOPE, inplace=True)]
-            if config.context
-            else []
-        )
-        self.head = nn.Sequential(*hidden, last)
+        nn.init.zeros_(last.weight)
+        self.head = last
 
     def forward(
         self, x: Float[Tensor, "N 3 H W"], x_hat: Float[Tensor, "N 3 H W"]
@@ -202,29 +199,44 @@ class SourceEntropyModel(nn.Module):
             x_hat: their reconstructions, not clamped.
         """
         features = self.features(x_hat - 0.5)
-        if self.context is not None:
-            features = torch.cat([features, self.context(x - 0.5)], dim=1)
+        if self.context is not None and self.mixing is not None:
+            features = self.activation(self.mixing(features).add_(self.context(x - 0.5)))
         raw = self.head(features)
         with torch.autocast(x.device.type, enabled=False):
-            config, layout = self.config, self.config.layout
-            parts = list(raw.float().split([COLOURS * size for size in layout.sizes], dim=1))
-            means, scales = parts[2], parts[3]
-            parts[3] = _log2_scales(scales, _START_SCALE * config.peak)
-            parts[2] = means * (_MEAN_STEP * config.peak)
-            parameters = read_parameters(torch.cat(parts, dim=1), layout)
             # The distance from x_hat, not x itself, is asked for: so all means are corrections.
-            distance = config.peak * (x.float() - x_hat.float())
-            return -log_likelihood(distance, parameters)
+            distance = self.config.peak * (x.float() - x_hat.float())
+            return -log_likelihood(distance, self._mixture(raw.float()))
+
+    def _mixture(self, raw: Float[Tensor, "N D H W"]) -> MixtureParameters:
+        config, layout = self.config, self.config.layout
+        n, _, rows, columns = raw.shape
+        mixture = (n, len(layout.families), layout.components, COLOURS, rows, columns)
+        families, logits, means, scales = raw.split([COLOURS * size for size in layout.sizes], dim=1)
+        if layout.count == 1:
+            log_weights = torch.zeros_like(scales).reshape(mixture)
+        else:
+            log_weights = torch.log_softmax(logits.reshape(mixture).flatten(1, 2), dim=1).reshape(mixture)
+        if families.shape[1]:
+            inside = torch.log_softmax(logits.reshape(mixture), dim=2)
+            of_families = families.reshape(n, len(layout.families), 1, COLOURS, rows, columns)
+            log_weights = inside + torch.log_softmax(of_families, dim=1)
+        corrections = means * (_MEAN_STEP * config.peak) if config.has_means else torch.zeros_like(scales)
+        return MixtureParameters(
+            layout.families,
+            log_weights,
+            corrections.reshape(mixture),
+            _scales(scales, _START_SCALE * config.peak).reshape(mixture),
+        )
 
 
-def _log2_scales(raw: Float[Tensor, "..."], start: float) -> Float[Tensor, "..."]:
-    """log2 of scales, ``start`` where raw is 0, smoothly within the range that the mixture knows.
+def _scales(raw: Float[Tensor, "*shape"], start: float) -> Float[Tensor, "*shape"]:
+    """Scales, ``start`` where raw is 0, smoothly within the range that the mixture knows.
 
     A hard bound would let gradients pass by their sign, and then that of -H were not that of H reversed.
     """
     span = LOG2_SCALE_MAXIMUM - LOG2_SCALE_MINIMUM
     share = (math.log2(start) - LOG2_SCALE_MINIMUM) / span
-    return LOG2_SCALE_MINIMUM + span * torch.sigmoid(raw + math.log(share / (1 - share)))
+    return torch.exp2(torch.sigmoid(raw + math.log(share / (1 - share))) * span + LOG2_SCALE_MINIMUM)
 
 
 @dataclass(frozen=True)

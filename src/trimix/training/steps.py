@@ -64,15 +64,16 @@ class Companion:
         learning_rate: at the peak of a schedule; it follows that of the model in proportion.
         clip_norm: of its gradients.
         updates: for each of the model.
-        backward_again: adds the gradients of the last (part of a) batch once more, for a further update.
+        backward_again: adds the gradients of the last (part of a) batch once more, for a further update; needed where
+            there is more than one.
     """
 
     module: nn.Module
     optimizer: torch.optim.Optimizer
     learning_rate: float
     clip_norm: float
-    updates: int
-    backward_again: Callable[[], None]
+    updates: int = 1
+    backward_again: Callable[[], None] | None = None
 
 
 @runtime_checkable
