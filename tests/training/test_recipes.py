@@ -186,7 +186,11 @@ def test_gllmm_lite_for_ms_ssim_has_patches_that_the_measure_takes():
     run = recipe("gllmm-lite-ms-ssim")
     assert run.objective.distortion == "ms-ssim"
     assert all(phase.patch_size > 160 for phase in run.phases)
-    assert differences(run.model, recipe("gllmm-lite").model) == {"lambda_minimum", "lambda_maximum"}
+    assert differences(run.model, recipe("gllmm-lite").model) == {
+        "lambda_minimum",
+        "lambda_maximum",
+        "lambda_ratio",
+    }
 
 
 BASE = """

@@ -81,7 +81,20 @@ class MaskedConvolution(nn.Conv2d):
 
     def forward(self, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N D H W"]:
         """Convolve with the masked kernel; outside the array there are zeros."""
-        return F.conv2d(x, self.weight * self.mask, self.bias, padding=self.padding)  # type: ignore[arg-type]
+        # Rows below the last tap are zero throughout, and left out.
+        half, lowest = self.kernel_size[0] // 2, self._lowest_row
+        weight = (self.weight * self.mask)[:, :, : half + lowest + 1]
+        return F.conv2d(F.pad(x, (half, half, half, lowest)), weight, self.bias)
+
+    @property
+    def _lowest_row(self) -> int:
+        return max(0, max(row for row, _ in self.offsets))
+
+    @property
+    def computed_taps(self) -> int:
+        """Taps that ``forward`` multiplies, zeros among them."""
+        side = self.kernel_size[0]
+        return side * (side // 2 + self._lowest_row + 1)
 
     def tap_weights(self) -> Float[Tensor, "D T C"]:
         """The weights of the used taps only, in the order of ``offsets``."""

@@ -134,8 +134,8 @@ def _network(name: str, module: nn.Module, counted: float, use: _Use) -> Network
 
 
 def _used_share(context: nn.Module) -> float:
-    """Taps that are used, of the kernel's, times positions that look at them, of all."""
+    """Taps that are used, of those that are computed, times positions that look at them, of all."""
     (convolution,) = (module for module in context.modules() if isinstance(module, MaskedConvolution))
     passes = schedule_of(context)(HYPER_STRIDE, HYPER_STRIDE)
     looking = sum(len(part.rows) for part in passes if part.has_context)
-    return len(convolution.offsets) / convolution.kernel_size[0] ** 2 * looking / HYPER_STRIDE**2
+    return len(convolution.offsets) / convolution.computed_taps * looking / HYPER_STRIDE**2

@@ -363,6 +363,12 @@ class GllmmLiteConfig(BaseModel):
     components: PositiveInt = 1
     lambda_minimum: float = Field(default=0.0003, gt=0)
     lambda_maximum: float = Field(default=0.2, gt=0)
+    lambda_ratio: float = Field(
+        default=1.0,
+        gt=0,
+        description="lambda over the one for squared errors that gives about the same rate: 1 for MSE, about 1200 for "
+        "1 - MS-SSIM; first quantizer steps and the encoder's choice of symbols go by it",
+    )
 
     @property
     def all_rates(self) -> bool:

@@ -67,10 +67,13 @@ class GllmmLiteTransforms(nn.Module):
         return y, self.hyper_analysis(y).float()
 
     def rate_distortion_lambda(self, quality: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
-        """The lambda of R + lambda * 255^2 * MSE that belongs to a quality: exponential from 1 to 100."""
+        """The lambda of R + lambda * D that belongs to a quality: exponential from 1 to 100."""
         low, high = math.log(self.config.lambda_minimum), math.log(self.config.lambda_maximum)
         share = (quality - QUALITY_MINIMUM) / (QUALITY_MAXIMUM - QUALITY_MINIMUM)
         return torch.exp(low + share * (high - low))
+
+    def _squared_error_lambda(self, quality: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+        return self.rate_distortion_lambda(quality) / self.config.lambda_ratio
 
     def error_prices(self, quality: Float[Tensor, "N"]) -> Float[Tensor, "N M"]:
         """Bits that a squared rounding error of one quantizer step is worth in every channel.
@@ -81,7 +84,7 @@ class GllmmLiteTransforms(nn.Module):
         choosing each latent alone overlooks what its error costs its neighbours.
         """
         steps = self.inverse_gain.factors(quality)
-        return _CAUTION * self.rate_distortion_lambda(quality)[:, None] * steps.square() / 3
+        return _CAUTION * self._squared_error_lambda(quality)[:, None] * steps.square() / 3
 
     def decode(
         self, y_hat: Float[Tensor, "N M h w"], quality: Float[Tensor, "N"], *, linear_only: bool = False
@@ -115,7 +118,7 @@ class GllmmLite(GllmmLiteTransforms):
         # squared error at high rate: step^2 = 6 * 768 / (256 ln 2 lambda).
         anchors = self.gain.log_factors.shape[0]
         qualities = torch.linspace(QUALITY_MINIMUM, QUALITY_MAXIMUM, anchors)
-        log_step = 0.5 * torch.log(6 * 768 / (256 * math.log(2) * self.rate_distortion_lambda(qualities)))
+        log_step = 0.5 * torch.log(6 * 768 / (256 * math.log(2) * self._squared_error_lambda(qualities)))
         with torch.no_grad():
             self.gain.log_factors.copy_(-log_step[:, None].expand_as(self.gain.log_factors))
             self.inverse_gain.log_factors.copy_(log_step[:, None].expand_as(self.inverse_gain.log_factors))

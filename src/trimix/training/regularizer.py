@@ -68,7 +68,7 @@ class Pull:
 
 
 def _mean_norm(gradient: Float[Tensor, "N 3 H W"]) -> Float[Tensor, ""]:
-    return gradient.float().flatten(1).norm(dim=1).mean()
+    return torch.linalg.vector_norm(gradient.float(), dim=(1, 2, 3)).mean()
 
 
 class _Reversal(torch.autograd.Function):
