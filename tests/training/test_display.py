@@ -17,7 +17,7 @@ def clock(monkeypatch):
     return now
 
 
-def test_without_a_terminal_there_is_a_line_every_half_minute(clock, capsys):
+def test_without_a_terminal_there_is_a_line_of_the_first_step_and_every_half_minute(clock, capsys):
     shown = Display(done=4, total=104)
     with shown.showing():
         for second in range(1, 100):
@@ -27,9 +27,10 @@ def test_without_a_terminal_there_is_a_line_every_half_minute(clock, capsys):
         shown.tell("a word")
     lines = capsys.readouterr().err.splitlines()
     assert lines == [
-        "all step 7  0.250 bpp  31.50 dB  loss 1.125  1.00 steps/s  ETA 0:01:10",
-        "all step 7  0.250 bpp  31.50 dB  loss 1.125  1.00 steps/s  ETA 0:00:40",
-        "all step 7  0.250 bpp  31.50 dB  loss 1.125  1.00 steps/s  ETA 0:00:10",
+        "all step 7  0.250 bpp  31.50 dB  loss 1.125  1.00 steps/s  ETA 0:01:39",
+        "all step 7  0.250 bpp  31.50 dB  loss 1.125  1.00 steps/s  ETA 0:01:09",
+        "all step 7  0.250 bpp  31.50 dB  loss 1.125  1.00 steps/s  ETA 0:00:39",
+        "all step 7  0.250 bpp  31.50 dB  loss 1.125  1.00 steps/s  ETA 0:00:09",
         "a word",
     ]
 
@@ -45,8 +46,8 @@ def test_the_pace_is_that_of_late(clock, capsys):
 def test_a_terminal_has_a_bar_at_once(monkeypatch, capsys):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "150")
-    shown = Display(done=0, total=10)
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = Display(done=0, total=1_000_000)
     with shown.showing():
         before = capsys.readouterr().err
         assert shown.is_due()
@@ -54,9 +55,13 @@ def test_a_terminal_has_a_bar_at_once(monkeypatch, capsys):
         assert not shown.is_due()
         shown.tell("a word [not markup]")
     after = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().err)
-    assert "0/10" in before
+    assert "0/1000000" in before
     assert "a word [not markup]" in after
-    assert all(text in after for text in ("all step 7", "0.250 bpp", "31.50 dB", "1/10", "steps/s", "ETA"))
+    assert all(
+        text in after for text in ("all step 7", "0.250 bpp", "31.50 dB", "1/1000000", "steps/s", "ETA")
+    )
+    # At least a tenth of the line is a bar while there are numbers.
+    assert "━" * 8 in after[after.index("steps/s") - 60 :]
 
 
 def test_other_processes_are_silent(clock, capsys):

@@ -1,6 +1,8 @@
 """Runs with the regularizer, through the trainer."""
 
 import json
+import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -71,3 +73,27 @@ def test_half_of_the_pull_is_warned_of_once(picture_folder, tmp_path, monkeypatc
     monkeypatch.setattr(loop, "LOG_EVERY_STEPS", 1)
     Trainer(configuration(picture_folder, 3, rho=0.6), tmp_path, "cpu").run()
     assert capsys.readouterr().err.count("rho, the pull of the source entropy") == 1
+
+
+def test_a_step_that_is_not_finite_does_not_hide_a_strong_pull(picture_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "LOG_EVERY_STEPS", 4)
+    trainer = Trainer(configuration(picture_folder, 4, alpha=1e6), tmp_path, "cpu")
+    plain = trainer.step.backward
+
+    def once_infinite(model, batch, phase, share):
+        report = plain(model, batch, phase, math.inf if trainer.progress.step == 1 else share)
+        if trainer.progress.step == 1:
+            report = replace(report, gradient_ratio=torch.tensor(math.nan))
+        return report
+
+    trainer.step.backward = once_infinite
+    with pytest.raises(TrainingError, match="must stay below 1"):
+        trainer.run()
+
+
+def test_the_end_of_a_phase_is_logged_and_reviewed(picture_folder, tmp_path):
+    with pytest.raises(TrainingError, match="must stay below 1"):
+        Trainer(configuration(picture_folder, 3, alpha=1e6), tmp_path, "cpu").run()
+    (row,) = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert row["steps"] == row["step"] == 3
+    assert row["applied_alpha"] == 1e6

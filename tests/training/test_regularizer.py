@@ -159,6 +159,7 @@ def test_own_randomness_leaves_the_generators_as_they_were():
         ({}, "either alpha or rho must be given"),
         ({"alpha": 1.0, "rho": 0.1}, "either alpha or rho must be given"),
         ({"alpha": -1.0}, "alpha must be at least 0"),
+        ({"alpha": math.nan}, "alpha must be at least 0 and finite"),
         ({"rho": 1.0}, r"rho in \[0, 1\)"),
         ({"alpha": 1.0, "unit": "unit_range"}, "needs a q whose peak is 1, found 255"),
     ],
@@ -166,6 +167,24 @@ def test_own_randomness_leaves_the_generators_as_they_were():
 def test_what_makes_no_sense_is_refused(q, options, message):
     with pytest.raises(UsageError, match=message):
         Regularizer(q, **options)
+
+
+def test_a_step_that_is_not_finite_leaves_q_as_it_is(q, pictures):
+    x, x_hat = pictures
+    regularizer = Regularizer(q, alpha=1.0)
+    before = {name: value.clone() for name, value in q.state_dict().items()}
+    regularizer(x, x_hat * math.nan).backward()
+    regularizer.step()
+    assert all(torch.equal(value, before[name]) for name, value in q.state_dict().items())
+    regularizer(x, x_hat).backward()
+    regularizer.step()
+    assert any(not torch.equal(value, before[name]) for name, value in q.state_dict().items())
+
+
+def test_a_reconstruction_without_gradient_is_refused(q, pictures):
+    x, x_hat = pictures
+    with pytest.raises(UsageError, match="x_hat must be part of the graph"):
+        Regularizer(q, alpha=1.0)(x, x_hat.detach())
 
 
 def test_rho_needs_the_distortion(q, pictures):

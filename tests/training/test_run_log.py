@@ -1,5 +1,7 @@
+import errno
 import json
 import sys
+from pathlib import Path
 
 import pytest
 from small_runs import small_run
@@ -58,9 +60,56 @@ def test_qualities_are_told_apart(tmp_path):
 
 
 def test_missing_tensorboard_is_told(tmp_path, monkeypatch):
-    monkeypatch.delitem(sys.modules, "torch.utils.tensorboard.writer", raising=False)
-    monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
-    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    monkeypatch.setitem(sys.modules, "tensorboard.compat.proto.event_pb2", None)
     with pytest.raises(TrainingError, match=r"tensorboard = true needs .*pip install 'trimix\[train\]'"):
         RunLog(tmp_path, tensorboard=True)
     assert RunLog(tmp_path).path.name == "log.jsonl"
+
+
+def test_rows_after_the_checkpoint_and_a_row_cut_in_half_are_dropped(tmp_path):
+    log = RunLog(tmp_path)
+    for step in (50, 100, 150):
+        log.write("training", step, loss=1.0)
+    log.write("validation", 100, quality=[5.0], psnr_db=[30.0])
+    kept = [line for line in log.path.read_text().splitlines() if '"step": 150' not in line]
+    with log.path.open("a") as file:
+        file.write('{"kind": "training", "step": 5')
+    log = RunLog(tmp_path, step=100)
+    assert log.path.read_text().splitlines() == kept
+    log.write("training", 150, loss=2.0)
+    assert [json.loads(line)["step"] for line in log.path.read_text().splitlines()] == [50, 100, 100, 150]
+    assert [path.name for path in tmp_path.iterdir()] == ["log.jsonl"]
+    RunLog(tmp_path)
+    assert log.path.read_text() == ""
+
+
+def test_a_log_that_need_not_change_is_not_written(tmp_path):
+    RunLog(tmp_path).write("training", 50, loss=1.0)
+    before = (tmp_path / "log.jsonl").stat()
+    RunLog(tmp_path, step=50)
+    after = (tmp_path / "log.jsonl").stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+@pytest.mark.parametrize("name", ["log.jsonl", "tfevents"])
+def test_a_full_disk_is_one_error(tmp_path, monkeypatch, capfd, name):
+    pytest.importorskip("tensorboard")
+    log = RunLog(tmp_path, tensorboard=True)
+    log.write("training", 1, loss=1.0)
+    with (tmp_path / "log.jsonl").open("a") as file:
+        file.write("cut in half")
+    true_open = Path.open
+
+    def full(path, mode="r", *arguments, **options):
+        if name in path.name and mode[0] in "aw":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return true_open(path, mode, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(TrainingError, match=rf"{name}.*: the log cannot be written: No space left on device"):
+        log.write("training", 2, loss=1.0)
+    log.close()
+    with pytest.raises(TrainingError, match=r"the log cannot be written: No space left on device"):
+        RunLog(tmp_path, tensorboard=True, step=1)
+    assert capfd.readouterr().err == ""
+    assert (tmp_path / "log.jsonl").read_text().startswith('{"kind": "training", "step": 1')

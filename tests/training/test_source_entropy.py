@@ -46,7 +46,6 @@ def test_probabilities_of_a_pixel_sum_to_one(form):
     q = random_model(form)
     x_hat = torch.rand(1, 3, 6, 6, generator=torch.Generator().manual_seed(1))
     x = x_hat.clone()
-    total = torch.zeros(3)
     # The corner, so that no other pixel's context moves with it; each colour's bin is its own.
     reach = 3000 if form.peak == 255 else 20
     steps = torch.arange(-reach, reach + 1)

@@ -88,7 +88,7 @@ class MaskedConvolution(nn.Conv2d):
 
     @property
     def _lowest_row(self) -> int:
-        return max(0, max(row for row, _ in self.offsets))
+        return max((row for row, _ in self.offsets if row > 0), default=0)
 
     @property
     def computed_taps(self) -> int:

@@ -149,7 +149,10 @@ class RegularizerConfig(_Section):
     features: PositiveInt = Field(default=32, description="channels of q's layers")
     learning_rate: PositiveFloat = Field(default=1e-4, description="of q, at the peak of the schedule")
     clip_norm: PositiveFloat = 1.0
-    updates_per_step: PositiveInt = Field(default=1, description="steps of q for each of the model")
+    updates_per_step: PositiveInt = Field(
+        default=1,
+        description="steps of q for each of the model; with accumulation the further ones see the last part alone",
+    )
     form: Literal["fused", "plain"] = Field(
         default="fused",
         description="one backward pass for both, or the two stages of Algorithm 1 one after the other: the same "

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.text import Text
 
@@ -46,6 +46,21 @@ class Reading:
         )
 
 
+class _NumbersAndBar(Progress):
+    """The last step's numbers in a line of their own: on 80 columns they leave no room for a bar."""
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        for task in self.tasks:
+            yield Text(task.description, no_wrap=True, overflow="ellipsis")
+        yield from super().get_renderables()
+
+
+def _duration(seconds: float) -> str:
+    """As people read it: ``0:04:35``, or ``151 days``."""
+    days = seconds / 86400
+    return f"{days:.0f} days" if days >= 2 else str(timedelta(seconds=round(seconds)))
+
+
 class Display:
     """Shows where a run stands.
 
@@ -71,12 +86,11 @@ class Display:
             return
         columns = (
             SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
             TextColumn("{task.completed}/{task.total}"),
             TextColumn("{task.fields[pace]}"),
         )
-        with Progress(*columns, console=Console(stderr=True), expand=True) as self._bar:
+        with _NumbersAndBar(*columns, console=Console(stderr=True), expand=True) as self._bar:
             self._bar.add_task("the first step", total=self._total, completed=self._done, pace="")
             try:
                 yield
@@ -87,8 +101,7 @@ class Display:
     def is_due(self) -> bool:
         """Whether it is time for a reading."""
         return not self._silent and (
-            time.monotonic() - self._last >= self._seconds
-            or (self._bar is not None and self._last == self._started)
+            time.monotonic() - self._last >= self._seconds or self._last == self._started
         )
 
     def show(self, reading: Reading, done: int) -> None:
@@ -119,5 +132,5 @@ class Display:
             self._readings.popleft()
         since, done_then = self._readings[0]
         per_second = (done - done_then) / max(self._last - since, 1e-9)
-        left = timedelta(seconds=round((self._total - done) / per_second)) if per_second else "?"
+        left = _duration((self._total - done) / per_second) if per_second else "?"
         return f"{per_second:.2f} steps/s  ETA {left}"

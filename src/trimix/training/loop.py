@@ -6,8 +6,9 @@
                                                                   |-> log.jsonl   (every 50 steps, every validation)
                                                                   `-> last.ckpt   (every few minutes, and at the end)
 
-A step and what comes of it are functions of (configuration, step) alone: a run that goes on, and one on more devices,
-sees the same pictures and the same noise. Nothing waits for the device but readings of numbers, now and then.
+A step and what comes of it are functions of (configuration, step) alone: a run that goes on sees the same pictures and
+the same noise, and so does one on more devices with as many parts in all. Nothing waits for the device but readings of
+numbers, now and then.
 """
 
 import time
@@ -232,13 +233,14 @@ class Trainer:
         if self.progress.phase_step == 0:
             self._plateau.begin()
         window: list[StepReport] = []
+        norm, proportion = torch.zeros(()), 0.0
         self._last_save = self._last_validation = time.monotonic()
         while self.progress.phase_step < phase.steps:
             self._between_steps()
             started = time.monotonic()
             proportion = self._set_learning_rates(phase)
             report = self._gradients(phase)
-            norm = self._update()
+            norm = self._update(phase)
             self.progress.step += 1
             self.progress.phase_step += 1
             self.progress.pixels += phase.batch_size * phase.patch_size**2
@@ -248,6 +250,8 @@ class Trainer:
             if self._display.is_due():
                 self._display.show(self._reading(report), self.progress.step)
             self.progress.seconds += time.monotonic() - started
+        if window:
+            self._close_window(window, norm, proportion * phase.learning_rate)
         self._count_skipped_steps()
 
     def _between_steps(self) -> None:
@@ -295,14 +299,16 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         if self.step.companion is not None:
             self.step.companion.optimizer.zero_grad(set_to_none=True)
-        half = phase.precision == "bf16-mixed"
         reports = []
         for batch in parts_of_batch(self.sampler, self.config, phase, self.progress.step, self.devices):
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+            with self._autocast(phase):
                 reports.append(self.step.backward(self.model, batch, phase, 1 / phase.accumulation))
         return mean_report(reports)
 
-    def _update(self) -> Float[Tensor, ""]:
+    def _autocast(self, phase: PhaseConfig) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=phase.precision == "bf16-mixed")
+
+    def _update(self, phase: PhaseConfig) -> Float[Tensor, ""]:
         """Move the weights, unless a gradient is not finite; norm of the model's gradients."""
         trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         companion = self.step.companion
@@ -315,22 +321,25 @@ class Trainer:
         self._non_finite.step(self.optimizer)
         if companion is not None:
             self._non_finite.step(companion.optimizer)
-            self._update_again(companion)
+            self._update_again(companion, phase)
         self.average.update_parameters(self.model)
         if self.device.type == "cpu":
             self._count_skipped_steps()  # which is free there
         return norms[0]
 
-    def _update_again(self, companion: Companion) -> None:
+    def _update_again(self, companion: Companion, phase: PhaseConfig) -> None:
         """The companion's further updates on the same reconstructions."""
         parameters = list(companion.module.parameters())
         for _ in range(companion.updates - 1):
             companion.optimizer.zero_grad(set_to_none=True)
             assert companion.backward_again is not None
-            companion.backward_again()
+            with self._autocast(phase):
+                companion.backward_again()
             self.devices.average_gradients(parameters)
-            nn.utils.clip_grad_norm_(parameters, companion.clip_norm)
-            self._non_finite.step(companion.optimizer)
+            again = NonFiniteSteps(self.device)
+            again.look([nn.utils.clip_grad_norm_(parameters, companion.clip_norm)])
+            again.found = torch.maximum(again.found, self._non_finite.found)
+            again.step(companion.optimizer)
 
     def _count_skipped_steps(self) -> int:
         """Steps that were skipped since it was last asked; waits for the device."""
@@ -348,10 +357,10 @@ class Trainer:
 
     def _close_window(self, window: list[StepReport], norm: Float[Tensor, ""], rate: float) -> None:
         skipped = self._count_skipped_steps()
-        mean = mean_report(window, self.devices)
-        window.clear()
+        mean = mean_report(window, self.devices, finite_only=True)
         self._write(
             "training",
+            steps=len(window),
             **read_report(mean),
             learning_rate=rate,
             gradient_norm=float(norm),
@@ -359,6 +368,7 @@ class Trainer:
             seconds=self.progress.seconds,
         )
         self._skipped_steps = skipped
+        window.clear()
         try:
             warning = self.step.review(mean)
         except TrainingError:

@@ -28,6 +28,7 @@ from torch.func import functional_call
 from trimix.errors import UsageError
 from trimix.shapes import Float, Tensor
 from trimix.training.config import SourceEntropyUnit
+from trimix.training.non_finite import NonFiniteSteps
 from trimix.training.source_entropy import COLOURS, EIGHT_BIT_PEAK, SourceEntropyModel
 
 
@@ -97,7 +98,7 @@ class Regularizer:
     """The term that is added to anybody's loss; it trains q by the same backward pass.
 
     Args:
-        source_entropy: q, on the device of the pictures; may be wrapped for several devices.
+        source_entropy: q, on the device of the pictures; may be wrapped for several devices by whoever owns the loop.
         alpha: weight of the entropy, in the unit; None where rho is given.
         rho: wanted ratio of the pulls on x_hat; then the distortion must be given with every call.
         unit: of the entropy; see ``SourceEntropyUnit``.
@@ -135,8 +136,8 @@ class Regularizer:
     ) -> None:
         if (alpha is None) == (rho is None):
             raise UsageError(f"either alpha or rho must be given, found {alpha} and {rho}")
-        if (alpha is not None and alpha < 0) or (rho is not None and not 0 <= rho < 1):
-            raise UsageError(f"alpha must be at least 0, rho in [0, 1), found {alpha} and {rho}")
+        if (alpha is not None and not 0 <= alpha < math.inf) or (rho is not None and not 0 <= rho < 1):
+            raise UsageError(f"alpha must be at least 0 and finite, rho in [0, 1), found {alpha} and {rho}")
         peak = 1.0 if unit == "unit_range" else EIGHT_BIT_PEAK
         bare = getattr(source_entropy, "module", source_entropy)
         if isinstance(bare, SourceEntropyModel) and bare.config.peak != peak:
@@ -177,11 +178,16 @@ class Regularizer:
             share: of these pictures in a batch whose gradients are accumulated.
 
         Raises:
-            UsageError: rho is given and the distortion is not.
+            UsageError: rho is given and the distortion is not, or x_hat has no gradient.
         """
         if self.alpha is None and weighted_distortion is None:
             raise UsageError(
                 "with rho, every call needs the weighted distortion, found none: give it, or alpha"
+            )
+        if torch.is_grad_enabled() and not x_hat.requires_grad:
+            raise UsageError(
+                "x_hat must be part of the graph, so that the codec feels the term, found a tensor without gradient: "
+                "give the reconstruction as the codec made it, not detached"
             )
         gradient = None
         if weighted_distortion is not None:
@@ -228,7 +234,7 @@ class Regularizer:
         entropy_in_unit(self.source_entropy(*self._last), self.unit).mean().backward()
 
     def step(self, updates: int = 1) -> None:
-        """Move q by the gradient of the last backward pass, and clear it.
+        """Move q by the gradient of the last backward pass, unless that is not finite, and clear it.
 
         Args:
             updates: how often; after the first, the last batch is looked at again with q as it is then.
@@ -236,8 +242,10 @@ class Regularizer:
         for index in range(updates):
             if index > 0:
                 self.backward_again()
-            nn.utils.clip_grad_norm_(self.source_entropy.parameters(), self.clip_norm)
-            self.optimizer.step()
+            norm = nn.utils.clip_grad_norm_(self.source_entropy.parameters(), self.clip_norm)
+            guard = NonFiniteSteps(norm.device)
+            guard.look([norm])
+            guard.step(self.optimizer)
             self.optimizer.zero_grad(set_to_none=True)
 
 

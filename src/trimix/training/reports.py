@@ -1,5 +1,6 @@
 """Means of reports. They stay on their device until somebody reads them."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import fields
 
@@ -9,12 +10,15 @@ from trimix.training.devices import Devices
 from trimix.training.steps import StepReport
 
 
-def mean_report(reports: Sequence[StepReport], devices: Devices | None = None) -> StepReport:
+def mean_report(
+    reports: Sequence[StepReport], devices: Devices | None = None, *, finite_only: bool = False
+) -> StepReport:
     """Mean of every number; what one report lacks, all lack.
 
     Args:
         reports: of equal parts, or of steps.
         devices: over which the mean is taken, too, all of them at once; None for this one alone.
+        finite_only: leave numbers out that are not finite, as steps were left out that had them.
 
     >>> one, other = (StepReport(*torch.tensor([loss, 0.5, 30.0])) for loss in (1.0, 3.0))
     >>> mean_report([one, other]).loss
@@ -22,7 +26,9 @@ def mean_report(reports: Sequence[StepReport], devices: Devices | None = None) -
     """
     names = [field.name for field in fields(StepReport) if getattr(reports[0], field.name) is not None]
     table = torch.stack([torch.stack([getattr(report, name) for name in names]) for report in reports])
-    means = table.mean(dim=0)
+    means = (
+        torch.where(table.isfinite(), table, math.nan).nanmean(dim=0) if finite_only else table.mean(dim=0)
+    )
     if devices is not None:
         means = devices.mean(means)
     return StepReport(**dict(zip(names, means, strict=True)))

@@ -1,9 +1,13 @@
 """The log of a run: ``log.jsonl``, and TensorBoard's scalars beside it where they are wanted."""
 
+import io
 import json
 import math
-import warnings
-from collections.abc import Mapping
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from trimix.errors import TrainingError
@@ -17,15 +21,16 @@ class RunLog:
     Args:
         folder: ``log.jsonl`` and ``tensorboard/`` lie in it; it exists.
         tensorboard: whether the second is written.
-        step: where the run stands; TensorBoard forgets what it has of later ones.
+        step: where the run stands; rows of later ones, which a run left that was killed, are dropped.
 
     Raises:
-        TrainingError: TensorBoard is wanted and missing, or cannot write.
+        TrainingError: TensorBoard is wanted and missing, or the log cannot be written.
     """
 
     def __init__(self, folder: Path, *, tensorboard: bool = False, step: int = 0) -> None:
         self.path = folder / "log.jsonl"
-        self._writer = _tensorboard_writer(folder / "tensorboard", step) if tensorboard else None
+        self._events = _EventFile(folder / "tensorboard", step) if tensorboard else None
+        _drop_later_rows(self.path, step)
 
     def write(self, kind: str, step: int, **values: object) -> None:
         """Add a row.
@@ -40,25 +45,91 @@ class RunLog:
         """
         row = {"kind": kind, "step": step} | values
         line = json.dumps({name: _finite(value) for name, value in row.items()}, allow_nan=False)
-        try:
-            with self.path.open("a") as file:
-                file.write(line + "\n")
-        except OSError as error:
-            raise TrainingError(f"{self.path}: the log cannot be written: {error.strerror}") from error
-        if self._writer is not None:
-            try:
-                for name, value in _scalars(kind, values).items():
-                    self._writer.add_scalar(name, value, step)
-                self._writer.flush()
-            except OSError as error:
-                raise TrainingError(
-                    f"{self._writer.log_dir}: the log cannot be written: {error.strerror}"
-                ) from error
+        with _telling(self.path), self.path.open("a") as file:
+            file.write(line + "\n")
+        if self._events is not None:
+            self._events.write(step, _scalars(kind, values))
 
     def close(self) -> None:
-        """Let go of the files."""
-        if self._writer is not None:
-            self._writer.close()
+        """Nothing is held open between rows."""
+
+
+class _EventFile:
+    """Scalars as TensorBoard reads them. Its own writers have a thread, whose failures cannot be caught."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        try:
+            # Modules that protobuf makes have no names for a type checker.
+            from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # type: ignore[attr-defined]
+            from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[attr-defined]
+            from tensorboard.summary.writer.record_writer import RecordWriter
+        except ImportError as error:
+            raise TrainingError(
+                "tensorboard = true needs the extra 'train': pip install 'trimix[train]', or set it to false"
+            ) from error
+        self._event, self._summary, self._record_writer = Event, Summary, RecordWriter
+        # TensorBoard reads the files of a folder in the order of their names.
+        name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}"
+        self._path = folder / name
+        with _telling(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        start = SessionLog(status=SessionLog.START)
+        # A start at a step makes TensorBoard forget what it has of that and later ones.
+        self._append({"file_version": "brain.Event:2"}, {"step": step + 1, "session_log": start})
+
+    def write(self, step: int, scalars: Mapping[str, float]) -> None:
+        values = [self._summary.Value(tag=name, simple_value=value) for name, value in scalars.items()]
+        self._append({"step": step, "summary": self._summary(value=values)})
+
+    def _append(self, *events: _Values) -> None:
+        records = io.BytesIO()
+        writer = self._record_writer(records)
+        for event in events:
+            writer.write(self._event(wall_time=time.time(), **event).SerializeToString())
+        with _telling(self._path), self._path.open("ab") as file:
+            file.write(records.getvalue())
+
+
+@contextmanager
+def _telling(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise TrainingError(f"{path}: the log cannot be written: {error.strerror}") from error
+
+
+def _drop_later_rows(path: Path, step: int) -> None:
+    """Keep the whole rows up to a step: the others are written again, and one cut in half would spoil the next."""
+    if not path.exists():
+        return
+    partial = path.with_name(path.name + ".partial")
+    with _telling(path):
+        before = path.read_bytes()
+        lines = before.splitlines(keepends=True)
+        after = b"".join(line for line in lines if line.endswith(b"\n") and _is_row_until(line, step))
+        if after != before:
+            try:
+                with partial.open("wb") as file:
+                    file.write(after)
+                    file.flush()
+                    os.fsync(file.fileno())
+                partial.replace(path)
+            except OSError:
+                with suppress(OSError):
+                    partial.unlink(missing_ok=True)
+                raise
+
+
+def _is_row_until(line: bytes, step: int) -> bool:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return False
+    match row:
+        case {"step": int(its_step)}:
+            return its_step <= step
+        case _:
+            return False
 
 
 def _finite(value: object) -> object:
@@ -84,18 +155,3 @@ def _scalars(kind: str, values: _Values) -> dict[str, float]:
                 suffix = f"_at_quality_{quality:g}" if len(qualities) > 1 else ""
                 scalars[f"{kind}/{name}{suffix}"] = float(number)
     return scalars
-
-
-def _tensorboard_writer(folder: Path, step: int):
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            from torch.utils.tensorboard.writer import SummaryWriter
-    except ImportError as error:
-        raise TrainingError(
-            "tensorboard = true needs the extra 'train': pip install 'trimix[train]', or set it to false"
-        ) from error
-    try:
-        return SummaryWriter(str(folder), purge_step=step + 1)
-    except OSError as error:
-        raise TrainingError(f"{folder}: the log cannot be written: {error.strerror}") from error

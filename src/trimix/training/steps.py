@@ -45,6 +45,7 @@ class StepReport:
         psnr_db: of the reconstruction, mean over pictures.
         source_entropy_bits_per_pixel: H_q(X | X_hat) on the 8-bit grid, or as the unit has it; None without q.
         gradient_ratio: rho, the pull of the source entropy over that of the distortion; None without q.
+        applied_alpha: weight of the source entropy in the loss; None without q.
     """
 
     loss: Float[Tensor, ""]
@@ -52,6 +53,7 @@ class StepReport:
     psnr_db: Float[Tensor, ""]
     source_entropy_bits_per_pixel: Float[Tensor, ""] | None = None
     gradient_ratio: Float[Tensor, ""] | None = None
+    applied_alpha: Float[Tensor, ""] | None = None
 
 
 @dataclass
@@ -59,7 +61,7 @@ class Companion:
     """A module that is trained beside the model, with its own optimiser, and is not part of what is exported.
 
     Args:
-        module: gets gradients from ``Step.backward``; may be wrapped for several devices.
+        module: gets gradients from ``Step.backward``.
         optimizer: of its parameters.
         learning_rate: at the peak of a schedule; it follows that of the model in proportion.
         clip_norm: of its gradients.
@@ -87,7 +89,7 @@ class Step(Protocol):
         """Add ``share`` times the gradients of one batch to those of the model's and the companion's parameters.
 
         Args:
-            model: may be wrapped for several devices.
+            model: that is trained.
             batch: a whole batch, or an equal part of one.
             phase: how rounding is stood for.
             share: of this part in the whole batch.
@@ -121,7 +123,7 @@ class PlainStep:
     """R + lambda * D.
 
     Args:
-        bare_model: gives lambda of a quality; the model that is called may be wrapped around it.
+        bare_model: gives lambda of a quality.
         objective: distortion and balance between rates.
     """
 

@@ -38,7 +38,7 @@ class TwoStageStep:
     """R + lambda * D - alpha * H_q(X | X_hat), and q's own likelihood.
 
     Args:
-        bare_model: gives lambda of a quality; the model that is called may be wrapped around it.
+        bare_model: gives lambda of a quality.
         objective: distortion and balance between rates.
         config: of the regularizer.
         seed: of q's first weights; drawing them leaves the global generators as they were.
@@ -77,9 +77,6 @@ class TwoStageStep:
 
     def backward(self, model: nn.Module, batch: Batch, phase: PhaseConfig, share: float = 1.0) -> StepReport:
         """Gradients of both stages, each for its own weights."""
-        assert self.companion is not None
-        # The loop may have wrapped q for several devices.
-        self._regularizer.source_entropy = self.companion.module
         output, parts = self._plain.forward(model, batch, phase)
         form = self._fused if self._config.form == "fused" else self._two_passes
         return form(batch.x, output.reconstruction, parts, share)
@@ -129,6 +126,7 @@ class TwoStageStep:
             psnr_db(parts.mean_squared_error.detach()).mean(),
             self._regularizer.entropy_bits_per_pixel,
             ratio,
+            alpha,
         )
 
     def review(self, mean: StepReport) -> str | None:
