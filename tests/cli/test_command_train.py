@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from command_line import Command
+from command_line import Command, Outcome
 from PIL import Image
 
 from tiny_models import TINY
@@ -59,13 +59,18 @@ def interrupt_at(step: int, patch: pytest.MonkeyPatch, times: int = 1) -> None:
     patch.setattr(loop, "PatchSampler", Interrupting)
 
 
+def told(outcome: Outcome) -> list[str]:
+    """Lines of standard error but those of steps."""
+    return [line for line in outcome.error.splitlines() if " bpp  " not in line]
+
+
 def test_trains_and_says_where(trimix: Command, run: Path) -> None:
     outcome = trimix("train", run.name, "--device", "cpu")
     assert (outcome.code, outcome.output) == (0, b"")
-    assert outcome.line == (
+    assert told(outcome) == [
         "2 steps done; checkpoint runs/small/last.ckpt, log runs/small/log.jsonl; "
         "'trimix freeze' makes a model of it"
-    )
+    ]
     assert Path("runs/small/last.ckpt").exists()
     again = trimix("train", run.name, "--device", "cpu")
     assert again.code == 0
@@ -89,14 +94,36 @@ def test_resumes_and_restarts(trimix: Command, run: Path) -> None:
     assert "was made with another [model]" in other.line
 
 
+def test_a_restart_that_fails_moves_nothing(trimix: Command, run: Path) -> None:
+    arguments = ("train", run, "-o", "here", "--device", "cpu")
+    assert trimix(*arguments).code == 0
+
+    def content() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in Path("here").iterdir()}
+
+    before = content()
+    Path("small").mkdir()
+    Image.new("RGB", (90, 50)).save("small/low.png")
+    for data, expected in (
+        ("nowhere", "nowhere: must be a folder, tar or picture; found nothing of the kind"),
+        ("small", "small/low.png: both sides must have at least 64 pixels"),
+    ):
+        outcome = trimix(*arguments, "--restart", "--data", data)
+        assert outcome.code == 2
+        assert outcome.line.startswith(f"trimix: error: {expected}")
+        assert content() == before
+        assert not Path("here.old-1").exists()
+
+
 def test_interrupt_saves_first(trimix: Command, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         interrupt_at(0, patch)
         outcome = trimix("train", run, "--device", "cpu")
     assert outcome.code == 130
-    assert outcome.line == "interrupted after step 1; the same command resumes"
-    resumed = trimix("train", run, "--device", "cpu")
-    assert resumed.error.startswith("resuming runs/small/last.ckpt after step 1\n2 steps done")
+    assert told(outcome) == ["interrupted after step 1; the same command resumes"]
+    first, last = told(trimix("train", run, "--device", "cpu"))
+    assert first == "resuming runs/small/last.ckpt after step 1"
+    assert last.startswith("2 steps done")
 
 
 def test_a_second_interrupt_says_what_was_saved(
@@ -105,9 +132,9 @@ def test_a_second_interrupt_says_what_was_saved(
     with monkeypatch.context() as patch:
         interrupt_at(0, patch, times=2)
         outcome = trimix("train", run, "--device", "cpu")
-    assert (outcome.code, outcome.line) == (
+    assert (outcome.code, told(outcome)) == (
         130,
-        "interrupted after step 0; nothing was saved, the same command starts anew",
+        ["interrupted after step 0; nothing was saved, the same command starts anew"],
     )
     run.write_text(
         run.read_text() + "\n[[phases]]\nname = 'more'\nsteps = 2\nbatch_size = 1\npatch_size = 64\n"
@@ -115,7 +142,7 @@ def test_a_second_interrupt_says_what_was_saved(
     with monkeypatch.context() as patch:
         interrupt_at(3, patch, times=2)
         outcome = trimix("train", run, "--device", "cpu")
-    assert (outcome.code, outcome.line) == (
+    assert (outcome.code, told(outcome)[-1]) == (
         130,
         "interrupted after step 3; the same command resumes after step 2, the last that was saved",
     )
@@ -164,6 +191,24 @@ def test_mistakes_are_one_line(trimix: Command, run: Path, tmp_path: Path) -> No
         assert expected in outcome.line
 
 
+def test_of_several_processes_the_first_tells_a_mistake(
+    trimix: Command, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ("train", run, "--device", "cpu", "--data", "nowhere")
+    monkeypatch.setenv("RANK", "1")
+    assert trimix(*arguments).line.startswith("trimix: error: nowhere")  # torchrun has not started this
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    outcome = trimix(*arguments)
+    assert (outcome.code, outcome.error) == (2, "")
+    with monkeypatch.context() as patch:  # what may have met this process alone is told by it
+        patch.setattr("trimix.cli.train._check_sources", lambda run: 1 / 0)
+        outcome = trimix(*arguments)
+    assert outcome.code == 1
+    assert "unexpected ZeroDivisionError" in outcome.line
+    monkeypatch.setenv("RANK", "0")
+    assert trimix(*arguments).line.startswith("trimix: error: nowhere")
+
+
 def test_missing_extra_is_told(trimix: Command, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "lightning.fabric", None)
     outcome = trimix("train", run, "--device", "cpu")
@@ -175,7 +220,7 @@ def test_missing_validation_of_the_configuration_is_only_told(trimix: Command, r
     run.write_text(run.read_text().replace("[data]", "[data]\nvalidation = ['elsewhere']"))
     outcome = trimix("train", run, "--device", "cpu", "--data", "other")
     assert outcome.code == 0
-    first, last = outcome.error.splitlines()
+    first, last = told(outcome)
     assert first == "there is no validation: elsewhere does not exist; --validation FOLDER names others"
     assert last.startswith("2 steps done")
     run.write_text(run.read_text().replace("steps = 2", "steps = 2\nschedule = 'plateau'"))
@@ -195,10 +240,10 @@ def test_a_full_disk_is_one_line(trimix: Command, run: Path, monkeypatch: pytest
         patch.setattr("trimix.training.checkpoint.os.fsync", full)
         outcome = trimix("train", run, "--device", "cpu")
     assert outcome.code == 7
-    assert outcome.line == (
+    assert told(outcome) == [
         "trimix: error: runs/small/last.ckpt: the checkpoint cannot be written: No space left on device; "
         "the one before it, if any, is as it was"
-    )
+    ]
 
 
 def test_a_terminal_shows_pictures_and_steps_as_they_come(

@@ -1,5 +1,6 @@
 """A run that is killed loses nothing but the steps since its last checkpoint."""
 
+import json
 import os
 import signal
 import subprocess
@@ -15,15 +16,18 @@ from PIL import Image
 
 pytest.importorskip("lightning")
 
-STEPS = 40
+STEPS = 110  # rows of the log at 50 and 100
+KILLED_FROM_STEP = 52
 CONFIGURATION = f"""
 checkpoint_minutes = 1e-9
+validation_steps = 20
 [model]
 kind = "hyperprior"
 channels = 4
 latent_channels = 6
 [data]
 training = ["picture.png"]
+validation = ["picture.png"]
 [[phases]]
 name = "all"
 steps = {STEPS}
@@ -37,11 +41,19 @@ def steps_of(checkpoint: Path) -> int:
     return torch.load(checkpoint, weights_only=True)["progress"]["step"]
 
 
+def logged_steps(run: str) -> dict[str, list[int]]:
+    steps: dict[str, list[int]] = {"training": [], "validation": []}
+    for line in Path(run, "log.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        steps[row["kind"]].append(row["step"])
+    return steps
+
+
 def test_a_killed_run_ends_bit_for_bit_like_an_uninterrupted_one(
     trimix: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    pixels = np.random.default_rng(3).integers(0, 256, (80, 90, 3), dtype=np.uint8)
+    pixels = np.random.default_rng(3).integers(0, 256, (256, 260, 3), dtype=np.uint8)
     Image.fromarray(pixels).save("picture.png")
     Path("run.toml").write_text(CONFIGURATION)
     arguments = ("train", "run.toml", "--device", "cpu", "--threads", "1")
@@ -51,7 +63,7 @@ def test_a_killed_run_ends_bit_for_bit_like_an_uninterrupted_one(
         stderr=subprocess.PIPE,
     )
     checkpoint = Path("killed/last.ckpt")
-    while not checkpoint.exists() or steps_of(checkpoint) < 5:
+    while not checkpoint.exists() or steps_of(checkpoint) < KILLED_FROM_STEP:
         assert killed.poll() is None, killed.stderr.read()  # type: ignore[union-attr]
         time.sleep(0.005)
     time.sleep(0.03)  # anywhere in a step, or in the writing of a checkpoint
@@ -59,7 +71,13 @@ def test_a_killed_run_ends_bit_for_bit_like_an_uninterrupted_one(
     assert killed.wait() == -signal.SIGKILL
     killed.stderr.close()  # type: ignore[union-attr]
     step = steps_of(checkpoint)
-    assert 5 <= step < STEPS
+    assert KILLED_FROM_STEP <= step < STEPS
+    with Path("killed/log.jsonl").open(
+        "a"
+    ) as log:  # as after a kill some steps later, in the middle of a row
+        for kind in ("training", "validation"):
+            print(json.dumps({"kind": kind, "step": step + 1}), file=log)
+        log.write('{"kind": "train')
     assert f"resuming killed/last.ckpt after step {step}" in trimix(*arguments, "-o", "killed").error
     assert trimix(*arguments, "-o", "whole").code == 0
     one, other = (torch.load(f"{run}/last.ckpt", weights_only=True) for run in ("killed", "whole"))
@@ -70,3 +88,7 @@ def test_a_killed_run_ends_bit_for_bit_like_an_uninterrupted_one(
         assert all(
             torch.equal(value, other["optimizer"]["state"][index][key]) for key, value in state.items()
         )
+    assert logged_steps("killed") == logged_steps("whole")
+    for steps in logged_steps("whole").values():
+        assert len(steps) > 1
+        assert steps == sorted(set(steps))

@@ -42,17 +42,14 @@ def test_what_came_after_the_checkpoint_is_forgotten(tmp_path):
     for step in (1, 2, 3):
         log.write("training", step, loss=float(step))
     log.write("validation", 3, quality=[5.0, 95.0], psnr_db=[30.0, 40.0])
-    log.close()
     log = RunLog(tmp_path, tensorboard=True, step=1)
     log.write("training", 2, loss=20.0)
-    log.close()
     assert scalars(tmp_path)["training/loss"] == [(1, 1.0), (2, 20.0)]
 
 
 def test_qualities_are_told_apart(tmp_path):
     log = RunLog(tmp_path, tensorboard=True)
     log.write("validation", 3, quality=[5.0, 95.0], psnr_db=[30.0, 40.0], phase="all")
-    log.close()
     assert scalars(tmp_path) == {
         "validation/psnr_db_at_quality_5": [(3, 30.0)],
         "validation/psnr_db_at_quality_95": [(3, 40.0)],
@@ -108,7 +105,6 @@ def test_a_full_disk_is_one_error(tmp_path, monkeypatch, capfd, name):
     monkeypatch.setattr(Path, "open", full)
     with pytest.raises(TrainingError, match=rf"{name}.*: the log cannot be written: No space left on device"):
         log.write("training", 2, loss=1.0)
-    log.close()
     with pytest.raises(TrainingError, match=r"the log cannot be written: No space left on device"):
         RunLog(tmp_path, tensorboard=True, step=1)
     assert capfd.readouterr().err == ""

@@ -26,6 +26,9 @@ _FOREIGN_PHRASES = (
 def explain(error: Exception) -> int:
     """Say on standard error, in one line, what went wrong; return the exit code.
 
+    Of processes that torchrun has started, all meet the same mistakes: the first speaks for them. What is unexpected
+    may have met one of them alone, so each tells its own.
+
     Args:
         error: what a command raised.
     """
@@ -38,9 +41,14 @@ def explain(error: Exception) -> int:
     message, code = _message_and_code(error)
     if code == OutputError.exit_code:
         drop_standard_output()
-    if message:
+    if message and (is_first_process() or code == _UNEXPECTED):
         print(f"trimix: error: {one_line(message)}", file=sys.stderr)
     return code
+
+
+def is_first_process() -> bool:
+    """Whether this is the first of the processes that torchrun has started, or the only one."""
+    return "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("RANK", "0") == "0"
 
 
 def one_line(text: str) -> str:

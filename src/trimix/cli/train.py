@@ -1,13 +1,15 @@
 """``trimix train``: train a model as a TOML file says."""
 
-import os
+import shutil
 import sys
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from trimix.cli.failures import is_first_process
 from trimix.cli.networks import prepare_torch
 from trimix.cli.options import Device, DeviceOption, ThreadsOption
 from trimix.cli.picture_progress import reading_pictures
@@ -78,7 +80,7 @@ def train(
         raise OutputError(f"{folder}: must be a folder, found a file; give another --output")
     if not config.is_file():
         raise ConfigurationError(f"{config}: no such file; name a TOML file")
-    with working("loading torch") if _is_first() else nullcontext():
+    with working("loading torch") if is_first_process() else nullcontext():
         accelerator = prepare_torch(device, threads)
         from trimix.training.config import load_training_config
         from trimix.training.devices import Devices
@@ -90,14 +92,16 @@ def train(
     run = run.model_copy(update={"data": run.data.model_copy(update=replaced)})
     if not validation:
         run = _without_missing_validation(run)
+    _check_sources(run)
     devices = Devices(accelerator)
-    if restart:
-        _restart(folder, devices)
     checkpoint = folder / _CHECKPOINT
-    if checkpoint.exists():
+    if checkpoint.exists() and not restart:
         _check_resumable(checkpoint, run)
     try:
-        with reading_pictures(silent=not devices.is_first) as on_progress:
+        with (
+            _moved_aside(folder, devices) if restart else nullcontext(),
+            reading_pictures(silent=not devices.is_first) as on_progress,
+        ):
             trainer = Trainer(run, folder, devices, on_progress)
     except OSError as error:
         raise OutputError(f"{error.filename or folder}: cannot be used: {error.strerror}") from error
@@ -131,13 +135,8 @@ def _about_source_entropy(run: "TrainingConfig") -> str:
     )
 
 
-def _is_first() -> bool:
-    """Whether this is the first, mostly the only, process of the run."""
-    return os.environ.get("RANK", "0") == "0"
-
-
 def _say(text: str) -> None:
-    if _is_first():
+    if is_first_process():
         print(text, file=sys.stderr)
 
 
@@ -152,10 +151,33 @@ def _without_missing_validation(run: "TrainingConfig") -> "TrainingConfig":
     return run.model_copy(update={"data": run.data.model_copy(update={"validation": present})})
 
 
-def _restart(folder: Path, devices: "Devices") -> None:
+def _check_sources(run: "TrainingConfig") -> None:
+    """Refuse missing pictures before anything is moved or read."""
+    for source in (*run.data.training, *run.data.validation):
+        if not source.exists():
+            raise ConfigurationError(f"{source}: must be a folder, tar or picture; found nothing of the kind")
+
+
+@contextmanager
+def _moved_aside(folder: Path, devices: "Devices") -> Iterator[None]:
+    """Move away what is in the folder; if what is done meanwhile fails, move it back."""
+    aside = None
+    place = folder.resolve()
     if devices.is_first and folder.exists() and any(folder.iterdir()):
-        _say(f"moved {folder} to {_move_aside(folder)}")
+        aside = _move_aside(folder)
     devices.wait()
+    try:
+        yield
+    except BaseException:
+        if aside is not None:
+            shutil.rmtree(place, ignore_errors=True)  # of the new run, which has not begun
+            try:
+                aside.rename(place)
+            except OSError:
+                _say(f"moved {folder} to {aside}")
+        raise
+    if aside is not None:
+        _say(f"moved {folder} to {aside}")
 
 
 def _what_next(trainer: "Trainer") -> str:

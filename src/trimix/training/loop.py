@@ -207,18 +207,14 @@ class Trainer:
         self._display = Display(done, done + self._remaining_steps(), silent=not self.devices.is_first)
         # torchrun passes Ctrl-C on to processes that have seen it themselves.
         grace_seconds = 2.0 if self.devices.count > 1 else 0.0
-        try:
-            with delayed_signals(grace_seconds) as self._stop, self._display.showing():
-                while self.progress.phase < len(phases):
-                    self._run_phase(phases[self.progress.phase])
-                    self._stop_if_requested()
-                    self.validate()
-                    self.progress.phase += 1
-                    self.progress.phase_step = 0
-                    self.save()
-        finally:
-            if self._log is not None:
-                self._log.close()
+        with delayed_signals(grace_seconds) as self._stop, self._display.showing():
+            while self.progress.phase < len(phases):
+                self._run_phase(phases[self.progress.phase])
+                self._stop_if_requested()
+                self.validate()
+                self.progress.phase += 1
+                self.progress.phase_step = 0
+                self.save()
         if self.devices.agree(self._stop.made)[0]:
             raise KeyboardInterrupt  # it came while the last checkpoint was written
 

@@ -50,9 +50,6 @@ class RunLog:
         if self._events is not None:
             self._events.write(step, _scalars(kind, values))
 
-    def close(self) -> None:
-        """Nothing is held open between rows."""
-
 
 class _EventFile:
     """Scalars as TensorBoard reads them. Its own writers have a thread, whose failures cannot be caught."""
