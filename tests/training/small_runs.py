@@ -55,3 +55,14 @@ def same_checkpoint(one: dict, other: dict) -> bool:
     return same(
         one | {"progress": one["progress"] | ignored}, other | {"progress": other["progress"] | ignored}
     )
+
+
+def stop_after(trainer, step: int) -> None:
+    """Let a run end as by a signal that comes while this step is made."""
+    plain = trainer.step.backward
+
+    def stopping(*arguments):
+        trainer._stop.made = trainer.progress.step == step
+        return plain(*arguments)
+
+    trainer.step.backward = stopping

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from small_runs import contents, same, same_checkpoint, small_run
+from small_runs import contents, same, same_checkpoint, small_run, stop_after
 from torch import nn
 
 from trimix.errors import TrainingError
@@ -55,13 +55,7 @@ def test_it_is_resumed_bit_for_bit_and_follows_the_schedule(picture_folder, tmp_
     config = small_run(picture_folder, steps=4, **phase)
     Trainer(config, tmp_path / "whole", "cpu").run()
     stopped = Trainer(config, tmp_path / "parts", "cpu")
-    plain = stopped.step.backward
-
-    def stopping(*arguments):
-        stopped._stop.made = stopped.progress.step == 1
-        return plain(*arguments)
-
-    stopped.step.backward = stopping
+    stop_after(stopped, 1)
     with pytest.raises(KeyboardInterrupt):
         stopped.run()
     resumed = Trainer(config, tmp_path / "parts", "cpu")

@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from small_runs import contents, same_checkpoint, small_run
+from small_runs import contents, same_checkpoint, small_run, stop_after
 
 from trimix.errors import ConfigurationError
 from trimix.training.config import PhaseConfig
@@ -82,13 +82,7 @@ def test_a_run_remembers_its_plateau(picture_folder, tmp_path):
     )
     Trainer(config, tmp_path / "whole", "cpu").run()
     stopped = Trainer(config, tmp_path / "parts", "cpu")
-    plain = stopped.step.backward
-
-    def stopping(*arguments):
-        stopped._stop.made = stopped.progress.step == 3
-        return plain(*arguments)
-
-    stopped.step.backward = stopping
+    stop_after(stopped, 3)
     with pytest.raises(KeyboardInterrupt):
         stopped.run()
     Trainer(config, tmp_path / "parts", "cpu").run()

@@ -153,9 +153,11 @@ def _without_missing_validation(run: "TrainingConfig") -> "TrainingConfig":
 
 def _check_sources(run: "TrainingConfig") -> None:
     """Refuse missing pictures before anything is moved or read."""
+    from trimix.training.patches import no_source
+
     for source in (*run.data.training, *run.data.validation):
         if not source.exists():
-            raise ConfigurationError(f"{source}: must be a folder, tar or picture; found nothing of the kind")
+            raise no_source(source)
 
 
 @contextmanager

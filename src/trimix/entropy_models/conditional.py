@@ -154,19 +154,32 @@ def read_parameters(raw: Float[Tensor, "N D h w"], layout: HeadLayout) -> Mixtur
     mixture = (n, len(layout.families), layout.components, *latent)
     numbers = raw.float().reshape(n, layout.numbers, *latent)
     family_logits, logits, means, scales = numbers.split(layout.sizes, dim=1)
-    if layout.count == 1:
-        log_weights = torch.zeros_like(scales)
-    elif family_logits.shape[1] == 0:
-        log_weights = torch.log_softmax(logits, dim=1)
-    else:
-        inside = torch.log_softmax(logits.reshape(mixture), dim=2)
-        log_weights = inside + torch.log_softmax(family_logits, dim=1)[:, :, None]
+    log_weights = mixture_log_weights(family_logits, logits, layout)
     return MixtureParameters(
         layout.families,
         log_weights.reshape(mixture),
         (torch.zeros_like(scales) if layout.zero_mean else means).reshape(mixture),
         _scales(scales, layout).reshape(mixture),
     )
+
+
+def mixture_log_weights(
+    family_logits: Float[Tensor, "N _ M h w"], logits: Float[Tensor, "N _ M h w"], layout: HeadLayout
+) -> Float[Tensor, "N K M h w"]:
+    """Natural logarithms of the weights of all components, families one after the other.
+
+    Args:
+        family_logits: as ``layout.sizes`` has them, none where the softmax has one level.
+        logits: as ``layout.sizes`` has them, none for a single component.
+        layout: says which there are.
+    """
+    n, _, *latent = logits.shape
+    if layout.count == 1:
+        return logits.new_zeros(n, 1, *latent)
+    if family_logits.shape[1] == 0:
+        return torch.log_softmax(logits, dim=1)
+    inside = torch.log_softmax(logits.unflatten(1, (len(layout.families), layout.components)), dim=2)
+    return (inside + torch.log_softmax(family_logits, dim=1)[:, :, None]).flatten(1, 2)
 
 
 def _scales(numbers: Tensor, layout: HeadLayout) -> Tensor:

@@ -11,14 +11,11 @@ from trimix.errors import UsageError
 from trimix.evaluation.rate_points import RatePoint, ms_ssim_db
 from trimix.images import BT601_LUMA_WEIGHTS
 from trimix.shapes import Float, UInt8
+from trimix.training.ms_ssim import MS_SSIM_MINIMUM_SIDE, MS_SSIM_SCALE_WEIGHTS
 
 __all__ = ["MS_SSIM_MINIMUM_SIDE", "luma_psnr_db", "measure_point", "ms_ssim", "ms_ssim_db", "psnr_db"]
 
 PEAK = 255.0
-MS_SSIM_SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-"""Exponents of the five scales, finest first (Wang, Simoncelli and Bovik 2003, section 3.2)."""
-MS_SSIM_MINIMUM_SIDE = 161
-"""Pixels: the window must fit into the picture after four halvings, (11 - 1) * 2^4 + 1."""
 
 _WINDOW_REACH = 5
 _WINDOW_SIGMA = 1.5

@@ -25,6 +25,12 @@ def _restored(stored: Tensor, minimum: float) -> Tensor:
     return lower_bound(stored, (minimum + PEDESTAL) ** 0.5).square() - PEDESTAL
 
 
+def _root(x: Tensor, beta: Tensor, gamma: Tensor, inverse: bool) -> Tensor:
+    energy = F.conv2d(x.square(), gamma[:, :, None, None], beta)
+    # In place: at full resolution, fresh memory costs more than the arithmetic.
+    return energy.sqrt_() if inverse else energy.rsqrt_()
+
+
 class _Normalization(torch.autograd.Function):
     """Value and closed derivatives: half the passes over memory of the automatic one, which is most of the time.
 
@@ -36,8 +42,7 @@ class _Normalization(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, beta: Tensor, gamma: Tensor, inverse: bool) -> Tensor:
-        root = F.conv2d(x.square(), gamma[:, :, None, None], beta)
-        root = root.sqrt_() if inverse else root.rsqrt_()
+        root = _root(x, beta, gamma, inverse)
         ctx.inverse = inverse
         ctx.save_for_backward(x, gamma, root)
         return x * root
@@ -64,9 +69,7 @@ def normalize(
     """``x_i / sqrt(beta_i + sum_j gamma_ij x_j^2)``, or times the root; its gradient cannot be differentiated again."""
     if torch.is_grad_enabled():
         return cast(Tensor, _Normalization.apply(x, beta, gamma, inverse))
-    root = F.conv2d(x.square(), gamma[:, :, None, None], beta)
-    # In place: at full resolution, fresh memory costs more than the arithmetic.
-    return (root.sqrt_() if inverse else root.rsqrt_()).mul_(x)
+    return _root(x, beta, gamma, inverse).mul_(x)
 
 
 class GeneralizedDivisiveNormalization(nn.Module):

@@ -36,6 +36,11 @@ class RateDistortion:
     weight: Float[Tensor, "N"]
     mean_squared_error: Float[Tensor, "N"]
 
+    @property
+    def distortion_in_loss(self) -> Float[Tensor, ""]:
+        """The distortion's part of the mean loss."""
+        return (self.weight * self.weighted_distortion).mean()
+
 
 def rate_distortion(
     x: Float[Tensor, "N 3 H W"],

@@ -28,6 +28,11 @@ _WAITING_FILES = 64
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
 
 
+def no_source(path: Path) -> ConfigurationError:
+    """What to say of a path that holds no pictures."""
+    return ConfigurationError(f"{path}: must be a folder, tar or picture; found nothing of the kind")
+
+
 def _named_bytes(source: Path) -> Iterator[tuple[str, bytes]]:
     try:
         yield from _read(source)
@@ -56,7 +61,7 @@ def _read(source: Path) -> Iterator[tuple[str, bytes]]:
     elif source.is_file() and source.suffix.lower() in _SUFFIXES:
         yield str(source), source.read_bytes()
     else:
-        raise ConfigurationError(f"{source}: must be a folder, tar or picture; found nothing of the kind")
+        raise no_source(source)
 
 
 def _count(sources: Sequence[Path]) -> int | None:

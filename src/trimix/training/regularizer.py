@@ -29,7 +29,7 @@ from trimix.errors import UsageError
 from trimix.shapes import Float, Tensor
 from trimix.training.config import SourceEntropyUnit
 from trimix.training.non_finite import NonFiniteSteps
-from trimix.training.source_entropy import COLOURS, EIGHT_BIT_PEAK, SourceEntropyModel
+from trimix.training.source_entropy import COLOURS, SourceEntropyModel, peak_of
 
 
 @dataclass
@@ -138,7 +138,7 @@ class Regularizer:
             raise UsageError(f"either alpha or rho must be given, found {alpha} and {rho}")
         if (alpha is not None and not 0 <= alpha < math.inf) or (rho is not None and not 0 <= rho < 1):
             raise UsageError(f"alpha must be at least 0 and finite, rho in [0, 1), found {alpha} and {rho}")
-        peak = 1.0 if unit == "unit_range" else EIGHT_BIT_PEAK
+        peak = peak_of(unit)
         bare = getattr(source_entropy, "module", source_entropy)
         if isinstance(bare, SourceEntropyModel) and bare.config.peak != peak:
             raise UsageError(
@@ -151,7 +151,7 @@ class Regularizer:
         self.unit: SourceEntropyUnit = unit
         self.clip_norm = clip_norm
         self.optimizer = torch.optim.Adam(source_entropy.parameters(), lr=learning_rate, fused=True)
-        self.entropy: Float[Tensor, N] | None = None
+        self.entropy: Tensor | None = None
         """Of the pictures of the last call, in the unit, detached."""
         self._pull: Pull | None = None
         self._last: tuple[Tensor, Tensor] | None = None

@@ -23,6 +23,7 @@ from trimix.entropy_models.conditional import (
     LOG2_SCALE_MAXIMUM,
     LOG2_SCALE_MINIMUM,
     HeadLayout,
+    mixture_log_weights,
 )
 from trimix.layers.masked_convolution import MaskedConvolution, raster_offsets
 from trimix.models.complexity import multiply_accumulates
@@ -35,7 +36,7 @@ from trimix.models.config import (
 )
 from trimix.probability import Family, MixtureParameters, log_likelihood
 from trimix.shapes import Float, Tensor
-from trimix.training.config import RegularizerConfig, SourceEntropyStrength
+from trimix.training.config import RegularizerConfig, SourceEntropyStrength, SourceEntropyUnit
 
 COLOURS = 3
 CONTEXT_KERNEL = 5
@@ -89,6 +90,11 @@ class SourceEntropyConfig:
         return ", ".join(parts)
 
 
+def peak_of(unit: SourceEntropyUnit) -> float:
+    """What x in [0, 1] is multiplied by, so that bins have width 1."""
+    return 1.0 if unit == "unit_range" else EIGHT_BIT_PEAK
+
+
 def has_context(config: CompressionConfig | GllmmLiteConfig) -> bool:
     """Whether the codec's entropy model looks at latents that are already coded."""
     return isinstance(config, AutoregressiveConfig | AttentionConfig | GllmmConfig | GllmmLiteConfig)
@@ -124,7 +130,7 @@ def source_entropy_config(
         components,
         has_context(model),
         features=regularizer.features,
-        peak=1.0 if regularizer.unit == "unit_range" else EIGHT_BIT_PEAK,
+        peak=peak_of(regularizer.unit),
     )
     form = _of_strength(form, regularizer.strength)
     return replace(
@@ -211,19 +217,12 @@ class SourceEntropyModel(nn.Module):
         config, layout = self.config, self.config.layout
         n, _, rows, columns = raw.shape
         mixture = (n, len(layout.families), layout.components, COLOURS, rows, columns)
-        families, logits, means, scales = raw.split([COLOURS * size for size in layout.sizes], dim=1)
-        if layout.count == 1:
-            log_weights = torch.zeros_like(scales).reshape(mixture)
-        else:
-            log_weights = torch.log_softmax(logits.reshape(mixture).flatten(1, 2), dim=1).reshape(mixture)
-        if families.shape[1]:
-            inside = torch.log_softmax(logits.reshape(mixture), dim=2)
-            of_families = families.reshape(n, len(layout.families), 1, COLOURS, rows, columns)
-            log_weights = inside + torch.log_softmax(of_families, dim=1)
+        numbers = raw.reshape(n, layout.numbers, COLOURS, rows, columns)
+        family_logits, logits, means, scales = numbers.split(layout.sizes, dim=1)
         corrections = means * (_MEAN_STEP * config.peak) if config.has_means else torch.zeros_like(scales)
         return MixtureParameters(
             layout.families,
-            log_weights,
+            mixture_log_weights(family_logits, logits, layout).reshape(mixture),
             corrections.reshape(mixture),
             _scales(scales, _START_SCALE * config.peak).reshape(mixture),
         )

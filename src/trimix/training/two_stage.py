@@ -10,6 +10,8 @@ the fused form reverses the gradient at x_hat and needs one pass of each (see ``
 equal, up to rounding of floats.
 """
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 
@@ -17,7 +19,7 @@ from trimix.errors import TrainingError
 from trimix.models.building import TrainableModel
 from trimix.shapes import Float, Tensor
 from trimix.training.config import ObjectiveConfig, PhaseConfig, RegularizerConfig
-from trimix.training.objective import RateDistortion, psnr_db
+from trimix.training.objective import RateDistortion
 from trimix.training.regularizer import (
     Pull,
     Regularizer,
@@ -26,7 +28,7 @@ from trimix.training.regularizer import (
     own_randomness,
 )
 from trimix.training.source_entropy import SourceEntropyModel, source_entropy_config
-from trimix.training.steps import Batch, Companion, PlainStep, StepReport
+from trimix.training.steps import Batch, Companion, PlainStep, StepReport, report_of
 
 RATIO_WARNED = 0.5
 RATIO_STOPPED = 1.0
@@ -89,8 +91,8 @@ class TwoStageStep:
         share: float,
     ) -> StepReport:
         regularizer = self._regularizer
-        distortion = (parts.weight * parts.weighted_distortion).mean()
-        (parts.loss.mean() * share + regularizer(x, x_hat, distortion, parts.weight, share)).backward()
+        term = regularizer(x, x_hat, parts.distortion_in_loss, parts.weight, share)
+        (parts.loss.mean() * share + term).backward()
         return self._report(parts, regularizer.ratio, regularizer.applied_alpha)
 
     def _two_passes(
@@ -101,10 +103,8 @@ class TwoStageStep:
         share: float,
     ) -> StepReport:
         config, regularizer = self._config, self._regularizer
-        distortion = (parts.weight * parts.weighted_distortion).mean()
-        pull = Pull(
-            config.alpha, config.rho, None, torch.autograd.grad(distortion, x_hat, retain_graph=True)[0]
-        )
+        (by_distortion,) = torch.autograd.grad(parts.distortion_in_loss, x_hat, retain_graph=True)
+        pull = Pull(config.alpha, config.rho, None, by_distortion)
         # Stage 1.
         entropy = entropy_in_unit(detached_call(self.source_entropy, x, x_hat), config.unit)
         weighted = (parts.weight * entropy).mean()
@@ -120,13 +120,12 @@ class TwoStageStep:
     def _report(self, parts: RateDistortion, ratio: Tensor, alpha: Tensor) -> StepReport:
         assert self._regularizer.entropy is not None
         regularized = parts.loss.detach() - alpha * parts.weight * self._regularizer.entropy
-        return StepReport(
-            regularized.mean(),
-            parts.bits_per_pixel.detach().mean(),
-            psnr_db(parts.mean_squared_error.detach()).mean(),
-            self._regularizer.entropy_bits_per_pixel,
-            ratio,
-            alpha,
+        return replace(
+            report_of(parts),
+            loss=regularized.mean(),
+            source_entropy_bits_per_pixel=self._regularizer.entropy_bits_per_pixel,
+            gradient_ratio=ratio,
+            applied_alpha=alpha,
         )
 
     def review(self, mean: StepReport) -> str | None:
