@@ -10,6 +10,7 @@ from command_line import Command, Outcome
 from PIL import Image
 
 from tiny_models import TINY
+from trimix.training.time_limit import TimeLimit
 
 pytest.importorskip("lightning")
 
@@ -113,6 +114,27 @@ def test_a_restart_that_fails_moves_nothing(trimix: Command, run: Path) -> None:
         assert outcome.line.startswith(f"trimix: error: {expected}")
         assert content() == before
         assert not Path("here.old-1").exists()
+
+
+def test_a_time_limit_ends_with_a_checkpoint(
+    trimix: Command, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def is_up(limit: TimeLimit) -> bool:
+        asked.append(limit)
+        return len(asked) > 4
+
+    monkeypatch.setattr(TimeLimit, "is_up", property(is_up))
+    run.write_text(run.read_text().replace("steps = 2", "steps = 1000000"))
+    arguments = ("train", run, "--device", "cpu", "--time-limit", "60")
+    outcome = trimix(*arguments)
+    assert (outcome.code, outcome.output) == (0, b"")
+    step = torch.load("runs/small/last.ckpt", weights_only=True)["progress"]["step"]
+    assert 1 <= step <= 4
+    told_of = f"the time is up after step {step}, in the phase all; checkpoint runs/small/last.ckpt; the same command goes on"
+    assert told(outcome) == [told_of]
+    assert told(trimix(*arguments)) == [f"resuming runs/small/last.ckpt after step {step}", told_of]
 
 
 def test_interrupt_saves_first(trimix: Command, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

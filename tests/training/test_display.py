@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from trimix.training import display
-from trimix.training.display import Display, Reading
+from trimix.training.display import Display, Left, Reading
 
 READING = Reading("all", 7, 0.25, 31.5, 1.125)
 
@@ -62,6 +62,31 @@ def test_a_terminal_has_a_bar_at_once(monkeypatch, capsys):
     )
     # At least a tenth of the line is a bar while there are numbers.
     assert "━" * 8 in after[after.index("steps/s") - 60 :]
+
+
+def test_what_is_left_may_be_steps_and_minutes_and_is_no_more_than_the_limit(clock, capsys):
+    shown = Display(done=0, total=None)
+    for second, left in (
+        (10, Left(0, 75.0)),
+        (20, Left(30, 75.0)),
+        (30, Left(30, 75.0, most_seconds=60.0)),
+    ):
+        clock[0] = float(second)
+        shown.show(READING, done=second, left=left)
+    endings = [line.split("ETA ")[1] for line in capsys.readouterr().err.splitlines()]
+    assert endings == ["0:01:15", "0:01:45", "0:01:00"]
+
+
+def test_a_terminal_has_a_bar_of_time_where_there_is_no_number_of_steps(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = Display(done=7, total=None)
+    with shown.showing():
+        shown.show(READING, done=8, left=Left(0, 90.0))
+    after = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().err)
+    assert all(text in after for text in ("all step 7", "0:00:00", "ETA 0:01:30"))
+    assert "None" not in after
 
 
 def test_other_processes_are_silent(clock, capsys):

@@ -1,5 +1,6 @@
 """Recipes say what their names say, and there is one for each run of the papers."""
 
+import math
 import re
 import tomllib
 from functools import lru_cache
@@ -69,6 +70,7 @@ def test_there_is_a_recipe_for_every_run():
     expected |= {f"sweeps/autoregressive-{level}-weaker" for level in LEVELS}
     for distortion, channels in GLLMM_CHANNELS.items():
         expected |= {f"gllmm/gllmm-{distortion}-{level}" for levels in channels.values() for level in levels}
+    expected |= {"gllmm/gllmm-mse-all-rates"}
     expected |= {f"ablations/gllmm-mse-0.0075-{name}" for name in ABLATIONS}
     assert set(RECIPES) == expected
 
@@ -173,6 +175,19 @@ def test_rate_points_of_gllmm(distortion, channels):
         assert sum(phase.steps for phase in run.phases) == 1_500_000
         assert {(p.batch_size, p.patch_size, p.learning_rate) for p in run.phases} == {(8, 256, 1e-4)}
         assert run.phases[-1].learning_rate_final < 1e-5
+
+
+def test_gllmm_of_all_rates_spans_the_papers_with_a_margin():
+    run = recipe("gllmm/gllmm-mse-all-rates")
+    assert run.model.kind == "gllmm"
+    assert run.model.latent_channels == 128
+    assert run.model.all_rates
+    low, high = run.model.lambda_minimum, run.model.lambda_maximum
+    assert low / 0.0016 == pytest.approx(0.03 / high)
+    qualities = [1 + 99 * math.log(level / low) / math.log(high / low) for level in (0.0016, 0.03)]
+    assert [round(quality) for quality in qualities] == [9, 92]
+    # As many patches as a run of one rate.
+    assert sum(phase.steps * phase.batch_size for phase in run.phases) == 1_500_000 * 8
 
 
 @pytest.mark.parametrize("name", ABLATIONS)
@@ -294,7 +309,7 @@ def test_a_list_of_phases_replaces_that_of_the_base(write):
         ),
         (
             'base = "base.toml"\n[[phases]]\nname = "only"',
-            r"^\S+run\.toml: phases\.0\.steps: must be given, found nothing; add it$",
+            r"^\S+run\.toml: phases\.0: either steps or minutes must be given, found neither; give one of them",
         ),
         ('base = "base.toml"\nspeed = 3', r"run\.toml: speed: is no key of a training configuration"),
         ('base = "base.toml"\n[regularizer]', r"run\.toml: regularizer: either alpha or rho must be given"),

@@ -25,6 +25,7 @@ MODELS: dict[str, CompressionConfig] = {
     "autoregressive": AutoregressiveConfig(channels=4, latent_channels=6),
     "attention": AttentionConfig(latent_channels=4),
     "gllmm": GllmmConfig(latent_channels=4, head_widths=(8, 8)),
+    "gllmm, all rates": GllmmConfig(latent_channels=4, head_widths=(8, 8), all_rates=True),
     "hyperprior, all rates": HyperpriorConfig(channels=4, latent_channels=6, all_rates=True),
 }
 every_model = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)

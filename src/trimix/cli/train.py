@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -59,6 +60,15 @@ def train(
     ] = None,
     device: DeviceOption = Device.AUTO,
     threads: ThreadsOption = None,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(
+            "--time-limit",
+            metavar="MINUTES",
+            min=0.0,
+            help="End in time, with a checkpoint: the whole command takes at most that long; the same one goes on.",
+        ),
+    ] = None,
     restart: Annotated[
         bool,
         typer.Option(
@@ -75,6 +85,7 @@ def train(
 
     Needs the extra 'train': pip install 'trimix\\[train]'.
     """
+    started = time.monotonic()
     folder = Path("runs") / config.stem if output is None else output
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder}: must be a folder, found a file; give another --output")
@@ -85,6 +96,7 @@ def train(
         from trimix.training.config import load_training_config
         from trimix.training.devices import Devices
         from trimix.training.loop import Trainer
+        from trimix.training.time_limit import TimeLimit
     run = load_training_config(config)
     replaced = {
         name: tuple(paths) for name, paths in (("training", data), ("validation", validation)) if paths
@@ -102,12 +114,13 @@ def train(
             _moved_aside(folder, devices) if restart else nullcontext(),
             reading_pictures(silent=not devices.is_first) as on_progress,
         ):
-            trainer = Trainer(run, folder, devices, on_progress)
+            limit = None if time_limit is None else TimeLimit(started + 60 * time_limit)
+            trainer = Trainer(run, folder, devices, on_progress, limit)
     except OSError as error:
         raise OutputError(f"{error.filename or folder}: cannot be used: {error.strerror}") from error
     if run.regularizer is not None:
         _say(_about_source_entropy(run))
-    if trainer.progress.phase >= len(run.phases):
+    if trainer.is_complete:
         _say(f"{checkpoint}: this run is complete; --restart starts anew")
         return
     if trainer.progress.step:
@@ -117,6 +130,12 @@ def train(
     except KeyboardInterrupt:
         _say(f"interrupted after step {trainer.progress.step}; {_what_next(trainer)}")
         raise
+    if not trainer.is_complete:
+        _say(
+            f"the time is up after step {trainer.progress.step}, in the phase "
+            f"{run.phases[trainer.progress.phase].name}; checkpoint {checkpoint}; the same command goes on"
+        )
+        return
     _say(
         f"{trainer.progress.step} steps done; checkpoint {checkpoint}, log {folder / 'log.jsonl'}; "
         "'trimix freeze' makes a model of it"

@@ -15,6 +15,8 @@ from trimix.errors import TrainingError
 from trimix.training.schedules import Plateau
 from trimix.training.steps import Companion
 
+_TIMES = ("seconds", "phase_seconds")
+
 
 @dataclass
 class Progress:
@@ -26,6 +28,8 @@ class Progress:
         phase_step: steps done in it.
         seconds: time spent in steps.
         pixels: training pixels seen.
+        phase_seconds: time spent in the phase, where that is minutes long: steps, validation and saving, but for the
+            first step of every process, which may compile.
     """
 
     step: int = 0
@@ -33,6 +37,7 @@ class Progress:
     phase_step: int = 0
     seconds: float = 0.0
     pixels: int = 0
+    phase_seconds: float = 0.0
 
 
 def save_checkpoint(
@@ -242,10 +247,11 @@ def _is_whole(state: Mapping[str, object], parameter: nn.Parameter) -> bool:
 
 def _progress(path: Path, values: object) -> Progress:
     names = {field.name for field in fields(Progress)}
-    if not isinstance(values, Mapping) or set(values) != names:
+    # Checkpoints of earlier versions know no phases of minutes.
+    if not isinstance(values, Mapping) or set(values) | {"phase_seconds"} != names:
         raise _damaged(path, f"'progress' must hold {', '.join(sorted(names))}, found {values!r}")
     for name, value in values.items():
-        if not (_is_count(value) or (name == "seconds" and isinstance(value, float) and value >= 0)):
+        if not (_is_count(value) or (name in _TIMES and isinstance(value, float) and value >= 0)):
             raise _damaged(path, f"'progress' must count from 0, found {name} {value!r}")
     return Progress(**values)
 

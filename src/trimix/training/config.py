@@ -45,7 +45,11 @@ class PhaseConfig(_Section):
     """One phase of training; phases follow one another with the same optimiser."""
 
     name: str
-    steps: PositiveInt
+    steps: PositiveInt | None = Field(default=None, description="how long it is; or minutes")
+    minutes: PositiveFloat | None = Field(
+        default=None,
+        description="how long it is by the clock; schedules then go by share of time instead of share of steps",
+    )
     batch_size: PositiveInt = Field(default=8, description="pictures of a step, on all devices together")
     accumulation: PositiveInt = Field(
         default=1, description="equal parts that a device's share of a batch is worked through in"
@@ -67,6 +71,18 @@ class PhaseConfig(_Section):
     rounding: Literal["noise", "round"] = "noise"
     encoder: Literal["trained", "fixed"] = "trained"
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
+
+    @model_validator(mode="after")
+    def _steps_or_minutes(self) -> "PhaseConfig":
+        if (self.steps is None) == (self.minutes is None):
+            found = (
+                "neither" if self.steps is None else f"steps = {self.steps} and minutes = {self.minutes:g}"
+            )
+            raise ValueError(
+                f"either steps or minutes must be given, found {found}; give one of them (a phase of a base keeps "
+                "what it has: to change one for the other, list all phases as [[phases]])"
+            )
+        return self
 
     @model_validator(mode="after")
     def _parts_are_equal(self) -> "PhaseConfig":

@@ -1,5 +1,6 @@
 """What a run shows on standard error: a moving bar on a terminal, now and then a line elsewhere."""
 
+import math
 import sys
 import time
 from collections import deque
@@ -46,6 +47,21 @@ class Reading:
         )
 
 
+@dataclass(frozen=True)
+class Left:
+    """What is left of a run.
+
+    Args:
+        steps: of phases that are steps long.
+        seconds: of phases that are minutes long.
+        most_seconds: after which the run stops, whatever is left.
+    """
+
+    steps: int
+    seconds: float = 0.0
+    most_seconds: float = math.inf
+
+
 class _NumbersAndBar(Progress):
     """The last step's numbers in a line of their own: on 80 columns they leave no room for a bar."""
 
@@ -64,13 +80,15 @@ def _duration(seconds: float) -> str:
 class Display:
     """Shows where a run stands.
 
+    The bar is one of steps, or of time where the number of steps is not known.
+
     Args:
         done: steps done before.
-        total: steps of the whole run.
+        total: steps of the whole run; None where a phase is minutes long, or the time is limited.
         silent: show nothing (a process that is not the first).
     """
 
-    def __init__(self, done: int, total: int, *, silent: bool = False) -> None:
+    def __init__(self, done: int, total: int | None, *, silent: bool = False) -> None:
         self._silent = silent
         self._done, self._total = done, total
         self._started = self._last = time.monotonic()
@@ -87,11 +105,13 @@ class Display:
         columns = (
             SpinnerColumn(),
             BarColumn(bar_width=None),
-            TextColumn("{task.completed}/{task.total}"),
+            TextColumn("{task.fields[place]}"),
             TextColumn("{task.fields[pace]}"),
         )
         with _NumbersAndBar(*columns, console=Console(stderr=True), expand=True) as self._bar:
-            self._bar.add_task("the first step", total=self._total, completed=self._done, pace="")
+            place = "" if self._total is None else f"{self._done}/{self._total}"
+            completed = 0 if self._total is None else self._done
+            self._bar.add_task("the first step", total=self._total, completed=completed, place=place, pace="")
             try:
                 yield
             finally:
@@ -104,19 +124,42 @@ class Display:
             time.monotonic() - self._last >= self._seconds or self._last == self._started
         )
 
-    def show(self, reading: Reading, done: int) -> None:
+    def show(self, reading: Reading, done: int, left: Left | None = None) -> None:
         """Show a reading.
 
         Args:
             reading: of the last step.
             done: steps of the run that are done.
+            left: of the run; by default the steps that are not done. It must be given where there is no total.
         """
         self._last = time.monotonic()
-        pace = self._pace(done)
-        if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], completed=done, description=str(reading), pace=pace)
-        else:
+        if left is None:
+            assert self._total is not None
+            left = Left(self._total - done)
+        per_second = self._steps_per_second(done)
+        seconds = min(_seconds_left(left, per_second), left.most_seconds)
+        pace = f"{per_second:.2f} steps/s  ETA {_duration(seconds) if seconds < math.inf else '?'}"
+        if self._bar is None:
             print(f"{reading}  {pace}", file=sys.stderr, flush=True)
+        elif self._total is not None:
+            self._update_bar(reading, pace, f"{done}/{self._total}", done, self._total)
+        else:
+            spent = self._last - self._started
+            whole = spent + seconds if seconds < math.inf else None
+            self._update_bar(reading, pace, _duration(spent), spent, whole)
+
+    def _update_bar(
+        self, reading: Reading, pace: str, place: str, completed: float, total: float | None
+    ) -> None:
+        assert self._bar is not None
+        self._bar.update(
+            self._bar.task_ids[0],
+            completed=completed,
+            total=total,
+            description=str(reading),
+            place=place,
+            pace=pace,
+        )
 
     def tell(self, text: str) -> None:
         """Say something, above the bar where there is one."""
@@ -125,12 +168,16 @@ class Display:
         elif not self._silent:
             print(text, file=sys.stderr, flush=True)
 
-    def _pace(self, done: int) -> str:
-        """Steps a second of late, and what they make of the rest."""
+    def _steps_per_second(self, done: int) -> float:
+        """Of late."""
         self._readings.append((self._last, done))
         while len(self._readings) > 2 and self._last - self._readings[1][0] > _PACE_SECONDS:
             self._readings.popleft()
         since, done_then = self._readings[0]
-        per_second = (done - done_then) / max(self._last - since, 1e-9)
-        left = _duration((self._total - done) / per_second) if per_second else "?"
-        return f"{per_second:.2f} steps/s  ETA {left}"
+        return (done - done_then) / max(self._last - since, 1e-9)
+
+
+def _seconds_left(left: Left, steps_per_second: float) -> float:
+    if not left.steps:
+        return left.seconds
+    return left.seconds + left.steps / steps_per_second if steps_per_second else math.inf

@@ -6,13 +6,14 @@
                                                                   |-> log.jsonl   (every 50 steps, every validation)
                                                                   `-> last.ckpt   (every few minutes, and at the end)
 
-A step and what comes of it are functions of (configuration, step) alone: a run that goes on sees the same pictures and
-the same noise, and so does one on more devices with as many parts in all. Nothing waits for the device but readings of
-numbers, now and then.
+A step and what comes of it are functions of (configuration, step) alone, but for the learning rates of phases that are
+minutes long: a run that goes on sees the same pictures and the same noise, and so does one on more devices with as many
+parts in all. Nothing waits for the device but readings of numbers, now and then.
 """
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -28,7 +29,7 @@ from trimix.training.batches import check_parts, parts_of_batch
 from trimix.training.checkpoint import Progress, load_average, restore, save_checkpoint
 from trimix.training.config import PhaseConfig, TrainingConfig
 from trimix.training.devices import Devices
-from trimix.training.display import Display, Reading
+from trimix.training.display import Display, Left, Reading
 from trimix.training.interruption import StopRequest, delayed_signals
 from trimix.training.linear_path import fit_linear_path
 from trimix.training.non_finite import MAXIMUM_IN_A_ROW, NonFiniteSteps
@@ -38,6 +39,7 @@ from trimix.training.reports import mean_report, read_report
 from trimix.training.run_log import RunLog
 from trimix.training.schedules import Plateau, learning_rate
 from trimix.training.steps import Companion, PlainStep, Step, StepReport
+from trimix.training.time_limit import TimeIsUpError, TimeLimit
 from trimix.training.two_stage import TwoStageStep
 from trimix.training.validation import VALIDATION_SIZE, validate
 
@@ -60,6 +62,7 @@ class Trainer:
         folder: created if missing; a ``last.ckpt`` in it is resumed.
         devices: those of the run, or an accelerator: ``auto``, ``cpu`` or ``cuda``.
         on_progress: called while pictures are read, with how many are, and of how many, where that is known.
+        time_limit: when the run must be over, complete or not; that of the first process counts.
 
     Raises:
         ConfigurationError: pictures are missing, unreadable or too small, the model has too many channels, or a batch
@@ -73,6 +76,7 @@ class Trainer:
         folder: Path,
         devices: Devices | str = "auto",
         on_progress: Callable[[int, int | None], None] | None = None,
+        time_limit: TimeLimit | None = None,
     ) -> None:
         keep_freed_memory()
         self.config = config
@@ -92,12 +96,17 @@ class Trainer:
         self.checkpoint_path = folder / "last.ckpt"
         self.saved_step: int | None = None
         self._start()
-        if config.optimizer.compile == "on" or (
+        compiled = config.optimizer.compile == "on" or (
             config.optimizer.compile == "auto" and self.device.type == "cuda"
-        ):
+        )
+        self._first_step_is_longer = compiled or self.device.type == "cuda"
+        if compiled:
             for part in (self.model.analysis, self.model.synthesis):
                 part.compile()  # in place: weights keep their names
         self._stop = StopRequest()
+        self._time_limit = time_limit
+        self._clock: float | None = None
+        """When the time that is spent in a phase was last counted; None before the process's first step is done."""
         self._skipped_steps = 0
         self._told: set[str] = set()
         is_first = self.devices.is_first
@@ -148,12 +157,25 @@ class Trainer:
     def _phase(self) -> PhaseConfig:
         return self.config.phases[min(self.progress.phase, len(self.config.phases) - 1)]
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether all phases are done."""
+        return self.progress.phase >= len(self.config.phases)
+
     def save(self) -> None:
         """Write ``last.ckpt``.
 
         Raises:
             TrainingError: it cannot be written.
         """
+        started = time.monotonic()
+        self._write_checkpoint()
+        self.devices.wait()
+        self.saved_step = self.progress.step
+        if self._time_limit is not None:
+            self._time_limit.note_save(time.monotonic() - started)
+
+    def _write_checkpoint(self) -> None:
         if self.devices.is_first:
             save_checkpoint(
                 self.checkpoint_path,
@@ -165,8 +187,6 @@ class Trainer:
                 self.step.companion,
                 self._plateau,
             )
-        self.devices.wait()
-        self.saved_step = self.progress.step
 
     def validate(self) -> None:
         """Measure the averaged weights on the validation crops and log it."""
@@ -178,7 +198,7 @@ class Trainer:
             self.crops,
             distortion=self.config.objective.distortion,
             linear_only=self._phase.linear_only,
-            between_batches=self._stop_if_requested,
+            between_batches=self.stop_if_requested,
         )
         objective = self.devices.number_of_first(sum(row.objective for row in rows) / len(rows))
         self._plateau.note(self._phase, self.progress.step, objective)
@@ -193,34 +213,71 @@ class Trainer:
         points = "  ".join(f"{row.bits_per_pixel:.3f} bpp {row.psnr_db:.2f} dB" for row in rows)
         self._display.tell(f"validation at step {self.progress.step}: {points}")
 
-    def run(self) -> None:
-        """Train until all phases are done.
+    def run(self, after_phase: Callable[[], None] = lambda: None) -> None:
+        """Train until all phases are done, or the time is up; then the run is saved, and ``is_complete`` says which.
 
         SIGINT (Ctrl-C) and SIGTERM end the step, save and interrupt; a second SIGINT interrupts at once, unsaved.
+
+        Args:
+            after_phase: called when a phase is done, before that is saved; where the run is stopped or killed in it, it
+                is called again. What lasts may call `stop_if_requested` now and then.
 
         Raises:
             KeyboardInterrupt: a signal came; a run that was saved goes on from there, bit for bit.
             TrainingError: gradients stay infinite, or checkpoint or log cannot be written.
         """
-        phases = self.config.phases
-        done = self.progress.step
-        self._display = Display(done, done + self._remaining_steps(), silent=not self.devices.is_first)
+        done, left = self.progress.step, self._left()
+        total = done + left.steps if left == Left(left.steps) else None
+        self._display = Display(done, total, silent=not self.devices.is_first)
         # torchrun passes Ctrl-C on to processes that have seen it themselves.
         grace_seconds = 2.0 if self.devices.count > 1 else 0.0
-        with delayed_signals(grace_seconds) as self._stop, self._display.showing():
-            while self.progress.phase < len(phases):
-                self._run_phase(phases[self.progress.phase])
-                self._stop_if_requested()
+        with (
+            delayed_signals(grace_seconds) as self._stop,
+            self._display.showing(),
+            suppress(TimeIsUpError),
+        ):
+            while not self.is_complete:
+                self._run_phase(self._phase)
+                self.stop_if_requested()
                 self.validate()
+                after_phase()
                 self.progress.phase += 1
                 self.progress.phase_step = 0
+                self.progress.phase_seconds = 0.0
                 self.save()
         if self.devices.agree(self._stop.made)[0]:
             raise KeyboardInterrupt  # it came while the last checkpoint was written
 
-    def _remaining_steps(self) -> int:
+    def _left(self) -> Left:
+        """What is left of the run."""
         phases = self.config.phases[self.progress.phase :]
-        return sum(phase.steps for phase in phases) - self.progress.phase_step
+        steps = sum([phase.steps or 0 for phase in phases])
+        seconds = sum(60 * (phase.minutes or 0.0) for phase in phases)
+        if phases and phases[0].steps is not None:
+            steps = max(0, steps - self.progress.phase_step)
+        else:
+            seconds = max(0.0, seconds - self.progress.phase_seconds)
+        if self._time_limit is None:
+            return Left(steps, seconds)
+        return Left(steps, seconds, max(0.0, self._time_limit.seconds_left))
+
+    def _is_over(self, phase: PhaseConfig) -> bool:
+        """Whether a phase is as long as it is to be; all processes have the same time."""
+        if phase.minutes is not None:
+            return self.progress.phase_seconds >= 60 * phase.minutes
+        assert phase.steps is not None
+        return self.progress.phase_step >= phase.steps
+
+    def _count_time(self, phase: PhaseConfig) -> None:
+        """Add what has passed to the time spent in a phase of minutes, but not the process's first step."""
+        now = time.monotonic()
+        if phase.minutes is not None and self._clock is not None:
+            # Schedules and the end of the phase follow it: it must be the same everywhere.
+            self.progress.phase_seconds += self.devices.number_of_first(now - self._clock)
+        typical = self._clock is not None or not self._first_step_is_longer
+        if typical and self._time_limit is not None:
+            self._time_limit.note_step(now - self._step_started)
+        self._clock = now
 
     def _run_phase(self, phase: PhaseConfig) -> None:
         for part in (self.model.analysis, self.model.hyper_analysis, self.model.gain):
@@ -231,9 +288,11 @@ class Trainer:
         window: list[StepReport] = []
         norm, proportion = torch.zeros(()), 0.0
         self._last_save = self._last_validation = time.monotonic()
-        while self.progress.phase_step < phase.steps:
+        if self._clock is not None:
+            self._clock = self._last_save  # what came between two phases belongs to neither
+        while not self._is_over(phase):
             self._between_steps()
-            started = time.monotonic()
+            self._step_started = time.monotonic()
             proportion = self._set_learning_rates(phase)
             report = self._gradients(phase)
             norm = self._update(phase)
@@ -244,8 +303,9 @@ class Trainer:
             if self.progress.step % LOG_EVERY_STEPS == 0:
                 self._close_window(window, norm, proportion * phase.learning_rate)
             if self._display.is_due():
-                self._display.show(self._reading(report), self.progress.step)
-            self.progress.seconds += time.monotonic() - started
+                self._display.show(self._reading(report), self.progress.step, self._left())
+            self.progress.seconds += time.monotonic() - self._step_started
+            self._count_time(phase)
         if window:
             self._close_window(window, norm, proportion * phase.learning_rate)
         self._count_skipped_steps()
@@ -255,33 +315,62 @@ class Trainer:
         now = time.monotonic()
         every = self.config.validation_steps
         waited = now - self._last_validation > self.config.validation_minutes * 60
-        stop, validation, saving = self.devices.agree(
+        stop, time_is_up, validation, saving = self.devices.agree(
             self._stop.made,
+            self._time_is_up(),
             self.devices.is_first and waited and every is None,
-            self.devices.is_first and now - self._last_save > self.config.checkpoint_minutes * 60,
+            self.devices.is_first and self._saving_is_due(now),
         )
         if stop:
             self._save_and_stop()
+        if time_is_up:
+            self._save_in_time()
         step = self.progress.step
         if validation or (every and step and step % every == 0 and self._plateau.numbers["step"] != step):
             self.validate()
             self._last_validation = time.monotonic()
+            self.stop_if_requested()
         if saving:
             self.save()
             self._last_save = time.monotonic()
-            self._stop_if_requested()
+            self.stop_if_requested()
 
-    def _stop_if_requested(self) -> None:
-        if self.devices.agree(self._stop.made)[0]:
+    def stop_if_requested(self) -> None:
+        """Save and end the run, if a signal has come or the time is up.
+
+        Raises:
+            KeyboardInterrupt: a signal has come.
+            TimeIsUpError: the time is up; it goes no further than `run`.
+        """
+        stop, time_is_up = self.devices.agree(self._stop.made, self._time_is_up())
+        if stop:
             self._save_and_stop()
+        if time_is_up:
+            self._save_in_time()
+
+    def _saving_is_due(self, now: float) -> bool:
+        if now - self._last_save > self.config.checkpoint_minutes * 60:
+            return True
+        # Under a time limit one at the start shows how long the last one will take.
+        return self._time_limit is not None and not self._time_limit.has_saved
+
+    def _time_is_up(self) -> bool:
+        return self.devices.is_first and self._time_limit is not None and self._time_limit.is_up
 
     def _save_and_stop(self) -> None:
         self.save()
         raise KeyboardInterrupt
 
+    def _save_in_time(self) -> None:
+        self.save()
+        raise TimeIsUpError
+
     def _set_learning_rates(self, phase: PhaseConfig) -> float:
         """Returns the proportion of the phase's learning rate."""
-        rate = learning_rate(phase, self.progress.phase_step) * self._plateau.proportion
+        rate = learning_rate(phase, self.progress.phase_step, self.progress.phase_seconds)
+        rate *= self._plateau.proportion
+        if self._time_limit is not None:
+            rate = self.devices.number_of_first(self._time_limit.cooled(rate))
         proportion = rate / phase.learning_rate
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["ratio"]

@@ -1,4 +1,4 @@
-"""Learning rates over the steps of a run.
+"""Learning rates over the steps, or the minutes, of a run.
 
 ::
 
@@ -15,22 +15,31 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from trimix.training.config import PhaseConfig
 
 
-def learning_rate(phase: PhaseConfig, step: int) -> float:
+def learning_rate(phase: PhaseConfig, step: int, seconds: float = 0.0) -> float:
     """Learning rate of a phase at a step: warm-up, then constant, linear or cosine to the final one.
 
-    A formula of the step, so that a run that goes on needs no memory of it. What a plateau adds is a ``Plateau``'s.
+    A formula of the step, or of the time, so that a run that goes on needs no memory of it. What a plateau adds is a
+    ``Plateau``'s.
 
     Args:
-        phase: says which.
+        phase: says which; where it is minutes long, its share that is done is one of time.
         step: of the phase, from 0.
+        seconds: spent in the phase; of no account in one that is steps long.
 
     >>> phase = PhaseConfig(name="all", steps=8, learning_rate=1e-3, schedule="linear", warm_up_steps=4)
     >>> [round(learning_rate(phase, step), 6) for step in (0, 3, 4, 6, 8)]
     [0.00025, 0.001, 0.001, 0.0005, 0.0]
+    >>> phase = PhaseConfig(name="all", minutes=2, learning_rate=1e-3, schedule="linear")
+    >>> [round(learning_rate(phase, 7, seconds), 6) for seconds in (0, 30, 120)]
+    [0.001, 0.00075, 0.0]
     """
     if step < phase.warm_up_steps:
         return phase.learning_rate * (step + 1) / phase.warm_up_steps
-    done = (step - phase.warm_up_steps) / max(1, phase.steps - phase.warm_up_steps)
+    if phase.minutes is not None:
+        done = min(1.0, seconds / (60 * phase.minutes))
+    else:
+        assert phase.steps is not None
+        done = (step - phase.warm_up_steps) / max(1, phase.steps - phase.warm_up_steps)
     falling = phase.learning_rate - phase.learning_rate_final
     if phase.schedule == "linear":
         return phase.learning_rate - falling * done
