@@ -9,6 +9,7 @@ quantiles, is left out in its favour. --bf16 takes bfloat16 where the trainer wo
 """
 
 import argparse
+import json
 import statistics
 import time
 import warnings
@@ -23,7 +24,8 @@ from torch import nn
 
 from measuring import benchmark_picture, run
 from trimix.errors import UsageError
-from trimix.images import to_tensor
+from trimix.evaluation.machine import machine, versions
+from trimix.images import to_tensor, write_atomically
 from trimix.models.building import build
 from trimix.models.config import AttentionConfig, AutoregressiveConfig, CompressionConfig, HyperpriorConfig
 from trimix.training.config import ObjectiveConfig, PhaseConfig, RegularizerConfig
@@ -140,6 +142,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--bf16", action="store_true")
     parser.add_argument("--against", action="store_true", help="CompressAI's modules, too")
+    parser.add_argument(
+        "--output", type=Path, help="write the seconds and the machine to this JSON file, too"
+    )
     options = parser.parse_args(arguments)
     unknown = set(options.models.split(",")) - set(MODELS)
     if unknown:
@@ -159,12 +164,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for heading in [*headings, "CompressAI", "its time over ours"][: 7 if options.against else 5]:
         table.add_column(heading, justify="right")
     regularizer = RegularizerConfig(alpha=0.01)
+    found: dict[str, dict[str, float]] = {}
     for name in options.models.split(","):
         config, class_name, widths, published = MODELS[name]
         steps = [our_step(config, x, each, options.bf16) for each in (None, regularizer)]
         if options.against:
             steps.append(their_step(class_name, widths, x, options.bf16))
         seconds = interleaved_seconds(options.repeats, steps, device)
+        found[name] = {
+            "plain": seconds[0],
+            "regularized": seconds[1],
+            "ratio": seconds[1] / seconds[0],
+        }
         cost = source_entropy_complexity(source_entropy_config(config, regularizer))
         row = [
             *(f"{value:.3f}" for value in seconds[:2]),
@@ -176,6 +187,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             row += [f"{seconds[2]:.3f}", f"{seconds[2] / seconds[0]:.2f}"]
         table.add_row(name, *row)
     Console(width=130).print(table)
+    if options.output is not None:
+        contents = {"title": title, "seconds": found, "machine": machine(), **versions()}
+        write_atomically(options.output, (json.dumps(contents, indent=1) + "\n").encode(), overwrite=True)
     return 0
 
 

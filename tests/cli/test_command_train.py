@@ -132,7 +132,8 @@ def test_a_time_limit_ends_with_a_checkpoint(
     assert (outcome.code, outcome.output) == (0, b"")
     step = torch.load("runs/small/last.ckpt", weights_only=True)["progress"]["step"]
     assert 1 <= step <= 4
-    told_of = f"the time is up after step {step}, in the phase all; checkpoint runs/small/last.ckpt; the same command goes on"
+    where = f"after step {step}, in the phase all; checkpoint runs/small/last.ckpt"
+    told_of = f"the time is up {where}; the same command goes on"
     assert told(outcome) == [told_of]
     assert told(trimix(*arguments)) == [f"resuming runs/small/last.ckpt after step {step}", told_of]
 

@@ -20,6 +20,7 @@ from trimix.cli.inspect import inspect
 from trimix.cli.interrupts import interrupt_was_seen, remembering_interrupts
 from trimix.cli.models import models
 from trimix.cli.report import report
+from trimix.cli.reproduce import reproduce
 from trimix.cli.train import train
 
 app = typer.Typer(
@@ -51,6 +52,7 @@ for _command, _panel, _example in (
     app.command(
         rich_help_panel=_panel, no_args_is_help=_command is not models, epilog=f"Example: {_example}"
     )(_command)
+app.add_typer(reproduce, name="reproduce", rich_help_panel="Models")
 
 
 def _print_version(wanted: bool) -> bool:

@@ -1,0 +1,348 @@
+"""``trimix reproduce``: whole tables of the papers, trained, measured and compared."""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from trimix.cli.networks import prepare_torch
+from trimix.cli.options import Device, DeviceOption
+from trimix.cli.progress import working
+from trimix.errors import OutputError, UsageError
+from trimix.evaluation.data_sets import DATA_VARIABLE, data_roots, find_pictures
+
+if TYPE_CHECKING:
+    from trimix.reproduction.campaign import Standing
+    from trimix.reproduction.plan import Architecture, Budget, Run
+    from trimix.reproduction.training import Job
+
+_OUT_OF_DOMAIN = ("pixel", "screen", "game", "pathology")
+_TABLES = "tables.md"
+
+reproduce = typer.Typer(no_args_is_help=True, help="Train, measure and compare whole tables of the papers.")
+
+
+class BudgetName(StrEnum):
+    """How much is spent."""
+
+    SMALL = "small"
+    PAPER = "paper"
+
+
+class ArchitectureName(StrEnum):
+    """Baselines of the regularizer's paper."""
+
+    HYPERPRIOR = "hyperprior"
+    AUTOREGRESSIVE = "autoregressive"
+    ATTENTION = "attention"
+
+
+@reproduce.callback()
+def _tables() -> None:
+    """Train, measure and compare whole tables of the papers."""
+
+
+@reproduce.command(
+    no_args_is_help=True,
+    epilog="Example: trimix reproduce regularizer --budget small --data train.tar --data-root pictures/ --workers 2",
+)
+def regularizer(
+    budget: Annotated[
+        BudgetName | None,
+        typer.Option(
+            "--budget", case_sensitive=False, help="How much is trained; --plan tells.", show_default=False
+        ),
+    ] = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option("--data", metavar="FOLDER|TAR", help="Training pictures; may be given several times."),
+    ] = None,
+    data_root: Annotated[
+        Path | None,
+        typer.Option(
+            "--data-root",
+            metavar="FOLDER",
+            help="Folder with kodak/ and ood/pixel, ood/screen, ood/game, ood/pathology; what of ood/ is missing is "
+            "left out.",
+            show_default=DATA_VARIABLE,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FOLDER",
+            help="Where runs and records go.",
+            show_default="runs/regularizer- and the budget",
+        ),
+    ] = None,
+    architecture: Annotated[
+        list[ArchitectureName] | None,
+        typer.Option(
+            "--architecture",
+            help="Only this one; may be given several times.",
+            show_default="all of the budget",
+        ),
+    ] = None,
+    variant: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--variant", metavar="KEY", help="Only this one; may be given several times.", show_default="all"
+        ),
+    ] = None,
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, metavar="N", help="Runs that are trained at once.")
+    ] = 1,
+    device: DeviceOption = Device.AUTO,
+    plan: Annotated[bool, typer.Option("--plan", help="Print what would be trained, and end.")] = False,
+    show: Annotated[
+        Path | None,
+        typer.Option("--show", metavar="FOLDER", help="Print the tables of records that are there, and end."),
+    ] = None,
+) -> None:
+    """The information-theoretic regularizer against plain training.
+
+    Trains codecs at four trade-offs, plain and regularized, from the same
+    seeds; measures them on Kodak after every stage and on four other sets at
+    the end; prints BD-rates beside the paper's. Ctrl-C saves all runs; the same
+    command goes on. Tables, figures and one record a run go to the output
+    folder; what has been measured so far is shown by --show.
+
+    Needs the extras 'train' and 'evaluate'.
+    """
+    if show is not None:
+        _show(show, budget)
+        return
+    if budget is None:
+        raise UsageError("--budget must be given, found none; small, or paper")
+    from trimix.reproduction.plan import BUDGETS
+
+    chosen = BUDGETS[budget.value]
+    architectures: tuple[Architecture, ...] = tuple(one.value for one in architecture or ArchitectureName)
+    runs = _wanted(chosen, architectures, variant)
+    if plan:
+        _print_plan(chosen, runs)
+        return
+    jobs, folder = _jobs(chosen, runs, data, data_root, output, workers, device)
+    from trimix.reproduction.campaign import Campaign
+
+    campaign = Campaign(jobs, min(workers, len(jobs)))
+    if campaign.is_complete:
+        print(f"{folder}: all {len(jobs)} runs are complete", file=sys.stderr)
+    else:
+        with _displaying() as on_standing:
+            try:
+                campaign.run(on_standing)
+            except KeyboardInterrupt:
+                print(
+                    f"interrupted; the same command goes on, --show {folder} shows what is there",
+                    file=sys.stderr,
+                )
+                raise
+    _write(chosen, folder)
+
+
+def _wanted(
+    budget: "Budget", architectures: "tuple[Architecture, ...]", variants: list[str] | None
+) -> "list[Run]":
+    known = dict.fromkeys(one.key for one in budget.variants if one.architecture in architectures)
+    for key in variants or ():
+        if key not in known:
+            raise UsageError(f"--variant must be one of {', '.join(known) or 'none'}, found {key!r}")
+    every = budget.runs(architectures)
+    wanted = [run for run in every if not variants or run.variant.key in variants]
+    starts = {run.starts_from.key for run in wanted if run.starts_from is not None}
+    runs = [run for run in every if run in wanted or run.key in starts]
+    if not runs:
+        raise UsageError(f"the budget {budget.key} has no runs of {', '.join(architectures)}; choose others")
+    return runs
+
+
+def _print_plan(budget: "Budget", runs: "Sequence[Run]") -> None:
+    print(f"{budget.key}: {budget.title}")
+    stages = ", ".join(f"{stage.name} {stage.steps}" for stage in budget.stages)
+    print(f"stages, a measurement after each: {stages}")
+    for run in runs:
+        print(f"  {run.key}  {run.steps} steps")
+    print(f"{len(runs)} runs, {sum(run.steps for run in runs)} steps")
+
+
+def _jobs(
+    budget: "Budget",
+    runs: "Sequence[Run]",
+    data: list[Path] | None,
+    data_root: Path | None,
+    output: Path | None,
+    workers: int,
+    device: Device,
+) -> "tuple[list[Job], Path]":
+    if not data:
+        raise UsageError("--data must name training pictures, found none; give a folder or a tar")
+    folder = output or Path("runs") / f"regularizer-{budget.key}"
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder}: must be a folder, found a file; give another -o")
+    roots = data_roots(data_root)
+    kodak = find_pictures("kodak", roots)
+    with working("loading torch"):
+        accelerator = prepare_torch(device, None)
+        from trimix.evaluation.run import examine
+        from trimix.reproduction.training import CHECKPOINT, NATURAL, Job
+        from trimix.training.patches import no_source
+    for source in data:
+        if not source.exists():
+            raise no_source(source)
+    found = {NATURAL: kodak}
+    for name in _OUT_OF_DOMAIN:
+        place = next((root / "ood" / name for root in roots if (root / "ood" / name).is_dir()), None)
+        if place is None:
+            print(f"left out: {name}, no folder ood/{name} below a data root", file=sys.stderr)
+        else:
+            found[name] = find_pictures(str(place))
+    with working("reading the pictures"):
+        fingerprints = {name: examine(pictures).fingerprint for name, pictures in found.items()}
+        fingerprints["training"] = _fingerprint(data)
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    jobs = [
+        Job(
+            run,
+            folder / run.key,
+            folder / f"{run.key}.json",
+            None if run.starts_from is None else folder / run.starts_from.key / CHECKPOINT,
+            {"training": [str(path.resolve()) for path in data]},
+            {name: pictures.paths for name, pictures in found.items()},
+            fingerprints,
+            accelerator,
+            threads,
+        )
+        for run in runs
+    ]
+    _check_records(jobs)
+    return jobs, folder
+
+
+def _fingerprint(sources: list[Path]) -> str:
+    """By names and sizes: reading gigabytes of training pictures twice would take minutes."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    for source in sources:
+        files = sorted(source.rglob("*")) if source.is_dir() else [source]
+        for file in files:
+            if file.is_file():
+                digest.update(f"{file.name} {file.stat().st_size}\n".encode())
+    return digest.hexdigest()
+
+
+def _check_records(jobs: "list[Job]") -> None:
+    from trimix.reproduction.record import differing_settings, read_record
+
+    for job in jobs:
+        if not job.record_path.exists():
+            continue
+        before = read_record(job.record_path).configuration
+        differing = differing_settings(before, job.configuration)
+        if differing:
+            raise UsageError(
+                f"{job.record_path}: must be of the same settings and pictures, found other {', '.join(differing)}; "
+                "give another -o"
+            )
+
+
+@contextmanager
+def _displaying() -> "Iterator[Callable[[Standing], None]]":
+    """A bar on a terminal, a line a minute elsewhere."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+    def text_of(standing: "Standing") -> str:
+        left = standing.seconds_left
+        time_left = "" if left is None else f", about {timedelta(seconds=round(left))} left"
+        return f"{standing.done_runs}/{standing.total_runs} runs done{time_left}"
+
+    def running_text(running: Mapping[str, tuple[int, int]]) -> str:
+        return "; ".join(f"{key} at step {step} of {total}" for key, (step, total) in running.items())
+
+    if not sys.stderr.isatty():
+        last = [0.0]
+
+        def print_line(standing: "Standing") -> None:
+            if time.monotonic() - last[0] >= 60 or not standing.running:
+                last[0] = time.monotonic()
+                running = running_text(standing.running)
+                print(
+                    f"{standing.done_steps}/{standing.total_steps} steps, {text_of(standing)}; {running}",
+                    file=sys.stderr,
+                    flush=True,
+                )
+
+        yield print_line
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=None), TextColumn("{task.fields[text]}"))
+    with Progress(*columns, console=Console(stderr=True), expand=True) as progress:
+        whole = progress.add_task("all", text="")
+        rows: dict[str, TaskID] = {}
+
+        def show(standing: "Standing") -> None:
+            progress.update(
+                whole, completed=standing.done_steps, total=standing.total_steps, text=text_of(standing)
+            )
+            for key in set(rows) - set(standing.running):
+                progress.remove_task(rows.pop(key))
+            for key, (step, total) in standing.running.items():
+                if key not in rows:
+                    rows[key] = progress.add_task(key, total=total, text="")
+                progress.update(rows[key], completed=step, text=f"step {step} of {total}")
+
+        yield show
+
+
+def _show(folder: Path, budget: BudgetName | None) -> None:
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: must be a folder with records of runs, found none")
+    print(_tables_of(_budget_of(folder, budget), folder), end="")
+
+
+def _budget_of(folder: Path, budget: BudgetName | None) -> "Budget":
+    from trimix.reproduction.plan import BUDGETS
+    from trimix.reproduction.record import read_records
+
+    if budget is not None:
+        return BUDGETS[budget.value]
+    keys = set(read_records(folder))
+    return next(
+        (one for one in BUDGETS.values() if keys <= {run.key for run in one.runs()}), BUDGETS["paper"]
+    )
+
+
+def _tables_of(budget: "Budget", folder: Path) -> str:
+    from trimix.reproduction.comparisons import Comparisons
+    from trimix.reproduction.record import read_records
+    from trimix.reproduction.tables import all_tables
+
+    comparisons = Comparisons(read_records(folder))
+    return "".join(
+        f"## {title[0].upper()}{title[1:]}\n\n{table}\n\n"
+        for title, table in all_tables(comparisons, budget, folder)
+    )
+
+
+def _write(budget: "Budget", folder: Path) -> None:
+    from trimix.images import write_atomically
+    from trimix.reproduction.comparisons import Comparisons
+    from trimix.reproduction.figures import all_figures
+    from trimix.reproduction.record import read_records
+
+    text = _tables_of(budget, folder)
+    write_atomically(folder / _TABLES, text.encode(), overwrite=True)
+    for name, contents in all_figures(Comparisons(read_records(folder))):
+        write_atomically(folder / name, contents, overwrite=True)
+    print(text, end="")
+    print(f"tables and figures are in {folder}", file=sys.stderr)
