@@ -8,7 +8,7 @@ import trimix
 from tiny_models import tiny_frozen
 from trimix.bitstream import read_header
 from trimix.codec import Codec
-from trimix.errors import PictureTooLargeError, UnknownModelError
+from trimix.errors import PictureTooLargeError, UnknownModelError, UsageError
 from trimix.images import Picture
 from trimix.models.catalogue import read_entry
 from trimix.models.weights import save_frozen
@@ -74,3 +74,22 @@ def test_very_long_pictures_are_refused(model):
     codec = Codec.load(model)
     with pytest.raises(PictureTooLargeError, match="65536"):
         codec.encode(Picture(np.zeros((1, 65537, 3), np.uint8)))
+
+
+def test_efforts_and_targets(model):
+    pixels = np.random.default_rng(0).integers(0, 256, (150, 120, 3), dtype=np.uint8)
+    sizes = [len(trimix.compress(pixels, quality, model)) for quality in (1, 100)]
+    wanted = (sizes[0] * sizes[1]) ** 0.5
+    data = trimix.compress(pixels, model=model, target_bytes=wanted)
+    assert len(data) == pytest.approx(wanted, rel=0.02)
+    data = trimix.compress(pixels, model=model, target_bits_per_pixel=8 * wanted / pixels[:, :, 0].size)
+    assert len(data) == pytest.approx(wanted, rel=0.02)
+    searched = trimix.compress(pixels, 50, model, effort=3)
+    assert searched != trimix.compress(pixels, 50, model)
+    assert searched == trimix.compress(pixels, model=model, effort=3)
+    with pytest.raises(UsageError, match="out of reach"):
+        trimix.compress(pixels, model=model, target_psnr_db=90)
+    with pytest.raises(UsageError, match="exclude each other"):
+        trimix.compress(pixels, 50, model, target_psnr_db=30)
+    with pytest.raises(UsageError, match="one target"):
+        trimix.compress(pixels, model=model, target_psnr_db=30, target_bytes=500)

@@ -2,6 +2,7 @@
 
 import torch
 
+from trimix.models.building import build
 from trimix.models.config import GllmmLiteConfig
 from trimix.models.freeze import freeze
 from trimix.models.frozen import FrozenModel, ModelIdentity
@@ -41,3 +42,30 @@ def calibration_pictures(count: int = 2, side: int = 64) -> torch.Tensor:
 def tiny_frozen(seed: int = 0) -> FrozenModel:
     identity = ModelIdentity("gllmm-tiny-0", 1, bytes(8), {})
     return freeze(tiny_model(seed=seed), identity, calibration_pictures())
+
+
+def lively(config):
+    """A model of random weights whose latents, hyper-latents and scales are not all alike."""
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        model = build(config)
+        x = calibration_pictures()
+        quality = torch.full((len(x),), 50.0)
+        with torch.no_grad():
+            if model.hyper_prior.medians is not None:
+                model.hyper_prior.medians.uniform_(-1.5, 1.5)
+            for part, wanted in ((model.analysis, 2.0), (model.hyper_analysis, 4.0)):
+                last = [m for m in part.modules() if isinstance(m, torch.nn.Conv2d)][-1]
+                y, z = model.encode(x, quality)
+                found = (y if part is model.analysis else z).std()
+                last.weight.mul_(wanted / found)
+            heads = model.hyper_synthesis if model.head is None else model.head
+            last = [m for m in heads.modules() if isinstance(m, torch.nn.Conv2d)][-1]
+            # Scales of the size of the latents: a float likelihood far out in a tail is nothing to compare with.
+            layout, channels = model.config.head_layout, model.config.latent_channels
+            last.weight.mul_(2)
+            if last.bias is not None:
+                last.bias.view(-1, channels)[-layout.count :] += 2.0
+            else:
+                last.weight.view(layout.numbers, channels, -1)[-layout.count :] *= 8
+    return model.eval()

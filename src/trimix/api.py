@@ -7,8 +7,11 @@ import numpy as np
 from PIL import Image
 
 from trimix.codec import MAXIMUM_PIXELS, load_codec, load_codec_for_file
-from trimix.errors import PictureError
+from trimix.errors import PictureError, UsageError
 from trimix.images import Picture, read_picture
+from trimix.search.effort import DEFAULT_EFFORT
+from trimix.search.encoding import encode, encode_to_target
+from trimix.search.targets import one_target
 
 
 def _as_picture(image: "Image.Image | np.ndarray | str | Path") -> Picture:
@@ -43,21 +46,32 @@ def _as_picture(image: "Image.Image | np.ndarray | str | Path") -> Picture:
 
 def compress(
     image: "Image.Image | np.ndarray | str | Path",
-    quality: float = 50.0,
+    quality: float | None = None,
     model: str | Path = "gllmm-lite",
     device: str = "cpu",
+    *,
+    effort: int = DEFAULT_EFFORT,
+    time_limit_seconds: float | None = None,
+    target_bits_per_pixel: float | None = None,
+    target_bytes: float | None = None,
+    target_psnr_db: float | None = None,
 ) -> bytes:
     """Compress a picture to the contents of a ``.tmix`` file.
 
     Args:
         image: a Pillow image, a uint8 array [H W 3] or [H W], or the path of a picture file.
-        quality: 1..100, continuous.
+        quality: 1..100, continuous; 50 without a target.
         model: name or weights file.
         device: ``cpu`` or ``cuda``.
+        effort: 1 (fastest) to 9 (smallest file); decoding takes as long as ever.
+        time_limit_seconds: ends the search in time; its best so far is kept.
+        target_bits_per_pixel: of the whole file, within 2 %, instead of a quality.
+        target_bytes: size of the file, within 2 % and rather below, instead of a quality.
+        target_psnr_db: of the decoded picture, within 0.1 dB, instead of a quality.
 
     Raises:
         PictureError: the picture is of a kind that is not handled.
-        UsageError: the quality is out of range.
+        UsageError: quality or effort are out of range, a target is out of reach, or there are two of them.
         ModelError: there is no such model.
 
     >>> import numpy as np
@@ -65,7 +79,14 @@ def compress(
     >>> decompress(data).size
     (32, 32)
     """
-    return load_codec(model, device).encode(_as_picture(image), quality)
+    target = one_target(target_bits_per_pixel, target_bytes, target_psnr_db)
+    if target is not None and quality is not None:
+        raise UsageError("a quality and a target exclude each other, found both; leave one out")
+    codec, picture = load_codec(model, device), _as_picture(image)
+    if target is not None:
+        return encode_to_target(codec, picture, target, effort, time_limit_seconds=time_limit_seconds).data
+    quality = 50.0 if quality is None else quality
+    return encode(codec, picture, quality, effort, time_limit_seconds=time_limit_seconds).data
 
 
 def decompress(data: bytes, device: str = "cpu", maximum_pixels: int = MAXIMUM_PIXELS) -> Image.Image:

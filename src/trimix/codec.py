@@ -111,12 +111,13 @@ class Codec:
         """
         return cls(load_frozen(find_model_by_hash(read_header(data).weights_hash).path), device)
 
-    def encode(self, picture: Picture, quality: float = 50.0) -> bytes:
+    def encode(self, picture: Picture, quality: float = 50.0, *, chosen: bool = True) -> bytes:
         """Compress a picture.
 
         Args:
             picture: 8 bits, grey or RGB.
             quality: 1..100, continuous; one step is about 7 % in lambda.
+            chosen: as in ``quantize``.
 
         Returns:
             The contents of a ``.tmix`` file.
@@ -125,7 +126,7 @@ class Codec:
             UsageError: the quality is out of range.
         """
         latent_encoder = RangeEncoder()
-        symbols = self._quantize(picture, quality, latent_encoder)
+        symbols = self._quantize(picture, quality, latent_encoder, chosen=chosen)
         return self._container(picture, symbols, latent_encoder).to_bytes()
 
     def decode(self, data: bytes, maximum_pixels: int = MAXIMUM_PIXELS) -> Picture:
@@ -141,17 +142,34 @@ class Codec:
         pixels = self.reconstruct(symbols, header.height, header.width, header.channels)
         return Picture(pixels, container.icc_profile, container.exif, container.xmp)
 
-    def quantize(self, picture: Picture, quality: float) -> Symbols:
-        """The symbols of a picture: g_a, gain, h_a, rounding; latents where bits and error are least together."""
-        return self._quantize(picture, quality, None)
+    def quantize(self, picture: Picture, quality: float, *, chosen: bool = True) -> Symbols:
+        """The symbols of a picture: g_a, gain, h_a, rounding.
+
+        Args:
+            picture: 8 bits, grey or RGB.
+            quality: 1..100.
+            chosen: latents to where bits and error are least together, in models that know what an error costs;
+                otherwise to the nearest.
+
+        Raises:
+            UsageError: the quality is out of range.
+        """
+        return self._quantize(picture, quality, None, chosen=chosen)
 
     @torch.inference_mode()
-    def _quantize(self, picture: Picture, quality: float, latent_encoder: RangeEncoder | None) -> Symbols:
+    def _quantize(
+        self,
+        picture: Picture,
+        quality: float,
+        latent_encoder: RangeEncoder | None,
+        *,
+        chosen: bool = True,
+    ) -> Symbols:
         if not 1 <= quality <= 100:
             raise UsageError(f"quality must be from 1 to 100, found {quality:g}")
         _check_sides(picture.width, picture.height)
         quality_integer = quality_to_integer(quality)
-        factor = self._quality(quality_integer)
+        factor = self.quality_tensor(quality_integer)
         pixels = pad_to_multiple(picture.pixels, PICTURE_MULTIPLE)
         height, width, _ = pixels.shape
         strips = self._strips(height // LATENT_STRIDE, LATENT_STRIDE * width)
@@ -159,20 +177,20 @@ class Codec:
         y = torch.nan_to_num(y).clamp(-ACTIVATION_LIMIT, ACTIVATION_LIMIT)
         z_hat = self.model.hyper_symbols(self.model.transforms.hyper_analysis(y)[0])
         side = self.model.side_features(z_hat[None], [quality_integer])[0]
-        prices = self.model.transforms.error_prices(factor)
+        prices = self.model.transforms.error_prices(factor) if chosen else None
         hand = QuantizingHand(
             y[0].permute(1, 2, 0).cpu().numpy(),
             None if prices is None else prices[0].cpu().numpy(),
             ACTIVATION_LIMIT,
             latent_encoder,
         )
-        return self._walked(side, z_hat, quality_integer, hand)
+        return self.walked(side, z_hat, quality_integer, hand)
 
     @torch.inference_mode()
     def reconstruct(self, symbols: Symbols, height: int, width: int, channels: int = 3) -> np.ndarray:
         """Pixels of symbols, uint8 [height width channels]: gain, g_s, crop, clamp; one channel is their mean."""
-        factor = self._quality(symbols.quality_integer)
-        y_values = self._values(symbols)
+        factor = self.quality_tensor(symbols.quality_integer)
+        y_values = self.values(symbols)
         _, rows, columns = y_values.shape
         pixels = np.empty((rows * LATENT_STRIDE, width, channels), dtype=np.uint8)
         for strip in self._strips(rows, LATENT_STRIDE**2 * columns):
@@ -278,7 +296,7 @@ class Codec:
         empty = torch.empty(0, 0, 0, dtype=torch.int16)
         side = self._side_features(Symbols(empty, z, header.quality))
         hand = DecodingHand(RangeDecoder(container.latent))
-        symbols = self._walked(side, z, header.quality, hand)
+        symbols = self.walked(side, z, header.quality, hand)
         found = symbols.checksum()
         if found != container.symbol_checksum:
             raise DesynchronizedError(
@@ -287,7 +305,15 @@ class Codec:
             )
         return symbols
 
-    def _walked(self, side: Tensor, z_hat: Tensor, quality_integer: int, hand: Hand) -> Symbols:
+    def walked(self, side: Tensor, z_hat: Tensor, quality_integer: int, hand: Hand) -> Symbols:
+        """The symbols that a hand takes in a walk over the latents.
+
+        Args:
+            side: of ``FrozenModel.side_features``, of one picture.
+            z_hat: hyper-latents.
+            quality_integer: the header's.
+            hand: writes, reads, chooses or counts.
+        """
         model = self.model.latent_model
         walked = walk(model, side, self.model.schedule(*side.shape[:2]), hand)
         symbols, values = (
@@ -295,19 +321,21 @@ class Codec:
         )
         return Symbols(symbols, z_hat, quality_integer, values if model.layout.around_mean else None)
 
-    def _values(self, symbols: Symbols) -> Int[Tensor, "M h w"]:
+    def values(self, symbols: Symbols) -> Int[Tensor, "M h w"]:
+        """What symbols stand for, in steps of ``IntegerMixtureModel.value_steps``."""
         if symbols.values is not None or not self.model.latent_model.layout.around_mean:
             return symbols.latent if symbols.values is None else symbols.values
         known = np.ascontiguousarray(_as_int32(symbols.latent).transpose(1, 2, 0))
         side = self._side_features(symbols)
-        walked = self._walked(side, symbols.hyper_latent, symbols.quality_integer, KnownHand(known))
+        walked = self.walked(side, symbols.hyper_latent, symbols.quality_integer, KnownHand(known))
         assert walked.values is not None
         return walked.values
 
     def _side_features(self, symbols: Symbols) -> Tensor:
         return self.model.side_features(symbols.hyper_latent[None], [symbols.quality_integer])[0]
 
-    def _quality(self, quality_integer: int) -> Tensor:
+    def quality_tensor(self, quality_integer: int) -> Float[Tensor, "1"]:
+        """The header's quality as the transforms take it, on the device."""
         return torch.tensor([quality_integer / QUALITY_STEPS], dtype=torch.float32, device=self.device)
 
 

@@ -248,6 +248,7 @@ def test_ctrl_c_is_told_and_the_same_command_goes_on(trimix: Command, pictures: 
         assert "interrupted after " in error
         assert " of 60 measurements of gllmm-tiny-0; the same command goes on\n" in error
         outcome = trimix(*command)
+        assert outcome.code == 0, outcome
         assert f"going on after {done} of 60 measurements" in outcome.error
     assert len(read_results(Path("out/gllmm-tiny.json")).measurements) == 60
 
@@ -271,3 +272,22 @@ def test_qualities_ask_for_the_default_model(
     outcome = trimix("evaluate", pictures, "-o", "out", "--limit", "1", *options)
     assert outcome.code == 0, outcome
     assert sorted(path.name for path in Path("out").iterdir()) == files
+
+
+def test_efforts_are_kept_apart(trimix: Command, pictures: str) -> None:
+    command = ("evaluate", pictures, "--model", "gllmm-tiny", "-q", "20", "-o", "out", "--limit", "1")
+    assert trimix(*command).code == 0
+    outcome = trimix(*command, "--effort", "3")
+    assert outcome.code == 0, outcome
+    assert f"{MODEL_NAME}, effort 3 1/1 a.png quality 20: " in outcome.error
+    assert sorted(path.name for path in Path("out").iterdir()) == [
+        "gllmm-tiny-effort-3.json",
+        "gllmm-tiny.json",
+    ]
+    plain, searched = (read_results(Path(f"out/gllmm-tiny{ending}.json")) for ending in ("", "-effort-3"))
+    assert (plain.name, searched.name) == (MODEL_NAME, f"{MODEL_NAME}, effort 3")
+    assert "effort" not in plain.provenance["settings"]
+    assert searched.provenance["settings"]["effort"] == 3
+    assert searched.provenance["effort"] == 3
+    assert " --effort 3 " in searched.provenance["command"]
+    assert trimix("evaluate", pictures, "--effort", "10").code == 2

@@ -1,13 +1,15 @@
 """``trimix compress``: a picture file to a ``.tmix`` file."""
 
+import sys
 import time
-from typing import Annotated
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trimix.bitstream import MAGIC, QUALITY_STEPS, describe
+from trimix.bitstream import MAGIC
 from trimix.cli.inputs import Source, naming
-from trimix.cli.interrupts import raise_if_interrupted
+from trimix.cli.interrupts import heed_interrupt, raise_if_interrupted
 from trimix.cli.networks import announce_compilation, prepare_torch
 from trimix.cli.options import (
     MAXIMUM_PIXELS,
@@ -28,8 +30,27 @@ from trimix.cli.outputs import (
     refuse_json_with_data,
 )
 from trimix.cli.progress import working
+from trimix.cli.search_display import searching
+from trimix.cli.search_options import (
+    EffortOption,
+    TargetBitsPerPixelOption,
+    TargetPsnrOption,
+    TargetSizeOption,
+    TimeLimitOption,
+    check_time_limit,
+    checked_target,
+)
 from trimix.errors import PictureError
 from trimix.models.catalogue import DEFAULT_MODEL, find_model
+from trimix.search.effort import DEFAULT_EFFORT, effort_of
+
+if TYPE_CHECKING:
+    from trimix.codec import Codec
+    from trimix.images import Picture
+    from trimix.search.encoding import Encoded
+    from trimix.search.targets import Target
+
+_DEFAULT_QUALITY = 50.0
 
 
 def compress(
@@ -50,7 +71,12 @@ def compress(
             show_default="IN with the suffix .tmix",
         ),
     ] = None,
-    quality: QualityOption = 50.0,
+    quality: QualityOption = None,
+    target_bits_per_pixel: TargetBitsPerPixelOption = None,
+    target_size: TargetSizeOption = None,
+    target_psnr: TargetPsnrOption = None,
+    effort: EffortOption = DEFAULT_EFFORT,
+    time_limit: TimeLimitOption = None,
     model: Annotated[
         str,
         typer.Option(
@@ -66,9 +92,13 @@ def compress(
     """Compress a picture to a .tmix file.
 
     ICC profile, EXIF and XMP are kept. A picture that EXIF says is turned is put
-    upright. With -o - the output takes standard output: no --json then.
+    upright. With -o - the output takes standard output: no --json then. Ctrl-C
+    ends a search and writes the best so far; a second one ends without a file.
     """
+    target = checked_target(quality, target_bits_per_pixel, target_size, target_psnr)
+    quality = _DEFAULT_QUALITY if quality is None else quality
     check_quality(quality)
+    check_time_limit(time_limit)
     source = Source(picture, PictureError)
     if source.beginning(len(MAGIC)) == MAGIC:
         raise PictureError(f"{source.name}: is compressed already; 'trimix decompress' makes a picture of it")
@@ -84,13 +114,26 @@ def compress(
 
         raise_if_interrupted()
         codec = load_codec(entry.path, torch_device)
-    with working(f"compressing {source.name}"):
+    is_search = target is not None or bool(effort_of(effort).moves)
+    with nullcontext() if is_search else working(f"compressing {source.name}"):
         with naming(source):
             original = read_picture(source.path_or_contents(), maximum_pixels=maximum_pixels)
-        announce_compilation("encoding")
+        announce_compilation("everything" if is_search else "encoding")
         started = time.perf_counter()
-        data = codec.encode(original, quality)
+        if is_search:
+            encoded = _searched(codec, original, quality, effort, target, time_limit)
+        else:
+            from trimix.search.encoding import encode
+
+            encoded = encode(codec, original, quality, effort)
         encode_seconds = time.perf_counter() - started
+        if encoded.ended == "interrupt":
+            heed_interrupt()
+            print(
+                "trimix: interrupted: the best so far is written; Ctrl-C again writes nothing",
+                file=sys.stderr,
+            )
+        data = encoded.data
         destination.write(data)
     bits_per_pixel = 8 * len(data) / (original.width * original.height)
     if json:
@@ -104,14 +147,65 @@ def compress(
                 "input_bytes": source.size_bytes,
                 "bytes": len(data),
                 "bits_per_pixel": bits_per_pixel,
-                "quality": round(describe(data).header.quality / QUALITY_STEPS, 2),
+                "quality": round(encoded.quality, 2),
+                "effort": effort,
+                "search_steps": encoded.moves,
+                "ended": encoded.ended,
+                "encodings": encoded.encodings,
+                "target_met": None if target is None else encoded.is_met,
                 "model": codec.model.identity.name,
                 "model_hash": codec.model.identity.weights_hash.hex(),
                 "encode_seconds": encode_seconds,
             }
         )
         return
+    if target is not None and not encoded.is_met:
+        print_summary(
+            f"trimix: warning: {target.text(target.value)} was not met in {encoded.encodings} encodings; "
+            f"the nearest is {target.text(encoded.measured or 0.0)}"
+        )
     print_summary(
         f"{source.name} ({original.width}x{original.height}, {source.size_bytes} bytes) -> {destination.name}: "
-        f"{len(data)} bytes, {bits_per_pixel:.3f} bpp at quality {quality:g}, {encode_seconds:.2f} s"
+        f"{len(data)} bytes, {bits_per_pixel:.3f} bpp {_how(encoded, quality, effort, target)}, {encode_seconds:.2f} s"
     )
+
+
+def _searched(
+    codec: "Codec",
+    picture: "Picture",
+    quality: float,
+    effort: int,
+    target: "Target | None",
+    time_limit: float | None,
+) -> "Encoded":
+    from trimix.search.encoding import encode, encode_to_target
+
+    with searching(target) as display:
+        if target is None:
+            return encode(
+                codec, picture, quality, effort, time_limit_seconds=time_limit, on_standing=display.stands
+            )
+        return encode_to_target(
+            codec,
+            picture,
+            target,
+            effort,
+            time_limit_seconds=time_limit,
+            on_standing=display.stands,
+            on_trial=display.tried,
+        )
+
+
+def _how(encoded: "Encoded", quality: float, effort: int, target: "Target | None") -> str:
+    """Quality and effort, and what ended it, for the line at the end."""
+    if target is None:
+        text = f"at quality {quality:g}"
+    else:
+        is_rate = target.is_rate or encoded.measured is None
+        text = ("" if is_rate else f"and {encoded.measured:.2f} dB ") + f"at quality {encoded.quality:.2f}"
+    if effort != DEFAULT_EFFORT:
+        text += f", effort {effort}"
+    if encoded.ended is not None:
+        reason = {"time": "the time limit", "interrupt": "Ctrl-C"}[encoded.ended]
+        text += f" (ended by {reason} after {encoded.moves} steps)"
+    return text

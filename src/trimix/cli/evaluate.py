@@ -27,6 +27,7 @@ from trimix.evaluation.data_sets import (
     look_for,
 )
 from trimix.models.catalogue import DEFAULT_MODEL, find_model
+from trimix.search.effort import DEFAULT_EFFORT, MAXIMUM, MINIMUM
 
 if TYPE_CHECKING:
     from trimix.evaluation.contenders import Contender
@@ -69,6 +70,18 @@ def evaluate(
             show_default="5,15,25 .. 95",
         ),
     ] = None,
+    effort: Annotated[
+        int,
+        typer.Option(
+            "--effort",
+            min=MINIMUM,
+            max=MAXIMUM,
+            metavar=f"{MINIMUM}..{MAXIMUM}",
+            help="Of the models' encoder, see 'trimix compress --help'; if not the default, it stands in the name of "
+            "the results.",
+            show_default=str(DEFAULT_EFFORT),
+        ),
+    ] = DEFAULT_EFFORT,
     peer: Annotated[
         list[str] | None,
         typer.Option(
@@ -142,7 +155,8 @@ def evaluate(
         from trimix.evaluation.contenders import DEFAULT_QUALITIES, find_peer_contenders, model_contender
         from trimix.evaluation.run import Evaluation, examine
     contenders: list[Contender] = [
-        model_contender(name, qualities or DEFAULT_QUALITIES, torch_device, threads) for name in models
+        model_contender(name, qualities or DEFAULT_QUALITIES, torch_device, threads, effort)
+        for name in models
     ]
     named, notes = find_peer_contenders(peer_qualities, group=None if peers is None else peers.value)
     for note in notes:
@@ -230,6 +244,8 @@ def _command_line(given: Mapping[str, Any]) -> str:
     parts = ["trimix", "evaluate"]
     for name, value in given.items():
         if value is None or value is False or value is Device.CPU:
+            continue
+        if name == "effort" and value == DEFAULT_EFFORT:
             continue
         option = [] if name == "data" else [f"--{name.replace('_', '-')}"]
         if value is True:

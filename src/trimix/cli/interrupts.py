@@ -5,12 +5,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-_seen = False
+_seen = 0
 
 
 def interrupt_was_seen() -> bool:
-    """Whether Ctrl-C was pressed since `remembering_interrupts` began."""
-    return _seen
+    """Whether Ctrl-C was pressed since `remembering_interrupts` began, or since one was heeded."""
+    return _seen > 0
+
+
+def heed_interrupt() -> None:
+    """Forget Ctrl-C, for it has done what it should: what follows is not to end with it.
+
+    Raises:
+        KeyboardInterrupt: it was pressed more than once.
+    """
+    global _seen
+    if _seen > 1:
+        raise KeyboardInterrupt
+    _seen = 0
 
 
 def raise_if_interrupted() -> None:
@@ -27,7 +39,7 @@ def raise_if_interrupted() -> None:
 def remembering_interrupts() -> Iterator[None]:
     """Let Ctrl-C raise as ever, and remember it."""
     global _seen
-    _seen = False
+    _seen = 0
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield  # ignored, as for a shell's background jobs, or the caller's own
         return
@@ -44,5 +56,5 @@ def remembering_interrupts() -> Iterator[None]:
 
 def _remember(number: int, frame: FrameType | None) -> None:
     global _seen
-    _seen = True
+    _seen += 1
     signal.default_int_handler(number, frame)

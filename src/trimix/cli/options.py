@@ -29,7 +29,7 @@ def _quality_help() -> str:
 
 
 QualityOption = Annotated[
-    float, typer.Option("-q", "--quality", metavar="1..100", help=_quality_help(), show_default="50")
+    float | None, typer.Option("-q", "--quality", metavar="1..100", help=_quality_help(), show_default="50")
 ]
 DeviceOption = Annotated[
     Device,

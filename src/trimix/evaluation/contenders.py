@@ -14,9 +14,12 @@ from trimix.errors import ModelError, UsageError
 from trimix.evaluation.peers import ALL_PEERS, DEFAULT_PEERS, Peer, find_peers
 from trimix.images import Picture
 from trimix.models.catalogue import find_model
+from trimix.search.effort import DEFAULT_EFFORT, effort_of
 
 DEFAULT_QUALITIES = tuple(float(quality) for quality in range(5, 100, 10))
 """Of models, where none are asked for."""
+_EFFORT_OF_RESULTS_WITHOUT_ONE = 2
+"""What results were measured with before there was a choice."""
 
 
 @runtime_checkable
@@ -81,6 +84,7 @@ class ModelContender:
         qualities: 1 .. 100.
         device: ``cpu`` or ``cuda``.
         threads: of the networks on the CPU; None for torch's own choice.
+        effort: of the encoder, 1 .. 9.
     """
 
     key: str
@@ -90,16 +94,21 @@ class ModelContender:
     qualities: tuple[float, ...]
     device: str = "cpu"
     threads: int | None = None
+    effort: int = DEFAULT_EFFORT
 
     @property
     def description(self) -> str:
-        """Version, hash and device."""
-        return f"trimix {__version__}, model {self.name}, hash {self.model_hash}, on {self.device}"
+        """Version, hash, device and effort."""
+        return (
+            f"trimix {__version__}, model {self.name}, hash {self.model_hash}, on {self.device}, "
+            f"effort {self.effort}"
+        )
 
     def settings(self) -> Mapping[str, Any]:
-        """Model, versions, device and threads."""
+        """Model, versions, device, threads and effort."""
         import torch
 
+        effort = {} if self.effort == _EFFORT_OF_RESULTS_WITHOUT_ONE else {"effort": self.effort}
         return {
             "codec": "trimix",
             "codec_version": __version__,
@@ -109,6 +118,7 @@ class ModelContender:
             "device": self.device,
             "threads": self.threads,
             "qualities": list(self.qualities),
+            **effort,
         }
 
     def open(self) -> Coder:
@@ -129,7 +139,7 @@ class ModelContender:
             raise ModelError(
                 f"{self.path}: must stay the model with hash {self.model_hash}, found {found}; start again"
             )
-        return _ModelCoder(codec)
+        return _ModelCoder(codec, self.effort)
 
 
 @dataclass(frozen=True)
@@ -174,13 +184,15 @@ def model_contender(
     qualities: Sequence[float] = DEFAULT_QUALITIES,
     device: str = "cpu",
     threads: int | None = None,
+    effort: int = DEFAULT_EFFORT,
 ) -> ModelContender:
-    """A model by name or file.
+    """A model by name or file, at an effort that its key and its name tell where it is not the default.
 
     Raises:
         ModelError: there is none.
-        UsageError: a quality is out of range.
+        UsageError: a quality or the effort is out of range.
     """
+    effort_of(effort)
     for quality in qualities:
         if not 1 <= quality <= 100:
             raise UsageError(
@@ -190,14 +202,16 @@ def model_contender(
     entry = find_model(model)
     # Two files may hold models of one name, as checkpoints of one training do: those go by their files' names.
     is_file = model not in (entry.name, entry.family)
+    is_default = effort == DEFAULT_EFFORT
     return ModelContender(
-        key=entry.path.stem if is_file else model,
-        name=entry.path.stem if is_file else entry.name,
+        key=(entry.path.stem if is_file else model) + ("" if is_default else f"-effort-{effort}"),
+        name=(entry.path.stem if is_file else entry.name) + ("" if is_default else f", effort {effort}"),
         path=entry.path.resolve(),
         model_hash=entry.weights_hash.hex(),
         qualities=tuple(float(quality) for quality in qualities),
         device=device,
         threads=threads,
+        effort=effort,
     )
 
 
@@ -236,11 +250,14 @@ def _peer_contender(peer: Peer, qualities: tuple[float, ...] | None) -> PeerCont
 
 
 class _ModelCoder:
-    def __init__(self, codec: Any) -> None:
+    def __init__(self, codec: Any, effort: int) -> None:
         self._codec = codec
+        self._effort = effort
 
     def encode(self, picture: Picture, quality: float) -> bytes:
-        return self._codec.encode(picture, quality)
+        from trimix.search.encoding import encode
+
+        return encode(self._codec, picture, quality, self._effort).data
 
     def decode(self, data: bytes, channels: int) -> Picture:
         return self._codec.decode(data)
@@ -251,7 +268,7 @@ class _ModelCoder:
     def facts(self) -> Mapping[str, Any]:
         import torch
 
-        facts: dict[str, Any] = {"threads": torch.get_num_threads()}
+        facts: dict[str, Any] = {"threads": torch.get_num_threads(), "effort": self._effort}
         if self._codec.device.type == "cuda":
             facts["gpu"] = torch.cuda.get_device_name(self._codec.device)
         return facts

@@ -31,7 +31,7 @@ from torch import nn
 from trimix.entropy_models.conditional import bounded_log_likelihood, read_parameters
 from trimix.entropy_models.factorized import FactorizedPrior
 from trimix.layers.quality import QUALITY_MAXIMUM, QUALITY_MINIMUM, QualityFactor
-from trimix.models.config import CompressionConfig
+from trimix.models.config import MS_SSIM_LAMBDA_RATIO, CompressionConfig
 from trimix.models.training_output import Rounding, TrainingOutput
 from trimix.probability import MixtureParameters, log_likelihood
 from trimix.quantization import add_uniform_noise, round_straight_through
@@ -122,6 +122,15 @@ class CompressionTransforms(nn.Module):
         low, high = math.log(self.config.lambda_minimum), math.log(self.config.lambda_maximum)
         share = (quality - QUALITY_MINIMUM) / (QUALITY_MAXIMUM - QUALITY_MINIMUM)
         return torch.exp(low + share * (high - low))
+
+    def squared_error_lambda(self, quality: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+        """The lambda for squared errors that gives about the same rate; that of MS-SSIM is from 1 upwards."""
+        trade_off = self.rate_distortion_lambda(quality)
+        return torch.where(trade_off < 1, trade_off, trade_off / MS_SSIM_LAMBDA_RATIO)
+
+    def step_weights(self, quality: Float[Tensor, "N"]) -> Float[Tensor, "N M"] | None:
+        """None: what an error of one latent costs is not known beforehand in a learned synthesis."""
+        return None
 
     def error_prices(self, quality: Float[Tensor, "N"]) -> Float[Tensor, "N M"] | None:
         """None: what a rounding error of one latent costs is not known beforehand in a learned synthesis."""

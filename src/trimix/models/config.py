@@ -44,6 +44,8 @@ Families = Annotated[
 ]
 LatentRounding = Literal["direct", "around_mean"]
 
+MS_SSIM_LAMBDA_RATIO = 1200.0
+"""Trade-offs for 1 - MS-SSIM over those for squared errors that give about the same rates (CompressAI's lists)."""
 MSE_LAMBDAS = (0.0018, 0.0035, 0.0067, 0.0130, 0.0250, 0.0483, 0.0932, 0.1800)
 """Trade-offs that published weights of these models were trained for, level 1 first (CompressAI's list for MSE)."""
 BMSHJ2018_CHANNELS = {level: (128, 192) if level <= 5 else (192, 320) for level in range(1, 9)}

@@ -72,19 +72,26 @@ class GllmmLiteTransforms(nn.Module):
         share = (quality - QUALITY_MINIMUM) / (QUALITY_MAXIMUM - QUALITY_MINIMUM)
         return torch.exp(low + share * (high - low))
 
-    def _squared_error_lambda(self, quality: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+    def squared_error_lambda(self, quality: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+        """The lambda for squared errors that gives about the same rate."""
         return self.rate_distortion_lambda(quality) / self.config.lambda_ratio
 
-    def error_prices(self, quality: Float[Tensor, "N"]) -> Float[Tensor, "N M"]:
-        """Bits that a squared rounding error of one quantizer step is worth in every channel.
+    def step_weights(self, quality: Float[Tensor, "N"]) -> Float[Tensor, "N M"]:
+        """Bits that a squared error of one quantizer step costs in every channel, ``lambda * step^2 / 3``.
 
-        ``4 * lambda * step^2 / 3``: the synthesis is nearly orthonormal, so a squared error of the latent in 8-bit
-        units is one summed over pixels and channels, and the objective's mean divides by three channels and the
-        pixels. The factor 4 gave the fewest bits at equal PSNR on validation pictures, of 1, 1.5, 2.5, 3.5, 5 and 8:
-        choosing each latent alone overlooks what its error costs its neighbours.
+        The synthesis is nearly orthonormal, so a squared error of the latent in 8-bit units is one summed over pixels
+        and channels, and the objective's mean divides by three channels and the pixels.
         """
         steps = self.inverse_gain.factors(quality)
-        return _CAUTION * self._squared_error_lambda(quality)[:, None] * steps.square() / 3
+        return self.squared_error_lambda(quality)[:, None] * steps.square() / 3
+
+    def error_prices(self, quality: Float[Tensor, "N"]) -> Float[Tensor, "N M"]:
+        """Bits that a squared rounding error of one step is worth where each latent is chosen alone.
+
+        Four times what it costs: that overlooks what its error costs its neighbours. The factor gave the fewest bits at
+        equal PSNR on validation pictures, of 1, 1.5, 2.5, 3.5, 5 and 8.
+        """
+        return _CAUTION * self.step_weights(quality)
 
     def decode(
         self, y_hat: Float[Tensor, "N M h w"], quality: Float[Tensor, "N"], *, linear_only: bool = False
@@ -118,7 +125,7 @@ class GllmmLite(GllmmLiteTransforms):
         # squared error at high rate: step^2 = 6 * 768 / (256 ln 2 lambda).
         anchors = self.gain.log_factors.shape[0]
         qualities = torch.linspace(QUALITY_MINIMUM, QUALITY_MAXIMUM, anchors)
-        log_step = 0.5 * torch.log(6 * 768 / (256 * math.log(2) * self._squared_error_lambda(qualities)))
+        log_step = 0.5 * torch.log(6 * 768 / (256 * math.log(2) * self.squared_error_lambda(qualities)))
         with torch.no_grad():
             self.gain.log_factors.copy_(-log_step[:, None].expand_as(self.gain.log_factors))
             self.inverse_gain.log_factors.copy_(log_step[:, None].expand_as(self.inverse_gain.log_factors))

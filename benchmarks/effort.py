@@ -1,0 +1,280 @@
+"""What every effort of the encoder saves, and what it costs in time.
+
+    python benchmarks/effort.py --pictures kodak/*.png --qualities 20,40,60,80 --output results/effort.json
+    python benchmarks/effort.py --show results/effort.json
+
+Every picture is compressed at every quality and effort to a real file, which is decoded. Printed are the BD-rates of
+the mean curves and the mean of the pictures' own BD-rates, in RGB PSNR, against effort 1, and mean seconds of encoding.
+What stands in the output already is not measured again, so it may be stopped at any time. Efforts take turns at a
+picture, so that another load of the machine meets all of them alike.
+"""
+
+import argparse
+import hashlib
+import json
+import math
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import Progress
+
+from measuring import run
+from trimix.codec import Codec
+from trimix.errors import UsageError
+from trimix.evaluation.bd_rate import MINIMUM_POINTS, bd_rate
+from trimix.evaluation.machine import machine
+from trimix.evaluation.metrics import psnr_db
+from trimix.evaluation.rate_points import RateCurve, RatePoint, mean_point
+from trimix.images import Picture, read_picture, write_atomically
+from trimix.search.effort import MAXIMUM, MINIMUM
+from trimix.search.encoding import encode
+
+ANCHOR = 1
+WARM_UP_SIDE = 128
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One file.
+
+    Args:
+        picture: name of the picture's file.
+        quality: 1..100.
+        effort: 1..9.
+        file_bytes: of the whole file.
+        bits_per_pixel: of the whole file.
+        psnr_db: of 8-bit RGB.
+        seconds: of encoding.
+        steps: of the search.
+    """
+
+    picture: str
+    quality: float
+    effort: int
+    file_bytes: int
+    bits_per_pixel: float
+    psnr_db: float
+    seconds: float
+    steps: int
+
+
+@dataclass
+class Record:
+    """What was measured, and with what.
+
+    Args:
+        model: its name.
+        model_hash: of its weights, hexadecimal.
+        pictures: SHA-256 of the pixels by the name of the file.
+        threads: of torch.
+        time_limit_seconds: of each encoding; None for none.
+        machine: in words.
+        measurements: in the order they were made.
+    """
+
+    model: str
+    model_hash: str
+    threads: int
+    time_limit_seconds: float | None
+    machine: dict[str, Any]
+    pictures: dict[str, str] = field(default_factory=dict)
+    measurements: list[Measurement] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, path: Path) -> "Record":
+        value = json.loads(path.read_text(encoding="utf-8"))
+        return cls(**value | {"measurements": [Measurement(**one) for one in value["measurements"]]})
+
+    def write(self, path: Path) -> None:
+        write_atomically(path, (json.dumps(asdict(self), indent=1) + "\n").encode(), overwrite=True)
+
+
+def measure(
+    codec: Codec, name: str, picture: Picture, quality: float, effort: int, limit: float | None
+) -> Measurement:
+    """One picture to a file and back."""
+    began = time.perf_counter()
+    encoded = encode(codec, picture, quality, effort, time_limit_seconds=limit)
+    seconds = time.perf_counter() - began
+    if encoded.ended == "interrupt":
+        raise KeyboardInterrupt
+    return Measurement(
+        name,
+        quality,
+        effort,
+        len(encoded.data),
+        8 * len(encoded.data) / (picture.width * picture.height),
+        psnr_db(picture.pixels, codec.decode(encoded.data).pixels),
+        seconds,
+        encoded.moves,
+    )
+
+
+def begun(options: argparse.Namespace, codec: Codec) -> Record:
+    """The record that is there, or a new one."""
+    identity = codec.model.identity
+    record = Record(
+        identity.name, identity.weights_hash.hex(), torch.get_num_threads(), options.time_limit, machine()
+    )
+    if not options.output.exists():
+        return record
+    found = Record.read(options.output)
+    for name in ("model_hash", "threads", "time_limit_seconds"):
+        if getattr(found, name) != getattr(record, name):
+            raise UsageError(
+                f"{options.output}: must be of the same {name}, found {getattr(found, name)} (now "
+                f"{getattr(record, name)}); give another --output"
+            )
+    return found
+
+
+def measure_all(options: argparse.Namespace, codec: Codec, record: Record) -> None:
+    """Measure what is missing; the record is written after every picture and quality."""
+    done = {(one.picture, one.quality, one.effort) for one in record.measurements}
+    pictures = {}
+    for path in options.pictures:
+        picture = Picture(read_picture(path).pixels)
+        digest = hashlib.sha256(picture.pixels.tobytes()).hexdigest()
+        if path.name in pictures or record.pictures.setdefault(path.name, digest) != digest:
+            raise UsageError(f"{path}: a name must be that of one picture, found two; rename one")
+        pictures[path.name] = picture
+    missing = [
+        (name, quality, effort)
+        for name in pictures
+        for quality in options.qualities
+        for effort in options.efforts
+        if (name, quality, effort) not in done
+    ]
+    if not missing:
+        return
+    first = next(iter(pictures.values()))
+    part = Picture(first.pixels[:WARM_UP_SIDE, :WARM_UP_SIDE].copy())
+    for effort in [*options.efforts[:1], 3]:
+        measure(codec, "warming up", part, 50.0, effort, None)
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    with Progress(transient=True) as bar:
+        task = bar.add_task("", total=len(missing))
+        for name, quality, effort in missing:
+            bar.update(task, description=f"{name} quality {quality:g} effort {effort}")
+            found = measure(codec, name, pictures[name], quality, effort, options.time_limit)
+            record.measurements.append(found)
+            record.write(options.output)
+            bar.advance(task)
+
+
+def curve(name: str, points: Sequence[Measurement]) -> RateCurve:
+    """The means over pictures, one point for each quality."""
+    return RateCurve(
+        name,
+        tuple(
+            mean_point(
+                RatePoint(one.bits_per_pixel, one.psnr_db, quality=quality)
+                for one in points
+                if one.quality == quality
+            )
+            for quality in sorted({one.quality for one in points})
+        ),
+    )
+
+
+def table(record: Record) -> str:
+    """Markdown: one row for each effort, over what was measured at every effort that is here."""
+    efforts = sorted({one.effort for one in record.measurements})
+    if ANCHOR not in efforts:
+        raise UsageError(
+            f"effort {ANCHOR} must be measured, for the others are compared with it; add it to --efforts"
+        )
+    by_effort = {
+        effort: {(one.picture, one.quality): one for one in record.measurements if one.effort == effort}
+        for effort in efforts
+    }
+    common = set.intersection(*(set(found) for found in by_effort.values()))
+    if not common:
+        raise UsageError("a picture must be measured at every effort, found none yet; let it run on")
+    pictures = sorted({picture for picture, _ in common})
+    qualities = sorted({quality for _, quality in common})
+    common = {(p, q) for p in pictures for q in qualities if all((p, each) in common for each in qualities)}
+    pictures = sorted({picture for picture, _ in common})
+    limit = "" if record.time_limit_seconds is None else f", at most {record.time_limit_seconds:g} s each"
+    lines = [
+        f"{record.model}, {len(pictures)} pictures, qualities {', '.join(f'{q:g}' for q in qualities)}, "
+        f"{record.threads} threads{limit}",
+        "",
+        "| effort | steps | encode, s | slowest, s | times effort 1 | BD-rate of means | mean of BD-rates | worst |",
+        "|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    base = [by_effort[ANCHOR][key] for key in sorted(common)]
+    base_seconds = statistics.fmean(one.seconds for one in base)
+    for effort in efforts:
+        own = [by_effort[effort][key] for key in sorted(common)]
+        seconds = statistics.fmean(one.seconds for one in own)
+        of_means, single = math.nan, [math.nan]
+        if len(qualities) >= MINIMUM_POINTS:
+            of_means = bd_rate(curve("effort 1", base), curve(f"effort {effort}", own)).percent
+            single = [
+                bd_rate(
+                    curve(picture, [one for one in base if one.picture == picture]),
+                    curve(picture, [one for one in own if one.picture == picture]),
+                ).percent
+                for picture in pictures
+            ]
+        percents = (of_means, statistics.fmean(single), max(single))
+        lines.append(
+            f"| {effort} | {max(one.steps for one in own)} | {seconds:.2f} | {max(one.seconds for one in own):.2f} | "
+            f"{seconds / base_seconds:.1f} | "
+            + " | ".join(f"{percent:+.2f} %" for percent in percents)
+            + " |"
+        )
+    return "\n".join(lines)
+
+
+def numbers(text: str) -> list[float]:
+    return [float(part) for part in text.split(",")]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--pictures", type=Path, nargs="+", metavar="FILE", default=[])
+    parser.add_argument("--show", type=Path, metavar="FILE", help="print what an earlier run has found, only")
+    parser.add_argument("--model", default="gllmm-lite", help="name or weights file (default: %(default)s)")
+    parser.add_argument(
+        "--qualities", type=numbers, default=[20.0, 40.0, 60.0, 80.0], help="(default: 20,40,60,80)"
+    )
+    parser.add_argument(
+        "--efforts",
+        type=lambda text: [int(part) for part in text.split(",")],
+        default=list(range(MINIMUM, MAXIMUM + 1)),
+        help="(default: all)",
+    )
+    parser.add_argument(
+        "--time-limit", type=float, metavar="SECONDS", help="of each encoding (default: none)"
+    )
+    parser.add_argument("--threads", type=int, help="of torch (default: its own choice)")
+    parser.add_argument("--output", type=Path, default=Path("runs/effort.json"))
+    options = parser.parse_args(arguments)
+    console = Console(width=200, markup=False, highlight=False)
+    if options.show is not None:
+        console.print(table(Record.read(options.show)))
+        return 0
+    if not options.pictures:
+        raise UsageError("--pictures must name files, found none; or --show a file")
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    codec = Codec.load(options.model)
+    record = begun(options, codec)
+    measure_all(options, codec, record)
+    console.print(table(record))
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)

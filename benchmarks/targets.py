@@ -1,0 +1,156 @@
+"""How far files miss the size or the PSNR that was asked for, and how many encodings that takes.
+
+    python benchmarks/targets.py --pictures kodak/*.png [--effort 2] [--output results/targets.json]
+    python benchmarks/targets.py --show results/targets.json
+
+Sizes are those of whole files, PSNR that of 8-bit RGB pixels decoded from them. Fails where a size is missed by more
+than 2 % or a PSNR by more than 0.1 dB. What a picture cannot reach at any quality is listed with what it can.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+
+from measuring import run
+from trimix.codec import Codec
+from trimix.errors import UsageError
+from trimix.evaluation.metrics import psnr_db
+from trimix.images import Picture, read_picture, write_atomically
+from trimix.search.effort import DEFAULT_EFFORT
+from trimix.search.encoding import encode_to_target
+from trimix.search.targets import Target, TargetKind
+
+RATES_BITS_PER_PIXEL = (0.15, 0.4, 0.8)
+PSNRS_DB = (30.0, 34.0)
+TOLERATED = {TargetKind.BITS_PER_PIXEL.value: 2.0, TargetKind.BYTES.value: 2.0, TargetKind.PSNR_DB.value: 0.1}
+"""Per cent of sizes, dB."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one target.
+
+    Args:
+        picture: name of the picture's file.
+        unit: of the target.
+        target: what was asked for.
+        miss: per cent of sizes, dB of PSNR, above the target; None where it is out of reach.
+        encodings: of the latents.
+        seconds: of all.
+        quality: that was found, 1..100.
+        reason: where it is out of reach.
+    """
+
+    picture: str
+    unit: str
+    target: float
+    miss: float | None
+    encodings: int = 0
+    seconds: float = 0.0
+    quality: float = 0.0
+    reason: str = ""
+
+
+def measure(codec: Codec, name: str, picture: Picture, target: Target, effort: int) -> Outcome:
+    """One target, checked against the file."""
+    began = time.perf_counter()
+    try:
+        encoded = encode_to_target(codec, picture, target, effort)
+    except UsageError as error:
+        return Outcome(name, target.kind.value, target.value, None, reason=str(error))
+    seconds = time.perf_counter() - began
+    if encoded.ended == "interrupt":
+        raise KeyboardInterrupt
+    if target.kind is TargetKind.PSNR_DB:
+        miss = psnr_db(picture.pixels, codec.decode(encoded.data).pixels) - target.value
+    else:
+        pixels = picture.width * picture.height
+        size = len(encoded.data) if target.kind is TargetKind.BYTES else 8 * len(encoded.data) / pixels
+        miss = 100 * (size / target.value - 1)
+    return Outcome(name, target.kind.value, target.value, miss, encoded.encodings, seconds, encoded.quality)
+
+
+def targets_of(picture: Picture) -> list[Target]:
+    """Rates, the same as sizes, and PSNRs."""
+    pixels = picture.width * picture.height
+    return [
+        *(Target(TargetKind.BITS_PER_PIXEL, rate) for rate in RATES_BITS_PER_PIXEL),
+        *(Target(TargetKind.BYTES, round(rate * pixels / 8)) for rate in RATES_BITS_PER_PIXEL),
+        *(Target(TargetKind.PSNR_DB, psnr) for psnr in PSNRS_DB),
+    ]
+
+
+def show(outcomes: Sequence[Outcome], console: Console) -> bool:
+    """Print a Markdown table and what is out of reach; returns whether all targets within reach were met."""
+    console.print(
+        "| target | pictures | out of reach | largest miss | mean miss | above | encodings, mean | most | seconds |"
+    )
+    console.print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
+    is_sound = True
+    # Bytes differ with the size of the picture: one row for all of them.
+    rows: dict[str, list[Outcome]] = {}
+    for one in outcomes:
+        heading = one.unit if one.unit == TargetKind.BYTES.value else f"{one.target:g} {one.unit}"
+        rows.setdefault(heading, []).append(one)
+    for heading, found in rows.items():
+        met = [one for one in found if one.miss is not None]
+        if not met:
+            console.print(f"| {heading} | {len(found)} | {len(found)} | | | | | | |")
+            continue
+        misses = [one.miss for one in met if one.miss is not None]
+        unit = "dB" if met[0].unit == TargetKind.PSNR_DB.value else "%"
+        is_sound = is_sound and max(map(abs, misses)) <= TOLERATED[met[0].unit]
+        console.print(
+            f"| {heading} | {len(found)} | {len(found) - len(met)} | {max(misses, key=abs):+.3f} {unit} | "
+            f"{statistics.fmean(map(abs, misses)):.3f} {unit} | {sum(miss > 0 for miss in misses)} | "
+            f"{statistics.fmean(one.encodings for one in met):.1f} | {max(one.encodings for one in met)} | "
+            f"{statistics.fmean(one.seconds for one in met):.1f} |"
+        )
+    for one in outcomes:
+        if one.miss is None:
+            console.print(f"{one.picture}: {one.reason}")
+    return is_sound
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--pictures", type=Path, nargs="+", metavar="FILE", default=[])
+    parser.add_argument("--show", type=Path, metavar="FILE", help="print what an earlier run has found, only")
+    parser.add_argument("--model", default="gllmm-lite", help="name or weights file (default: %(default)s)")
+    parser.add_argument("--effort", type=int, default=DEFAULT_EFFORT, help="1..9 (default: %(default)s)")
+    parser.add_argument("--output", type=Path, default=Path("runs/targets.json"))
+    options = parser.parse_args(arguments)
+    console = Console(width=200, markup=False, highlight=False)
+    if options.show is not None:
+        record = json.loads(options.show.read_text(encoding="utf-8"))
+        console.print(f"{record['model']}, effort {record['effort']}")
+        return 0 if show([Outcome(**one) for one in record["outcomes"]], console) else 1
+    if not options.pictures:
+        raise UsageError("--pictures must name files, found none; or --show a file")
+    codec = Codec.load(options.model)
+    outcomes = []
+    for path in track(options.pictures, description="targets", transient=True):
+        picture = Picture(read_picture(path).pixels)
+        outcomes += [
+            measure(codec, path.name, picture, target, options.effort) for target in targets_of(picture)
+        ]
+    name = codec.model.identity.name
+    record = {"model": name, "effort": options.effort, "outcomes": [asdict(one) for one in outcomes]}
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(options.output, (json.dumps(record, indent=1) + "\n").encode(), overwrite=True)
+    console.print(f"{name}, effort {options.effort}")
+    return 0 if show(outcomes, console) else 1
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,114 @@
+"""Options of ``trimix compress`` that say how long to search, and for what."""
+
+import math
+import re
+from typing import Annotated
+
+import typer
+
+from trimix.errors import UsageError
+from trimix.search.effort import DEFAULT_EFFORT, MAXIMUM, MINIMUM
+from trimix.search.targets import Target, one_target
+
+_UNITS = {"": 1, "b": 1, "k": 10**3, "kb": 10**3, "m": 10**6, "mb": 10**6, "kib": 2**10, "mib": 2**20}
+
+EffortOption = Annotated[
+    int,
+    typer.Option(
+        "--effort",
+        min=MINIMUM,
+        max=MAXIMUM,
+        metavar=f"{MINIMUM}..{MAXIMUM}",
+        help="Time to spend on a smaller file: 1 rounds plainly, 2 chooses every latent once, from 3 on a search whose "
+        "steps double with each level (1 to 64). Decoding takes as long as ever.",
+        show_default=str(DEFAULT_EFFORT),
+    ),
+]
+TimeLimitOption = Annotated[
+    float | None,
+    typer.Option(
+        "--time-limit",
+        min=0.0,
+        metavar="SECONDS",
+        help="End the search in time and keep the best so far.",
+        show_default="none",
+    ),
+]
+TargetBitsPerPixelOption = Annotated[
+    float | None,
+    typer.Option(
+        "--target-bpp",
+        metavar="BPP",
+        help="Instead of a quality: bits per pixel of the whole file, within 2 %.",
+        show_default=False,
+    ),
+]
+TargetSizeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--target-size",
+        metavar="SIZE",
+        help="Instead of a quality: bytes of the whole file, within 2 % and rather below; 500000, 120k, 1.5M (powers "
+        "of 1000), 64KiB or 2MiB.",
+        show_default=False,
+    ),
+]
+TargetPsnrOption = Annotated[
+    float | None,
+    typer.Option(
+        "--target-psnr",
+        metavar="DB",
+        help="Instead of a quality: PSNR of the decoded picture in dB, within 0.1.",
+        show_default=False,
+    ),
+]
+
+
+def checked_target(
+    quality: float | None, bits_per_pixel: float | None, size: str | None, psnr_db: float | None
+) -> Target | None:
+    """The target that was given, or None.
+
+    Raises:
+        UsageError: there is more than one, or a quality beside it, or it is not positive and finite.
+    """
+    given = {
+        "--quality": quality,
+        "--target-bpp": bits_per_pixel,
+        "--target-size": size,
+        "--target-psnr": psnr_db,
+    }
+    names = [name for name, value in given.items() if value is not None]
+    if len(names) > 1:
+        raise UsageError(f"{' and '.join(names)} exclude each other; give one of them")
+    for name, value in given.items():
+        if name != "--quality" and isinstance(value, float) and not 0 < value < math.inf:
+            raise UsageError(f"{name} must be positive and finite, found {value:g}")
+    return one_target(bits_per_pixel, None if size is None else parse_size(size), psnr_db)
+
+
+def parse_size(text: str) -> float:
+    """Bytes.
+
+    Raises:
+        UsageError: it is no positive size.
+
+    >>> [parse_size(text) for text in ("500000", "120k", "1.5M", "64KiB")]
+    [500000.0, 120000.0, 1500000.0, 65536.0]
+    """
+    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,15})?) ?([a-zA-Z]*)", text.strip(), re.ASCII)
+    unit = _UNITS.get(found[2].lower()) if found else None
+    size = float(found[1]) * unit if found and unit else 0.0
+    if size < 1:
+        raise UsageError(f"--target-size must be bytes such as 500000, 120k, 1.5M or 64KiB, found {text!r}")
+    return size
+
+
+def check_time_limit(seconds: float | None) -> None:
+    """Refuse what is no number.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if seconds is not None and math.isnan(seconds):
+        raise UsageError("--time-limit must be seconds from 0, found nan")

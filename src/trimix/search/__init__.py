@@ -1,0 +1,13 @@
+"""Encoder-side search: better symbols for one picture, by spending time. Every decoder reads them at the same cost.
+
+::
+
+    picture, quality --> symbols, plain or chosen one by one
+       .------------------------------------------------------------------------------------------.
+       |  squared error, its gradient (g_s backwards)  --+                                         |
+       |  bits of others that see a symbol, gradient    --+--> SearchingHand, in the coder's walk --+--> symbols
+       `------------------------ best so far, by bits + lambda * squared error --------------------'
+
+searching.py is the search at one quality; targets.py looks for the quality that meets a size or a PSNR; encoding.py
+makes files with both.
+"""

@@ -1,0 +1,174 @@
+"""The frozen probability path as a function that can be differentiated: what a symbol does to the bits of others.
+
+The integers of the layers become floats; nothing is rounded in between. It is a guide for the search and decides no
+probability: what is chosen is counted and coded by the integers.
+"""
+
+import math
+
+import torch
+from torch.nn import functional as F
+
+from trimix.coding import CDF_BITS
+from trimix.entropy_models.fixed_point import IntegerLayer
+from trimix.entropy_models.integer_mixture import (
+    LINEAR_SCALE_STEPS,
+    LOGIT_STEPS_PER_OCTAVE,
+    VALUE_STEPS,
+    ScaleReading,
+)
+from trimix.models.frozen import FrozenModel
+from trimix.probability import Family, MixtureParameters, log_likelihood
+from trimix.shapes import Float, Int, Tensor
+from trimix.transforms.strips import latent_strips
+
+_SCALE_INDEX_OF_ONE = 64
+_SCALE_STEPS_PER_OCTAVE = 16
+_POSITIONS_AT_ONCE = 2**12
+"""Of the latent, that are differentiated together; bounds memory: a position has some 20 numbers for each channel."""
+_TO_BITS = -1 / math.log(2)
+
+
+class _Layer:
+    """An integer layer as a convolution in floats, in the units of its integers."""
+
+    def __init__(self, layer: IntegerLayer, kernel: int, device: torch.device) -> None:
+        tensors = {name: tensor.double().to(device) for name, tensor in layer.tensors.items()}
+        factor = tensors["multiplier"] / torch.exp2(tensors["shift"])
+        weight = (tensors["weight"] * factor[:, None]).float()
+        self.weight = weight.view(weight.shape[0], -1, kernel, kernel)
+        self.bias = (tensors["bias"] * factor).float()
+        slope = tensors["negative_multiplier"] / tensors["multiplier"].clamp(min=1)
+        self.slope, self.minimum, self.maximum = (
+            tensor.float()[:, None, None] for tensor in (slope, tensors["minimum"], tensors["maximum"])
+        )
+
+    def __call__(self, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N D H W"]:
+        x = F.conv2d(x, self.weight, self.bias, padding=self.weight.shape[-1] // 2)
+        x = torch.where(x < 0, x * self.slope, x)
+        return torch.minimum(torch.maximum(x, self.minimum), self.maximum)
+
+
+class DifferentiablePath:
+    """Bits of latents as a function of the latents that their contexts see.
+
+    Args:
+        model: frozen, on the device where the search runs.
+    """
+
+    def __init__(self, model: FrozenModel) -> None:
+        latent_model = model.latent_model
+        device = model.path_device
+        self._model = model
+        self._layout = latent_model.layout
+        self._channels = latent_model.latent_channels
+        self._margin = latent_model.margin
+        self._head = [_Layer(layer, 1, device) for layer in latent_model.head]
+        self._context: _Layer | None = None
+        if latent_model.context is not None:
+            self._context = _Layer(latent_model.context, 1, device)
+            self._context.weight = self._spread(self._context.weight)
+
+    @property
+    def has_context(self) -> bool:
+        """Whether any latent's bits depend on others."""
+        return self._context is not None
+
+    def _spread(self, taps: Float[Tensor, "D T 1 1"]) -> Float[Tensor, "D M k k"]:
+        """The taps of the context as a square kernel."""
+        offsets = self._model.latent_model.offsets
+        side = 2 * self._margin + 1
+        kernel = taps.new_zeros(taps.shape[0], self._channels, side, side)
+        by_tap = taps.view(taps.shape[0], len(offsets), self._channels)
+        for index, (row, column) in enumerate(offsets):
+            kernel[:, :, row + self._margin, column + self._margin] = by_tap[:, index]
+        return kernel
+
+    def bits(
+        self,
+        values: Float[Tensor, "1 M h w"],
+        seen: Float[Tensor, "1 M h w"],
+        side: Float[Tensor, "1 S h w"],
+        has_context: Float[Tensor, "1 1 h w"],
+    ) -> Float[Tensor, "1 M h w"]:
+        """-log2 likelihood of every latent.
+
+        Args:
+            values: whose bits are meant, in steps of the quantizer.
+            seen: what their contexts see; the same numbers, perhaps with a gradient.
+            side: integer side features, as floats.
+            has_context: 1 where a position is coded with a context, 0 elsewhere.
+        """
+        features = side
+        if self._context is not None:
+            steps = VALUE_STEPS if self._layout.around_mean else 1
+            features = torch.cat([side, self._context(seen * steps) * has_context], dim=1)
+        for layer in self._head:
+            features = layer(features)
+        parameters = self._parameters(features)
+        likelihood = log_likelihood(values, parameters)
+        return likelihood.clamp(min=-CDF_BITS * math.log(2)) * _TO_BITS
+
+    def context_gradient(
+        self, values: Float[Tensor, "M h w"], side: Int[Tensor, "h w S"]
+    ) -> Float[Tensor, "M h w"]:
+        """How the bits of all latents change with what contexts see of each, its own bits left out, in bits a step.
+
+        Args:
+            values: in steps of the quantizer.
+            side: integer side features.
+        """
+        gradient = torch.zeros_like(values)
+        if self._context is None:
+            return gradient
+        _, height, width = values.shape
+        planes = side.permute(2, 0, 1)[None].float()
+        mask = torch.zeros(1, 1, height, width, device=values.device)
+        for one in self._model.schedule(height, width):
+            if one.has_context:
+                rows, columns = (
+                    torch.from_numpy(places).to(values.device) for places in (one.rows, one.columns)
+                )
+                mask[0, 0, rows, columns] = 1.0
+        for strip in latent_strips(height, width, self._margin, _POSITIONS_AT_ONCE):
+            part = slice(strip.first, strip.last)
+            seen = values[None, :, part].clone().requires_grad_(True)
+            bits = self.bits(values[None, :, part], seen, planes[:, :, part], mask[:, :, part])
+            kept = bits[:, :, strip.start - strip.first : strip.stop - strip.first].sum()
+            gradient[:, part] += torch.autograd.grad(kept, seen)[0][0]
+        return gradient
+
+    def _parameters(self, raw: Float[Tensor, "1 D h w"]) -> MixtureParameters:
+        layout = self._layout
+        count = len(layout.families)
+        groups = len(layout.group_sizes) if layout.grouped else 0
+        sizes = (groups, count * layout.has_weights, count * layout.has_means, count)
+        numbers = raw.view(1, layout.numbers, self._channels, *raw.shape[2:])
+        group_logits, logits, means, scales = numbers.split(sizes, dim=1)
+        octave = math.log(2) / LOGIT_STEPS_PER_OCTAVE
+        if layout.grouped:
+            groups_log = torch.log_softmax(group_logits * octave, dim=1)
+            parts = logits.split(layout.group_sizes, dim=1)
+            log_weights = torch.cat(
+                [
+                    torch.log_softmax(part * octave, dim=1) + groups_log[:, index : index + 1]
+                    for index, part in enumerate(parts)
+                ],
+                dim=1,
+            )
+        elif layout.has_weights:
+            log_weights = torch.log_softmax(logits * octave, dim=1)
+        else:
+            log_weights = torch.zeros_like(scales)
+        means = means / VALUE_STEPS if layout.has_means else torch.zeros_like(scales)
+        if layout.scale is ScaleReading.INDEX:
+            scales = torch.exp2((scales - _SCALE_INDEX_OF_ONE) / _SCALE_STEPS_PER_OCTAVE)
+        elif layout.scale is ScaleReading.LINEAR:
+            scales = scales / LINEAR_SCALE_STEPS
+        else:
+            scales = (scales.abs() + layout.scale_floor) / LINEAR_SCALE_STEPS
+        families = tuple(Family(family) for family in dict.fromkeys(layout.families))
+        shape = (1, len(families), count // len(families), self._channels, *raw.shape[2:])
+        return MixtureParameters(
+            families, log_weights.reshape(shape), means.reshape(shape), scales.reshape(shape)
+        )

@@ -1,0 +1,84 @@
+"""Squared error of a picture as a function of its latents, in bits at the lambda of a quality."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from trimix.codec import Codec
+from trimix.images import collapse_to_grey
+from trimix.shapes import Float, Tensor, UInt8
+from trimix.transforms.analysis import LATENT_STRIDE
+from trimix.transforms.strips import Strip, latent_strips
+
+_PEAK = 255.0
+
+
+class SquaredError:
+    """lambda * 255^2 * MSE * pixels, D of R + lambda D in bits, and its gradient.
+
+    Pixels are those of the picture, without what pads it; values of g_s are clamped and not rounded.
+
+    Args:
+        codec: whose g_s.
+        pixels: of the picture.
+        quality_integer: of the file, which decides lambda.
+    """
+
+    def __init__(self, codec: Codec, pixels: UInt8[np.ndarray, "H W C"], quality_integer: int) -> None:
+        self._transforms = codec.model.transforms
+        self._pixels = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+        self._quality = codec.quality_tensor(quality_integer)
+        self._device = codec.device
+        channels, height, width = self._pixels.shape
+        trade_off = float(self._transforms.squared_error_lambda(self._quality))
+        self.pixels = height * width
+        self._bits_per_squared_error = trade_off / channels
+        """Of one channel of one pixel, on the scale 0..255."""
+
+    def psnr_db(self, bits: float) -> float:
+        """PSNR at a distortion in bits."""
+        mean = bits / (self._bits_per_squared_error * self._pixels.numel())
+        return float(10 * np.log10(_PEAK**2 / max(mean, 1e-10)))
+
+    @property
+    def step_weights(self) -> Float[Tensor, "M"] | None:
+        """Bits that a squared error of one step of a latent costs, where the synthesis is about orthonormal."""
+        weights = self._transforms.step_weights(self._quality)
+        return None if weights is None else weights[0].detach()
+
+    @torch.no_grad()
+    def bits(self, values: Float[Tensor, "M h w"]) -> float:
+        """Of latents, in steps of the quantizer."""
+        return sum(float(self._of_strip(values[None, :, s.first : s.last], s)) for s in self._strips(values))
+
+    def gradient(self, values: Float[Tensor, "M h w"]) -> tuple[float, Float[Tensor, "M h w"]]:
+        """Distortion of latents in bits, and its derivatives in bits a step."""
+        total, gradient = 0.0, torch.zeros_like(values)
+        with torch.enable_grad():
+            for strip in self._strips(values):
+                part = slice(strip.first, strip.last)
+                y = values[None, :, part].clone().requires_grad_(True)
+                bits = self._of_strip(y, strip)
+                gradient[:, part] += torch.autograd.grad(bits, y)[0][0]
+                total += float(bits.detach())
+        return total, gradient
+
+    def _strips(self, values: Float[Tensor, "M h w"]) -> Iterator[Strip]:
+        config = self._transforms.config
+        _, rows, columns = values.shape
+        # A backward pass keeps what a forward pass forgets: some ten times as much.
+        pixels_at_once = max(2**20, config.pixels_at_once // 8)
+        return latent_strips(rows, LATENT_STRIDE**2 * columns, config.latent_halo, pixels_at_once)
+
+    def _of_strip(self, y: Float[Tensor, "1 M h w"], strip: Strip) -> Float[Tensor, ""]:
+        channels, height, width = self._pixels.shape
+        x_hat = self._transforms.decode(y.to(self._device), self._quality)
+        top = LATENT_STRIDE * (strip.start - strip.first)
+        bottom = min(LATENT_STRIDE * strip.stop, height) - LATENT_STRIDE * strip.first
+        kept = x_hat[:, :, top : max(top, bottom), :width]
+        if channels == 1:
+            kept = collapse_to_grey(kept)
+        rows = slice(LATENT_STRIDE * strip.start, LATENT_STRIDE * strip.start + kept.shape[2])
+        x = self._pixels[None, :, rows].to(self._device).float()
+        return self._bits_per_squared_error * (kept.clamp(0, 1) * _PEAK - x).square().sum()

@@ -1,0 +1,70 @@
+"""What each effort does."""
+
+from dataclasses import dataclass
+
+from trimix.errors import UsageError
+
+MINIMUM, MAXIMUM = 1, 9
+DEFAULT_EFFORT = 2
+"""Costs no time over plain rounding."""
+
+
+@dataclass(frozen=True)
+class Move:
+    """One step of a search.
+
+    Args:
+        curvature: of the distortion, over what it is for one latent alone. With 1, neighbours that move at once
+            overshoot: they shake the symbols out of where they are caught. From 1.4 on a step goes downhill.
+        share: of the latents that may move, drawn at random.
+    """
+
+    curvature: float
+    share: float
+
+
+DOWNHILL = Move(1.4, 1.0)
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What an effort is made of.
+
+    Args:
+        level: 1..9.
+        chosen: start with latents that are chosen one by one under the coder's probabilities, not with the nearest.
+        moves: steps of the search after that.
+    """
+
+    level: int
+    chosen: bool
+    moves: tuple[Move, ...]
+
+
+def effort_of(level: int) -> Effort:
+    """What an effort does.
+
+    Raises:
+        UsageError: the level is not 1..9.
+
+    >>> [len(effort_of(level).moves) for level in range(1, 10)]
+    [0, 0, 1, 2, 4, 8, 16, 32, 64]
+    """
+    if not MINIMUM <= level <= MAXIMUM:
+        raise UsageError(
+            f"the effort must be from {MINIMUM} (fastest) to {MAXIMUM} (smallest file), found {level}"
+        )
+    return Effort(level, level > 1, _moves(0 if level < 3 else 2 ** (level - 3)))
+
+
+def _moves(count: int) -> tuple[Move, ...]:
+    """Downhill, then shaken less and less far from there, and downhill again."""
+    if count <= 2:
+        return (DOWNHILL,) * count
+    first, last = 1, min(2, count // 4)
+    shaken = count - first - last
+    moves = [
+        Move(1.1 + 0.2 * index / max(1, shaken - 1), 0.35 + 0.15 * index / max(1, shaken - 1))
+        for index in range(shaken)
+    ]
+    return (*(DOWNHILL,) * first, *moves, *(DOWNHILL,) * last)

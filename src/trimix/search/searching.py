@@ -1,0 +1,192 @@
+"""The search: from the symbols of plain encoding to better ones, step by step, the best so far kept."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from trimix.codec import Codec, Symbols
+from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT
+from trimix.images import Picture
+from trimix.search.differentiable_path import DifferentiablePath
+from trimix.search.distortion import SquaredError
+from trimix.search.effort import DEFAULT_EFFORT, Effort, Move, effort_of
+from trimix.search.hands import SearchingHand
+from trimix.shapes import Float, Tensor
+
+_SEED = 1
+_PROBE_STEPS = 0.5
+"""How far latents are moved to see how curved the distortion is."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a search stands.
+
+    Args:
+        move: steps done.
+        moves: steps in all.
+        bits_per_pixel: of the best symbols so far, without headers.
+        psnr_db: of their picture, before it is rounded to 8 bits.
+    """
+
+    move: int
+    moves: int
+    bits_per_pixel: float
+    psnr_db: float
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search came to.
+
+    Args:
+        symbols: the best.
+        moves: steps done.
+        ended: why before all were done: ``time`` or ``interrupt``; None where all were.
+    """
+
+    symbols: Symbols
+    moves: int
+    ended: str | None = None
+
+
+def search(
+    codec: Codec,
+    picture: Picture,
+    quality: float,
+    effort: int = DEFAULT_EFFORT,
+    *,
+    time_limit_seconds: float | None = None,
+    on_standing: Callable[[Standing], None] = lambda standing: None,
+) -> Found:
+    """Look for symbols of a picture with the least bits + lambda * squared error.
+
+    lambda is that of the quality, so a quality means the same at every effort. Ctrl-C ends the search, not the call.
+
+    Args:
+        codec: of the model.
+        picture: 8 bits, grey or RGB.
+        quality: 1..100.
+        effort: 1..9, see ``effort_of``.
+        time_limit_seconds: no step is begun that would probably end later.
+        on_standing: called after every step.
+
+    Raises:
+        UsageError: quality or effort are out of range.
+        KeyboardInterrupt: before there was anything to keep.
+    """
+    began = time.monotonic()
+    wanted = effort_of(effort)
+    symbols = codec.quantize(picture, quality, chosen=wanted.chosen)
+    if not wanted.moves:
+        return Found(symbols, 0)
+    deadline = None if time_limit_seconds is None else began + time_limit_seconds
+    state = None
+    try:
+        state = _Search(codec, picture, symbols)
+        return state.run(wanted, deadline, on_standing)
+    except KeyboardInterrupt:
+        if state is None or state.best is None:
+            return Found(symbols, 0, "interrupt")
+        return Found(state.best, state.moves_done, "interrupt")
+
+
+class _Search:
+    def __init__(self, codec: Codec, picture: Picture, symbols: Symbols) -> None:
+        self._codec = codec
+        self._model = codec.model
+        self._start = symbols
+        self._error = SquaredError(codec, picture.pixels, symbols.quality_integer)
+        self._path = DifferentiablePath(codec.model)
+        self._random = np.random.default_rng(_SEED)
+        self._side = codec.model.side_features(symbols.hyper_latent[None], [symbols.quality_integer])[0]
+        self._side_on_device = self._side.to(codec.device)
+        counted = codec.count(symbols)
+        self._hyper_bits = counted.hyper_latent_bits
+        self._latent_bits = float(counted.latent_bits.sum())
+        self.best: Symbols | None = None
+        self.moves_done = 0
+        self._least = np.inf
+        self._best_bits, self._best_distortion = 0.0, 0.0
+        self._weights: Tensor | None = None
+
+    def run(self, effort: Effort, deadline: float | None, on_standing: Callable[[Standing], None]) -> Found:
+        symbols, longest = self._start, 0.0
+        for move in effort.moves:
+            started = time.monotonic()
+            if deadline is not None and started + longest > deadline:
+                return self._ended(symbols, "time")
+            symbols = self._moved(symbols, move)
+            self.moves_done += 1
+            on_standing(self._standing(len(effort.moves)))
+            longest = max(longest, time.monotonic() - started)
+        return self._ended(symbols, None)
+
+    def _ended(self, symbols: Symbols, reason: str | None) -> Found:
+        self._note(symbols, self._error.bits(self._values(symbols)))
+        assert self.best is not None
+        return Found(self.best, self.moves_done, reason)
+
+    def _standing(self, moves: int) -> Standing:
+        return Standing(
+            self.moves_done,
+            moves,
+            self._best_bits / self._error.pixels,
+            self._error.psnr_db(self._best_distortion),
+        )
+
+    def _values(self, symbols: Symbols) -> Float[Tensor, "M h w"]:
+        values = self._codec.values(symbols).to(self._codec.device, torch.float32)
+        return values / self._model.latent_model.value_steps
+
+    def _note(self, symbols: Symbols, distortion_bits: float) -> None:
+        """Keep symbols whose bits were counted last if they are the best."""
+        bits = self._latent_bits + self._hyper_bits
+        if bits + distortion_bits < self._least:
+            self._least = bits + distortion_bits
+            self._best_bits, self._best_distortion = bits, distortion_bits
+            self.best = symbols
+
+    def _moved(self, symbols: Symbols, move: Move) -> Symbols:
+        values = self._values(symbols)
+        distortion_bits, linear = self._error.gradient(values)
+        self._note(symbols, distortion_bits)
+        if self._weights is None:
+            self._weights = self._step_weights(values, linear)
+        linear = linear + self._path.context_gradient(values, self._side_on_device)
+        rows = _by_position(values)
+        hand = SearchingHand(
+            rows,
+            _by_position(linear),
+            move.curvature * self._weights.cpu().numpy(),
+            None if move.share == 1 else self._random.random(rows.shape, np.float32) < move.share,
+            ACTIVATION_LIMIT,
+        )
+        moved = self._codec.walked(self._side, symbols.hyper_latent, symbols.quality_integer, hand)
+        self._latent_bits = hand.bits
+        return moved
+
+    def _step_weights(
+        self, values: Float[Tensor, "M h w"], gradient: Float[Tensor, "M h w"]
+    ) -> Float[Tensor, "M"]:
+        """Half the second derivative of the distortion in every channel, in bits a squared step.
+
+        Where the model does not know it: by one more gradient, of latents that are moved up or down at random. What the
+        others' moves add to the change of a derivative cancels over the positions of a channel.
+        """
+        known = self._error.step_weights
+        if known is not None:
+            return known
+        generator = torch.Generator().manual_seed(_SEED)
+        signs = torch.randint(0, 2, values.shape, generator=generator).to(values) * 2 - 1
+        _, moved = self._error.gradient(values + _PROBE_STEPS * signs)
+        curvature = ((moved - gradient) * signs).mean(dim=(1, 2)) / _PROBE_STEPS
+        # Of channels that are never used nothing is known: no weight would let them move at no cost.
+        return (curvature / 2).clamp(min=float(curvature.clamp(min=0).mean()) / 20)
+
+
+def _by_position(planes: Float[Tensor, "M h w"]) -> np.ndarray:
+    return np.ascontiguousarray(planes.permute(1, 2, 0).cpu().numpy())

@@ -1,0 +1,60 @@
+"""Tiny models of every kind of context, and pictures, for tests of the search."""
+
+from functools import cache
+
+import numpy as np
+import torch
+
+from tiny_models import calibration_pictures, lively, tiny_frozen
+from trimix.codec import Codec, Symbols
+from trimix.images import Picture
+from trimix.models.catalogue import IDENTIFIERS
+from trimix.models.config import AutoregressiveConfig, GllmmConfig, HyperpriorConfig
+from trimix.models.freeze import freeze
+from trimix.models.frozen import ModelIdentity
+from trimix.search.distortion import SquaredError
+
+CONFIGURATIONS = {
+    "hyperprior": HyperpriorConfig(channels=6, latent_channels=8),
+    "autoregressive": AutoregressiveConfig(channels=6, latent_channels=8),
+    "gllmm": GllmmConfig(latent_channels=6, head_widths=(12, 16)),
+}
+MODELS = ("gllmm-lite", *CONFIGURATIONS)
+
+
+@cache
+def tiny_codec(name: str) -> Codec:
+    """A codec of random weights."""
+    if name == "gllmm-lite":
+        return Codec(tiny_frozen())
+    config = CONFIGURATIONS[name]
+    identity = ModelIdentity("tiny-0", IDENTIFIERS[config.kind], bytes(8), {})
+    return Codec(freeze(lively(config), identity, calibration_pictures()))
+
+
+def some_picture(height: int = 100, width: int = 150, channels: int = 3, seed: int = 0) -> Picture:
+    """Patches of colour with noise."""
+    random = np.random.default_rng(seed)
+    coarse = random.integers(0, 256, (height // 8 + 1, width // 8 + 1, channels))
+    smooth = np.kron(coarse, np.ones((8, 8, 1)))[:height, :width]
+    return Picture((smooth + random.normal(scale=6, size=smooth.shape)).clip(0, 255).astype(np.uint8))
+
+
+def values_of(codec: Codec, symbols: Symbols) -> torch.Tensor:
+    """In steps of the quantizer, float32 [M h w]."""
+    return codec.values(symbols).float() / codec.model.latent_model.value_steps
+
+
+def cost(codec: Codec, picture: Picture, symbols: Symbols) -> float:
+    """Bits and lambda times squared error, by the coder's own count."""
+    error = SquaredError(codec, picture.pixels, symbols.quality_integer)
+    return codec.count(symbols).total + error.bits(values_of(codec, symbols))
+
+
+def shaken(codec: Codec, picture: Picture, quality: float = 50.0) -> Symbols:
+    """Symbols of a picture, a third of them moved by one."""
+    symbols = codec.quantize(picture, quality, chosen=False)
+    generator = torch.Generator().manual_seed(3)
+    steps = torch.randint(-1, 2, symbols.latent.shape, generator=generator)
+    moved = symbols.latent + steps.to(torch.int16) * (torch.rand(steps.shape, generator=generator) < 0.5)
+    return Symbols(moved.to(torch.int16), symbols.hyper_latent, symbols.quality_integer)

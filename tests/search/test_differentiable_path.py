@@ -1,0 +1,87 @@
+"""The path in floats counts what the integers count, and its gradient is that of its own bits."""
+
+import pytest
+import torch
+from searched import MODELS, shaken, some_picture, tiny_codec, values_of
+
+from trimix.search import differentiable_path
+from trimix.search.differentiable_path import DifferentiablePath
+
+
+def setting(name, height=100, width=150):
+    """Path, values [M h w], side features [h w S] and where a context is looked at [1 1 h w]."""
+    codec = tiny_codec(name)
+    symbols = shaken(codec, some_picture(height, width))
+    side = codec.model.side_features(symbols.hyper_latent[None], [symbols.quality_integer])[0]
+    has_context = torch.zeros(1, 1, *side.shape[:2])
+    for one in codec.model.schedule(*side.shape[:2]):
+        if one.has_context:
+            has_context[0, 0, one.rows, one.columns] = 1
+    return codec, symbols, values_of(codec, symbols), side, has_context
+
+
+def in_double_precision(path):
+    for layer in (*path._head, *([path._context] if path.has_context else [])):
+        for name, tensor in vars(layer).items():
+            setattr(layer, name, tensor.double())
+    return path
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_floats_count_what_integers_count(name):
+    codec, symbols, values, side, has_context = setting(name)
+    path = DifferentiablePath(codec.model)
+    planes = side.permute(2, 0, 1)[None].float()
+    found = path.bits(values[None], values[None], planes, has_context)[0]
+    counted = codec.count(symbols).latent_bits
+    assert float(found.double().sum()) == pytest.approx(counted.sum(), rel=0.01)
+    by_channel = found.double().sum(dim=(1, 2)).numpy()
+    assert by_channel == pytest.approx(counted.sum(axis=(0, 1)), rel=0.03, abs=5)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_gradient_is_that_of_its_own_bits(name, monkeypatch):
+    codec, _, values, side, has_context = setting(name)
+    path = DifferentiablePath(codec.model)
+    gradient = path.context_gradient(values, side)
+    assert path.has_context == (name != "hyperprior")
+    if not path.has_context:
+        assert not gradient.any()
+        return
+    monkeypatch.setattr(differentiable_path, "_POSITIONS_AT_ONCE", 1)
+    in_strips = path.context_gradient(values, side)
+    assert torch.allclose(in_strips, gradient, rtol=1e-3, atol=1e-4)
+
+    exact = in_double_precision(DifferentiablePath(codec.model))
+    values, has_context = values.double(), has_context.double()
+    planes = side.permute(2, 0, 1)[None].double()
+
+    def bits(seen):
+        # What is coded stays: a latent's own bits are left out.
+        return float(exact.bits(values[None], seen[None], planes, has_context).sum())
+
+    step = 1e-4
+    generator = torch.Generator().manual_seed(1)
+    places = [
+        tuple(int(torch.randint(n, (1,), generator=generator)) for n in values.shape) for _ in range(12)
+    ]
+    for place in places:
+        up, down = values.clone(), values.clone()
+        up[place] += step
+        down[place] -= step
+        assert float(gradient[place]) == pytest.approx(
+            (bits(up) - bits(down)) / (2 * step), rel=0.02, abs=2e-3
+        )
+
+
+@pytest.mark.parametrize("name", ["gllmm-lite", "gllmm"])
+def test_what_nobody_sees_has_no_gradient(name):
+    codec, _, values, side, has_context = setting(name)
+    gradient = DifferentiablePath(codec.model).context_gradient(values, side)
+    # The last position of a raster has no successor; positions of the second half of a checkerboard are seen by none.
+    unseen = (
+        has_context[0, 0].bool() if name == "gllmm-lite" else torch.zeros(side.shape[:2], dtype=torch.bool)
+    )
+    unseen[-1, -1] |= name == "gllmm"
+    assert not gradient[:, unseen].any()
+    assert gradient[:, ~unseen].any()

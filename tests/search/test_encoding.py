@@ -1,0 +1,140 @@
+"""Files at an effort and at a target, end to end."""
+
+import pytest
+from searched import some_picture, tiny_codec
+
+from trimix.bitstream import describe
+from trimix.errors import UsageError
+from trimix.evaluation import metrics
+from trimix.images import Picture
+from trimix.search.encoding import encode, encode_to_target, psnr_db
+from trimix.search.searching import search
+from trimix.search.targets import TRIALS, Target, TargetKind
+
+
+@pytest.fixture(scope="module")
+def codec():
+    return tiny_codec("gllmm-lite")
+
+
+def test_efforts_make_the_files_of_their_symbols(codec):
+    picture = some_picture(60, 70)
+    assert encode(codec, picture, 40).data == codec.encode(picture, 40)
+    plain = codec.pack(picture, codec.quantize(picture, 40, chosen=False))
+    assert encode(codec, picture, 40, 1).data == plain
+    found = search(codec, picture, 40, 4)
+    encoded = encode(codec, picture, 40, 4)
+    assert encoded.data == codec.pack(picture, found.symbols)
+    assert (encoded.quality, encoded.moves, encoded.ended, encoded.encodings) == (40.0, 2, None, 1)
+
+
+@pytest.mark.parametrize("effort", [1, 2, 4])
+@pytest.mark.parametrize("kind", [TargetKind.BYTES, TargetKind.BITS_PER_PIXEL])
+def test_a_size_is_met(codec, effort, kind):
+    picture = some_picture(150, 120)
+    size = 700
+    value = size if kind is TargetKind.BYTES else 8 * size / (150 * 120)
+    trials = []
+    encoded = encode_to_target(codec, picture, Target(kind, value), effort, on_trial=trials.append)
+    assert encoded.is_met
+    assert encoded.encodings == len(trials) <= TRIALS
+    assert 0.98 * size <= len(encoded.data) <= 1.02 * size
+    assert describe(encoded.data).header.quality == encoded.quality * 512
+    assert encoded.moves == (2 if effort == 4 else 0)
+    assert codec.decode(encoded.data).pixels.shape == (150, 120, 3)
+
+
+def test_metadata_count(codec):
+    picture = some_picture(150, 120)
+    picture = Picture(picture.pixels, exif=bytes(range(250)) * 8)
+    encoded = encode_to_target(codec, picture, Target(TargetKind.BYTES, 900))
+    assert 882 <= len(encoded.data) <= 918
+
+
+@pytest.mark.parametrize("effort", [1, 2, 4])
+def test_a_psnr_is_met(codec, effort):
+    picture = some_picture(90, 70)
+    ends = [psnr_db(picture.pixels, codec.decode(codec.encode(picture, q)).pixels) for q in (1, 100)]
+    wanted = (ends[0] + ends[1]) / 2
+    encoded = encode_to_target(codec, picture, Target(TargetKind.PSNR_DB, wanted), effort)
+    assert encoded.encodings <= TRIALS
+    assert encoded.is_met
+    found = metrics.psnr_db(picture.pixels, codec.decode(encoded.data).pixels)
+    assert found == pytest.approx(encoded.measured)
+    assert found == pytest.approx(wanted, abs=0.1)
+
+
+def test_the_psnr_is_that_of_the_metrics():
+    one, other = some_picture(30, 40).pixels, some_picture(30, 40, seed=1).pixels
+    assert psnr_db(one, other) == pytest.approx(metrics.psnr_db(one, other))
+    assert psnr_db(one, one) == pytest.approx(100)
+
+
+@pytest.mark.parametrize(
+    ("target", "wanted"),
+    [
+        (Target(TargetKind.BITS_PER_PIXEL, 0.01), "0.01 bpp is out of reach"),
+        (Target(TargetKind.BITS_PER_PIXEL, 9.0), "9 bpp is out of reach"),
+        (Target(TargetKind.BYTES, 30), "30 bytes is out of reach"),
+        (Target(TargetKind.PSNR_DB, 60.0), "60 dB is out of reach"),
+    ],
+)
+@pytest.mark.parametrize("effort", [2, 5])
+def test_out_of_reach_says_what_is_within(codec, target, wanted, effort):
+    with pytest.raises(UsageError, match=wanted) as raised:
+        encode_to_target(codec, some_picture(60, 70), target, effort)
+    message = str(raised.value)
+    assert "gllmm-tiny-0 gives" in message
+    assert "(quality 1) to" in message
+    assert message.endswith("(quality 100)")
+
+
+def test_a_model_of_one_rate_has_one_size():
+    codec, picture = tiny_codec("hyperprior"), some_picture(60, 70)
+    size = len(codec.encode(picture))
+    encoded = encode_to_target(codec, picture, Target(TargetKind.BYTES, size * 1.01))
+    assert (len(encoded.data), encoded.encodings) == (size, 1)
+    with pytest.raises(UsageError, match=f"tiny-0 has one rate and gives {size} bytes"):
+        encode_to_target(codec, picture, Target(TargetKind.BYTES, size * 1.1))
+
+
+class Interrupting:
+    """Raises at the given calls."""
+
+    def __init__(self, *at):
+        self.at = at
+        self.calls = 0
+
+    def __call__(self, _):
+        self.calls += 1
+        if self.calls in self.at:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupt_before_the_target_is_met_ends_it(codec):
+    with pytest.raises(KeyboardInterrupt):
+        encode_to_target(codec, some_picture(60, 70), Target(TargetKind.BYTES, 300), on_trial=Interrupting(1))
+
+
+def test_an_interrupt_of_its_search_keeps_what_meets_the_target(codec):
+    picture = some_picture(150, 120)
+    target = Target(TargetKind.BYTES, 700)
+    encoded = encode_to_target(codec, picture, target, 7, on_standing=Interrupting(2))
+    assert encoded.ended == "interrupt"
+    assert encoded.is_met
+    assert encoded.data[:4] == codec.encode(picture)[:4]
+
+
+def test_a_second_interrupt_ends_it(codec, monkeypatch):
+    picture, pack = some_picture(150, 120), Interrupting(1)
+    monkeypatch.setattr(type(codec), "pack", lambda self, picture, symbols: pack(symbols))
+    with pytest.raises(KeyboardInterrupt):
+        encode_to_target(codec, picture, Target(TargetKind.BYTES, 700), 7, on_standing=Interrupting(2))
+
+
+def test_without_time_the_fast_file_meets_the_target(codec):
+    encoded = encode_to_target(
+        codec, some_picture(150, 120), Target(TargetKind.BYTES, 700), 9, time_limit_seconds=0.0
+    )
+    assert (encoded.ended, encoded.moves) == ("time", 0)
+    assert encoded.is_met
