@@ -87,7 +87,10 @@ class Comparisons:
             return None
 
     def against_plain(self, architecture: str, variant: str, steps: int, data: str) -> dict[int, float]:
-        """BD-rates of a variant against the plain runs of the same seeds, in per cent, by seed."""
+        """BD-rates of a variant against the plain runs of the same seeds, in per cent, by seed.
+
+        Those that there are: where one is missing, a mean over the others says less than it seems to.
+        """
         found = {
             seed: self.percent(
                 Curve(architecture, variant, seed, steps, data), Curve(architecture, PLAIN, seed, steps, data)

@@ -89,8 +89,10 @@ def _draw_rates(axes: "Axes", comparisons: Comparisons, architecture: Architectu
 def _draw_by_steps(axes: "Axes", comparisons: Comparisons, architecture: Architecture) -> None:
     steps = comparisons.steps(architecture, NATURAL)
     style = measured_style(1)
+    seeds = comparisons.seeds(architecture, REGULARIZED)
     found = [comparisons.against_plain(architecture, REGULARIZED, step, NATURAL) for step in steps]
-    for seed in comparisons.seeds(architecture, REGULARIZED):
+    found = [one if len(one) == len(seeds) else {} for one in found]
+    for seed in seeds:
         known = [(step, one[seed]) for step, one in zip(steps, found, strict=True) if seed in one]
         axes.plot(*zip(*known, strict=True), "o:", color=style.light, markersize=4, alpha=0.6)
     means = [(step, fmean(one.values())) for step, one in zip(steps, found, strict=True) if one]

@@ -74,7 +74,9 @@ def by_steps(comparisons: Comparisons, architecture: Architecture) -> str:
     for steps in comparisons.steps(architecture, NATURAL):
         found = comparisons.against_plain(architecture, REGULARIZED, steps, NATURAL)
         chance = comparisons.between_seeds(architecture, steps, NATURAL)
-        rows.append([f"{steps:,}".replace(",", " "), _mean(found), _seeds(found), _percent(chance)])
+        whole = len(found) == len(comparisons.seeds(architecture, REGULARIZED))
+        cells = [_mean(found), _seeds(found)] if whole else ["–", "–"]
+        rows.append([f"{steps:,}".replace(",", " "), *cells, _percent(chance)])
     return _table(["steps", "BD-rate", "by seed", "plain, second seed against first"], rows)
 
 
