@@ -1,6 +1,5 @@
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from command_line import Command
@@ -10,7 +9,7 @@ from trimix.evaluation.data_sets import DATA_VARIABLE, Pictures
 from trimix.reproduction import campaign, plan
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "reproduction"))
-from reproduction_runs import TINY, write_pictures
+from reproduction_runs import TINY, DoneAtOnce, write_pictures
 
 
 @pytest.fixture
@@ -29,21 +28,6 @@ def pictures(folder):
 @pytest.fixture
 def tiny(pictures, monkeypatch):
     """A budget of a few steps, trained in this process."""
-    from multiprocessing import Pipe
-
-    from trimix.reproduction.training import train_and_measure
-
-    class DoneAtOnce:
-        def __init__(self, job):
-            self.job = job
-            train_and_measure(job)
-            self.ours, theirs = Pipe()
-            theirs.close()
-            self.process = SimpleNamespace(sentinel=self.ours, is_alive=lambda: False)
-
-        def check(self):
-            self.ours.close()
-
     monkeypatch.setitem(plan.BUDGETS, "small", TINY)
     monkeypatch.setattr(campaign, "_Worker", DoneAtOnce)
     monkeypatch.setattr(

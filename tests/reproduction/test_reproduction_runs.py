@@ -1,13 +1,11 @@
 import json
 import math
 from dataclasses import replace
-from multiprocessing import Pipe
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from reproduction_runs import TINY, job_of, write_pictures
+from reproduction_runs import TINY, DoneAtOnce, job_of, write_pictures
 
 from trimix.errors import TrainingError, UsageError
 from trimix.images import read_picture
@@ -110,24 +108,10 @@ def test_one_that_was_stopped_while_it_was_measured_is_measured_again(pictures, 
     assert sorted(read_record(job.record_path).rates) == [2, 4]
 
 
-class _DoneAtOnce:
-    """A worker that trains in this process: others take seconds to start."""
-
-    def __init__(self, job):
-        self.job = job
-        train_and_measure(job)
-        ours, theirs = Pipe()
-        theirs.close()
-        self.process = SimpleNamespace(sentinel=ours, is_alive=lambda: False)
-
-    def check(self):
-        self.process.sentinel.close()
-
-
 def test_what_must_be_done_first_is_and_what_is_done_stays(pictures, tmp_path, monkeypatch):
     (start,), (run,) = runs_of(START, level=3), runs_of("plain")
     jobs = [job_of(one, tmp_path, pictures) for one in (run, start)]
-    monkeypatch.setattr(campaign, "_Worker", _DoneAtOnce)
+    monkeypatch.setattr(campaign, "_Worker", DoneAtOnce)
     standings = []
     campaign.Campaign(jobs, 2).run(standings.append)
     assert [list(standing.running) for standing in standings] == [[start.key], [run.key], []]

@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from enum import StrEnum
@@ -20,7 +20,9 @@ from trimix.evaluation.data_sets import DATA_VARIABLE, data_roots, find_pictures
 
 if TYPE_CHECKING:
     from trimix.reproduction.campaign import Standing
+    from trimix.reproduction.comparisons import Comparisons
     from trimix.reproduction.plan import Architecture, Budget, Run
+    from trimix.reproduction.record import Record
     from trimix.reproduction.training import Job
 
 _OUT_OF_DOMAIN = ("pixel", "screen", "game", "pathology")
@@ -307,27 +309,31 @@ def _displaying() -> "Iterator[Callable[[Standing], None]]":
 def _show(folder: Path, budget: BudgetName | None) -> None:
     if not folder.is_dir():
         raise UsageError(f"{folder}: must be a folder with records of runs, found none")
-    print(_tables_of(_budget_of(folder, budget), folder), end="")
-
-
-def _budget_of(folder: Path, budget: BudgetName | None) -> "Budget":
-    from trimix.reproduction.plan import BUDGETS
     from trimix.reproduction.record import read_records
+
+    records = read_records(folder)
+    print(_tables_of(_comparisons(records), _budget_of(records, budget), folder), end="")
+
+
+def _budget_of(keys: Iterable[str], budget: BudgetName | None) -> "Budget":
+    from trimix.reproduction.plan import BUDGETS
 
     if budget is not None:
         return BUDGETS[budget.value]
-    keys = set(read_records(folder))
     return next(
-        (one for one in BUDGETS.values() if keys <= {run.key for run in one.runs()}), BUDGETS["paper"]
+        (one for one in BUDGETS.values() if set(keys) <= {run.key for run in one.runs()}), BUDGETS["paper"]
     )
 
 
-def _tables_of(budget: "Budget", folder: Path) -> str:
+def _comparisons(records: "Mapping[str, Record]") -> "Comparisons":
     from trimix.reproduction.comparisons import Comparisons
-    from trimix.reproduction.record import read_records
+
+    return Comparisons(records)
+
+
+def _tables_of(comparisons: "Comparisons", budget: "Budget", folder: Path) -> str:
     from trimix.reproduction.tables import all_tables
 
-    comparisons = Comparisons(read_records(folder))
     return "".join(
         f"## {title[0].upper()}{title[1:]}\n\n{table}\n\n"
         for title, table in all_tables(comparisons, budget, folder)
@@ -336,13 +342,13 @@ def _tables_of(budget: "Budget", folder: Path) -> str:
 
 def _write(budget: "Budget", folder: Path) -> None:
     from trimix.images import write_atomically
-    from trimix.reproduction.comparisons import Comparisons
     from trimix.reproduction.figures import all_figures
     from trimix.reproduction.record import read_records
 
-    text = _tables_of(budget, folder)
+    comparisons = _comparisons(read_records(folder))
+    text = _tables_of(comparisons, budget, folder)
     write_atomically(folder / _TABLES, text.encode(), overwrite=True)
-    for name, contents in all_figures(Comparisons(read_records(folder))):
+    for name, contents in all_figures(comparisons):
         write_atomically(folder / name, contents, overwrite=True)
     print(text, end="")
     print(f"tables and figures are in {folder}", file=sys.stderr)

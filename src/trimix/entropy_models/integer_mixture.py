@@ -32,6 +32,9 @@ VALUE_STEPS = 64
 """Steps of a mean, and of a latent that is rounded around its mean, in one step of the quantizer."""
 LINEAR_SCALE_STEPS = 4096
 """Steps of a scale that is not given by its index."""
+SCALE_STEPS_PER_OCTAVE = 16
+SCALE_INDEX_OF_ONE = 64
+"""Index of the coder's table whose scale is 1."""
 _EXPONENT_BITS = 24
 
 
@@ -160,9 +163,14 @@ class ParameterLayout:
     @property
     def numbers(self) -> int:
         """How many a latent has."""
+        return sum(self.sizes)
+
+    @property
+    def sizes(self) -> tuple[int, int, int, int]:
+        """Logits of groups, logits of components, means and scales of one latent; 0 for what is absent."""
         count = len(self.families)
         groups = len(self.group_sizes) if self.grouped else 0
-        return groups + count * (1 + self.has_weights + self.has_means)
+        return groups, count * self.has_weights, count * self.has_means, count
 
 
 @dataclass(frozen=True)
@@ -276,12 +284,9 @@ class IntegerMixtureModel:
         return self._read(features)
 
     def _read(self, raw: Int64[Tensor, "n D"]) -> LatentParameters:
-        layout, count = self.layout, len(self.families)
-        groups = len(layout.group_sizes) if layout.grouped else 0
-        sizes = (groups, count * layout.has_weights, count * layout.has_means, count)
-        group_logits, logits, means, scales = raw.view(len(raw), layout.numbers, self.latent_channels).split(
-            sizes, dim=1
-        )
+        layout = self.layout
+        numbers = raw.view(len(raw), layout.numbers, self.latent_channels)
+        group_logits, logits, means, scales = numbers.split(layout.sizes, dim=1)
         if layout.grouped:
             weights = integer_softmax_of_groups(group_logits, logits, layout.group_sizes)
         elif layout.has_weights:

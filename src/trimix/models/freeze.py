@@ -24,6 +24,8 @@ from trimix.entropy_models.fixed_point import (
 from trimix.entropy_models.integer_mixture import (
     LINEAR_SCALE_STEPS,
     LOGIT_STEPS_PER_OCTAVE,
+    SCALE_INDEX_OF_ONE,
+    SCALE_STEPS_PER_OCTAVE,
     VALUE_STEPS,
     IntegerMixtureModel,
     ScaleReading,
@@ -51,8 +53,6 @@ LITE_WEIGHT_BITS = 8
 """With a shift for each input, 8 bits cost less than 0.05 % more rate than 16 (``trimix freeze`` prints the loss)."""
 WEIGHT_BITS = 16
 MEAN_LIMIT = 2**21
-SCALE_STEPS_PER_OCTAVE = 16
-SCALE_INDEX_OF_ONE = 64
 _TAIL_MASS = 2.0**-24
 _CODER_MINIMUM = 2.0**-30
 """Smallest probability of the coder. Floats far out in a tail, where no trained model should be, know smaller ones."""

@@ -14,6 +14,8 @@ from trimix.entropy_models.fixed_point import IntegerLayer
 from trimix.entropy_models.integer_mixture import (
     LINEAR_SCALE_STEPS,
     LOGIT_STEPS_PER_OCTAVE,
+    SCALE_INDEX_OF_ONE,
+    SCALE_STEPS_PER_OCTAVE,
     VALUE_STEPS,
     ScaleReading,
 )
@@ -22,8 +24,6 @@ from trimix.probability import Family, MixtureParameters, log_likelihood
 from trimix.shapes import Float, Int, Tensor
 from trimix.transforms.strips import latent_strips
 
-_SCALE_INDEX_OF_ONE = 64
-_SCALE_STEPS_PER_OCTAVE = 16
 _POSITIONS_AT_ONCE = 2**12
 """Of the latent, that are differentiated together; bounds memory: a position has some 20 numbers for each channel."""
 _TO_BITS = -1 / math.log(2)
@@ -141,10 +141,8 @@ class DifferentiablePath:
     def _parameters(self, raw: Float[Tensor, "1 D h w"]) -> MixtureParameters:
         layout = self._layout
         count = len(layout.families)
-        groups = len(layout.group_sizes) if layout.grouped else 0
-        sizes = (groups, count * layout.has_weights, count * layout.has_means, count)
         numbers = raw.view(1, layout.numbers, self._channels, *raw.shape[2:])
-        group_logits, logits, means, scales = numbers.split(sizes, dim=1)
+        group_logits, logits, means, scales = numbers.split(layout.sizes, dim=1)
         octave = math.log(2) / LOGIT_STEPS_PER_OCTAVE
         if layout.grouped:
             groups_log = torch.log_softmax(group_logits * octave, dim=1)
@@ -162,7 +160,7 @@ class DifferentiablePath:
             log_weights = torch.zeros_like(scales)
         means = means / VALUE_STEPS if layout.has_means else torch.zeros_like(scales)
         if layout.scale is ScaleReading.INDEX:
-            scales = torch.exp2((scales - _SCALE_INDEX_OF_ONE) / _SCALE_STEPS_PER_OCTAVE)
+            scales = torch.exp2((scales - SCALE_INDEX_OF_ONE) / SCALE_STEPS_PER_OCTAVE)
         elif layout.scale is ScaleReading.LINEAR:
             scales = scales / LINEAR_SCALE_STEPS
         else:

@@ -318,9 +318,7 @@ def psnr_db(original: UInt8[np.ndarray, "H W C"], decoded: UInt8[np.ndarray, "H 
 
 def _in_one_walk(codec: Codec, picture: Picture, quality: float, effort: int) -> bytes:
     """The file of an effort without steps: latents are rounded, or chosen, and written at once."""
-    if effort_of(effort).chosen:
-        return codec.encode(picture, quality)
-    return codec.encode(picture, quality, chosen=False)
+    return codec.encode(picture, quality, chosen=effort_of(effort).chosen)
 
 
 def _stored(quality: float) -> float:
