@@ -318,7 +318,9 @@ def psnr_db(original: UInt8[np.ndarray, "H W C"], decoded: UInt8[np.ndarray, "H 
 
 def _in_one_walk(codec: Codec, picture: Picture, quality: float, effort: int) -> bytes:
     """The file of an effort without steps: latents are rounded, or chosen, and written at once."""
-    return codec.encode(picture, quality, chosen=effort_of(effort).chosen)
+    if effort_of(effort).chosen:
+        return codec.encode(picture, quality)
+    return codec.encode(picture, quality, chosen=False)
 
 
 def _stored(quality: float) -> float:
