@@ -165,6 +165,25 @@ def test_an_evaluation_that_was_stopped_goes_on_without_measuring_twice(folder, 
     assert [path.name for path in output.iterdir()] == ["shift.json"]
 
 
+def test_ctrl_c_while_the_first_measurement_is_written_keeps_it(folder, output, monkeypatch):
+    real, lines = os.fsync, []
+
+    def interrupted(descriptor):
+        real(descriptor)
+        lines.append(descriptor)
+        if len(lines) == 3:  # settings and session before it
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        evaluation(folder, output).run()
+    assert journal_path(output / "shift.json").read_bytes().count(b'"measurement"') == 1
+    count = len(coded)
+    (results,) = evaluation(folder, output).run()
+    assert len(results.measurements) == 6
+    assert len(coded) == count + 1 + 5  # the warm-up, and all but the first
+
+
 def test_a_journal_that_ends_anywhere_is_gone_on_with(folder, output):
     with pytest.raises(KeyboardInterrupt):
         evaluation(folder, output).run(StopsAfter(3))

@@ -88,8 +88,9 @@ class Journal:
         line: dict[str, Any] = {"measurement": measurement.to_json()}
         if gpu_peak_memory_bytes is not None:
             line["gpu_peak_memory_bytes"] = gpu_peak_memory_bytes
-        self._append(line)
+        # First of all: Ctrl-C while it is written must not make `close` think that there is none.
         self._take(measurement, gpu_peak_memory_bytes)
+        self._append(line)
 
     def close(self) -> None:
         """Let others open it; one without measurements is removed."""
