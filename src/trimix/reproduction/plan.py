@@ -101,6 +101,8 @@ class Budget:
         stages: phases of every run; after each the model is measured.
         start: phases of a plain run in the middle of the rates, one for each seed, whose weights all runs of that seed
             start with; none to start with random weights.
+        average_decay: of the average of weights that is measured; 0 for the last weights. Averages do not act on the
+            training. At a high rate the weights of one step are too noisy to compare.
         channels: widths instead of CompressAI's, first N and then M; none to keep those.
     """
 
@@ -109,6 +111,7 @@ class Budget:
     variants: tuple[Variant, ...]
     stages: tuple[PhaseConfig, ...]
     start: tuple[PhaseConfig, ...] = ()
+    average_decay: float = 0.0
     channels: tuple[int, int] | None = None
 
     def model(self, architecture: Architecture, level: int) -> CompressionConfig:
@@ -160,9 +163,12 @@ class Budget:
         training: dict[str, Any] = {
             "seed": seed,
             "model": self.model(variant.architecture, level).model_dump(),
-            # Patches are cut as they are, and the last weights are taken, as in CompressAI's example.
+            # Patches are cut as they are, as in CompressAI's example.
             "data": {"scaled_share": 0.0},
-            "optimizer": {"clip_norm": 1.0, "average_decay": 0.0},
+            "optimizer": {
+                "clip_norm": 1.0,
+                "average_decay": 0.0 if variant.key == START else self.average_decay,
+            },
             "phases": [stage.model_dump() for stage in stages],
             "checkpoint_minutes": 2.0,
         }
@@ -222,6 +228,7 @@ SMALL = Budget(
     title="hyperprior of 32 and 48 channels, 3000 steps of 4 x 128 x 128 after a common start of 10 000; about four "
     "hours of one core",
     channels=(32, 48),
+    average_decay=0.998,
     start=(PhaseConfig(name="start", steps=10_000, learning_rate=1e-3, batch_size=4, patch_size=128),),
     stages=_stages(3, 750, 750, 1e-3, 1e-5, batch_size=4, patch_size=128),
     variants=(
