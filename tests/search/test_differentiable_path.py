@@ -21,9 +21,9 @@ def setting(name, height=100, width=150):
 
 
 def in_double_precision(path):
-    for layer in (*path._head, *([path._context] if path.has_context else [])):
+    for layer in (*path._hyper_synthesis, *path._head, *([path._context] if path.has_context else [])):
         for name, tensor in vars(layer).items():
-            setattr(layer, name, tensor.double())
+            setattr(layer, name, tensor.double() if isinstance(tensor, torch.Tensor) else tensor)
     return path
 
 
@@ -32,7 +32,8 @@ def test_floats_count_what_integers_count(name):
     codec, symbols, values, side, has_context = setting(name)
     path = DifferentiablePath(codec.model)
     planes = side.permute(2, 0, 1)[None].float()
-    found = path.bits(values[None], values[None], planes, has_context)[0]
+    context = path.context_features(values[None], has_context)
+    found = path.bits(values[None], context, planes)[0]
     counted = codec.count(symbols).latent_bits
     assert float(found.double().sum()) == pytest.approx(counted.sum(), rel=0.01)
     by_channel = found.double().sum(dim=(1, 2)).numpy()
@@ -58,7 +59,7 @@ def test_the_gradient_is_that_of_its_own_bits(name, monkeypatch):
 
     def bits(seen):
         # What is coded stays: a latent's own bits are left out.
-        return float(exact.bits(values[None], seen[None], planes, has_context).sum())
+        return float(exact.bits(values[None], exact.context_features(seen[None], has_context), planes).sum())
 
     step = 1e-4
     generator = torch.Generator().manual_seed(1)
@@ -85,3 +86,40 @@ def test_what_nobody_sees_has_no_gradient(name):
     unseen[-1, -1] |= name == "gllmm"
     assert not gradient[:, unseen].any()
     assert gradient[:, ~unseen].any()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_side_features_are_those_of_the_integers(name):
+    codec, symbols, _, side, _ = setting(name)
+    path = DifferentiablePath(codec.model)
+    found = path.side_features(symbols.hyper_latent.float(), symbols.quality_integer)[0].permute(1, 2, 0)
+    assert found.shape == side.shape
+    assert torch.allclose(found, side.float(), rtol=0.01, atol=4)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_gradient_by_hyper_latents_is_that_of_the_bits(name, monkeypatch):
+    codec, symbols, values, _, has_context = setting(name)
+    path = DifferentiablePath(codec.model)
+    hyper_latent, quality = symbols.hyper_latent.float(), symbols.quality_integer
+    context = path.context_features(values[None], has_context)
+    bits, gradient = path.hyper_gradient(values, context, hyper_latent, quality)
+    monkeypatch.setattr(differentiable_path, "_POSITIONS_AT_ONCE", 1)
+    bits_in_strips, in_strips = path.hyper_gradient(values, context, hyper_latent, quality)
+    assert torch.allclose(bits_in_strips, bits, rtol=1e-4)
+    assert torch.allclose(in_strips, gradient, rtol=1e-3, atol=1e-4)
+
+    exact = in_double_precision(DifferentiablePath(codec.model))
+    values, context = values.double()[None], context.double()
+
+    def counted(hyper_latent):
+        return exact.bits(values, context, exact.side_features(hyper_latent, quality))[0].sum(dim=0)
+
+    assert torch.allclose(counted(hyper_latent.double()).float(), bits, rtol=1e-3, atol=1e-3)
+    step = 1e-5
+    for place in [(0, 0, 0), (1, 1, 2), (len(hyper_latent) - 1, 0, 1), (2, 1, 0)]:
+        up, down = hyper_latent.double(), hyper_latent.double()
+        up[place] += step
+        down[place] -= step
+        difference = float((counted(up) - counted(down)).sum()) / (2 * step)
+        assert float(gradient[place]) == pytest.approx(difference, rel=0.02, abs=2e-3)

@@ -38,8 +38,12 @@ def quality_to_integer(quality: float) -> int:
     return round(quality * QUALITY_STEPS)
 
 
-def _quality_plane_value(quality_integer: int) -> int:
-    # 4 q - 202, rounded half up, in integers only.
+def quality_plane_value(quality_integer: int) -> int:
+    """What h_s sees of a quality: 4 q - 202, rounded half up, in integers only.
+
+    >>> quality_plane_value(quality_to_integer(100.0))
+    198
+    """
     return ((4 * quality_integer + QUALITY_STEPS // 2) // QUALITY_STEPS) - 202
 
 
@@ -145,7 +149,7 @@ class FrozenModel:
             )
             features = values.clamp(-ACTIVATION_LIMIT, ACTIVATION_LIMIT)
         if self.sees_quality:
-            plane = features.new_tensor([_quality_plane_value(q) for q in quality_integers])
+            plane = features.new_tensor([quality_plane_value(q) for q in quality_integers])
             features = torch.cat(
                 [features, plane[:, None, None, None].expand(-1, 1, *features.shape[2:])], dim=1
             )

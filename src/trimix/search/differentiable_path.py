@@ -1,5 +1,11 @@
 """The frozen probability path as a function that can be differentiated: what a symbol does to the bits of others.
 
+::
+
+    hyper-latents, quality --> h_s --> side features --+
+                                                       |--> head --> mixture --> bits of the latents
+    latents, those before each --> context features ---+
+
 The integers of the layers become floats; nothing is rounded in between. It is a guide for the search and decides no
 probability: what is chosen is counted and coded by the integers.
 """
@@ -10,7 +16,7 @@ import torch
 from torch.nn import functional as F
 
 from trimix.coding import CDF_BITS
-from trimix.entropy_models.fixed_point import IntegerLayer
+from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT, IntegerLayer
 from trimix.entropy_models.integer_mixture import (
     LINEAR_SCALE_STEPS,
     LOGIT_STEPS_PER_OCTAVE,
@@ -19,7 +25,7 @@ from trimix.entropy_models.integer_mixture import (
     VALUE_STEPS,
     ScaleReading,
 )
-from trimix.models.frozen import FrozenModel
+from trimix.models.frozen import FrozenModel, quality_plane_value
 from trimix.probability import Family, MixtureParameters, log_likelihood
 from trimix.shapes import Float, Int, Tensor
 from trimix.transforms.strips import latent_strips
@@ -32,7 +38,8 @@ _TO_BITS = -1 / math.log(2)
 class _Layer:
     """An integer layer as a convolution in floats, in the units of its integers."""
 
-    def __init__(self, layer: IntegerLayer, kernel: int, device: torch.device) -> None:
+    def __init__(self, layer: IntegerLayer, kernel: int, device: torch.device, upscale: int = 1) -> None:
+        self.upscale = upscale
         tensors = {name: tensor.double().to(device) for name, tensor in layer.tensors.items()}
         factor = tensors["multiplier"] / torch.exp2(tensors["shift"])
         weight = (tensors["weight"] * factor[:, None]).float()
@@ -43,10 +50,11 @@ class _Layer:
             tensor.float()[:, None, None] for tensor in (slope, tensors["minimum"], tensors["maximum"])
         )
 
-    def __call__(self, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N D H W"]:
+    def __call__(self, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N D h w"]:
         x = F.conv2d(x, self.weight, self.bias, padding=self.weight.shape[-1] // 2)
         x = torch.where(x < 0, x * self.slope, x)
-        return torch.minimum(torch.maximum(x, self.minimum), self.maximum)
+        x = torch.minimum(torch.maximum(x, self.minimum), self.maximum)
+        return F.pixel_shuffle(x, self.upscale) if self.upscale > 1 else x
 
 
 class DifferentiablePath:
@@ -60,6 +68,9 @@ class DifferentiablePath:
         latent_model = model.latent_model
         device = model.path_device
         self._model = model
+        self._hyper_synthesis = [
+            _Layer(one.layer, one.kernel, device, one.upscale) for one in model.hyper_synthesis
+        ]
         self._layout = latent_model.layout
         self._channels = latent_model.latent_channels
         self._margin = latent_model.margin
@@ -84,30 +95,69 @@ class DifferentiablePath:
             kernel[:, :, row + self._margin, column + self._margin] = by_tap[:, index]
         return kernel
 
+    def side_features(
+        self, hyper_latent: Float[Tensor, "Z hh hw"], quality_integer: int
+    ) -> Float[Tensor, "1 S h w"]:
+        """h_s of hyper-latents, as ``FrozenModel.side_features``.
+
+        Args:
+            hyper_latent: symbols.
+            quality_integer: the header's.
+        """
+        model, features = self._model, hyper_latent[None]
+        if model.hyper_medians is not None:
+            features = VALUE_STEPS * features + model.hyper_medians.to(features)[:, None, None]
+        features = features.clamp(-ACTIVATION_LIMIT, ACTIVATION_LIMIT)
+        if model.sees_quality:
+            plane = torch.full_like(features[:, :1], quality_plane_value(quality_integer))
+            features = torch.cat([features, plane], dim=1)
+        for layer in self._hyper_synthesis:
+            features = layer(features)
+        return features
+
+    def context_features(
+        self, seen: Float[Tensor, "1 M h w"], has_context: Float[Tensor, "1 1 h w"]
+    ) -> Float[Tensor, "1 C h w"]:
+        """What the head sees of the latents; no channels in a model without context.
+
+        Args:
+            seen: latents, in steps of the quantizer.
+            has_context: 1 where a position is coded with a context, 0 elsewhere.
+        """
+        if self._context is None:
+            return seen[:, :0]
+        steps = VALUE_STEPS if self._layout.around_mean else 1
+        return self._context(seen * steps) * has_context
+
     def bits(
         self,
         values: Float[Tensor, "1 M h w"],
-        seen: Float[Tensor, "1 M h w"],
+        context: Float[Tensor, "1 C h w"],
         side: Float[Tensor, "1 S h w"],
-        has_context: Float[Tensor, "1 1 h w"],
     ) -> Float[Tensor, "1 M h w"]:
         """-log2 likelihood of every latent.
 
         Args:
             values: whose bits are meant, in steps of the quantizer.
-            seen: what their contexts see; the same numbers, perhaps with a gradient.
-            side: integer side features, as floats.
-            has_context: 1 where a position is coded with a context, 0 elsewhere.
+            context: of ``context_features``.
+            side: side features.
         """
-        features = side
-        if self._context is not None:
-            steps = VALUE_STEPS if self._layout.around_mean else 1
-            features = torch.cat([side, self._context(seen * steps) * has_context], dim=1)
+        features = torch.cat([side, context], dim=1)
         for layer in self._head:
             features = layer(features)
-        parameters = self._parameters(features)
-        likelihood = log_likelihood(values, parameters)
+        likelihood = log_likelihood(values, self._parameters(features))
         return likelihood.clamp(min=-CDF_BITS * math.log(2)) * _TO_BITS
+
+    def has_context_plane(self, height: int, width: int) -> Float[Tensor, "1 1 h w"]:
+        """1 where a position is coded with a context, 0 elsewhere."""
+        plane = torch.zeros(1, 1, height, width, device=self._model.path_device)
+        for one in self._model.schedule(height, width):
+            if one.has_context:
+                rows, columns = (
+                    torch.from_numpy(places).to(plane.device) for places in (one.rows, one.columns)
+                )
+                plane[0, 0, rows, columns] = 1.0
+        return plane
 
     def context_gradient(
         self, values: Float[Tensor, "M h w"], side: Int[Tensor, "h w S"]
@@ -123,20 +173,44 @@ class DifferentiablePath:
             return gradient
         _, height, width = values.shape
         planes = side.permute(2, 0, 1)[None].float()
-        mask = torch.zeros(1, 1, height, width, device=values.device)
-        for one in self._model.schedule(height, width):
-            if one.has_context:
-                rows, columns = (
-                    torch.from_numpy(places).to(values.device) for places in (one.rows, one.columns)
-                )
-                mask[0, 0, rows, columns] = 1.0
+        mask = self.has_context_plane(height, width)
         for strip in latent_strips(height, width, self._margin, _POSITIONS_AT_ONCE):
             part = slice(strip.first, strip.last)
             seen = values[None, :, part].clone().requires_grad_(True)
-            bits = self.bits(values[None, :, part], seen, planes[:, :, part], mask[:, :, part])
+            context = self.context_features(seen, mask[:, :, part])
+            bits = self.bits(values[None, :, part], context, planes[:, :, part])
             kept = bits[:, :, strip.start - strip.first : strip.stop - strip.first].sum()
             gradient[:, part] += torch.autograd.grad(kept, seen)[0][0]
         return gradient
+
+    def hyper_gradient(
+        self,
+        values: Float[Tensor, "M h w"],
+        context: Float[Tensor, "1 C h w"],
+        hyper_latent: Float[Tensor, "Z hh hw"],
+        quality_integer: int,
+    ) -> tuple[Float[Tensor, "h w"], Float[Tensor, "Z hh hw"]]:
+        """Bits of the latents at every position, and how their sum changes with the hyper-latents, in bits a step.
+
+        Args:
+            values: latents, in steps of the quantizer.
+            context: of ``context_features``.
+            hyper_latent: symbols.
+            quality_integer: the header's.
+        """
+        with torch.enable_grad():
+            symbols = hyper_latent.clone().requires_grad_(True)
+            side = self.side_features(symbols, quality_integer)
+            side_gradient = torch.zeros_like(side)
+            _, height, width = values.shape
+            by_position = values.new_zeros(height, width)
+            for strip in latent_strips(height, width, 0, _POSITIONS_AT_ONCE):
+                part = slice(strip.start, strip.stop)
+                features = side[:, :, part].detach().requires_grad_(True)
+                bits = self.bits(values[None, :, part], context[:, :, part], features)
+                side_gradient[:, :, part] = torch.autograd.grad(bits.sum(), features)[0]
+                by_position[part] = bits.detach().sum(dim=(0, 1))
+            return by_position, torch.autograd.grad(side, symbols, side_gradient)[0]
 
     def _parameters(self, raw: Float[Tensor, "1 D h w"]) -> MixtureParameters:
         layout = self._layout

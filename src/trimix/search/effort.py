@@ -17,12 +17,15 @@ class Move:
         curvature: of the distortion, over what it is for one latent alone. With 1, neighbours that move at once
             overshoot: they shake the symbols out of where they are caught. From 1.4 on a step goes downhill.
         share: of the latents that may move, drawn at random.
+        hyper_steps: steps of the hyper-latents before it.
     """
 
     curvature: float
     share: float
+    hyper_steps: int = 2
 
 
+FIRST = Move(1.4, 1.0, hyper_steps=4)
 DOWNHILL = Move(1.4, 1.0)
 
 
@@ -60,11 +63,11 @@ def effort_of(level: int) -> Effort:
 def _moves(count: int) -> tuple[Move, ...]:
     """Downhill, then shaken less and less far from there, and downhill again."""
     if count <= 2:
-        return (DOWNHILL,) * count
-    first, last = 1, min(2, count // 4)
-    shaken = count - first - last
+        return (FIRST, DOWNHILL)[:count]
+    last = min(2, count // 4)
+    shaken = count - 1 - last
     moves = [
         Move(1.1 + 0.2 * index / max(1, shaken - 1), 0.35 + 0.15 * index / max(1, shaken - 1))
         for index in range(shaken)
     ]
-    return (*(DOWNHILL,) * first, *moves, *(DOWNHILL,) * last)
+    return (FIRST, *moves, *(DOWNHILL,) * last)

@@ -14,6 +14,7 @@ from trimix.search.differentiable_path import DifferentiablePath
 from trimix.search.distortion import SquaredError
 from trimix.search.effort import DEFAULT_EFFORT, Effort, Move, effort_of
 from trimix.search.hands import SearchingHand
+from trimix.search.hyper_latents import HyperLatentSearch
 from trimix.shapes import Float, Tensor
 
 _SEED = 1
@@ -102,8 +103,7 @@ class _Search:
         self._error = SquaredError(codec, picture.pixels, symbols.quality_integer)
         self._path = DifferentiablePath(codec.model)
         self._random = np.random.default_rng(_SEED)
-        self._side = codec.model.side_features(symbols.hyper_latent[None], [symbols.quality_integer])[0]
-        self._side_on_device = self._side.to(codec.device)
+        self._hyper_search = HyperLatentSearch(codec.model, self._path, symbols.quality_integer, self._random)
         counted = codec.count(symbols)
         self._hyper_bits = counted.hyper_latent_bits
         self._latent_bits = float(counted.latent_bits.sum())
@@ -156,7 +156,11 @@ class _Search:
         self._note(symbols, distortion_bits)
         if self._weights is None:
             self._weights = self._step_weights(values, linear)
-        linear = linear + self._path.context_gradient(values, self._side_on_device)
+        device = self._model.path_device
+        on_path = values.to(device)
+        hyper_latent = self._hyper_search.improved(on_path, symbols.hyper_latent, move.hyper_steps)
+        side = self._model.side_features(hyper_latent[None], [symbols.quality_integer])[0]
+        linear = linear + self._path.context_gradient(on_path, side.to(device)).to(linear)
         rows = _by_position(values)
         hand = SearchingHand(
             rows,
@@ -165,8 +169,8 @@ class _Search:
             None if move.share == 1 else self._random.random(rows.shape, np.float32) < move.share,
             ACTIVATION_LIMIT,
         )
-        moved = self._codec.walked(self._side, symbols.hyper_latent, symbols.quality_integer, hand)
-        self._latent_bits = hand.bits
+        moved = self._codec.walked(side, hyper_latent, symbols.quality_integer, hand)
+        self._latent_bits, self._hyper_bits = hand.bits, self._hyper_search.bits(hyper_latent)
         return moved
 
     def _step_weights(

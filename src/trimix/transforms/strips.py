@@ -35,7 +35,7 @@ def latent_strips(rows: int, pixels_a_row: int, halo: int, pixels_at_once: int) 
     >>> [(s.first, s.start, s.stop, s.last) for s in latent_strips(100, 2**18, 12, 2**24)]
     [(0, 0, 64, 76), (52, 64, 100, 100)]
     """
-    step = max(halo, pixels_at_once // pixels_a_row)
+    step = max(1, halo, pixels_at_once // pixels_a_row)
     for start in range(0, rows, step):
         stop = min(start + step, rows)
         yield Strip(max(0, start - halo), start, stop, min(rows, stop + halo))

@@ -1,0 +1,154 @@
+"""Looks for hyper-latents that make the latents cheap: h_a only guesses them."""
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from trimix.models.frozen import FrozenModel
+from trimix.search.differentiable_path import DifferentiablePath
+from trimix.shapes import Float, Int16, Tensor
+
+_SHARE = 0.5
+"""Of the positions that propose a change in one step: neighbours' changes add up, and what each did is not known."""
+_PROBE_STEPS = 0.5
+"""How far hyper-latents are moved to see how curved the bits are."""
+_REMEMBERED = 0.5
+"""How much of a refusal still counts in the next stretch, when the latents are others."""
+_REACH = 3
+"""Positions across, about, in which a hyper-latent changes bits."""
+
+
+class HyperLatentSearch:
+    """Changes symbols of the hyper-latents, one at a position and step, where the latents' bits and theirs get fewer.
+
+    ::
+
+        gradient, curvature --> the most promising change of +-1 at half the positions --> bits around each
+              ^                                                                                  |
+              +---- what is known there now <---- kept where bits got fewer, taken back elsewhere +
+
+    A change that was taken back is remembered by how much it was misjudged.
+
+    Args:
+        model: frozen.
+        path: of the model.
+        quality_integer: of the file.
+        random: for the positions.
+    """
+
+    def __init__(
+        self,
+        model: FrozenModel,
+        path: DifferentiablePath,
+        quality_integer: int,
+        random: np.random.Generator,
+    ) -> None:
+        self._model = model
+        self._path = path
+        self._quality_integer = quality_integer
+        self._random = random
+        self._curvature: np.ndarray | None = None
+        self._misjudged: np.ndarray | None = None
+
+    def bits(self, hyper_latent: Int16[Tensor, "Z hh hw"]) -> float:
+        """Of symbols, by the coder's table."""
+        return float(self._table_bits(hyper_latent.numpy().astype(np.int32)).sum())
+
+    def improved(
+        self, values: Float[Tensor, "M h w"], hyper_latent: Int16[Tensor, "Z hh hw"], steps: int
+    ) -> Int16[Tensor, "Z hh hw"]:
+        """Better hyper-latents for latents that stay.
+
+        Args:
+            values: latents, in steps of the quantizer.
+            hyper_latent: symbols to begin with.
+            steps: at most.
+        """
+        with torch.no_grad():
+            plane = self._path.has_context_plane(*values.shape[1:])
+            context = self._path.context_features(values[None], plane)
+        symbols = hyper_latent.numpy().astype(np.int32)
+        bits, gradient = self._latent_bits(values, context, symbols)
+        if self._curvature is None:
+            self._curvature = self._curvatures(values, context, symbols, gradient)
+            self._misjudged = np.zeros(symbols.shape)
+        assert self._misjudged is not None
+        self._misjudged *= _REMEMBERED
+        for _ in range(steps):
+            change, promised = self._proposal(symbols, gradient)
+            if not change.any():
+                break
+            changed = symbols + change
+            new_bits, new_gradient = self._latent_bits(values, context, changed)
+            own = (self._table_bits(changed) - self._table_bits(symbols)).sum(axis=0)
+            difference = _around(new_bits - bits) + own
+            is_changed = change.any(axis=0)
+            is_refused = is_changed & (difference >= 0)
+            self._misjudged += np.where(
+                (change != 0) & is_refused, np.maximum(difference - promised.sum(axis=0), 0), 0
+            )
+            symbols = np.where(is_refused, symbols, changed)
+            # Of those taken back what was known before is the better guess; a new count would cost as much as a step.
+            bits = np.where(is_refused, bits, new_bits)
+            gradient = np.where(is_refused, gradient, new_gradient)
+        return torch.from_numpy(symbols.astype(np.int16))
+
+    def _proposal(self, symbols: np.ndarray, gradient: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """At some positions the one change that promises most: the changes, and the bits they promise, below 0."""
+        assert self._curvature is not None
+        assert self._misjudged is not None
+        own = self._table_bits(symbols)
+        limit = self._model.hyper_latent_limit
+        promised, change = np.zeros(symbols.shape), np.zeros(symbols.shape, np.int32)
+        for step in (-1, 1):
+            moved = np.clip(symbols + step, -limit, limit)
+            expected = (
+                self._table_bits(moved)
+                - own
+                + gradient * (moved - symbols)
+                + self._curvature[:, None, None]
+                + self._misjudged
+            )
+            is_better = (expected < promised) & (moved != symbols)
+            promised = np.where(is_better, expected, promised)
+            change = np.where(is_better, step, change)
+        is_first = np.arange(len(symbols))[:, None, None] == promised.argmin(axis=0)
+        is_chosen = is_first & (self._random.random(symbols.shape[1:]) < _SHARE)
+        return np.where(is_chosen, change, 0), np.where(is_chosen, promised, 0)
+
+    def _latent_bits(
+        self, values: Float[Tensor, "M h w"], context: Float[Tensor, "1 C h w"], symbols: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Bits of the latents by position of the hyper-latents, and how they change with each."""
+        hyper_latent = torch.from_numpy(symbols).to(values)
+        bits, gradient = self._path.hyper_gradient(values, context, hyper_latent, self._quality_integer)
+        rows, columns = symbols.shape[1:]
+        size = (bits.shape[0] // rows, bits.shape[1] // columns)
+        bits = F.avg_pool2d(bits[None, None], size, divisor_override=1)[0, 0]
+        return bits.double().cpu().numpy(), gradient.double().cpu().numpy()
+
+    def _curvatures(
+        self,
+        values: Float[Tensor, "M h w"],
+        context: Float[Tensor, "1 C h w"],
+        symbols: np.ndarray,
+        gradient: np.ndarray,
+    ) -> np.ndarray:
+        """Half the second derivative of the latents' bits in every channel, by one more gradient."""
+        signs = self._random.integers(0, 2, symbols.shape) * 2 - 1
+        _, moved = self._latent_bits(values, context, symbols + _PROBE_STEPS * signs)
+        curvature = ((moved - gradient) * signs).mean(axis=(1, 2)) / _PROBE_STEPS / 2
+        # Of channels that are never used nothing is known: no curvature would let them move at no cost.
+        return np.maximum(curvature, np.maximum(curvature, 0).mean() / 20)
+
+    def _table_bits(self, symbols: np.ndarray) -> np.ndarray:
+        channels, rows, columns = symbols.shape
+        of = self._model.hyper_channels_of((channels, rows, columns))
+        flat = np.ascontiguousarray(symbols, np.int32).ravel()
+        return self._model.hyper_table.information_bits(flat, of).reshape(symbols.shape)
+
+
+def _around(bits: np.ndarray) -> np.ndarray:
+    """Sums over the neighbourhood of every position."""
+    plane = torch.from_numpy(bits)[None, None]
+    return F.avg_pool2d(plane, _REACH, 1, _REACH // 2, divisor_override=1)[0, 0].numpy()
