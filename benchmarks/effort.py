@@ -125,17 +125,21 @@ def begun(options: argparse.Namespace, codec: Codec) -> Record:
     if not options.output.exists():
         return record
     found = Record.read(options.output)
-    for name in ("model_hash", "threads", "time_limit_seconds"):
-        if getattr(found, name) != getattr(record, name):
+    for name, here, there in (
+        ("model", record.model_hash, found.model_hash),
+        ("threads", record.threads, found.threads),
+        ("time limit", record.time_limit_seconds, found.time_limit_seconds),
+        ("processor", record.machine["processor"], found.machine["processor"]),
+    ):
+        if here != there:
             raise UsageError(
-                f"{options.output}: must be of the same {name}, found {getattr(found, name)} (now "
-                f"{getattr(record, name)}); give another --output"
+                f"{options.output}: must be of the same {name}, found {there} (now {here}); give another --output"
             )
     return found
 
 
 def measure_all(options: argparse.Namespace, codec: Codec, record: Record) -> None:
-    """Measure what is missing; the record is written after every picture and quality."""
+    """Measure what is missing; the record is written after every measurement."""
     done = {(one.picture, one.quality, one.effort) for one in record.measurements}
     pictures = {}
     for path in options.pictures:
@@ -201,6 +205,8 @@ def table(record: Record) -> str:
     qualities = sorted({quality for _, quality in common})
     common = {(p, q) for p in pictures for q in qualities if all((p, each) in common for each in qualities)}
     pictures = sorted({picture for picture, _ in common})
+    if not pictures:
+        raise UsageError("a picture must be measured at every quality, found none yet; let it run on")
     limit = "" if record.time_limit_seconds is None else f", at most {record.time_limit_seconds:g} s each"
     lines = [
         f"{record.model}, {len(pictures)} pictures, qualities {', '.join(f'{q:g}' for q in qualities)}, "

@@ -4,7 +4,8 @@
     python benchmarks/targets.py --show results/targets.json
 
 Sizes are those of whole files, PSNR that of 8-bit RGB pixels decoded from them. Fails where a size is missed by more
-than 2 % or a PSNR by more than 0.1 dB. What a picture cannot reach at any quality is listed with what it can.
+than 2 % or a PSNR by more than 0.1 dB, or refused although it lies between qualities 1 and 100. What a picture cannot
+reach at any quality is listed with what it can.
 """
 
 import argparse
@@ -20,10 +21,9 @@ from rich.progress import track
 
 from measuring import run
 from trimix.codec import Codec
-from trimix.errors import UsageError
-from trimix.evaluation.metrics import psnr_db
-from trimix.images import Picture, read_picture, write_atomically
-from trimix.search.effort import DEFAULT_EFFORT
+from trimix.errors import OutOfReachError, UsageError
+from trimix.images import Picture, psnr_db, read_picture, write_atomically
+from trimix.search.effort import DEFAULT_EFFORT, effort_of
 from trimix.search.encoding import encode_to_target
 from trimix.search.targets import Target, TargetKind
 
@@ -46,6 +46,7 @@ class Outcome:
         seconds: of all.
         quality: that was found, 1..100.
         reason: where it is out of reach.
+        is_refused_wrongly: whether it is within reach and was refused.
     """
 
     picture: str
@@ -56,6 +57,7 @@ class Outcome:
     seconds: float = 0.0
     quality: float = 0.0
     reason: str = ""
+    is_refused_wrongly: bool = False
 
 
 def measure(codec: Codec, name: str, picture: Picture, target: Target, effort: int) -> Outcome:
@@ -63,18 +65,29 @@ def measure(codec: Codec, name: str, picture: Picture, target: Target, effort: i
     began = time.perf_counter()
     try:
         encoded = encode_to_target(codec, picture, target, effort)
-    except UsageError as error:
-        return Outcome(name, target.kind.value, target.value, None, reason=str(error))
+    except OutOfReachError as error:
+        ends = [value_of(codec, picture, target.kind, codec.encode(picture, end)) for end in (1.0, 100.0)]
+        return Outcome(
+            name,
+            target.kind.value,
+            target.value,
+            None,
+            reason=str(error),
+            is_refused_wrongly=min(ends) <= target.value <= max(ends),
+        )
     seconds = time.perf_counter() - began
     if encoded.ended == "interrupt":
         raise KeyboardInterrupt
-    if target.kind is TargetKind.PSNR_DB:
-        miss = psnr_db(picture.pixels, codec.decode(encoded.data).pixels) - target.value
-    else:
-        pixels = picture.width * picture.height
-        size = len(encoded.data) if target.kind is TargetKind.BYTES else 8 * len(encoded.data) / pixels
-        miss = 100 * (size / target.value - 1)
+    value = value_of(codec, picture, target.kind, encoded.data)
+    miss = value - target.value if target.kind is TargetKind.PSNR_DB else 100 * (value / target.value - 1)
     return Outcome(name, target.kind.value, target.value, miss, encoded.encodings, seconds, encoded.quality)
+
+
+def value_of(codec: Codec, picture: Picture, kind: TargetKind, data: bytes) -> float:
+    """Of a file, in the unit of a target."""
+    if kind is TargetKind.PSNR_DB:
+        return psnr_db(picture.pixels, codec.decode(data).pixels)
+    return len(data) if kind is TargetKind.BYTES else 8 * len(data) / (picture.width * picture.height)
 
 
 def targets_of(picture: Picture) -> list[Target]:
@@ -115,7 +128,8 @@ def show(outcomes: Sequence[Outcome], console: Console) -> bool:
         )
     for one in outcomes:
         if one.miss is None:
-            console.print(f"{one.picture}: {one.reason}")
+            is_sound = is_sound and not one.is_refused_wrongly
+            console.print(f"{one.picture}: {one.reason}{' - WRONG' if one.is_refused_wrongly else ''}")
     return is_sound
 
 
@@ -137,6 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0 if show([Outcome(**one) for one in record["outcomes"]], console) else 1
     if not options.pictures:
         raise UsageError("--pictures must name files, found none; or --show a file")
+    effort_of(options.effort)
     codec = Codec.load(options.model)
     outcomes = []
     for path in track(options.pictures, description="targets", transient=True):

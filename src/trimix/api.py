@@ -71,8 +71,10 @@ def compress(
 
     Raises:
         PictureError: the picture is of a kind that is not handled.
-        UsageError: quality or effort are out of range, a target is out of reach, or there are two of them.
+        UsageError: quality or effort are out of range, or there are two targets.
+        OutOfReachError: no quality meets the target.
         ModelError: there is no such model.
+        KeyboardInterrupt: Ctrl-C, also during a search; ``trimix.search.encoding`` returns the best so far instead.
 
     >>> import numpy as np
     >>> data = compress(np.zeros((32, 32, 3), np.uint8), quality=30)
@@ -84,9 +86,13 @@ def compress(
         raise UsageError("a quality and a target exclude each other, found both; leave one out")
     codec, picture = load_codec(model, device), _as_picture(image)
     if target is not None:
-        return encode_to_target(codec, picture, target, effort, time_limit_seconds=time_limit_seconds).data
-    quality = 50.0 if quality is None else quality
-    return encode(codec, picture, quality, effort, time_limit_seconds=time_limit_seconds).data
+        encoded = encode_to_target(codec, picture, target, effort, time_limit_seconds=time_limit_seconds)
+    else:
+        quality = 50.0 if quality is None else quality
+        encoded = encode(codec, picture, quality, effort, time_limit_seconds=time_limit_seconds)
+    if encoded.ended == "interrupt":
+        raise KeyboardInterrupt  # else a program that compresses many could not be stopped
+    return encoded.data
 
 
 def decompress(data: bytes, device: str = "cpu", maximum_pixels: int = MAXIMUM_PIXELS) -> Image.Image:

@@ -2,7 +2,8 @@
 
     TrimixError                      exit code 1
     |-- UsageError                   2   the command or the configuration asks for something impossible
-    |   `-- ConfigurationError       2   a training configuration or an argument has a bad value
+    |   |-- ConfigurationError       2   a training configuration or an argument has a bad value
+    |   `-- OutOfReachError          2   no quality gives the size or PSNR that is asked for
     |-- PictureError                 3   the picture cannot be read or is of a kind that is not handled
     |   `-- PictureTooLargeError     3   more pixels than the caller allows
     |-- CodecError                   4   the compressed bytes cannot be decoded
@@ -35,6 +36,10 @@ class UsageError(TrimixError):
 
 class ConfigurationError(UsageError):
     """A configuration or an argument has a bad value."""
+
+
+class OutOfReachError(UsageError):
+    """No quality gives the size or PSNR that is asked for."""
 
 
 class PictureError(TrimixError):

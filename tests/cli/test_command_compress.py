@@ -44,7 +44,7 @@ def test_json(trimix: Command, picture: Path, tmp_path: Path) -> None:
     assert (record["width"], record["height"], record["channels"]) == (70, 50, 3)
     assert record["bytes"] == output.stat().st_size
     assert record["bits_per_pixel"] == pytest.approx(8 * record["bytes"] / 3500)
-    assert record["quality"] == 33.3
+    assert record["quality"] == 33.301  # in steps of 1/512
     assert record["model"] == MODEL_NAME
     assert len(record["model_hash"]) == 16
     assert record["encode_seconds"] > 0
@@ -96,7 +96,7 @@ def test_an_output_that_appears_meanwhile_is_kept(
 ) -> None:
     output = picture.with_suffix(".tmix")
 
-    def encode(*_: object) -> bytes:
+    def encode(*_: object, chosen: bool) -> bytes:
         output.write_bytes(b"precious")
         return b"new"
 
@@ -210,7 +210,7 @@ def test_binary_output_is_kept_from_terminals(
 def test_interrupt_while_encoding_leaves_nothing(
     trimix: Command, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(*_: object) -> bytes:
+    def interrupted(*_: object, chosen: bool) -> bytes:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Codec, "encode", interrupted)

@@ -98,7 +98,7 @@ def compress(
     target = checked_target(quality, target_bits_per_pixel, target_size, target_psnr)
     quality = _DEFAULT_QUALITY if quality is None else quality
     check_quality(quality)
-    check_time_limit(time_limit)
+    check_time_limit(time_limit, effort)
     source = Source(picture, PictureError)
     if source.beginning(len(MAGIC)) == MAGIC:
         raise PictureError(f"{source.name}: is compressed already; 'trimix decompress' makes a picture of it")
@@ -118,7 +118,7 @@ def compress(
     with nullcontext() if is_search else working(f"compressing {source.name}"):
         with naming(source):
             original = read_picture(source.path_or_contents(), maximum_pixels=maximum_pixels)
-        announce_compilation("everything" if is_search else "encoding")
+        announce_compilation("encoding")
         started = time.perf_counter()
         if is_search:
             encoded = _searched(codec, original, quality, effort, target, time_limit)
@@ -147,7 +147,7 @@ def compress(
                 "input_bytes": source.size_bytes,
                 "bytes": len(data),
                 "bits_per_pixel": bits_per_pixel,
-                "quality": round(encoded.quality, 2),
+                "quality": round(encoded.quality, 3),  # enough to give the same again
                 "effort": effort,
                 "search_steps": encoded.moves,
                 "ended": encoded.ended,

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from trimix.errors import UsageError
-from trimix.search.effort import DEFAULT_EFFORT, MAXIMUM, MINIMUM
+from trimix.search.effort import DEFAULT_EFFORT, MAXIMUM, MINIMUM, effort_of
 from trimix.search.targets import Target, one_target
 
 _UNITS = {"": 1, "b": 1, "k": 10**3, "kb": 10**3, "m": 10**6, "mb": 10**6, "kib": 2**10, "mib": 2**20}
@@ -30,7 +30,7 @@ TimeLimitOption = Annotated[
         "--time-limit",
         min=0.0,
         metavar="SECONDS",
-        help="End the search in time and keep the best so far.",
+        help="Of an effort from 3 on: end the search in time and keep the best so far.",
         show_default="none",
     ),
 ]
@@ -104,11 +104,18 @@ def parse_size(text: str) -> float:
     return size
 
 
-def check_time_limit(seconds: float | None) -> None:
-    """Refuse what is no number.
+def check_time_limit(seconds: float | None, effort: int) -> None:
+    """Refuse a limit that is no number, or of what does not search.
 
     Raises:
-        UsageError: it is not.
+        UsageError: it is one of them.
     """
-    if seconds is not None and math.isnan(seconds):
+    if seconds is None:
+        return
+    if math.isnan(seconds):
         raise UsageError("--time-limit must be seconds from 0, found nan")
+    if not effort_of(effort).moves:
+        raise UsageError(
+            f"--time-limit must come with an effort that searches, 3 to {MAXIMUM}, found {effort}; add --effort "
+            f"{MAXIMUM}"
+        )

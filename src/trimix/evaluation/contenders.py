@@ -257,7 +257,10 @@ class _ModelCoder:
     def encode(self, picture: Picture, quality: float) -> bytes:
         from trimix.search.encoding import encode
 
-        return encode(self._codec, picture, quality, self._effort).data
+        encoded = encode(self._codec, picture, quality, self._effort)
+        if encoded.ended == "interrupt":
+            raise KeyboardInterrupt  # a search that was cut short is no measurement
+        return encoded.data
 
     def decode(self, data: bytes, channels: int) -> Picture:
         return self._codec.decode(data)

@@ -7,15 +7,12 @@ import math
 
 import numpy as np
 
-from trimix.errors import UsageError
 from trimix.evaluation.rate_points import RatePoint, ms_ssim_db
-from trimix.images import BT601_LUMA_WEIGHTS
+from trimix.images import BT601_LUMA_WEIGHTS, PEAK, check_shapes, psnr_db, psnr_of_error_db
 from trimix.shapes import Float, UInt8
 from trimix.training.ms_ssim import MS_SSIM_MINIMUM_SIDE, MS_SSIM_SCALE_WEIGHTS
 
 __all__ = ["MS_SSIM_MINIMUM_SIDE", "luma_psnr_db", "measure_point", "ms_ssim", "ms_ssim_db", "psnr_db"]
-
-PEAK = 255.0
 
 _WINDOW_REACH = 5
 _WINDOW_SIGMA = 1.5
@@ -49,28 +46,6 @@ def measure_point(
     )
 
 
-def psnr_db(original: UInt8[np.ndarray, "H W C"], decoded: UInt8[np.ndarray, "h w c"]) -> float:
-    """Peak signal-to-noise ratio: 10 log10(255^2 / MSE), MSE over all pixels and channels together.
-
-    Args:
-        original: pixels, 0 .. 255, RGB or grey.
-        decoded: the same shape.
-
-    Returns:
-        dB; infinity for equal pictures.
-
-    Raises:
-        UsageError: the shapes differ.
-
-    >>> round(psnr_db(np.zeros((2, 2, 3), np.uint8), np.ones((2, 2, 3), np.uint8)), 2)
-    48.13
-    """
-    _check_shapes(original, decoded)
-    # Integers: exact, whatever the size of the picture.
-    difference = original.astype(np.int32) - decoded.astype(np.int32)
-    return _psnr_db(float(np.square(difference).mean(dtype=np.float64)))
-
-
 def luma_psnr_db(original: UInt8[np.ndarray, "H W C"], decoded: UInt8[np.ndarray, "h w c"]) -> float:
     """PSNR of the luma, Y = 0.299 R + 0.587 G + 0.114 B in full range (ITU-R BT.601), not rounded.
 
@@ -84,11 +59,11 @@ def luma_psnr_db(original: UInt8[np.ndarray, "H W C"], decoded: UInt8[np.ndarray
     Raises:
         UsageError: the shapes differ.
     """
-    _check_shapes(original, decoded)
+    check_shapes(original, decoded)
     difference = original.astype(np.float64) - decoded
     if difference.shape[2] == 3:
         difference = difference @ np.array(BT601_LUMA_WEIGHTS)
-    return _psnr_db(float(np.square(difference).mean()))
+    return psnr_of_error_db(float(np.square(difference).mean()))
 
 
 def ms_ssim(original: UInt8[np.ndarray, "H W C"], decoded: UInt8[np.ndarray, "h w c"]) -> float | None:
@@ -108,7 +83,7 @@ def ms_ssim(original: UInt8[np.ndarray, "H W C"], decoded: UInt8[np.ndarray, "h 
     Raises:
         UsageError: the shapes differ.
     """
-    _check_shapes(original, decoded)
+    check_shapes(original, decoded)
     if min(original.shape[:2]) < MS_SSIM_MINIMUM_SIDE:
         return None
     x, y = _channels_first(original), _channels_first(decoded)
@@ -120,20 +95,6 @@ def ms_ssim(original: UInt8[np.ndarray, "H W C"], decoded: UInt8[np.ndarray, "h 
         if scale < last:
             x, y = _halve(x), _halve(y)
     return min(float(value.mean()), 1.0)
-
-
-def _psnr_db(mean_squared_error: float) -> float:
-    if mean_squared_error == 0.0:
-        return math.inf
-    return 10.0 * math.log10(PEAK**2 / mean_squared_error)
-
-
-def _check_shapes(original: np.ndarray, decoded: np.ndarray) -> None:
-    if original.shape != decoded.shape:
-        raise UsageError(
-            f"compared pictures must have one shape, found {list(original.shape)} and {list(decoded.shape)}; "
-            "crop or convert one of them"
-        )
 
 
 def _channels_first(pixels: np.ndarray) -> Float[np.ndarray, "C H W"]:

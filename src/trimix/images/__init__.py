@@ -19,19 +19,24 @@ from trimix.images.files import (
     write_picture,
 )
 from trimix.images.padding import pad_to_multiple, to_pixels, to_tensor
+from trimix.images.psnr import PEAK, check_shapes, psnr_db, psnr_of_error_db
 
 __all__ = [
     "BT601_LUMA_WEIGHTS",
     "BT709_LUMA_WEIGHTS",
     "INPUT_FORMATS",
     "OUTPUT_FORMATS",
+    "PEAK",
     "ByteSink",
     "ByteSource",
     "Picture",
+    "check_shapes",
     "collapse_to_grey",
     "luma",
     "output_format",
     "pad_to_multiple",
+    "psnr_db",
+    "psnr_of_error_db",
     "read_picture",
     "replicate_grey",
     "to_pixels",

@@ -11,12 +11,13 @@ probability: what is chosen is counted and coded by the integers.
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch.nn import functional as F
 
 from trimix.coding import CDF_BITS
-from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT, IntegerLayer
+from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT, IntegerConvolution, IntegerLayer
 from trimix.entropy_models.integer_mixture import (
     LINEAR_SCALE_STEPS,
     LOGIT_STEPS_PER_OCTAVE,
@@ -57,6 +58,15 @@ class _Layer:
         return F.pixel_shuffle(x, self.upscale) if self.upscale > 1 else x
 
 
+def _reach(layers: Sequence[IntegerConvolution]) -> int:
+    """How many rows of its input the result of a row looks at, above and below."""
+    reach, scale = 0.0, 1
+    for layer in layers:
+        reach += (layer.kernel // 2) / scale
+        scale *= layer.upscale
+    return math.ceil(reach)
+
+
 class DifferentiablePath:
     """Bits of latents as a function of the latents that their contexts see.
 
@@ -71,6 +81,7 @@ class DifferentiablePath:
         self._hyper_synthesis = [
             _Layer(one.layer, one.kernel, device, one.upscale) for one in model.hyper_synthesis
         ]
+        self._hyper_margin = _reach(model.hyper_synthesis)
         self._layout = latent_model.layout
         self._channels = latent_model.latent_channels
         self._margin = latent_model.margin
@@ -79,11 +90,6 @@ class DifferentiablePath:
         if latent_model.context is not None:
             self._context = _Layer(latent_model.context, 1, device)
             self._context.weight = self._spread(self._context.weight)
-
-    @property
-    def has_context(self) -> bool:
-        """Whether any latent's bits depend on others."""
-        return self._context is not None
 
     def _spread(self, taps: Float[Tensor, "D T 1 1"]) -> Float[Tensor, "D M k k"]:
         """The taps of the context as a square kernel."""
@@ -198,19 +204,20 @@ class DifferentiablePath:
             hyper_latent: symbols.
             quality_integer: the header's.
         """
-        with torch.enable_grad():
-            symbols = hyper_latent.clone().requires_grad_(True)
+        rows, columns = hyper_latent.shape[1:]
+        scale = values.shape[1] // rows
+        gradient, by_position = torch.zeros_like(hyper_latent), values.new_zeros(values.shape[1:])
+        row_positions = scale * scale * columns
+        for strip in latent_strips(rows, row_positions, self._hyper_margin, _POSITIONS_AT_ONCE):
+            part = slice(strip.first, strip.last)
+            symbols = hyper_latent[:, part].clone().requires_grad_(True)
             side = self.side_features(symbols, quality_integer)
-            side_gradient = torch.zeros_like(side)
-            _, height, width = values.shape
-            by_position = values.new_zeros(height, width)
-            for strip in latent_strips(height, width, 0, _POSITIONS_AT_ONCE):
-                part = slice(strip.start, strip.stop)
-                features = side[:, :, part].detach().requires_grad_(True)
-                bits = self.bits(values[None, :, part], context[:, :, part], features)
-                side_gradient[:, :, part] = torch.autograd.grad(bits.sum(), features)[0]
-                by_position[part] = bits.detach().sum(dim=(0, 1))
-            return by_position, torch.autograd.grad(side, symbols, side_gradient)[0]
+            side = side[:, :, scale * (strip.start - strip.first) : scale * (strip.stop - strip.first)]
+            kept = slice(scale * strip.start, scale * strip.stop)
+            bits = self.bits(values[None, :, kept], context[:, :, kept], side)
+            gradient[:, part] += torch.autograd.grad(bits.sum(), symbols)[0]
+            by_position[kept] = bits.detach().sum(dim=(0, 1))
+        return by_position, gradient
 
     def _parameters(self, raw: Float[Tensor, "1 D h w"]) -> MixtureParameters:
         layout = self._layout

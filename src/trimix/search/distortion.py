@@ -6,12 +6,10 @@ import numpy as np
 import torch
 
 from trimix.codec import Codec
-from trimix.images import collapse_to_grey
+from trimix.images import PEAK, collapse_to_grey, psnr_of_error_db
 from trimix.shapes import Float, Tensor, UInt8
 from trimix.transforms.analysis import LATENT_STRIDE
 from trimix.transforms.strips import Strip, latent_strips
-
-_PEAK = 255.0
 
 
 class SquaredError:
@@ -27,7 +25,8 @@ class SquaredError:
 
     def __init__(self, codec: Codec, pixels: UInt8[np.ndarray, "H W C"], quality_integer: int) -> None:
         self._transforms = codec.model.transforms
-        self._pixels = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+        # A copy, for torch takes no array that may not be written.
+        self._pixels = torch.from_numpy(np.array(pixels.transpose(2, 0, 1), order="C"))
         self._quality = codec.quality_tensor(quality_integer)
         self._device = codec.device
         channels, height, width = self._pixels.shape
@@ -39,7 +38,7 @@ class SquaredError:
     def psnr_db(self, bits: float) -> float:
         """PSNR at a distortion in bits."""
         mean = bits / (self._bits_per_squared_error * self._pixels.numel())
-        return float(10 * np.log10(_PEAK**2 / max(mean, 1e-10)))
+        return psnr_of_error_db(mean)
 
     @property
     def step_weights(self) -> Float[Tensor, "M"] | None:
@@ -55,20 +54,19 @@ class SquaredError:
     def gradient(self, values: Float[Tensor, "M h w"]) -> tuple[float, Float[Tensor, "M h w"]]:
         """Distortion of latents in bits, and its derivatives in bits a step."""
         total, gradient = 0.0, torch.zeros_like(values)
-        with torch.enable_grad():
-            for strip in self._strips(values):
-                part = slice(strip.first, strip.last)
-                y = values[None, :, part].clone().requires_grad_(True)
-                bits = self._of_strip(y, strip)
-                gradient[:, part] += torch.autograd.grad(bits, y)[0][0]
-                total += float(bits.detach())
+        for strip in self._strips(values):
+            part = slice(strip.first, strip.last)
+            y = values[None, :, part].clone().requires_grad_(True)
+            bits = self._of_strip(y, strip)
+            gradient[:, part] += torch.autograd.grad(bits, y)[0][0]
+            total += float(bits.detach())
         return total, gradient
 
     def _strips(self, values: Float[Tensor, "M h w"]) -> Iterator[Strip]:
         config = self._transforms.config
         _, rows, columns = values.shape
         # A backward pass keeps what a forward pass forgets: some ten times as much.
-        pixels_at_once = max(2**20, config.pixels_at_once // 8)
+        pixels_at_once = config.pixels_at_once // 8
         return latent_strips(rows, LATENT_STRIDE**2 * columns, config.latent_halo, pixels_at_once)
 
     def _of_strip(self, y: Float[Tensor, "1 M h w"], strip: Strip) -> Float[Tensor, ""]:
@@ -81,4 +79,4 @@ class SquaredError:
             kept = collapse_to_grey(kept)
         rows = slice(LATENT_STRIDE * strip.start, LATENT_STRIDE * strip.start + kept.shape[2])
         x = self._pixels[None, :, rows].to(self._device).float()
-        return self._bits_per_squared_error * (kept.clamp(0, 1) * _PEAK - x).square().sum()
+        return self._bits_per_squared_error * (kept.clamp(0, 1) * PEAK - x).square().sum()

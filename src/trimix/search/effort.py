@@ -6,7 +6,7 @@ from trimix.errors import UsageError
 
 MINIMUM, MAXIMUM = 1, 9
 DEFAULT_EFFORT = 2
-"""Costs no time over plain rounding."""
+"""Takes a tenth more time than plain rounding."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,10 @@ class Effort:
     """What an effort is made of.
 
     Args:
-        level: 1..9.
         chosen: start with latents that are chosen one by one under the coder's probabilities, not with the nearest.
         moves: steps of the search after that.
     """
 
-    level: int
     chosen: bool
     moves: tuple[Move, ...]
 
@@ -57,7 +55,7 @@ def effort_of(level: int) -> Effort:
         raise UsageError(
             f"the effort must be from {MINIMUM} (fastest) to {MAXIMUM} (smallest file), found {level}"
         )
-    return Effort(level, level > 1, _moves(0 if level < 3 else 2 ** (level - 3)))
+    return Effort(level > 1, _moves(0 if level < 3 else 2 ** (level - 3)))
 
 
 def _moves(count: int) -> tuple[Move, ...]:

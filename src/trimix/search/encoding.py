@@ -3,17 +3,18 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-
-import numpy as np
+from typing import TypeVar
 
 from trimix.bitstream import QUALITY_STEPS
 from trimix.codec import Codec, Symbols
-from trimix.errors import UsageError
-from trimix.images import Picture
+from trimix.errors import OutOfReachError
+from trimix.images import Picture, psnr_db
 from trimix.models.frozen import quality_to_integer
 from trimix.search.effort import DEFAULT_EFFORT, effort_of
-from trimix.search.searching import Found, Standing, search
+from trimix.search.searching import Standing, search
 from trimix.search.targets import (
+    HIGHEST,
+    LOWEST,
     TRIALS,
     Target,
     TargetKind,
@@ -26,16 +27,14 @@ from trimix.search.targets import (
     seek,
     slope_near,
 )
-from trimix.shapes import UInt8
 
 _FAST_EFFORT = 2
 """The highest that takes no step: what the quality is looked for with."""
 _SEARCHES = 3
 """At most so many at the wanted effort, where it takes steps: one, and two that correct the quality."""
-_SEARCHED_NEAR = {True: 0.005, False: 0.05}
-"""When a search of many steps is near enough its aim, rates and dB: another one takes as long again."""
-_SEARCHED_BELOW = {True: 0.005, False: 0.0}
-_PEAK = 255.0
+_Result = TypeVar("_Result")
+_HIGHEST_PSNR_DB = 100.0
+"""Of equal pixels, so that the search for a quality has numbers to compare."""
 
 
 @dataclass(frozen=True)
@@ -72,16 +71,19 @@ def encode(
 ) -> Encoded:
     """Compress a picture at a quality; see ``search``.
 
+    >>> import numpy as np
     >>> data = encode(Codec.load(), Picture(np.zeros((48, 64, 3), np.uint8)), effort=3).data
     >>> Codec.for_file(data).decode(data).pixels.shape
     (48, 64, 3)
     """
-    if not effort_of(effort).moves:
-        return Encoded(_in_one_walk(codec, picture, quality, effort), _stored(quality))
+    wanted = effort_of(effort)
+    if not wanted.moves:
+        return Encoded(codec.encode(picture, quality, chosen=wanted.chosen), _stored(quality))
     found = search(
         codec, picture, quality, effort, time_limit_seconds=time_limit_seconds, on_standing=on_standing
     )
-    return Encoded(codec.pack(picture, found.symbols), _stored(quality), found.moves, found.ended)
+    data, ended = _even_if_interrupted(lambda: codec.pack(picture, found.symbols), found.ended)
+    return Encoded(data, _stored(quality), found.moves, ended)
 
 
 def encode_to_target(
@@ -100,7 +102,7 @@ def encode_to_target(
     depend on it, the pixels and the model's tables, is read and made once. An effort that takes steps is not spent on
     trials: the quality is found without steps, then searched at, then corrected by what the steps changed. Of all files
     made, one within the tolerance is taken before one that is not, a searched one before a fast one, and a size below
-    the target before one above.
+    the target before one above. Ctrl-C ends it; it is not raised where a file that meets the target is there.
 
     Args:
         codec: of the model.
@@ -112,9 +114,11 @@ def encode_to_target(
         on_trial: called after every encoding.
 
     Raises:
-        UsageError: the target is out of reach, or the effort out of range.
+        OutOfReachError: no quality meets the target.
+        UsageError: the effort is out of range.
         KeyboardInterrupt: before any file met the target, or again after one interrupt.
 
+    >>> import numpy as np
     >>> from trimix.search.targets import TargetKind
     >>> picture = Picture(np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8))
     >>> encoded = encode_to_target(Codec.load(), picture, Target(TargetKind.BYTES, 3000))
@@ -136,7 +140,9 @@ class _Attempt:
 
     trial: Trial
     effort: int
-    found: Found | None
+    moves: int
+    ended: str | None
+    symbols: Symbols | None
     data: bytes | None
 
 
@@ -160,22 +166,39 @@ class _TargetSearch:
 
     def run(self, effort: int, deadline: float | None) -> None:
         takes_steps = bool(effort_of(effort).moves)
+        fast = min(effort, _FAST_EFFORT)
         if not self._codec.model.transforms.config.all_rates:
-            self._attempt(nearest_quality(50.0), effort, deadline)
-            self._refuse_what_one_rate_misses()
+            trials = [self._attempt(nearest_quality(50.0), fast, None)]
+            self._search_or_refuse(trials, effort, deadline)
             return
-        fast = min(effort, _FAST_EFFORT) if takes_steps else effort
         trials = seek(
             lambda quality: self._attempt(quality, fast, None).measured,
             self._target,
             first_guess(self._target, self._picture.width * self._picture.height),
-            # A trial of the search is to come: nearer would be for nothing.
+            # Trials of the search are to come: nearer would be for nothing, and some must be left for them.
             near=self._target.aim.tolerance / 2 if takes_steps else None,
+            trials=TRIALS - _SEARCHES if takes_steps else TRIALS,
         )
         if is_out_of_reach(trials, self._target):
-            raise UsageError(self._reach(trials))
-        if takes_steps:
+            self._search_or_refuse(trials, effort, deadline)
+        elif takes_steps:
             self._search(effort, fast, deadline, trials)
+
+    def _search_or_refuse(self, trials: list[Trial], effort: int, deadline: float | None) -> None:
+        """Where no quality meets the target without steps, or there is only one quality."""
+        target = self._target
+        nearest = best(trials, target)
+        is_near = abs(target.error(nearest.measured)) <= target.aim.search_shift
+        if is_near and effort_of(effort).moves:
+            self._attempt(nearest.quality_integer, effort, deadline)
+        if self._has_met():
+            return
+        if self._is_interrupted:
+            raise KeyboardInterrupt
+        raise OutOfReachError(self._reach())
+
+    def _has_met(self) -> bool:
+        return any(self._target.is_met(attempt.trial.measured) for attempt in self._attempts)
 
     def interrupt(self) -> None:
         """Take note of Ctrl-C.
@@ -183,25 +206,23 @@ class _TargetSearch:
         Raises:
             KeyboardInterrupt: it is the second one, or there is no file yet that meets the target.
         """
-        is_met = any(self._target.is_met(attempt.trial.measured) for attempt in self._attempts)
-        if self._is_interrupted or not is_met:
+        if self._is_interrupted or not self._has_met():
             raise KeyboardInterrupt
         self._is_interrupted = True
 
     def encoded(self) -> Encoded:
         """The best of what was made."""
         chosen = min(self._attempts, key=self._preference)
-        data = chosen.data
-        if data is None:
-            assert chosen.found is not None
-            data = self._codec.pack(self._picture, chosen.found.symbols)
-        moves, ended = (0, None) if chosen.found is None else (chosen.found.moves, chosen.found.ended)
+        data, symbols, ended = chosen.data, chosen.symbols, chosen.ended
         if self._is_interrupted or self._is_late:
             ended = "interrupt" if self._is_interrupted else "time"
+        if data is None:
+            assert symbols is not None
+            data, ended = _even_if_interrupted(lambda: self._codec.pack(self._picture, symbols), ended)
         return Encoded(
             data,
             chosen.trial.quality,
-            moves,
+            chosen.moves,
             ended,
             len(self._attempts),
             chosen.trial.measured,
@@ -213,43 +234,55 @@ class _TargetSearch:
         return is_missed, -attempt.effort, is_above, distance
 
     def _attempt(self, quality_integer: int, effort: int, deadline: float | None) -> Trial:
-        picture, quality = self._picture, quality_integer / QUALITY_STEPS
-        found: Found | None = None
-        data: bytes | None = None
-        if self._target.is_rate and not effort_of(effort).moves:
-            data = _in_one_walk(self._codec, picture, quality, effort)
+        if effort_of(effort).moves:
+            attempt = self._searched(quality_integer, effort, deadline)
         else:
-            limit = None if deadline is None else max(0.0, deadline - time.monotonic())
-            found = search(
-                self._codec,
-                picture,
-                quality,
-                effort,
-                time_limit_seconds=limit,
-                on_standing=self._on_standing,
-            )
-            # First of all: another Ctrl-C is the second one from here on.
-            self._is_interrupted |= found.ended == "interrupt"
-            if self._target.is_rate:
-                data = self._codec.pack(picture, found.symbols)
-        trial = Trial(quality_integer, self._measured(found, data))
-        self._attempts.append(_Attempt(trial, effort, found, data))
-        self._on_trial(trial)
-        return trial
+            attempt = self._fast(quality_integer, effort)
+        self._attempts.append(attempt)
+        self._on_trial(attempt.trial)
+        return attempt.trial
 
-    def _measured(self, found: Found | None, data: bytes | None) -> float:
-        picture = self._picture
-        if data is None:
-            assert found is not None
-            return self._psnr_db(found.symbols)
+    def _fast(self, quality_integer: int, effort: int) -> _Attempt:
+        quality, is_chosen = quality_integer / QUALITY_STEPS, effort_of(effort).chosen
+        if self._target.is_rate:
+            data = self._codec.encode(self._picture, quality, chosen=is_chosen)
+            return _Attempt(Trial(quality_integer, self._size(data)), effort, 0, None, None, data)
+        symbols = self._codec.quantize(self._picture, quality, chosen=is_chosen)
+        trial = Trial(quality_integer, self._psnr_db(symbols))
+        return _Attempt(trial, effort, 0, None, symbols, None)
+
+    def _searched(self, quality_integer: int, effort: int, deadline: float | None) -> _Attempt:
+        found = search(
+            self._codec,
+            self._picture,
+            quality_integer / QUALITY_STEPS,
+            effort,
+            time_limit_seconds=None if deadline is None else max(0.0, deadline - time.monotonic()),
+            on_standing=self._on_standing,
+        )
+        # First of all: another Ctrl-C is the second one from here on.
+        self._is_interrupted |= found.ended == "interrupt"
+        effort = effort if found.moves else _FAST_EFFORT
+        if self._target.is_rate:
+            data, ended = _even_if_interrupted(
+                lambda: self._codec.pack(self._picture, found.symbols), found.ended
+            )
+            trial, symbols = Trial(quality_integer, self._size(data)), None
+        else:
+            measured, ended = _even_if_interrupted(lambda: self._psnr_db(found.symbols), found.ended)
+            trial, symbols, data = Trial(quality_integer, measured), found.symbols, None
+        self._is_interrupted |= ended == "interrupt"
+        return _Attempt(trial, effort, found.moves, ended, symbols, data)
+
+    def _size(self, data: bytes) -> float:
         if self._target.kind is TargetKind.BYTES:
             return float(len(data))
-        return 8 * len(data) / (picture.width * picture.height)
+        return 8 * len(data) / (self._picture.width * self._picture.height)
 
     def _psnr_db(self, symbols: Symbols) -> float:
         pixels = self._picture.pixels
         decoded = self._codec.reconstruct(symbols, *pixels.shape)
-        return psnr_db(pixels, decoded)
+        return min(psnr_db(pixels, decoded), _HIGHEST_PSNR_DB)
 
     def _search(self, effort: int, fast: int, deadline: float | None, trials: list[Trial]) -> None:
         """Searches of many steps, each at a quality that is corrected by what came of the last."""
@@ -265,8 +298,8 @@ class _TargetSearch:
                 part = (time.monotonic() + deadline) / 2  # the other half is for the correction
             trial = self._attempt(quality_integer, effort, part)
             searched.append(trial)
-            error = target.error(trial.measured) + _SEARCHED_BELOW[target.is_rate]
-            if self._is_interrupted or abs(error) <= _SEARCHED_NEAR[target.is_rate]:
+            error = target.error(trial.measured) + target.aim.searched_below
+            if self._is_interrupted or abs(error) <= target.aim.searched_near:
                 return
             slope = slope_near(trials, target, quality_integer)
             wanted = nearest_quality(trial.quality - error / slope)
@@ -289,38 +322,39 @@ class _TargetSearch:
         at = min(trials, key=lambda trial: abs(trial.quality_integer - quality_integer))
         return self._target.curve(at.measured)
 
-    def _reach(self, trials: list[Trial]) -> str:
-        by_quality = sorted(trials, key=lambda trial: trial.quality_integer)
-        lowest, highest = (
-            f"{self._target.text(trial.measured)} (quality {trial.quality:g})"
-            for trial in (by_quality[0], by_quality[-1])
-        )
-        return (
-            f"{self._target.text(self._target.value)} is out of reach for this picture: "
-            f"{self._codec.model.identity.name} gives {lowest} to {highest}"
-        )
+    def _reach(self) -> str:
+        target, name = self._target, self._codec.model.identity.name
+        beginning = f"{target.text(target.value)} is out of reach for this picture: {name}"
+        if not self._codec.model.transforms.config.all_rates:
+            return f"{beginning} has one rate and gives {self._range(with_quality=False)}"
+        tried = {attempt.trial.quality_integer for attempt in self._attempts}
+        for end in (LOWEST, HIGHEST):
+            if end not in tried:
+                self._attempt(end, _FAST_EFFORT, None)
+        return f"{beginning} gives {self._range(with_quality=True)}"
 
-    def _refuse_what_one_rate_misses(self) -> None:
-        target, measured = self._target, self._attempts[-1].trial.measured
-        if not target.is_met(measured):
-            raise UsageError(
-                f"{target.text(target.value)} is out of reach for this picture: {self._codec.model.identity.name} has "
-                f"one rate and gives {target.text(measured)}"
-            )
-
-
-def psnr_db(original: UInt8[np.ndarray, "H W C"], decoded: UInt8[np.ndarray, "H W C"]) -> float:
-    """PSNR of 8-bit pixels: 10 log10(255^2 / MSE); 100 at most, which equal pictures have."""
-    difference = original.astype(np.int32) - decoded.astype(np.int32)
-    mean = float(np.square(difference).mean(dtype=np.float64))
-    return float(10 * np.log10(_PEAK**2 / max(mean, _PEAK**2 * 1e-10)))
+    def _range(self, *, with_quality: bool) -> str:
+        trials = sorted((attempt.trial for attempt in self._attempts), key=lambda trial: trial.measured)
+        texts = []
+        for trial in (trials[0], trials[-1]):
+            quality = f" (quality {trial.quality:g})" if with_quality else ""
+            texts.append(f"{self._target.text(trial.measured)}{quality}")
+        return " to ".join(dict.fromkeys(texts))
 
 
-def _in_one_walk(codec: Codec, picture: Picture, quality: float, effort: int) -> bytes:
-    """The file of an effort without steps: latents are rounded, or chosen, and written at once."""
-    if effort_of(effort).chosen:
-        return codec.encode(picture, quality)
-    return codec.encode(picture, quality, chosen=False)
+def _even_if_interrupted(action: Callable[[], _Result], ended: str | None) -> tuple[_Result, str | None]:
+    """The result of a last short step, which the first Ctrl-C delays and the second one prevents.
+
+    Args:
+        action: may be done twice.
+        ended: how the search before it ended; ``interrupt`` is the first Ctrl-C.
+    """
+    try:
+        return action(), ended
+    except KeyboardInterrupt:
+        if ended == "interrupt":
+            raise
+        return action(), "interrupt"
 
 
 def _stored(quality: float) -> float:

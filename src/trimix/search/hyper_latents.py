@@ -5,13 +5,12 @@ import torch
 from torch.nn import functional as F
 
 from trimix.models.frozen import FrozenModel
+from trimix.search.curvature import half_curvatures
 from trimix.search.differentiable_path import DifferentiablePath
 from trimix.shapes import Float, Int16, Tensor
 
 _SHARE = 0.5
 """Of the positions that propose a change in one step: neighbours' changes add up, and what each did is not known."""
-_PROBE_STEPS = 0.5
-"""How far hyper-latents are moved to see how curved the bits are."""
 _REMEMBERED = 0.5
 """How much of a refusal still counts in the next stretch, when the latents are others."""
 _REACH = 3
@@ -113,7 +112,10 @@ class HyperLatentSearch:
             promised = np.where(is_better, expected, promised)
             change = np.where(is_better, step, change)
         is_first = np.arange(len(symbols))[:, None, None] == promised.argmin(axis=0)
-        is_chosen = is_first & (self._random.random(symbols.shape[1:]) < _SHARE)
+        is_drawn = self._random.random(symbols.shape[1:]) < _SHARE
+        if not (change != 0)[:, is_drawn].any():
+            is_drawn = ~is_drawn  # there may be few that promise anything, all in the other half
+        is_chosen = is_first & is_drawn
         return np.where(is_chosen, change, 0), np.where(is_chosen, promised, 0)
 
     def _latent_bits(
@@ -134,12 +136,13 @@ class HyperLatentSearch:
         symbols: np.ndarray,
         gradient: np.ndarray,
     ) -> np.ndarray:
-        """Half the second derivative of the latents' bits in every channel, by one more gradient."""
-        signs = self._random.integers(0, 2, symbols.shape) * 2 - 1
-        _, moved = self._latent_bits(values, context, symbols + _PROBE_STEPS * signs)
-        curvature = ((moved - gradient) * signs).mean(axis=(1, 2)) / _PROBE_STEPS / 2
-        # Of channels that are never used nothing is known: no curvature would let them move at no cost.
-        return np.maximum(curvature, np.maximum(curvature, 0).mean() / 20)
+        signs = torch.from_numpy(self._random.integers(0, 2, symbols.shape) * 2.0 - 1)
+
+        def gradient_at(moved: Tensor) -> Tensor:
+            return torch.from_numpy(self._latent_bits(values, context, moved.numpy())[1])
+
+        at = torch.from_numpy(symbols).double()
+        return half_curvatures(gradient_at, at, torch.from_numpy(gradient), signs).numpy()
 
     def _table_bits(self, symbols: np.ndarray) -> np.ndarray:
         channels, rows, columns = symbols.shape

@@ -10,6 +10,7 @@ import torch
 from trimix.codec import Codec, Symbols
 from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT
 from trimix.images import Picture
+from trimix.search.curvature import half_curvatures, random_signs
 from trimix.search.differentiable_path import DifferentiablePath
 from trimix.search.distortion import SquaredError
 from trimix.search.effort import DEFAULT_EFFORT, Effort, Move, effort_of
@@ -18,8 +19,8 @@ from trimix.search.hyper_latents import HyperLatentSearch
 from trimix.shapes import Float, Tensor
 
 _SEED = 1
-_PROBE_STEPS = 0.5
-"""How far latents are moved to see how curved the distortion is."""
+_PASSES_OF_A_STEP = 4
+"""How many times as long as a look at the hyper-latents a step takes without any, about."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def search(
         picture: 8 bits, grey or RGB.
         quality: 1..100.
         effort: 1..9, see ``effort_of``.
-        time_limit_seconds: no step is begun that would probably end later.
+        time_limit_seconds: no step is begun after which the file would probably be written later.
         on_standing: called after every step.
 
     Raises:
@@ -87,10 +88,12 @@ def search(
     deadline = None if time_limit_seconds is None else began + time_limit_seconds
     state = None
     try:
-        state = _Search(codec, picture, symbols)
-        return state.run(wanted, deadline, on_standing)
+        # Gradients are needed whatever the caller does without.
+        with torch.inference_mode(False), torch.enable_grad():
+            state = _Search(codec, picture, symbols)
+            return state.run(wanted, deadline, on_standing)
     except KeyboardInterrupt:
-        if state is None or state.best is None:
+        if state is None:
             return Found(symbols, 0, "interrupt")
         return Found(state.best, state.moves_done, "interrupt")
 
@@ -104,31 +107,35 @@ class _Search:
         self._path = DifferentiablePath(codec.model)
         self._random = np.random.default_rng(_SEED)
         self._hyper_search = HyperLatentSearch(codec.model, self._path, symbols.quality_integer, self._random)
+        began = time.monotonic()
         counted = codec.count(symbols)
+        self._walk_seconds = self._pass_seconds = time.monotonic() - began
         self._hyper_bits = counted.hyper_latent_bits
         self._latent_bits = float(counted.latent_bits.sum())
-        self.best: Symbols | None = None
+        self.best = symbols
         self.moves_done = 0
         self._least = np.inf
         self._best_bits, self._best_distortion = 0.0, 0.0
         self._weights: Tensor | None = None
 
     def run(self, effort: Effort, deadline: float | None, on_standing: Callable[[Standing], None]) -> Found:
-        symbols, longest = self._start, 0.0
-        for move in effort.moves:
-            started = time.monotonic()
-            if deadline is not None and started + longest > deadline:
-                return self._ended(symbols, "time")
-            symbols = self._moved(symbols, move)
-            self.moves_done += 1
+        symbols = self._start
+        values, gradient = self._judged(symbols)
+        for number, move in enumerate(effort.moves, 1):
+            began = time.monotonic()
+            passes = _PASSES_OF_A_STEP + move.hyper_steps
+            # The file is still to be written, by one more walk.
+            if deadline is not None and began + passes * self._pass_seconds + self._walk_seconds > deadline:
+                return Found(self.best, self.moves_done, "time")
+            symbols = self._moved(symbols, values, gradient, move)
+            if number < len(effort.moves):
+                values, gradient = self._judged(symbols)
+            else:
+                self._note(symbols, self._error.bits(self._values(symbols)))
+            self.moves_done = number
             on_standing(self._standing(len(effort.moves)))
-            longest = max(longest, time.monotonic() - started)
-        return self._ended(symbols, None)
-
-    def _ended(self, symbols: Symbols, reason: str | None) -> Found:
-        self._note(symbols, self._error.bits(self._values(symbols)))
-        assert self.best is not None
-        return Found(self.best, self.moves_done, reason)
+            self._pass_seconds = (time.monotonic() - began) / passes
+        return Found(self.best, self.moves_done)
 
     def _standing(self, moves: int) -> Standing:
         return Standing(
@@ -142,6 +149,13 @@ class _Search:
         values = self._codec.values(symbols).to(self._codec.device, torch.float32)
         return values / self._model.latent_model.value_steps
 
+    def _judged(self, symbols: Symbols) -> tuple[Float[Tensor, "M h w"], Float[Tensor, "M h w"]]:
+        """Values of symbols whose bits were counted last, and the gradient of their distortion."""
+        values = self._values(symbols)
+        distortion_bits, gradient = self._error.gradient(values)
+        self._note(symbols, distortion_bits)
+        return values, gradient
+
     def _note(self, symbols: Symbols, distortion_bits: float) -> None:
         """Keep symbols whose bits were counted last if they are the best."""
         bits = self._latent_bits + self._hyper_bits
@@ -150,17 +164,22 @@ class _Search:
             self._best_bits, self._best_distortion = bits, distortion_bits
             self.best = symbols
 
-    def _moved(self, symbols: Symbols, move: Move) -> Symbols:
-        values = self._values(symbols)
-        distortion_bits, linear = self._error.gradient(values)
-        self._note(symbols, distortion_bits)
+    def _moved(
+        self,
+        symbols: Symbols,
+        values: Float[Tensor, "M h w"],
+        gradient: Float[Tensor, "M h w"],
+        move: Move,
+    ) -> Symbols:
         if self._weights is None:
-            self._weights = self._step_weights(values, linear)
+            # Where the model does not know them, by one more gradient.
+            known = self._error.step_weights
+            self._weights = self._curvatures(values, gradient) if known is None else known
         device = self._model.path_device
         on_path = values.to(device)
         hyper_latent = self._hyper_search.improved(on_path, symbols.hyper_latent, move.hyper_steps)
         side = self._model.side_features(hyper_latent[None], [symbols.quality_integer])[0]
-        linear = linear + self._path.context_gradient(on_path, side.to(device)).to(linear)
+        linear = gradient + self._path.context_gradient(on_path, side.to(device)).to(gradient)
         rows = _by_position(values)
         hand = SearchingHand(
             rows,
@@ -173,23 +192,11 @@ class _Search:
         self._latent_bits, self._hyper_bits = hand.bits, self._hyper_search.bits(hyper_latent)
         return moved
 
-    def _step_weights(
+    def _curvatures(
         self, values: Float[Tensor, "M h w"], gradient: Float[Tensor, "M h w"]
     ) -> Float[Tensor, "M"]:
-        """Half the second derivative of the distortion in every channel, in bits a squared step.
-
-        Where the model does not know it: by one more gradient, of latents that are moved up or down at random. What the
-        others' moves add to the change of a derivative cancels over the positions of a channel.
-        """
-        known = self._error.step_weights
-        if known is not None:
-            return known
-        generator = torch.Generator().manual_seed(_SEED)
-        signs = torch.randint(0, 2, values.shape, generator=generator).to(values) * 2 - 1
-        _, moved = self._error.gradient(values + _PROBE_STEPS * signs)
-        curvature = ((moved - gradient) * signs).mean(dim=(1, 2)) / _PROBE_STEPS
-        # Of channels that are never used nothing is known: no weight would let them move at no cost.
-        return (curvature / 2).clamp(min=float(curvature.clamp(min=0).mean()) / 20)
+        signs = random_signs(values.shape, _SEED).to(values)
+        return half_curvatures(lambda moved: self._error.gradient(moved)[1], values, gradient, signs)
 
 
 def _by_position(planes: Float[Tensor, "M h w"]) -> np.ndarray:

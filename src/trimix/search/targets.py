@@ -41,6 +41,9 @@ class _Aim:
         tolerance: how far the target may be missed.
         below: how far below the target is aimed: a size is often a limit.
         near: how far from there is near enough.
+        searched_below: as below, for a search of many steps.
+        searched_near: as near, for a search: another one takes as long again.
+        search_shift: how far a search may move what a quality gives, at most.
         typical_slope: of the curve on photographs, a step of quality.
         typical_middle: about the value at quality 50; of bits per pixel where it is a size.
     """
@@ -48,12 +51,33 @@ class _Aim:
     tolerance: float
     below: float
     near: float
+    searched_below: float
+    searched_near: float
+    search_shift: float
     typical_slope: float
     typical_middle: float
 
 
-_RATE = _Aim(tolerance=0.02, below=0.0025, near=0.0025, typical_slope=0.037, typical_middle=math.log(0.5))
-_PSNR = _Aim(tolerance=0.1, below=0.0, near=0.02, typical_slope=0.17, typical_middle=31.5)
+_RATE = _Aim(
+    tolerance=0.02,
+    below=0.0025,
+    near=0.0025,
+    searched_below=0.005,
+    searched_near=0.005,
+    search_shift=0.15,
+    typical_slope=0.037,
+    typical_middle=math.log(0.5),
+)
+_PSNR = _Aim(
+    tolerance=0.1,
+    below=0.0,
+    near=0.02,
+    searched_below=0.0,
+    searched_near=0.05,
+    search_shift=0.5,
+    typical_slope=0.17,
+    typical_middle=31.5,
+)
 
 
 @dataclass(frozen=True)
