@@ -24,7 +24,7 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from measuring import run
+from measuring import pictures_parser, run
 from trimix.codec import Codec
 from trimix.errors import UsageError
 from trimix.evaluation.bd_rate import MINIMUM_POINTS, bd_rate
@@ -246,12 +246,7 @@ def numbers(text: str) -> list[float]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--pictures", type=Path, nargs="+", metavar="FILE", default=[])
-    parser.add_argument("--show", type=Path, metavar="FILE", help="print what an earlier run has found, only")
-    parser.add_argument("--model", default="gllmm-lite", help="name or weights file (default: %(default)s)")
+    parser = pictures_parser(__doc__)
     parser.add_argument(
         "--qualities", type=numbers, default=[20.0, 40.0, 60.0, 80.0], help="(default: 20,40,60,80)"
     )

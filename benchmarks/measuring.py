@@ -1,5 +1,6 @@
 """What the benchmarks share."""
 
+import argparse
 import statistics
 import sys
 import time
@@ -34,6 +35,17 @@ def median_seconds(repeats: int, action: Callable[[], object]) -> float:
         action()
         seconds.append(time.perf_counter() - start)
     return statistics.median(seconds)
+
+
+def pictures_parser(description: str | None) -> argparse.ArgumentParser:
+    """Options of a benchmark over pictures whose results are kept."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--pictures", type=Path, nargs="+", metavar="FILE", default=[])
+    parser.add_argument("--show", type=Path, metavar="FILE", help="print what an earlier run has found, only")
+    parser.add_argument("--model", default="gllmm-lite", help="name or weights file (default: %(default)s)")
+    return parser
 
 
 def run(main: Callable[[], int]) -> None:

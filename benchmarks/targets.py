@@ -8,7 +8,6 @@ than 2 % or a PSNR by more than 0.1 dB, or refused although it lies between qual
 reach at any quality is listed with what it can.
 """
 
-import argparse
 import json
 import statistics
 import time
@@ -19,7 +18,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from measuring import run
+from measuring import pictures_parser, run
 from trimix.codec import Codec
 from trimix.errors import OutOfReachError, UsageError
 from trimix.images import Picture, psnr_db, read_picture, write_atomically
@@ -135,12 +134,7 @@ def show(outcomes: Sequence[Outcome], console: Console) -> bool:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--pictures", type=Path, nargs="+", metavar="FILE", default=[])
-    parser.add_argument("--show", type=Path, metavar="FILE", help="print what an earlier run has found, only")
-    parser.add_argument("--model", default="gllmm-lite", help="name or weights file (default: %(default)s)")
+    parser = pictures_parser(__doc__)
     parser.add_argument("--effort", type=int, default=DEFAULT_EFFORT, help="1..9 (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=Path("runs/targets.json"))
     options = parser.parse_args(arguments)

@@ -17,6 +17,7 @@ from trimix.cli.networks import announce_compilation, prepare_torch
 from trimix.cli.options import Device, DeviceOption, JsonOption, ThreadsOption, check_quality
 from trimix.cli.outputs import print_json
 from trimix.cli.progress import working
+from trimix.cli.search_options import effort_option
 from trimix.errors import UsageError
 from trimix.evaluation.data_sets import (
     DATA_SETS,
@@ -27,7 +28,7 @@ from trimix.evaluation.data_sets import (
     look_for,
 )
 from trimix.models.catalogue import DEFAULT_MODEL, find_model
-from trimix.search.effort import DEFAULT_EFFORT, MAXIMUM, MINIMUM
+from trimix.search.effort import DEFAULT_EFFORT
 
 if TYPE_CHECKING:
     from trimix.evaluation.contenders import Contender
@@ -72,14 +73,9 @@ def evaluate(
     ] = None,
     effort: Annotated[
         int,
-        typer.Option(
-            "--effort",
-            min=MINIMUM,
-            max=MAXIMUM,
-            metavar=f"{MINIMUM}..{MAXIMUM}",
-            help="Of the models' encoder, see 'trimix compress --help'; if not the default, it stands in the name of "
-            "the results.",
-            show_default=str(DEFAULT_EFFORT),
+        effort_option(
+            "Of the models' encoder, see 'trimix compress --help'; if not the default, it stands in the name of "
+            "the results."
         ),
     ] = DEFAULT_EFFORT,
     peer: Annotated[

@@ -2,7 +2,7 @@
 
 import math
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,16 +12,24 @@ from trimix.search.targets import Target, one_target
 
 _UNITS = {"": 1, "b": 1, "k": 10**3, "kb": 10**3, "m": 10**6, "mb": 10**6, "kib": 2**10, "mib": 2**20}
 
-EffortOption = Annotated[
-    int,
-    typer.Option(
+
+def effort_option(text: str) -> Any:
+    """``--effort``, with what it means for a command."""
+    return typer.Option(
         "--effort",
         min=MINIMUM,
         max=MAXIMUM,
         metavar=f"{MINIMUM}..{MAXIMUM}",
-        help="Time to spend on a smaller file: 1 rounds plainly, 2 chooses every latent once, from 3 on a search whose "
-        "steps double with each level (1 to 64). Decoding takes as long as ever.",
+        help=text,
         show_default=str(DEFAULT_EFFORT),
+    )
+
+
+EffortOption = Annotated[
+    int,
+    effort_option(
+        "Time to spend on a smaller file: 1 rounds plainly, 2 chooses every latent once, from 3 on a search whose "
+        "steps double with each level (1 to 64). Decoding takes as long as ever."
     ),
 ]
 TimeLimitOption = Annotated[

@@ -73,37 +73,40 @@ class HyperLatentSearch:
             self._misjudged = np.zeros(symbols.shape)
         assert self._misjudged is not None
         self._misjudged *= _REMEMBERED
+        own_bits = self._table_bits(symbols)
         for _ in range(steps):
-            change, promised = self._proposal(symbols, gradient)
+            change, promised = self._proposal(symbols, own_bits, gradient)
             if not change.any():
                 break
             changed = symbols + change
             new_bits, new_gradient = self._latent_bits(values, context, changed)
-            own = (self._table_bits(changed) - self._table_bits(symbols)).sum(axis=0)
-            difference = _around(new_bits - bits) + own
+            new_own_bits = self._table_bits(changed)
+            difference = _around(new_bits - bits) + (new_own_bits - own_bits).sum(axis=0)
             is_changed = change.any(axis=0)
             is_refused = is_changed & (difference >= 0)
             self._misjudged += np.where(
                 (change != 0) & is_refused, np.maximum(difference - promised.sum(axis=0), 0), 0
             )
             symbols = np.where(is_refused, symbols, changed)
+            own_bits = np.where(is_refused, own_bits, new_own_bits)
             # Of those taken back what was known before is the better guess; a new count would cost as much as a step.
             bits = np.where(is_refused, bits, new_bits)
             gradient = np.where(is_refused, gradient, new_gradient)
         return torch.from_numpy(symbols.astype(np.int16))
 
-    def _proposal(self, symbols: np.ndarray, gradient: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _proposal(
+        self, symbols: np.ndarray, own_bits: np.ndarray, gradient: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """At some positions the one change that promises most: the changes, and the bits they promise, below 0."""
         assert self._curvature is not None
         assert self._misjudged is not None
-        own = self._table_bits(symbols)
         limit = self._model.hyper_latent_limit
         promised, change = np.zeros(symbols.shape), np.zeros(symbols.shape, np.int32)
         for step in (-1, 1):
             moved = np.clip(symbols + step, -limit, limit)
             expected = (
                 self._table_bits(moved)
-                - own
+                - own_bits
                 + gradient * (moved - symbols)
                 + self._curvature[:, None, None]
                 + self._misjudged
