@@ -18,6 +18,7 @@ TINY = GllmmLiteConfig(
     hyper_synthesis_widths=(4, 6),
     head_widths=(12, 12),
 )
+INTERLACED = TINY.model_copy(update={"context": "interlaced"})
 
 
 def tiny_model(config: GllmmLiteConfig = TINY, seed: int = 0) -> GllmmLite:
@@ -39,9 +40,9 @@ def calibration_pictures(count: int = 2, side: int = 64) -> torch.Tensor:
     return torch.nn.functional.interpolate(smooth, size=(side, side), mode="bilinear")
 
 
-def tiny_frozen(seed: int = 0) -> FrozenModel:
+def tiny_frozen(config: GllmmLiteConfig = TINY, seed: int = 0) -> FrozenModel:
     identity = ModelIdentity("gllmm-tiny-0", 1, bytes(8), {})
-    return freeze(tiny_model(seed=seed), identity, calibration_pictures())
+    return freeze(tiny_model(config, seed), identity, calibration_pictures())
 
 
 def lively(config):

@@ -3,7 +3,14 @@
 import pytest
 import torch
 
-from trimix.entropy_models.context import CheckerboardContext, RasterContext, anchor_mask
+from trimix.entropy_models.context import (
+    CheckerboardContext,
+    InterlacedContext,
+    RasterContext,
+    anchor_mask,
+    layers_of,
+    schedule_of,
+)
 
 ROWS, COLUMNS = 4, 5
 sizes = pytest.mark.parametrize("size", [(1, 1), (1, 4), (4, 5), (6, 6)])
@@ -78,3 +85,33 @@ def test_raster_gradient_reaches_exactly_the_window_before_every_position():
                 ]
                 for r in range(ROWS)
             ]
+
+
+@sizes
+def test_interlaced_gradient_reaches_exactly_the_taps_of_every_level(size):
+    torch.manual_seed(4)
+    context = InterlacedContext(3, 4)
+    layers = layers_of(context)
+    latent = random_latent(*size)[:1].requires_grad_()
+    features = context(latent)
+    for one in schedule_of(context)(*size):
+        for row, column in zip(one.rows.tolist(), one.columns.tolist(), strict=True):
+            if one.context is None:
+                assert not features[0, :, row, column].any()
+                continue
+            (gradient,) = torch.autograd.grad(features[0, :, row, column].sum(), latent, retain_graph=True)
+            reached = {tuple(place) for place in (gradient[0].abs().sum(0) != 0).nonzero().tolist()}
+            taps = {(row + down, column + right) for down, right in layers[one.context].offsets}
+            assert reached == {(r, c) for r, c in taps if 0 <= r < size[0] and 0 <= c < size[1]}
+
+
+def test_the_last_level_of_an_interlaced_context_is_a_checkerboards():
+    torch.manual_seed(5)
+    one, other = InterlacedContext(3, 4), CheckerboardContext(3, 4)
+    (theirs,), last = layers_of(other), layers_of(one)[-1]
+    with torch.no_grad():
+        last.weight.copy_(theirs.tap_weights().reshape(last.weight.shape))
+        last.bias.copy_(theirs.bias)
+    latent = random_latent(7, 9)
+    second = (1 - anchor_mask(7, 9)).bool().expand(2, 4, -1, -1)
+    assert torch.allclose(one(latent)[second], other(latent)[second], atol=1e-6)

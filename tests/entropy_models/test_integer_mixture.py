@@ -79,10 +79,10 @@ def test_a_linear_scale_has_the_nearest_index():
 def test_numbers_are_read_as_the_layout_says():
     layout = ParameterLayout((0, 0, 1), grouped=True, scale=ScaleReading.MAGNITUDE, scale_floor=400)
     assert layout.group_sizes == (2, 1) and layout.numbers == 2 + 3 * 3
-    model = IntegerMixtureModel(None, (), (), layout, latent_channels=2)
+    model = IntegerMixtureModel((), (), layout, latent_channels=2)
     rows = torch.arange(5)
     side = torch.randint(-3000, 3000, (5, 22), generator=torch.Generator().manual_seed(0))
-    found = model.parameters(side, torch.zeros(1, 5, 2).int(), rows * 0, rows, has_context=False)
+    found = model.parameters(side, torch.zeros(1, 5, 2).int(), rows * 0, rows, context=None)
     raw = side.view(5, 11, 2)
     assert found.centres is None
     assert (found.mixture.means.reshape(5, 2, 3) == raw[:, 5:8].transpose(1, 2).numpy()).all()
@@ -95,10 +95,10 @@ def test_numbers_are_read_as_the_layout_says():
 @pytest.mark.parametrize("has_weights", [False, True])
 def test_a_latent_rounded_around_its_mean_is_coded_without_it(has_weights):
     layout = ParameterLayout((0,), has_weights=has_weights, scale=ScaleReading.LINEAR, around_mean=True)
-    model = IntegerMixtureModel(None, (), (), layout, latent_channels=3)
+    model = IntegerMixtureModel((), (), layout, latent_channels=3)
     side = torch.randint(1, 9000, (4, 3 * layout.numbers), generator=torch.Generator().manual_seed(1))
     found = model.parameters(
-        side, torch.zeros(2, 2, 3).int(), torch.zeros(4).long(), torch.arange(4), has_context=False
+        side, torch.zeros(2, 2, 3).int(), torch.zeros(4).long(), torch.arange(4), context=None
     )
     means = side.view(4, layout.numbers, 3)[:, int(has_weights)]
     assert (found.centres.reshape(4, 3) == means.numpy()).all()

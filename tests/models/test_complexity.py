@@ -104,8 +104,18 @@ def test_half_of_a_checkerboard_looks_at_its_context():
     assert cost["context"] == pytest.approx(12 * inputs * outputs / 256 / 2 / 1000)
 
 
-def test_gllmm_lite_keeps_its_budget():
-    networks = complexity(GllmmLiteConfig())
+def test_every_interlaced_level_looks_at_its_own_taps():
+    config = GllmmLiteConfig(context="interlaced")
+    cost = kilo_mac(complexity(config))
+    taps = 4 / 16 + 4 / 8 + 4 / 4 + 12 / 2
+    looking = taps * config.latent_channels * config.context_channels
+    assert cost["context"] == pytest.approx(looking / 256 / 1000)
+    assert entropy_model_passes(config, 512, 768) == 5
+
+
+@pytest.mark.parametrize("context", ["checkerboard", "interlaced"])
+def test_gllmm_lite_keeps_its_budget(context):
+    networks = complexity(GllmmLiteConfig(context=context))
     assert kilo_mac(networks)["g_s"] <= 40
     assert to_decode(networks) <= 60
     assert to_encode(networks) <= 100

@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from tiny_models import tiny_frozen
+from tiny_models import INTERLACED, TINY, tiny_frozen
 from trimix.codec import Codec
 from trimix.errors import ModelError
 from trimix.images import Picture
@@ -269,6 +269,23 @@ def test_loading_draws_no_random_numbers():
     assert torch.equal(torch.random.get_rng_state(), before)
     assert all(not tensor.is_meta for tensor in model.transforms.state_dict().values())
     assert not any(parameter.requires_grad for parameter in model.transforms.parameters())
+
+
+@pytest.mark.parametrize("config", [TINY, INTERLACED], ids=lambda config: config.context)
+def test_what_is_saved_codes_the_same(tmp_path, config):
+    model = tiny_frozen(config)
+    save_frozen(model, tmp_path / "a.safetensors")
+    with safe_open(tmp_path / "a.safetensors", framework="pt") as file:
+        contexts = {name.rsplit(".", 1)[0] for name in file.keys() if name.startswith("context")}  # noqa: SIM118
+    count = len(model.latent_model.contexts)
+    assert contexts == ({"context"} if count == 1 else {f"context.{index}" for index in range(count)})
+    codec, loaded = Codec(model), Codec(load_frozen(tmp_path / "a.safetensors"))
+    picture = Picture(np.random.default_rng(0).integers(0, 256, (150, 200, 3), np.uint8))
+    symbols = codec.quantize(picture, 60)
+    # Transforms are stored in half precision: the same symbols, not the same picture, must give the same bytes.
+    data = codec.pack(picture, symbols)
+    assert loaded.pack(picture, symbols)[-400:] == data[-400:]
+    assert torch.equal(loaded.unpack(loaded.pack(picture, symbols)).latent, symbols.latent)
 
 
 def test_a_loaded_model_does_not_follow_its_file(tmp_path):

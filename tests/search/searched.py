@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 import torch
 
-from tiny_models import calibration_pictures, lively, tiny_frozen
+from tiny_models import INTERLACED, TINY, calibration_pictures, lively, tiny_frozen
 from trimix.codec import Codec, Symbols
 from trimix.images import Picture
 from trimix.models.catalogue import IDENTIFIERS
@@ -19,14 +19,15 @@ CONFIGURATIONS = {
     "autoregressive": AutoregressiveConfig(channels=6, latent_channels=8),
     "gllmm": GllmmConfig(latent_channels=6, head_widths=(12, 16)),
 }
-MODELS = ("gllmm-lite", *CONFIGURATIONS)
+LITE = {"gllmm-lite": TINY, "gllmm-lite, interlaced": INTERLACED}
+MODELS = (*LITE, *CONFIGURATIONS)
 
 
 @cache
 def tiny_codec(name: str) -> Codec:
     """A codec of random weights."""
-    if name == "gllmm-lite":
-        return Codec(tiny_frozen())
+    if name in LITE:
+        return Codec(tiny_frozen(LITE[name]))
     config = CONFIGURATIONS[name]
     identity = ModelIdentity("tiny-0", IDENTIFIERS[config.kind], bytes(8), {})
     return Codec(freeze(lively(config), identity, calibration_pictures()))

@@ -9,19 +9,19 @@ from trimix.search.differentiable_path import DifferentiablePath
 
 
 def setting(name, height=100, width=150):
-    """Path, values [M h w], side features [h w S] and where a context is looked at [1 1 h w]."""
+    """Path, values [M h w], side features [h w S] and where each context is looked at [1 P h w]."""
     codec = tiny_codec(name)
     symbols = shaken(codec, some_picture(height, width))
     side = codec.model.side_features(symbols.hyper_latent[None], [symbols.quality_integer])[0]
-    has_context = torch.zeros(1, 1, *side.shape[:2])
+    looking = torch.zeros(1, len(codec.model.latent_model.contexts), *side.shape[:2])
     for one in codec.model.schedule(*side.shape[:2]):
-        if one.has_context:
-            has_context[0, 0, one.rows, one.columns] = 1
-    return codec, symbols, values_of(codec, symbols), side, has_context
+        if one.context is not None:
+            looking[0, one.context, one.rows, one.columns] = 1
+    return codec, symbols, values_of(codec, symbols), side, looking
 
 
 def in_double_precision(path):
-    for layer in (*path._hyper_synthesis, *path._head, *([path._context] if path._context else [])):
+    for layer in (*path._hyper_synthesis, *path._head, *path._contexts):
         for name, tensor in vars(layer).items():
             setattr(layer, name, tensor.double() if isinstance(tensor, torch.Tensor) else tensor)
     return path
@@ -29,10 +29,10 @@ def in_double_precision(path):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_floats_count_what_integers_count(name):
-    codec, symbols, values, side, has_context = setting(name)
+    codec, symbols, values, side, looking = setting(name)
     path = DifferentiablePath(codec.model)
     planes = side.permute(2, 0, 1)[None].float()
-    context = path.context_features(values[None], has_context)
+    context = path.context_features(values[None], looking)
     found = path.bits(values[None], context, planes)[0]
     counted = codec.count(symbols).latent_bits
     assert float(found.double().sum()) == pytest.approx(counted.sum(), rel=0.01)
@@ -42,7 +42,7 @@ def test_floats_count_what_integers_count(name):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_the_gradient_is_that_of_its_own_bits(name, monkeypatch):
-    codec, _, values, side, has_context = setting(name)
+    codec, _, values, side, looking = setting(name)
     path = DifferentiablePath(codec.model)
     gradient = path.context_gradient(values, side)
     if name == "hyperprior":
@@ -53,12 +53,12 @@ def test_the_gradient_is_that_of_its_own_bits(name, monkeypatch):
     assert torch.allclose(in_strips, gradient, rtol=1e-3, atol=1e-4)
 
     exact = in_double_precision(DifferentiablePath(codec.model))
-    values, has_context = values.double(), has_context.double()
+    values, looking = values.double(), looking.double()
     planes = side.permute(2, 0, 1)[None].double()
 
     def bits(seen):
         # What is coded stays: a latent's own bits are left out.
-        return float(exact.bits(values[None], exact.context_features(seen[None], has_context), planes).sum())
+        return float(exact.bits(values[None], exact.context_features(seen[None], looking), planes).sum())
 
     step = 1e-4
     generator = torch.Generator().manual_seed(1)
@@ -74,14 +74,12 @@ def test_the_gradient_is_that_of_its_own_bits(name, monkeypatch):
         )
 
 
-@pytest.mark.parametrize("name", ["gllmm-lite", "gllmm"])
+@pytest.mark.parametrize("name", ["gllmm-lite", "gllmm-lite, interlaced", "gllmm"])
 def test_what_nobody_sees_has_no_gradient(name):
-    codec, _, values, side, has_context = setting(name)
+    codec, _, values, side, looking = setting(name)
     gradient = DifferentiablePath(codec.model).context_gradient(values, side)
-    # The last position of a raster has no successor; positions of the second half of a checkerboard are seen by none.
-    unseen = (
-        has_context[0, 0].bool() if name == "gllmm-lite" else torch.zeros(side.shape[:2], dtype=torch.bool)
-    )
+    # The last position of a raster has no successor; positions of the last pass of the others are seen by none.
+    unseen = torch.zeros(side.shape[:2], dtype=torch.bool) if name == "gllmm" else looking[0, -1].bool()
     unseen[-1, -1] |= name == "gllmm"
     assert not gradient[:, unseen].any()
     assert gradient[:, ~unseen].any()
@@ -98,10 +96,10 @@ def test_the_side_features_are_those_of_the_integers(name):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_the_gradient_by_hyper_latents_is_that_of_the_bits(name, monkeypatch):
-    codec, symbols, values, _, has_context = setting(name)
+    codec, symbols, values, _, looking = setting(name)
     path = DifferentiablePath(codec.model)
     hyper_latent, quality = symbols.hyper_latent.float(), symbols.quality_integer
-    context = path.context_features(values[None], has_context)
+    context = path.context_features(values[None], looking)
     bits, gradient = path.hyper_gradient(values, context, hyper_latent, quality)
     monkeypatch.setattr(differentiable_path, "_POSITIONS_AT_ONCE", 1)
     bits_in_strips, in_strips = path.hyper_gradient(values, context, hyper_latent, quality)

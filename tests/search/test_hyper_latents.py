@@ -29,7 +29,7 @@ def total_bits(codec, search, symbols, hyper_latent):
     """Of the latents, by the path in floats, and of the hyper-latents."""
     path = DifferentiablePath(codec.model)
     values = values_of(codec, symbols)
-    context = path.context_features(values[None], path.has_context_plane(*values.shape[1:]))
+    context = path.context_features(values[None], path.looking_planes(*values.shape[1:]))
     bits, _ = path.hyper_gradient(values, context, hyper_latent.float(), symbols.quality_integer)
     return float(bits.double().sum()) + search.bits(hyper_latent)
 

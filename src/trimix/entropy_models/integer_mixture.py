@@ -2,7 +2,7 @@
 
 ::
 
-    y_hat (known part) --> gather taps --> context layer --+
+    y_hat (known part) --> gather taps --> a context ------+
                                                            |--> head layers --> logits | means | scales
     side features at the positions ------------------------+    integer softmax --> weights of sum 2^16
                                                                 table search    --> scale indices
@@ -187,12 +187,29 @@ class LatentParameters:
     centres: np.ndarray | None = None
 
 
+@dataclass(frozen=True)
+class IntegerContext:
+    """What already coded latents around a position say about it.
+
+    Args:
+        layer: over the gathered taps, ordered tap, channel.
+        offsets: the taps, relative to the position.
+    """
+
+    layer: IntegerLayer
+    offsets: tuple[Offset, ...]
+
+    @property
+    def margin(self) -> int:
+        """How far the taps reach."""
+        return max(max(abs(row), abs(column)) for row, column in self.offsets)
+
+
 class IntegerMixtureModel:
     """Integer parameters of latents at any set of positions.
 
     Args:
-        context: layer over the gathered taps, ordered tap, channel; None without context.
-        offsets: the taps, relative to a position.
+        contexts: as passes name them, all of equally many features; none for a model without context.
         head: layers over side features and context features; none where the side features are the parameters.
         layout: what the last layer's numbers are, each over all latent channels.
         latent_channels: M.
@@ -203,27 +220,28 @@ class IntegerMixtureModel:
 
     def __init__(
         self,
-        context: IntegerLayer | None,
-        offsets: tuple[Offset, ...],
+        contexts: tuple[IntegerContext, ...],
         head: tuple[IntegerLayer, ...],
         layout: ParameterLayout,
         latent_channels: int,
     ) -> None:
-        self.context = context
-        self.offsets = offsets
+        self.contexts = contexts
         self.head = head
         self.layout = layout
         self.families = np.array(layout.families, dtype=np.uint8)
         self.latent_channels = latent_channels
-        self.margin = max((max(abs(r), abs(c)) for r, c in offsets), default=0)
+        self.margin = max((context.margin for context in contexts), default=0)
         outputs = layout.numbers * latent_channels
-        context_outputs = 0 if context is None else context.outputs
-        self.side_channels = (head[0].inputs if head else outputs) - context_outputs
-        if context is not None and context.inputs != len(offsets) * latent_channels:
-            raise ModelError(
-                f"context layer must take {len(offsets) * latent_channels} inputs, found {context.inputs}"
-            )
-        if context is not None and not head:
+        features = contexts[0].layer.outputs if contexts else 0
+        self.side_channels = (head[0].inputs if head else outputs) - features
+        for context in contexts:
+            inputs = len(context.offsets) * latent_channels
+            if (context.layer.inputs, context.layer.outputs) != (inputs, features):
+                raise ModelError(
+                    f"context layer must take {inputs} inputs and give {features} features, found "
+                    f"{context.layer.inputs} and {context.layer.outputs}"
+                )
+        if contexts and not head:
             raise ModelError("a model with context must have a head, found none")
         if head and head[-1].outputs != outputs:
             raise ModelError(f"head must give {outputs} outputs, found {head[-1].outputs}")
@@ -236,8 +254,7 @@ class IntegerMixtureModel:
     def to(self, device: torch.device) -> "IntegerMixtureModel":
         """The model on another device."""
         return IntegerMixtureModel(
-            None if self.context is None else self.context.to(device),
-            self.offsets,
+            tuple(IntegerContext(context.layer.to(device), context.offsets) for context in self.contexts),
             tuple(layer.to(device) for layer in self.head),
             self.layout,
             self.latent_channels,
@@ -257,7 +274,7 @@ class IntegerMixtureModel:
         rows: Int64[Tensor, "n"],
         columns: Int64[Tensor, "n"],
         *,
-        has_context: bool,
+        context: int | None,
     ) -> LatentParameters:
         """Parameters of all channels at the given positions, position by position, channels innermost.
 
@@ -266,18 +283,19 @@ class IntegerMixtureModel:
             padded: values of the latents, with ``margin`` zeros around them.
             rows: without the margin.
             columns: without the margin.
-            has_context: whether the taps are looked at; their features are zero otherwise.
+            context: which of the contexts looks at its taps; features are zero without.
         """
         if not self.head:
             return self._read(prepared.long())
         first = self.head[0]
-        if self.context is not None and has_context:
+        if context is not None and self.contexts:
+            looking = self.contexts[context]
             width = padded.shape[1]
             places = (rows + self.margin) * width + columns + self.margin
-            steps = places.new_tensor([r * width + c for r, c in self.offsets])
+            steps = places.new_tensor([r * width + c for r, c in looking.offsets])
             taps = padded.reshape(-1, self.latent_channels)[(places[:, None] + steps).flatten()]
-            context = self.context(taps.view(len(rows), -1).double()).double()
-            prepared = prepared + first.accumulate(context, self.side_channels)
+            found = looking.layer(taps.view(len(rows), -1).double()).double()
+            prepared = prepared + first.accumulate(found, self.side_channels)
         features = first.requantize(prepared)
         for layer in self.head[1:]:
             features = layer(features.double())

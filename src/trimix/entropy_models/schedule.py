@@ -2,15 +2,19 @@
 
 ::
 
-    one pass        checkerboard     wavefront of a 5x5 raster context: t = column + 3 row
-    0 0 0 0         0 1 0 1          0 1 2 3 4
-    0 0 0 0         1 0 1 0          3 4 5 6 7
-    0 0 0 0         0 1 0 1          6 7 8 9 ...
+    one pass        checkerboard     interlaced       wavefront of a 5x5 raster context: t = column + 3 row
+    0 0 0 0         0 1 0 1          0 4 2 4          0 1 2 3 4
+    0 0 0 0         1 0 1 0          4 3 4 3          3 4 5 6 7
+    0 0 0 0         0 1 0 1          2 4 1 4          6 7 8 9 ...
+    0 0 0 0         1 0 1 0          4 3 4 3
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from trimix.layers.masked_convolution import Offset, checkerboard_offsets
 
 
 @dataclass(frozen=True)
@@ -20,27 +24,88 @@ class Pass:
     Args:
         rows: row of each position, int64 [n].
         columns: column of each position, int64 [n].
-        has_context: whether earlier latents are looked at.
+        context: which of the model's contexts looks at earlier latents; None for none.
     """
 
     rows: np.ndarray
     columns: np.ndarray
-    has_context: bool
+    context: int | None
+
+
+Schedule = Callable[[int, int], Sequence[Pass]]
+"""Passes for the height and the width of a latent."""
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """Positions ``(row + i stride, column + j stride)``, i and j from 0 upwards."""
+
+    row: int
+    column: int
+    stride: int
+
+
+@dataclass(frozen=True)
+class Level:
+    """Positions of an interlaced pass that looks at earlier ones.
+
+    Args:
+        lattices: where they are.
+        offsets: of the earlier positions that each looks at, relative to it.
+    """
+
+    lattices: tuple[Lattice, ...]
+    offsets: tuple[Offset, ...]
+
+
+INTERLACED_START = Lattice(0, 0, 4)
+"""Positions of an interlaced schedule's first pass."""
+INTERLACED_LEVELS = (
+    Level((Lattice(2, 2, 4),), ((-2, -2), (-2, 2), (2, -2), (2, 2))),
+    Level((Lattice(0, 2, 4), Lattice(2, 0, 4)), ((-2, 0), (0, -2), (0, 2), (2, 0))),
+    Level((Lattice(1, 1, 2),), ((-1, -1), (-1, 1), (1, -1), (1, 1))),
+    Level((Lattice(0, 1, 2), Lattice(1, 0, 2)), checkerboard_offsets(5)),
+)
+"""Its other passes, in order: every one looks at earlier positions all around it, at half the distance of the last but
+one."""
 
 
 def one_pass(height: int, width: int) -> list[Pass]:
     """All positions at once, without context."""
     rows, columns = (grid.ravel() for grid in np.indices((height, width)))
-    return [Pass(rows, columns, has_context=False)]
+    return [Pass(rows, columns, context=None)]
 
 
 def checkerboard(height: int, width: int) -> list[Pass]:
     """Positions of even row + column without context, then the others with it (He et al. 2021)."""
     rows, columns = (grid.ravel() for grid in np.indices((height, width)))
     odd = (rows + columns) % 2 == 1
-    first = Pass(rows[~odd], columns[~odd], has_context=False)
-    second = Pass(rows[odd], columns[odd], has_context=True)
+    first = Pass(rows[~odd], columns[~odd], context=None)
+    second = Pass(rows[odd], columns[odd], context=0)
     return [first, second] if odd.any() else [first]
+
+
+def interlaced(height: int, width: int) -> list[Pass]:
+    """Every fourth position each way without context, then those between them, level by level (Lin et al. 2023).
+
+    Of the positions 15 of 16 have a context, and half of them the full one of a checkerboard's second pass.
+
+    >>> [len(one.rows) for one in interlaced(8, 8)]
+    [4, 4, 8, 16, 32]
+    """
+    rows, columns = (grid.ravel() for grid in np.indices((height, width)))
+    level = np.empty(len(rows), dtype=np.int64)
+    every = ((INTERLACED_START,), *(level.lattices for level in INTERLACED_LEVELS))
+    for index, lattices in enumerate(every):
+        for lattice in lattices:
+            rests = (rows % lattice.stride, columns % lattice.stride)
+            level[(rests[0] == lattice.row) & (rests[1] == lattice.column)] = index
+    parts = [np.flatnonzero(level == index) for index in range(len(every))]
+    return [
+        Pass(rows[part], columns[part], context=index - 1 if index else None)
+        for index, part in enumerate(parts)
+        if len(part)
+    ]
 
 
 def wavefront(height: int, width: int, kernel: int = 5) -> list[Pass]:
@@ -56,4 +121,4 @@ def wavefront(height: int, width: int, kernel: int = 5) -> list[Pass]:
     time = columns + (kernel // 2 + 1) * rows
     order = np.argsort(time, kind="stable")
     starts = np.flatnonzero(np.diff(time[order], prepend=-1))
-    return [Pass(rows[part], columns[part], has_context=True) for part in np.split(order, starts[1:])]
+    return [Pass(rows[part], columns[part], context=0) for part in np.split(order, starts[1:])]

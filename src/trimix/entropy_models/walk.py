@@ -185,10 +185,10 @@ def _groups(passes: Sequence[Pass], *, merged: bool) -> Iterator[Pass]:
     for one in passes:
         for start in range(0, len(one.rows), POSITIONS_AT_ONCE):
             part = slice(start, start + POSITIONS_AT_ONCE)
-            piece = Pass(one.rows[part], one.columns[part], one.has_context)
+            piece = Pass(one.rows[part], one.columns[part], one.context)
             total = sum(len(other.rows) for other in waiting) + len(piece.rows)
             fits = merged and total <= POSITIONS_AT_ONCE and waiting
-            if waiting and not (fits and waiting[0].has_context == piece.has_context):
+            if waiting and not (fits and waiting[0].context == piece.context):
                 yield _joined(waiting)
                 waiting = []
             waiting.append(piece)
@@ -202,7 +202,7 @@ def _joined(passes: list[Pass]) -> Pass:
     return Pass(
         np.concatenate([p.rows for p in passes]),
         np.concatenate([p.columns for p in passes]),
-        passes[0].has_context,
+        passes[0].context,
     )
 
 
@@ -239,7 +239,7 @@ def walk(
     # One large matrix product instead of one in every small pass; of a large latent it would take much memory.
     together = height * width <= POSITIONS_PREPARED_AT_ONCE
     prepared = model.prepare(side.view(height * width, -1)).view(height, width, -1) if together else None
-    for group in _groups(passes, merged=merged and (prefilled or model.context is None)):
+    for group in _groups(passes, merged=merged and (prefilled or not model.contexts)):
         rows = torch.from_numpy(group.rows).to(side.device)
         columns = torch.from_numpy(group.columns).to(side.device)
         parameters = model.parameters(
@@ -247,7 +247,7 @@ def walk(
             padded,
             rows,
             columns,
-            has_context=group.has_context,
+            context=group.context,
         )
         found = hand.take(group.rows, group.columns, parameters)
         if prefilled:

@@ -102,3 +102,25 @@ class MaskedConvolution(nn.Conv2d):
         return torch.stack(
             [self.weight[:, :, half + row, half + column] for row, column in self.offsets], dim=1
         )
+
+
+class TapConvolution(nn.Conv2d):
+    """A convolution over taps that somebody has gathered: what a masked one computes, at some positions only.
+
+    Args:
+        inputs: channels of a tap.
+        outputs: output channels.
+        offsets: the taps, in the order in which their channels are gathered.
+
+    >>> context = TapConvolution(8, 16, ((-1, 0), (0, -1)))
+    >>> context(torch.zeros(1, 16, 4, 6)).shape, context.tap_weights().shape
+    (torch.Size([1, 16, 4, 6]), torch.Size([16, 2, 8]))
+    """
+
+    def __init__(self, inputs: int, outputs: int, offsets: tuple[Offset, ...]) -> None:
+        super().__init__(inputs * len(offsets), outputs, 1)
+        self.offsets = offsets
+
+    def tap_weights(self) -> Float[Tensor, "D T C"]:
+        """The weights of the taps, in the order of ``offsets``."""
+        return self.weight.view(self.out_channels, len(self.offsets), -1)

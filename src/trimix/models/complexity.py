@@ -19,10 +19,9 @@ from torch import nn
 from torch._subclasses import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from trimix.layers.masked_convolution import MaskedConvolution
+from trimix.entropy_models.context import Context, layers_of, schedule_of
 from trimix.models.building import build
 from trimix.models.config import CompressionConfig, GllmmLiteConfig
-from trimix.models.integer_networks import schedule_of
 from trimix.transforms.analysis import LATENT_STRIDE
 from trimix.transforms.hyper import HYPER_STRIDE
 
@@ -74,9 +73,9 @@ def complexity(config: CompressionConfig | GllmmLiteConfig) -> tuple[NetworkComp
         ]
         context, head = model.context, model.head
         if context is not None:
-            seen, in_context = _counted(lambda: context(y))
-            features = torch.cat([features, seen], dim=1)
-            rows.append(_network("context", context, _used_share(context) * in_context, _Use.BOTH))
+            features = torch.cat([features, context(y)], dim=1)
+            in_context = _looking_per_position(context) * y.shape[2] * y.shape[3]
+            rows.append(_network("context", context, in_context, _Use.BOTH))
         if head is not None:
             _, in_head = _counted(lambda: head(features))
             rows.append(_network("entropy parameters", head, in_head, _Use.BOTH))
@@ -133,9 +132,11 @@ def _network(name: str, module: nn.Module, counted: float, use: _Use) -> Network
     return NetworkComplexity(name, parameters, counted / _SIDE**2, encodes, decodes)
 
 
-def _used_share(context: nn.Module) -> float:
-    """Taps that are used, of those that are computed, times positions that look at them, of all."""
-    (convolution,) = (module for module in context.modules() if isinstance(module, MaskedConvolution))
+def _looking_per_position(context: Context) -> float:
+    """Multiplications of the taps that are used, at the positions that look at them, a position of all."""
+    layers = layers_of(context)
     passes = schedule_of(context)(HYPER_STRIDE, HYPER_STRIDE)
-    looking = sum(len(part.rows) for part in passes if part.has_context)
-    return len(convolution.offsets) / convolution.computed_taps * looking / HYPER_STRIDE**2
+    looking = sum(
+        len(one.rows) * layers[one.context].tap_weights().numel() for one in passes if one.context is not None
+    )
+    return looking / HYPER_STRIDE**2

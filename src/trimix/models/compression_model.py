@@ -29,6 +29,7 @@ import torch
 from torch import nn
 
 from trimix.entropy_models.conditional import bounded_log_likelihood, read_parameters
+from trimix.entropy_models.context import Context
 from trimix.entropy_models.factorized import FactorizedPrior
 from trimix.layers.quality import QUALITY_MAXIMUM, QUALITY_MINIMUM, QualityFactor
 from trimix.models.config import MS_SSIM_LAMBDA_RATIO, CompressionConfig
@@ -58,7 +59,7 @@ class Parts:
     synthesis: nn.Module
     hyper_analysis: nn.Module
     hyper_synthesis: nn.Module
-    context: nn.Module | None = None
+    context: Context | None = None
     head: nn.Module | None = None
 
     def __post_init__(self) -> None:
@@ -148,7 +149,7 @@ class CompressionModel(CompressionTransforms):
     def __init__(self, config: CompressionConfig, parts: Parts) -> None:
         super().__init__(config, parts)
         self.hyper_synthesis = parts.hyper_synthesis
-        self.context = parts.context
+        self.context: Context | None = parts.context
         self.head = parts.head
         self.hyper_prior = FactorizedPrior(
             config.hyper_channels, config.hyper_prior_widths, has_medians=config.has_hyper_medians

@@ -361,6 +361,9 @@ class GllmmLiteConfig(BaseModel):
         ge=0,
         description="first channels of the latent whose linear filters reach half a block into the neighbours",
     )
+    context: Literal["checkerboard", "interlaced"] = Field(
+        default="checkerboard", description="order in which latents are coded: two passes, or five"
+    )
     families: Families = (Family.GAUSSIAN, Family.LAPLACIAN, Family.LOGISTIC)
     components: PositiveInt = 1
     lambda_minimum: float = Field(default=0.0003, gt=0)

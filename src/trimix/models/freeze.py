@@ -14,6 +14,7 @@ import torch
 from trimix.bitstream import QUALITY_STEPS
 from trimix.coding import FactorizedTable
 from trimix.entropy_models.conditional import bounded_log_likelihood
+from trimix.entropy_models.context import layers_of, schedule_of
 from trimix.entropy_models.factorized import FactorizedPrior
 from trimix.entropy_models.fixed_point import (
     ACTIVATION_LIMIT,
@@ -27,11 +28,13 @@ from trimix.entropy_models.integer_mixture import (
     SCALE_INDEX_OF_ONE,
     SCALE_STEPS_PER_OCTAVE,
     VALUE_STEPS,
+    IntegerContext,
     IntegerMixtureModel,
+    ParameterLayout,
     ScaleReading,
 )
 from trimix.entropy_models.walk import VALUE_LIMIT, QuantizingHand, walk
-from trimix.layers.masked_convolution import MaskedConvolution
+from trimix.layers.masked_convolution import MaskedConvolution, TapConvolution
 from trimix.models.building import build_transforms
 from trimix.models.compression_model import CompressionModel
 from trimix.models.frozen import QUALITY_PLANE_STEPS, FrozenModel, ModelIdentity, quality_to_integer
@@ -43,7 +46,6 @@ from trimix.models.integer_networks import (
     linear_scale_minimum,
     ordinary_activation,
     parameter_layout,
-    schedule_of,
     stages_of,
 )
 from trimix.probability import log_likelihood
@@ -90,15 +92,6 @@ def _parameter_format(model: TrainableModel) -> _Format:
     return _Format(RequantizedActivation(steps, minimum, maximum), torch.from_numpy(bias).float())
 
 
-def _context_convolution(model: TrainableModel) -> MaskedConvolution | None:
-    context = model.context
-    if context is None:
-        return None
-    convolution = context.convolution
-    assert isinstance(convolution, MaskedConvolution)
-    return convolution
-
-
 def _hyper_medians(model: TrainableModel) -> Tensor | None:
     medians = None if isinstance(model, GllmmLite) else model.hyper_prior.medians
     return None if medians is None else (medians.detach().double() * VALUE_STEPS).round().long().cpu()
@@ -134,8 +127,8 @@ def freeze(
     weight_bits = LITE_WEIGHT_BITS if lite else WEIGHT_BITS
     chain = stages_of(model.hyper_synthesis)
     head = [] if model.head is None else stages_of(model.head)
-    convolution = _context_convolution(model)
-    watched = [stage.module for stage in (*chain, *head)] + ([] if convolution is None else [convolution])
+    looking = () if model.context is None else layers_of(model.context)
+    watched = [stage.module for stage in (*chain, *head)] + list(looking)
     seen = largest_outputs(watched, lambda: _run(model, calibration, qualities))
     medians = _hyper_medians(model)
     channels = model.config.hyper_channels
@@ -147,22 +140,14 @@ def freeze(
     ending = {} if head else {"last": last.output, "last_bias": last.bias}
     side = freeze_chain(chain, seen, steps, limits, weight_bits, **ending)
     layout = parameter_layout(model)
-    context, layers = None, ()
+    contexts, layers = [], ()
     if head:
         steps, limits = side.steps, side.limits
-        if convolution is not None:
-            taps = convolution.tap_weights().detach()
-            inputs = taps[0].numel()
-            output = ordinary_activation(convolution.out_channels, seen[convolution], 1.0)
-            bias = torch.zeros(convolution.out_channels) if convolution.bias is None else convolution.bias
-            context = freeze_layer(
-                taps.flatten(1),
-                bias.detach(),
-                np.full(inputs, 1 / VALUE_STEPS if layout.around_mean else 1.0),
-                np.full(inputs, VALUE_LIMIT if layout.around_mean else ACTIVATION_LIMIT),
-                output,
-                weight_bits,
-            )
+        if looking:
+            # One format for all contexts: the head takes the features of any of them.
+            largest = max(seen[convolution] for convolution in looking)
+            output = ordinary_activation(looking[0].out_channels, largest, 1.0)
+            contexts = [_freeze_context(one, output, layout, weight_bits) for one in looking]
             steps = np.concatenate([steps, output.steps])
             limits = np.concatenate([limits, output.maximum])
         frozen_head = freeze_chain(head, seen, steps, limits, weight_bits, last.output, last.bias)
@@ -174,18 +159,32 @@ def freeze(
         identity=identity,
         transforms=transforms.eval().requires_grad_(False),
         hyper_synthesis=side.convolutions,
-        latent_model=IntegerMixtureModel(
-            context,
-            () if convolution is None else convolution.offsets,
-            layers,
-            layout,
-            model.config.latent_channels,
-        ),
+        latent_model=IntegerMixtureModel(tuple(contexts), layers, layout, model.config.latent_channels),
         hyper_table=factorized_table(model.hyper_prior),
         schedule=schedule_of(model.context),
         hyper_medians=medians,
         sees_quality=lite,
     )
+
+
+def _freeze_context(
+    convolution: MaskedConvolution | TapConvolution,
+    output: RequantizedActivation,
+    layout: ParameterLayout,
+    weight_bits: int,
+) -> IntegerContext:
+    taps = convolution.tap_weights().detach()
+    inputs = taps[0].numel()
+    bias = torch.zeros(convolution.out_channels) if convolution.bias is None else convolution.bias
+    layer = freeze_layer(
+        taps.flatten(1),
+        bias.detach(),
+        np.full(inputs, 1 / VALUE_STEPS if layout.around_mean else 1.0),
+        np.full(inputs, VALUE_LIMIT if layout.around_mean else ACTIVATION_LIMIT),
+        output,
+        weight_bits,
+    )
+    return IntegerContext(layer, convolution.offsets)
 
 
 def factorized_table(prior: FactorizedPrior) -> FactorizedTable:

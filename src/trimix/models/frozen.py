@@ -7,7 +7,7 @@
 """
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,7 +17,7 @@ from trimix.bitstream import QUALITY_STEPS
 from trimix.coding import FactorizedTable
 from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT, IntegerConvolution
 from trimix.entropy_models.integer_mixture import VALUE_STEPS, IntegerMixtureModel
-from trimix.entropy_models.schedule import Pass
+from trimix.entropy_models.schedule import Schedule
 from trimix.entropy_models.walk import CountingHand, walk
 from trimix.models.compression_model import CompressionTransforms
 from trimix.models.gllmm_lite import GllmmLiteTransforms
@@ -25,8 +25,6 @@ from trimix.shapes import Float, Int, Int16, Int64, Tensor
 
 QUALITY_PLANE_STEPS = 198
 """The integer path sees the quality in quarters, centred: -198 at quality 1, 198 at quality 100."""
-
-Schedule = Callable[[int, int], Sequence[Pass]]
 
 
 def quality_to_integer(quality: float) -> int:

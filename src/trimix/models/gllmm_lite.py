@@ -6,7 +6,7 @@
                   |                       |
                   `--h_a--> round --> z_hat --h_s--> side features --+
                                                                      |--> head --> Gaussian + Laplacian + logistic
-                               first pass of y_hat --> context ------+
+                         earlier passes of y_hat --> context ------+
 """
 
 import math
@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from trimix.entropy_models.conditional import mixture_head, parameters_from_head
-from trimix.entropy_models.context import CheckerboardContext
+from trimix.entropy_models.context import CheckerboardContext, InterlacedContext
 from trimix.entropy_models.factorized import FactorizedPrior
 from trimix.layers.quality import QUALITY_MAXIMUM, QUALITY_MINIMUM, QualityFactor, quality_plane
 from trimix.models.config import GllmmLiteConfig
@@ -113,7 +113,8 @@ class GllmmLite(GllmmLiteTransforms):
         self.hyper_synthesis = lite_hyper_synthesis(
             config.hyper_channels, config.hyper_synthesis_widths, config.side_channels
         )
-        self.context = CheckerboardContext(m, config.context_channels)
+        kind = InterlacedContext if config.context == "interlaced" else CheckerboardContext
+        self.context = kind(m, config.context_channels)
         outputs = 3 * len(config.families) * config.components * m
         self.head = mixture_head(config.side_channels + config.context_channels, config.head_widths, outputs)
         self.hyper_prior = FactorizedPrior(config.hyper_channels)
@@ -148,7 +149,7 @@ class GllmmLite(GllmmLiteTransforms):
     def mixture_parameters(
         self, side: Float[Tensor, "N S h w"], y_hat: Float[Tensor, "N M h w"]
     ) -> MixtureParameters:
-        """Parameters of every latent, given the side features and the latents of the first pass."""
+        """Parameters of every latent, given the side features and the latents of earlier passes."""
         raw = self.head(torch.cat([side, self.context(y_hat)], dim=1))
         return parameters_from_head(raw, self.config.families, self.config.components)
 

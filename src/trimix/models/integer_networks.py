@@ -14,7 +14,6 @@ import torch
 from torch import nn
 
 from trimix.entropy_models.conditional import HeadLayout, ScaleForm
-from trimix.entropy_models.context import CheckerboardContext
 from trimix.entropy_models.fixed_point import (
     ACTIVATION_LIMIT,
     IntegerConvolution,
@@ -22,11 +21,9 @@ from trimix.entropy_models.fixed_point import (
     freeze_layer,
 )
 from trimix.entropy_models.integer_mixture import LINEAR_SCALE_STEPS, ParameterLayout, ScaleReading
-from trimix.entropy_models.schedule import checkerboard, one_pass, wavefront
 from trimix.errors import ModelError
 from trimix.layers.resampling import subpixel_weights_of_transposed
 from trimix.models.building import TrainableModel
-from trimix.models.frozen import Schedule
 from trimix.models.gllmm_lite import GllmmLite
 from trimix.shapes import Float, Tensor
 
@@ -210,10 +207,3 @@ _READINGS = {
 def linear_scale_minimum(layout: HeadLayout) -> int:
     """Smallest scale of a layout in steps of 1/4096."""
     return round(layout.scale_minimum * LINEAR_SCALE_STEPS)
-
-
-def schedule_of(context: nn.Module | None) -> Schedule:
-    """The schedule that a context of a trainable model asks for."""
-    if context is None:
-        return one_pass
-    return checkerboard if isinstance(context, CheckerboardContext) else wavefront

@@ -18,20 +18,26 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from trimix.coding import FactorizedTable
+from trimix.entropy_models.context import layers_of, schedule_of
 from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT, IntegerConvolution, IntegerLayer
-from trimix.entropy_models.integer_mixture import IntegerMixtureModel, ParameterLayout, ScaleReading
+from trimix.entropy_models.integer_mixture import (
+    IntegerContext,
+    IntegerMixtureModel,
+    ParameterLayout,
+    ScaleReading,
+)
+from trimix.entropy_models.schedule import Schedule
 from trimix.entropy_models.walk import VALUE_LIMIT
 from trimix.errors import ModelError, OutputError
 from trimix.images import write_atomically
-from trimix.layers.masked_convolution import MaskedConvolution
 from trimix.layers.quality import QualityFactor
 from trimix.models.building import build, build_transforms
 from trimix.models.catalogue import IDENTIFIERS, WEIGHTS_FORMAT, ModelEntry, entry_of_metadata
 from trimix.models.compression_model import CompressionTransforms
 from trimix.models.config import CompressionConfig, GllmmLiteConfig, ModelConfig
-from trimix.models.frozen import QUALITY_PLANE_STEPS, FrozenModel, ModelIdentity, Schedule
+from trimix.models.frozen import QUALITY_PLANE_STEPS, FrozenModel, ModelIdentity
 from trimix.models.gllmm_lite import GllmmLiteTransforms
-from trimix.models.integer_networks import parameter_layout, schedule_of, stages_of
+from trimix.models.integer_networks import parameter_layout, stages_of
 from trimix.models.stored_layers import (
     StoredTensors,
     convolution_tensors,
@@ -74,8 +80,9 @@ def save_frozen(model: FrozenModel, path: Path) -> FrozenModel:
         for name, value in model.transforms.state_dict().items()
     }
     tensors |= convolution_tensors("hyper_synthesis", model.hyper_synthesis)
-    if model.latent_model.context is not None:
-        tensors |= layer_tensors("context", model.latent_model.context)
+    contexts = model.latent_model.contexts
+    for name, context in zip(_context_names(len(contexts)), contexts, strict=True):
+        tensors |= layer_tensors(name, context.layer)
     for index, layer in enumerate(model.latent_model.head):
         tensors |= layer_tensors(f"head.{index}", layer)
     if model.hyper_medians is not None:
@@ -237,24 +244,28 @@ def _read_networks(stored: StoredTensors, config: CompressionConfig | GllmmLiteC
         raise ModelError(
             f"hyper_synthesis must enlarge {HYPER_STRIDE} times, found the product of its factors {upscale}"
         )
-    context, offsets, head = None, (), []
+    contexts, head = [], []
     if model.context is not None:
-        convolution = model.context.convolution
-        assert isinstance(convolution, MaskedConvolution)
-        offsets = convolution.offsets
-        values = torch.full(
-            (len(offsets) * channels,), VALUE_LIMIT if layout.around_mean else ACTIVATION_LIMIT
-        )
-        context = read_layer(stored, "context", values, convolution.out_channels)
-        largest = torch.cat([largest, largest_results(context)])
+        largest_value = VALUE_LIMIT if layout.around_mean else ACTIVATION_LIMIT
+        looking = layers_of(model.context)
+        for name, convolution in zip(_context_names(len(looking)), looking, strict=True):
+            values = torch.full((len(convolution.offsets) * channels,), largest_value)
+            layer = read_layer(stored, name, values, convolution.out_channels)
+            contexts.append(IntegerContext(layer, convolution.offsets))
+        results = torch.stack([largest_results(context.layer) for context in contexts])
+        largest = torch.cat([largest, results.amax(dim=0)])
     stages = [] if model.head is None else stages_of(model.head)
     for index, stage in enumerate(stages):
         head.append(read_layer(stored, f"head.{index}", largest, stage.outputs))
         largest = largest_results(head[-1])
     last = head[-1] if head else hyper_synthesis[-1].layer
     _check_scales(last, layout, channels)
-    latent_model = IntegerMixtureModel(context, offsets, tuple(head), layout, channels)
+    latent_model = IntegerMixtureModel(tuple(contexts), tuple(head), layout, channels)
     return _Networks(hyper_synthesis, medians, latent_model, schedule_of(model.context))
+
+
+def _context_names(count: int) -> list[str]:
+    return ["context"] if count == 1 else [f"context.{index}" for index in range(count)]
 
 
 def _check_scales(last: IntegerLayer, layout: ParameterLayout, channels: int) -> None:

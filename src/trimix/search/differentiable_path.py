@@ -24,6 +24,7 @@ from trimix.entropy_models.integer_mixture import (
     SCALE_INDEX_OF_ONE,
     SCALE_STEPS_PER_OCTAVE,
     VALUE_STEPS,
+    IntegerContext,
     ScaleReading,
 )
 from trimix.models.frozen import FrozenModel, quality_plane_value
@@ -58,6 +59,18 @@ class _Layer:
         return F.pixel_shuffle(x, self.upscale) if self.upscale > 1 else x
 
 
+class _SquareContext(_Layer):
+    """A context as a convolution over the square that holds its taps."""
+
+    def __init__(self, context: IntegerContext, channels: int, device: torch.device) -> None:
+        super().__init__(context.layer, 1, device)
+        by_tap = self.weight.view(self.weight.shape[0], len(context.offsets), channels)
+        side = 2 * context.margin + 1
+        self.weight = by_tap.new_zeros(len(by_tap), channels, side, side)
+        for index, (row, column) in enumerate(context.offsets):
+            self.weight[:, :, row + context.margin, column + context.margin] = by_tap[:, index]
+
+
 def _reach(layers: Sequence[IntegerConvolution]) -> int:
     """How many rows of its input the result of a row looks at, above and below."""
     reach, scale = 0.0, 1
@@ -86,20 +99,7 @@ class DifferentiablePath:
         self._channels = latent_model.latent_channels
         self._margin = latent_model.margin
         self._head = [_Layer(layer, 1, device) for layer in latent_model.head]
-        self._context: _Layer | None = None
-        if latent_model.context is not None:
-            self._context = _Layer(latent_model.context, 1, device)
-            self._context.weight = self._spread(self._context.weight)
-
-    def _spread(self, taps: Float[Tensor, "D T 1 1"]) -> Float[Tensor, "D M k k"]:
-        """The taps of the context as a square kernel."""
-        offsets = self._model.latent_model.offsets
-        side = 2 * self._margin + 1
-        kernel = taps.new_zeros(taps.shape[0], self._channels, side, side)
-        by_tap = taps.view(taps.shape[0], len(offsets), self._channels)
-        for index, (row, column) in enumerate(offsets):
-            kernel[:, :, row + self._margin, column + self._margin] = by_tap[:, index]
-        return kernel
+        self._contexts = [_SquareContext(one, self._channels, device) for one in latent_model.contexts]
 
     def side_features(
         self, hyper_latent: Float[Tensor, "Z hh hw"], quality_integer: int
@@ -122,18 +122,19 @@ class DifferentiablePath:
         return features
 
     def context_features(
-        self, seen: Float[Tensor, "1 M h w"], has_context: Float[Tensor, "1 1 h w"]
+        self, seen: Float[Tensor, "1 M h w"], looking: Float[Tensor, "1 P h w"]
     ) -> Float[Tensor, "1 C h w"]:
         """What the head sees of the latents; no channels in a model without context.
 
         Args:
             seen: latents, in steps of the quantizer.
-            has_context: 1 where a position is coded with a context, 0 elsewhere.
+            looking: of ``looking_planes``.
         """
-        if self._context is None:
-            return seen[:, :0]
-        steps = VALUE_STEPS if self._layout.around_mean else 1
-        return self._context(seen * steps) * has_context
+        values = seen * (VALUE_STEPS if self._layout.around_mean else 1)
+        features = [
+            context(values) * looking[:, index : index + 1] for index, context in enumerate(self._contexts)
+        ]
+        return torch.stack(features).sum(dim=0) if features else seen[:, :0]
 
     def bits(
         self,
@@ -154,16 +155,16 @@ class DifferentiablePath:
         likelihood = log_likelihood(values, self._parameters(features))
         return likelihood.clamp(min=-CDF_BITS * math.log(2)) * _TO_BITS
 
-    def has_context_plane(self, height: int, width: int) -> Float[Tensor, "1 1 h w"]:
-        """1 where a position is coded with a context, 0 elsewhere."""
-        plane = torch.zeros(1, 1, height, width, device=self._model.path_device)
+    def looking_planes(self, height: int, width: int) -> Float[Tensor, "1 P h w"]:
+        """A plane for each context: 1 where a position is coded with it, 0 elsewhere."""
+        planes = torch.zeros(1, len(self._contexts), height, width, device=self._model.path_device)
         for one in self._model.schedule(height, width):
-            if one.has_context:
+            if one.context is not None:
                 rows, columns = (
-                    torch.from_numpy(places).to(plane.device) for places in (one.rows, one.columns)
+                    torch.from_numpy(places).to(planes.device) for places in (one.rows, one.columns)
                 )
-                plane[0, 0, rows, columns] = 1.0
-        return plane
+                planes[0, one.context, rows, columns] = 1.0
+        return planes
 
     def context_gradient(
         self, values: Float[Tensor, "M h w"], side: Int[Tensor, "h w S"]
@@ -175,15 +176,15 @@ class DifferentiablePath:
             side: integer side features.
         """
         gradient = torch.zeros_like(values)
-        if self._context is None:
+        if not self._contexts:
             return gradient
         _, height, width = values.shape
         planes = side.permute(2, 0, 1)[None].float()
-        mask = self.has_context_plane(height, width)
+        looking = self.looking_planes(height, width)
         for strip in latent_strips(height, width, self._margin, _POSITIONS_AT_ONCE):
             part = slice(strip.first, strip.last)
             seen = values[None, :, part].clone().requires_grad_(True)
-            context = self.context_features(seen, mask[:, :, part])
+            context = self.context_features(seen, looking[:, :, part])
             bits = self.bits(values[None, :, part], context, planes[:, :, part])
             kept = bits[:, :, strip.start - strip.first : strip.stop - strip.first].sum()
             gradient[:, part] += torch.autograd.grad(kept, seen)[0][0]

@@ -64,8 +64,8 @@ class HyperLatentSearch:
             steps: at most.
         """
         with torch.no_grad():
-            plane = self._path.has_context_plane(*values.shape[1:])
-            context = self._path.context_features(values[None], plane)
+            looking = self._path.looking_planes(*values.shape[1:])
+            context = self._path.context_features(values[None], looking)
         symbols = hyper_latent.numpy().astype(np.int32)
         bits, gradient = self._latent_bits(values, context, symbols)
         if self._curvature is None:
