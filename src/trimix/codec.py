@@ -126,7 +126,7 @@ class Codec:
             UsageError: the quality is out of range.
         """
         latent_encoder = RangeEncoder()
-        symbols = self._quantize(picture, quality, latent_encoder, chosen=chosen)
+        symbols, _ = self._quantize(picture, quality, latent_encoder, chosen=chosen)
         return self._container(picture, symbols, latent_encoder).to_bytes()
 
     def decode(self, data: bytes, maximum_pixels: int = MAXIMUM_PIXELS) -> Picture:
@@ -154,7 +154,14 @@ class Codec:
         Raises:
             UsageError: the quality is out of range.
         """
-        return self._quantize(picture, quality, None, chosen=chosen)
+        return self._quantize(picture, quality, None, chosen=chosen)[0]
+
+    def quantize_and_count(
+        self, picture: Picture, quality: float, *, chosen: bool = True
+    ) -> tuple[Symbols, float]:
+        """``quantize``, and what the latents cost in bits, from one walk."""
+        symbols, hand = self._quantize(picture, quality, None, chosen=chosen, counts=True)
+        return symbols, hand.bits
 
     @torch.inference_mode()
     def _quantize(
@@ -164,7 +171,8 @@ class Codec:
         latent_encoder: RangeEncoder | None,
         *,
         chosen: bool = True,
-    ) -> Symbols:
+        counts: bool = False,
+    ) -> tuple[Symbols, QuantizingHand]:
         if not 1 <= quality <= 100:
             raise UsageError(f"quality must be from 1 to 100, found {quality:g}")
         _check_sides(picture.width, picture.height)
@@ -183,8 +191,9 @@ class Codec:
             None if prices is None else prices[0].cpu().numpy(),
             ACTIVATION_LIMIT,
             latent_encoder,
+            counts=counts,
         )
-        return self.walked(side, z_hat, quality_integer, hand)
+        return self.walked(side, z_hat, quality_integer, hand), hand
 
     @torch.inference_mode()
     def reconstruct(self, symbols: Symbols, height: int, width: int, channels: int = 3) -> np.ndarray:

@@ -32,15 +32,23 @@ def prepare_torch(device: Device, threads: int | None) -> str:
     return "cuda" if available else "cpu"
 
 
-def announce_compilation(purpose: Literal["encoding", "decoding", "counting", "everything"]) -> None:
+def announce_compilation(
+    purpose: Literal["encoding", "searching", "decoding", "counting", "everything"],
+) -> None:
     """Say that the coder is about to be compiled, if so: the first run takes some seconds longer."""
     from trimix.coding import (
         COUNTING_KERNELS,
         DECODING_KERNELS,
         ENCODING_KERNELS,
+        SEARCHING_KERNELS,
         compilation_is_cached,
     )
 
-    kernels = {"encoding": ENCODING_KERNELS, "decoding": DECODING_KERNELS, "counting": COUNTING_KERNELS}
+    kernels = {
+        "encoding": ENCODING_KERNELS,
+        "searching": SEARCHING_KERNELS,
+        "decoding": DECODING_KERNELS,
+        "counting": COUNTING_KERNELS,
+    }
     if not (compilation_is_cached() if purpose == "everything" else compilation_is_cached(kernels[purpose])):
         print("trimix: compiling the coder (first run)...", file=sys.stderr)

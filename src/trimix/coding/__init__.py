@@ -1,15 +1,17 @@
 """Integer probabilities of symbols, and the range coder that turns symbols into bytes. NumPy and Numba only.
 
-`standard_tables` holds the shared numbers, `mixture_cdf` the distributions, `range_coder` the coder; nothing
-is compiled before the first use.
+`standard_tables` holds the shared numbers, `mixture_cdf` the distributions, `range_coder` the coder;
+`float_mixture` is a guide for searches. Nothing is compiled before the first use.
 """
 
 from trimix.coding.compilation import (
     COUNTING_KERNELS,
     DECODING_KERNELS,
     ENCODING_KERNELS,
+    SEARCHING_KERNELS,
     compilation_is_cached,
 )
+from trimix.coding.float_mixture import Information, information
 from trimix.coding.mixture_cdf import FactorizedTable, MixtureParameters
 from trimix.coding.range_coder import RangeDecoder, RangeEncoder
 from trimix.coding.standard_tables import (
@@ -39,13 +41,16 @@ __all__ = [
     "LOGISTIC",
     "MEAN_STEPS",
     "SCALE_LEVELS",
+    "SEARCHING_KERNELS",
     "SYMBOL_LIMIT",
     "WEIGHT_BITS",
     "FactorizedTable",
+    "Information",
     "MixtureParameters",
     "RangeDecoder",
     "RangeEncoder",
     "compilation_is_cached",
+    "information",
     "scale_index_from_float",
     "scale_of_index",
 ]

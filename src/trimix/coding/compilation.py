@@ -38,6 +38,7 @@ def kernel(function: Callable[..., _Result]) -> Callable[..., _Result]:
 ENCODING_KERNELS = ("first_bad_weights", "symbol_edges", "encode_mixture", "encode_factorized")
 DECODING_KERNELS = ("first_bad_weights", "decode_mixture", "decode_factorized")
 COUNTING_KERNELS = ("first_bad_weights", "symbol_edges")
+SEARCHING_KERNELS = (*ENCODING_KERNELS, "information_and_derivatives")
 
 
 def compilation_is_cached(names: tuple[str, ...] | None = None) -> bool:

@@ -8,6 +8,7 @@ state of the coder is uint64 throughout, with constants of that type: Numba turn
 float64.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,9 @@ from trimix.coding.standard_tables import (
     CDF_BITS,
     DIRECT_MAXIMUM,
     DIRECT_MINIMUM,
+    GAUSSIAN,
     INVERSE_SCALE_BITS,
+    LAPLACIAN,
     MEAN_STEPS,
     SYMBOL_LIMIT,
     TABLE_REACH,
@@ -194,6 +197,89 @@ def first_bad_weights(weights: Array) -> Integer:
         if signs < 0 or total != (1 << WEIGHT_BITS):
             return row
     return -1
+
+
+# -------------------------------------------------------------------------------------------------------
+# The mixture in floating point, with derivatives. It guides a search; no symbol is coded with it.
+
+ROOT_HALF = math.sqrt(0.5)
+ROOT_TWO_PI = math.sqrt(2 * math.pi)
+LOG2_E = 1 / math.log(2)
+LEAST_PROBABILITY = 2.0**-CDF_BITS
+
+
+@inlined
+def _gaussian(a: float, b: float) -> tuple[float, float, float]:
+    # Mass between a and b, and the densities at both, of the standard deviation 1; b >= |a|.
+    if a > 0:
+        mass = 0.5 * (math.erfc(a * ROOT_HALF) - math.erfc(b * ROOT_HALF))
+    else:
+        mass = 0.5 * (math.erf(b * ROOT_HALF) - math.erf(a * ROOT_HALF))
+    return mass, math.exp(-0.5 * a * a) / ROOT_TWO_PI, math.exp(-0.5 * b * b) / ROOT_TWO_PI
+
+
+@inlined
+def _laplacian(a: float, b: float) -> tuple[float, float, float]:
+    # As above, of the mean absolute deviation 1.
+    at_a, at_b = 0.5 * math.exp(-abs(a)), 0.5 * math.exp(-b)
+    return (at_a - at_b if a > 0 else 1 - at_a - at_b), at_a, at_b
+
+
+@inlined
+def _logistic(a: float, b: float) -> tuple[float, float, float]:
+    # As above, of the scale 1: the upper tail is e / (1 + e) with e = exp(-u), the density e / (1 + e)^2.
+    decay_a, decay_b = math.exp(-abs(a)), math.exp(-b)
+    tail_a, tail_b = decay_a / (1 + decay_a), decay_b / (1 + decay_b)
+    mass = tail_a - tail_b if a > 0 else 1 - tail_a - tail_b
+    return mass, tail_a / (1 + decay_a), tail_b / (1 + decay_b)
+
+
+@kernel
+def information_and_derivatives(
+    values: Array,
+    families: Array,
+    log_weights: Array,
+    means: Array,
+    scales: Array,
+    first: Integer,
+    last: Integer,
+    information: Array,
+    by_log_weight: Array,
+    by_mean: Array,
+    by_scale: Array,
+) -> None:
+    """Write -log2 p and its derivatives for the values `first` to `last`; planes are [K, n], component first."""
+    for index in range(first, last):
+        value = float(values[index])
+        probability = 0.0
+        for component in range(families.shape[0]):
+            inverse = 1.0 / float(scales[component, index])
+            signed = value - float(means[component, index])
+            distance = abs(signed)
+            a, b = (distance - 0.5) * inverse, (distance + 0.5) * inverse
+            if families[component] == GAUSSIAN:
+                mass, at_a, at_b = _gaussian(a, b)
+            elif families[component] == LAPLACIAN:
+                mass, at_a, at_b = _laplacian(a, b)
+            else:
+                mass, at_a, at_b = _logistic(a, b)
+            weight = math.exp(float(log_weights[component, index]))
+            probability += weight * mass
+            by_log_weight[component, index] = weight * mass
+            # dP/dmean is odd in the distance, and in units of 1/scale; dP/dscale is even.
+            slope = weight * (at_a - at_b) * inverse
+            by_mean[component, index] = slope if signed > 0 else -slope
+            by_scale[component, index] = weight * (a * at_a - b * at_b) * inverse
+        if probability > LEAST_PROBABILITY:
+            information[index] = -math.log2(probability)
+            factor = -LOG2_E / probability
+        else:
+            information[index] = CDF_BITS
+            factor = 0.0
+        for component in range(families.shape[0]):
+            by_log_weight[component, index] *= factor
+            by_mean[component, index] *= factor
+            by_scale[component, index] *= factor
 
 
 # -------------------------------------------------------------------------------------------------------

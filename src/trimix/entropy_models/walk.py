@@ -95,6 +95,7 @@ class QuantizingHand:
         prices: bits that a squared error of one step is worth, float32 [M]; None for plain rounding.
         limit: largest magnitude of a symbol.
         encoder: takes the chosen symbols at once, so that choosing and writing share one walk.
+        counts: whether the bits of the chosen symbols are added up.
     """
 
     known: np.ndarray | None = None
@@ -105,9 +106,14 @@ class QuantizingHand:
         prices: np.ndarray | None,
         limit: int,
         encoder: RangeEncoder | None = None,
+        *,
+        counts: bool = False,
     ) -> None:
         self._latents = latents
         self._prices = prices
+        self._counts = counts
+        self.bits = 0.0
+        """Of the chosen symbols, if it counts."""
         self._limit = limit
         self._encoder = encoder
 
@@ -117,18 +123,27 @@ class QuantizingHand:
         if parameters.centres is not None:
             y = y - parameters.centres.reshape(y.shape) * np.float32(1 / VALUE_STEPS)
         symbols = np.clip(np.rint(y), -self._limit, self._limit)
-        if self._prices is not None:
-            second = np.clip(symbols + np.where(y > symbols, 1, -1), -self._limit, self._limit)
-            costs = [
-                parameters.mixture.information_bits(choice.astype(np.int32).ravel())
-                + (self._prices * np.square(choice - y)).ravel()
-                for choice in (symbols, second)
-            ]
-            symbols = np.where(costs[1] < costs[0], second.ravel(), symbols.ravel())
+        if self._prices is not None or self._counts:
+            bits = _information(symbols, parameters)
+            if self._prices is not None:
+                second = np.clip(symbols + np.where(y > symbols, 1, -1), -self._limit, self._limit)
+                bits_of_second = _information(second, parameters)
+                is_second = bits_of_second + self._prices * np.square(second - y) < (
+                    bits + self._prices * np.square(symbols - y)
+                )
+                symbols, bits = (
+                    np.where(is_second, second, symbols),
+                    np.where(is_second, bits_of_second, bits),
+                )
+            self.bits += float(bits.sum())
         symbols = symbols.astype(np.int32).ravel()
         if self._encoder is not None:
             self._encoder.encode_mixture(symbols, parameters.mixture)
         return symbols
+
+
+def _information(symbols: np.ndarray, parameters: LatentParameters) -> np.ndarray:
+    return parameters.mixture.information_bits(symbols.astype(np.int32).ravel()).reshape(symbols.shape)
 
 
 class KnownHand:

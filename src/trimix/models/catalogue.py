@@ -48,6 +48,11 @@ class ModelEntry:
     description: dict[str, str]
 
     @property
+    def kind(self) -> str:
+        """Of the architecture; the first configurations were those of gllmm-lite, and needed not say so."""
+        return str(json.loads(self.configuration).get("kind", "gllmm-lite"))
+
+    @property
     def family(self) -> str:
         """The name without its version, which is numbers and dots after the last hyphen."""
         versioned = _VERSIONED.fullmatch(self.name)

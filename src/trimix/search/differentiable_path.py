@@ -16,7 +16,6 @@ from collections.abc import Sequence
 import torch
 from torch.nn import functional as F
 
-from trimix.coding import CDF_BITS
 from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT, IntegerConvolution, IntegerLayer
 from trimix.entropy_models.integer_mixture import (
     LINEAR_SCALE_STEPS,
@@ -28,13 +27,13 @@ from trimix.entropy_models.integer_mixture import (
     ScaleReading,
 )
 from trimix.models.frozen import FrozenModel, quality_plane_value
-from trimix.probability import Family, MixtureParameters, log_likelihood
+from trimix.probability import Family, MixtureParameters
+from trimix.search.mixture_bits import bits_of
 from trimix.shapes import Float, Int, Tensor
 from trimix.transforms.strips import latent_strips
 
 _POSITIONS_AT_ONCE = 2**12
 """Of the latent, that are differentiated together; bounds memory: a position has some 20 numbers for each channel."""
-_TO_BITS = -1 / math.log(2)
 
 
 class _Layer:
@@ -52,10 +51,13 @@ class _Layer:
             tensor.float()[:, None, None] for tensor in (slope, tensors["minimum"], tensors["maximum"])
         )
 
+        self._has_activation = bool((self.slope != 1).any())
+
     def __call__(self, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N D h w"]:
         x = F.conv2d(x, self.weight, self.bias, padding=self.weight.shape[-1] // 2)
-        x = torch.where(x < 0, x * self.slope, x)
-        x = torch.minimum(torch.maximum(x, self.minimum), self.maximum)
+        if self._has_activation:
+            x = torch.where(x < 0, x * self.slope, x)
+        x = torch.clamp(x, self.minimum, self.maximum)
         return F.pixel_shuffle(x, self.upscale) if self.upscale > 1 else x
 
 
@@ -152,8 +154,7 @@ class DifferentiablePath:
         features = torch.cat([side, context], dim=1)
         for layer in self._head:
             features = layer(features)
-        likelihood = log_likelihood(values, self._parameters(features))
-        return likelihood.clamp(min=-CDF_BITS * math.log(2)) * _TO_BITS
+        return bits_of(values, self._parameters(features))
 
     def looking_planes(self, height: int, width: int) -> Float[Tensor, "1 P h w"]:
         """A plane for each context: 1 where a position is coded with it, 0 elsewhere."""

@@ -63,6 +63,8 @@ class HyperLatentSearch:
             hyper_latent: symbols to begin with.
             steps: at most.
         """
+        if not steps:
+            return hyper_latent
         with torch.no_grad():
             looking = self._path.looking_planes(*values.shape[1:])
             context = self._path.context_features(values[None], looking)

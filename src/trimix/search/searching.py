@@ -13,7 +13,7 @@ from trimix.images import Picture
 from trimix.search.curvature import half_curvatures, random_signs
 from trimix.search.differentiable_path import DifferentiablePath
 from trimix.search.distortion import SquaredError
-from trimix.search.effort import DEFAULT_EFFORT, Effort, Move, effort_of
+from trimix.search.effort import Effort, Move, default_effort, effort_of
 from trimix.search.hands import SearchingHand
 from trimix.search.hyper_latents import HyperLatentSearch
 from trimix.shapes import Float, Tensor
@@ -59,7 +59,7 @@ def search(
     codec: Codec,
     picture: Picture,
     quality: float,
-    effort: int = DEFAULT_EFFORT,
+    effort: int | None = None,
     *,
     time_limit_seconds: float | None = None,
     on_standing: Callable[[Standing], None] = lambda standing: None,
@@ -72,7 +72,7 @@ def search(
         codec: of the model.
         picture: 8 bits, grey or RGB.
         quality: 1..100.
-        effort: 1..9, see ``effort_of``.
+        effort: 1..9, see ``effort_of``; None for the default of the architecture.
         time_limit_seconds: no step is begun after which the file would probably be written later.
         on_standing: called after every step.
 
@@ -81,16 +81,17 @@ def search(
         KeyboardInterrupt: before there was anything to keep.
     """
     began = time.monotonic()
-    wanted = effort_of(effort)
-    symbols = codec.quantize(picture, quality, chosen=wanted.chosen)
+    wanted = effort_of(effort_for(codec, effort))
     if not wanted.moves:
-        return Found(symbols, 0)
+        return Found(codec.quantize(picture, quality, chosen=wanted.chosen), 0)
+    symbols, latent_bits = codec.quantize_and_count(picture, quality, chosen=wanted.chosen)
+    seconds = time.monotonic() - began
     deadline = None if time_limit_seconds is None else began + time_limit_seconds
     state = None
     try:
         # Gradients are needed whatever the caller does without.
         with torch.inference_mode(False), torch.enable_grad():
-            state = _Search(codec, picture, symbols)
+            state = _Search(codec, picture, symbols, latent_bits, seconds)
             return state.run(wanted, deadline, on_standing)
     except KeyboardInterrupt:
         if state is None:
@@ -98,8 +99,15 @@ def search(
         return Found(state.best, state.moves_done, "interrupt")
 
 
+def effort_for(codec: Codec, effort: int | None) -> int:
+    """An effort, or the default of a codec's architecture."""
+    return default_effort(codec.model.transforms.config.kind) if effort is None else effort
+
+
 class _Search:
-    def __init__(self, codec: Codec, picture: Picture, symbols: Symbols) -> None:
+    def __init__(
+        self, codec: Codec, picture: Picture, symbols: Symbols, latent_bits: float, seconds: float
+    ) -> None:
         self._codec = codec
         self._model = codec.model
         self._start = symbols
@@ -107,11 +115,9 @@ class _Search:
         self._path = DifferentiablePath(codec.model)
         self._random = np.random.default_rng(_SEED)
         self._hyper_search = HyperLatentSearch(codec.model, self._path, symbols.quality_integer, self._random)
-        began = time.monotonic()
-        counted = codec.count(symbols)
-        self._walk_seconds = self._pass_seconds = time.monotonic() - began
-        self._hyper_bits = counted.hyper_latent_bits
-        self._latent_bits = float(counted.latent_bits.sum())
+        self._walk_seconds = self._pass_seconds = seconds
+        self._hyper_bits = self._hyper_search.bits(symbols.hyper_latent)
+        self._latent_bits = latent_bits
         self.best = symbols
         self.moves_done = 0
         self._least = np.inf
