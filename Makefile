@@ -27,7 +27,7 @@ demo: $(DEMO_STAMP) ## Compress a photograph, compare with JPEG, WebP and AVIF a
 results: export TRIMIX_DATA := $(TRIMIX_DATA)
 results: $(EVALUATE_STAMP) ## Measure on Kodak beside JPEG, WebP, AVIF and JPEG XL: results/ and a page, runs/kodak.html
 	@test -d "$(TRIMIX_DATA)" || { echo "make results TRIMIX_DATA=FOLDER: FOLDER must hold the folder kodak/"; exit 1; }
-	$(BIN)/trimix evaluate kodak --model gllmm-lite --quality $(RESULTS_QUALITIES) --peers default --output runs/results/kodak
+	$(BIN)/trimix evaluate kodak --model gllmm-lite --model gllmm-lite-ms-ssim --quality $(RESULTS_QUALITIES) --peers default --output runs/results/kodak
 	rm -rf results/kodak && mkdir -p results && mv runs/results/kodak results/kodak
 	$(BIN)/trimix report results/kodak --output runs/kodak.html --markdown results/kodak.md --force $(RESULTS_PICTURES)
 

@@ -62,8 +62,8 @@ def compress(
         quality: 1..100, continuous; 50 without a target.
         model: name or weights file.
         device: ``cpu`` or ``cuda``.
-        effort: 1 (fastest) to 9 (smallest file), by default 3 for gllmm-lite and 2 for others; decoding takes as
-            long as ever.
+        effort: 1 (fastest) to 9 (smallest file), by default 3 for gllmm-lite, 2 for others and for MS-SSIM; decoding
+            takes as long as ever.
         time_limit_seconds: ends the search in time; its best so far is kept.
         target_bits_per_pixel: of the whole file, within 2 %, instead of a quality.
         target_bytes: size of the file, within 2 % and rather below, instead of a quality.

@@ -20,7 +20,7 @@ def codec():
 def test_efforts_make_the_files_of_their_symbols(codec):
     picture = some_picture(60, 70)
     assert encode(codec, picture, 40, 2).data == codec.encode(picture, 40)
-    usual = default_effort(codec.model.transforms.config.kind)
+    usual = default_effort(codec.model.transforms.config.model_dump())
     assert encode(codec, picture, 40).data == encode(codec, picture, 40, usual).data
     plain = codec.pack(picture, codec.quantize(picture, 40, chosen=False))
     assert encode(codec, picture, 40, 1).data == plain

@@ -99,7 +99,7 @@ def compress(
     quality = _DEFAULT_QUALITY if quality is None else quality
     check_quality(quality)
     entry = find_model(model)
-    usual_effort = default_effort(entry.kind)
+    usual_effort = default_effort(entry.settings)
     effort = usual_effort if effort is None else effort
     check_time_limit(time_limit, effort)
     source = Source(picture, PictureError)

@@ -21,7 +21,7 @@ def effort_option(text: str) -> Any:
         max=MAXIMUM,
         metavar=f"{MINIMUM}..{MAXIMUM}",
         help=text,
-        show_default="3 for gllmm-lite, 2 for others",
+        show_default="3 for gllmm-lite, 2 for others and for MS-SSIM",
     )
 
 

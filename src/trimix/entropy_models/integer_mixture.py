@@ -66,9 +66,19 @@ def integer_softmax(logits: Int64[Tensor, "n K M"]) -> Int64[Tensor, "n K M"]:
     octaves = (below >> 8).clamp(max=63)
     table = exponential_table().to(logits.device)
     exponentials = table[below & 255] >> octaves
-    weights = (exponentials << 16) // exponentials.sum(dim=1, keepdim=True)
-    remainder = WEIGHT_TOTAL - weights.sum(dim=1, keepdim=True)
-    return weights.scatter_add_(1, weights.argmax(dim=1, keepdim=True), remainder)
+    return _completed((exponentials << 16) // exponentials.sum(dim=1, keepdim=True))
+
+
+def _completed(weights: Int64[Tensor, "n K M"]) -> Int64[Tensor, "n K M"]:
+    """Weights with what is missing to 2^16 added to the first of the largest; in place."""
+    remainder = WEIGHT_TOTAL - weights.sum(dim=1)
+    largest = weights.amax(dim=1)
+    # Several times faster than argmax and scatter: K is small.
+    for component in weights.unbind(dim=1):
+        added = torch.where(component == largest, remainder, 0)
+        component += added
+        remainder -= added
+    return weights
 
 
 def integer_softmax_of_groups(
@@ -87,9 +97,7 @@ def integer_softmax_of_groups(
         (integer_softmax(part) * groups[:, index : index + 1]) >> 16
         for index, part in enumerate(logits.split(sizes, dim=1))
     ]
-    weights = torch.cat(parts, dim=1)
-    remainder = WEIGHT_TOTAL - weights.sum(dim=1, keepdim=True)
-    return weights.scatter_add_(1, weights.argmax(dim=1, keepdim=True), remainder)
+    return _completed(torch.cat(parts, dim=1))
 
 
 @lru_cache(maxsize=1)

@@ -201,7 +201,7 @@ def model_contender(
     entry = find_model(model)
     # Two files may hold models of one name, as checkpoints of one training do: those go by their files' names.
     is_file = model not in (entry.name, entry.family)
-    usual = default_effort(entry.kind)
+    usual = default_effort(entry.settings)
     effort = usual if effort is None else effort
     effort_of(effort)
     is_default = effort == usual

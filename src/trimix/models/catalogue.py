@@ -10,6 +10,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from trimix.errors import ModelError, UnknownModelError
 
@@ -48,9 +49,9 @@ class ModelEntry:
     description: dict[str, str]
 
     @property
-    def kind(self) -> str:
-        """Of the architecture; the first configurations were those of gllmm-lite, and needed not say so."""
-        return str(json.loads(self.configuration).get("kind", "gllmm-lite"))
+    def settings(self) -> dict[str, Any]:
+        """The configuration by key."""
+        return json.loads(self.configuration)
 
     @property
     def family(self) -> str:

@@ -1,4 +1,4 @@
-"""Weights files: a frozen model as safetensors. Transforms in float16, the probability path as integers.
+"""Weights files: a frozen model as safetensors. Transforms in 8 or 16 bits, the probability path as integers.
 
 The model's hash is the first 8 bytes of a SHA-256 over the configuration and every tensor (name, type, shape, bytes),
 so it covers everything that decides a symbol or a pixel, and nothing of the description. It tells damage, not intent:
@@ -46,6 +46,7 @@ from trimix.models.stored_layers import (
     read_convolutions,
     read_layer,
 )
+from trimix.models.stored_transforms import read_transform, transform_tensors
 from trimix.shapes import Tensor
 from trimix.transforms.hyper import HYPER_STRIDE
 
@@ -75,10 +76,8 @@ def save_frozen(model: FrozenModel, path: Path) -> FrozenModel:
     Raises:
         ModelError: the file cannot be written, or could not be read again.
     """
-    tensors: dict[str, Tensor] = {
-        f"transforms.{name}": value.half().contiguous()
-        for name, value in model.transforms.state_dict().items()
-    }
+    is_lite = isinstance(model.transforms.config, GllmmLiteConfig)
+    tensors = transform_tensors("transforms", model.transforms, in_bytes=is_lite)
     tensors |= convolution_tensors("hyper_synthesis", model.hyper_synthesis)
     contexts = model.latent_model.contexts
     for name, context in zip(_context_names(len(contexts)), contexts, strict=True):
@@ -199,10 +198,7 @@ def _read_transforms(
         transforms = build_transforms(config)
     state = {}
     for name, empty in transforms.state_dict().items():
-        value = stored.take(f"transforms.{name}", torch.float16, empty.shape).float()
-        if not math.isfinite(float(value.sum())):  # of float16 values: it cannot overflow
-            raise ModelError(f"transforms.{name} must be finite, found NaN or infinity")
-        state[name] = value
+        state[name] = read_transform(stored, f"transforms.{name}", empty.shape)
     transforms.load_state_dict(state, assign=True)
     for name, module in transforms.named_modules():
         if isinstance(module, QualityFactor):

@@ -1,5 +1,6 @@
 """What each effort does."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from trimix.errors import UsageError
@@ -7,7 +8,7 @@ from trimix.errors import UsageError
 MINIMUM, MAXIMUM = 1, 9
 FAST_EFFORT = 2
 """The highest that takes no step."""
-_DEFAULTS = {"gllmm-lite": 3}
+_LITE_EFFORT = 3
 
 
 @dataclass(frozen=True)
@@ -44,16 +45,21 @@ class Effort:
     moves: tuple[Move, ...]
 
 
-def default_effort(kind: str) -> int:
-    """Of an architecture, by ``kind`` of its configuration.
+def default_effort(configuration: Mapping[str, object]) -> int:
+    """Of a model, by its configuration.
 
-    Of gllmm-lite the highest that takes below a second for 768 x 512 pixels on two cores. Weights of other
-    architectures are compared with other programs' results, so they round as those do.
+    Of a gllmm-lite for squared error the highest that takes below a second for 768 x 512 pixels on two cores. One for
+    MS-SSIM is not searched, for the search weighs squared error. Weights of other architectures are compared with other
+    programs' results, so they round as those do.
 
-    >>> default_effort("gllmm-lite"), default_effort("autoregressive")
+    >>> default_effort({"kind": "gllmm-lite"}), default_effort({"kind": "autoregressive"})
     (3, 2)
+    >>> default_effort({"kind": "gllmm-lite", "lambda_ratio": 1200.0})
+    2
     """
-    return _DEFAULTS.get(kind, FAST_EFFORT)
+    # The first configurations were those of gllmm-lite, and needed not say so.
+    is_lite = configuration.get("kind", "gllmm-lite") == "gllmm-lite"
+    return _LITE_EFFORT if is_lite and configuration.get("lambda_ratio", 1.0) == 1.0 else FAST_EFFORT
 
 
 def effort_of(level: int) -> Effort:

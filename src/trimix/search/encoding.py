@@ -107,7 +107,7 @@ def encode_to_target(
         codec: of the model.
         picture: 8 bits, grey or RGB.
         target: bits per pixel and bytes are those of the whole file, metadata and all; PSNR is that of 8-bit pixels.
-        effort: 1..9; None for the default of the architecture.
+        effort: 1..9; None for the default of the model.
         time_limit_seconds: of all; the trials without steps take place even so.
         on_standing: called after every step of a search.
         on_trial: called after every encoding.

@@ -72,7 +72,7 @@ def search(
         codec: of the model.
         picture: 8 bits, grey or RGB.
         quality: 1..100.
-        effort: 1..9, see ``effort_of``; None for the default of the architecture.
+        effort: 1..9, see ``effort_of``; None for the default of the model.
         time_limit_seconds: no step is begun after which the file would probably be written later.
         on_standing: called after every step.
 
@@ -100,8 +100,8 @@ def search(
 
 
 def effort_for(codec: Codec, effort: int | None) -> int:
-    """An effort, or the default of a codec's architecture."""
-    return default_effort(codec.model.transforms.config.kind) if effort is None else effort
+    """An effort, or the default of a codec's model."""
+    return default_effort(codec.model.transforms.config.model_dump()) if effort is None else effort
 
 
 class _Search:
