@@ -223,14 +223,24 @@ class Codec:
         y = self.model.transforms.encode_latent(x, quality)
         return y[:, :, strip.start - strip.first : strip.stop - strip.first]
 
-    def pack(self, picture: Picture, symbols: Symbols, *, merged: bool = True) -> bytes:
+    def pack(
+        self,
+        picture: Picture,
+        symbols: Symbols,
+        *,
+        merged: bool = True,
+        latent_encoder: RangeEncoder | None = None,
+    ) -> bytes:
         """The file of given symbols.
 
         Args:
             picture: size, channels and metadata.
             symbols: what is coded.
             merged: code known latents in large groups; the bytes are the same either way.
+            latent_encoder: has written the latents of these symbols already.
         """
+        if latent_encoder is not None:
+            return self._container(picture, symbols, latent_encoder).to_bytes()
         latent_encoder = RangeEncoder()
         known = np.ascontiguousarray(_as_int32(symbols.latent).transpose(1, 2, 0))
         side = self._side_features(symbols)

@@ -152,9 +152,9 @@ def in_pack(codec, monkeypatch, *at):
     """Ctrl-C in some calls of `pack`."""
     original, calls = type(codec).pack, Interrupting(*at)
 
-    def pack(self, picture, symbols):
+    def pack(self, picture, symbols, **options):
         calls(None)
-        return original(self, picture, symbols)
+        return original(self, picture, symbols, **options)
 
     monkeypatch.setattr(type(codec), "pack", pack)
 
@@ -179,7 +179,7 @@ def test_two_interrupts_prevent_it(codec, monkeypatch):
 
 def test_a_second_interrupt_ends_it(codec, monkeypatch):
     picture, pack = some_picture(150, 120), Interrupting(1)
-    monkeypatch.setattr(type(codec), "pack", lambda self, picture, symbols: pack(symbols))
+    monkeypatch.setattr(type(codec), "pack", lambda self, picture, symbols, **_: pack(symbols))
     with pytest.raises(KeyboardInterrupt):
         encode_to_target(codec, picture, Target(TargetKind.BYTES, 700), 7, on_standing=Interrupting(2))
 

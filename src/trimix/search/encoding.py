@@ -11,7 +11,7 @@ from trimix.errors import OutOfReachError
 from trimix.images import Picture, psnr_db
 from trimix.models.frozen import quality_to_integer
 from trimix.search.effort import FAST_EFFORT, effort_of
-from trimix.search.searching import Standing, effort_for, search
+from trimix.search.searching import Found, Standing, effort_for, search
 from trimix.search.targets import (
     HIGHEST,
     LOWEST,
@@ -81,7 +81,9 @@ def encode(
     found = search(
         codec, picture, quality, effort, time_limit_seconds=time_limit_seconds, on_standing=on_standing
     )
-    data, ended = _even_if_interrupted(lambda: codec.pack(picture, found.symbols), found.ended)
+    data, ended = _even_if_interrupted(
+        lambda: codec.pack(picture, found.symbols, latent_encoder=found.latent_encoder), found.ended
+    )
     return Encoded(data, _stored(quality), found.moves, ended)
 
 
@@ -263,9 +265,7 @@ class _TargetSearch:
         self._is_interrupted |= found.ended == "interrupt"
         effort = effort if found.moves else FAST_EFFORT
         if self._target.is_rate:
-            data, ended = _even_if_interrupted(
-                lambda: self._codec.pack(self._picture, found.symbols), found.ended
-            )
+            data, ended = _packed(self._codec, self._picture, found)
             trial, symbols = Trial(quality_integer, self._size(data)), None
         else:
             measured, ended = _even_if_interrupted(lambda: self._psnr_db(found.symbols), found.ended)
@@ -339,6 +339,12 @@ class _TargetSearch:
             quality = f" (quality {trial.quality:g})" if with_quality else ""
             texts.append(f"{self._target.text(trial.measured)}{quality}")
         return " to ".join(dict.fromkeys(texts))
+
+
+def _packed(codec: Codec, picture: Picture, found: Found) -> tuple[bytes, str | None]:
+    return _even_if_interrupted(
+        lambda: codec.pack(picture, found.symbols, latent_encoder=found.latent_encoder), found.ended
+    )
 
 
 def _even_if_interrupted(action: Callable[[], _Result], ended: str | None) -> tuple[_Result, str | None]:

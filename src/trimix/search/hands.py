@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from trimix.coding import RangeEncoder
 from trimix.entropy_models.integer_mixture import VALUE_STEPS, LatentParameters
 
 
@@ -17,6 +18,7 @@ class SearchingHand:
         quadratic: bits a squared step, float32 [h w M] or [M].
         movable: which latents may leave the symbol nearest to their value, bool [h w M]; None for all.
         limit: largest magnitude of a symbol.
+        encoder: takes the chosen symbols at once, so that choosing and writing share one walk.
     """
 
     known: np.ndarray | None = None
@@ -28,12 +30,14 @@ class SearchingHand:
         quadratic: np.ndarray,
         movable: np.ndarray | None,
         limit: int,
+        encoder: RangeEncoder | None = None,
     ) -> None:
         self._values = values
         self._linear = linear
         self._quadratic = np.broadcast_to(quadratic, values.shape)
         self._movable = movable
         self._limit = limit
+        self._encoder = encoder
         self.bits = 0.0
         """Of the chosen symbols."""
 
@@ -64,4 +68,7 @@ class SearchingHand:
             bits_of_chosen = np.where(better, bits, bits_of_chosen)
             chosen = np.where(better, candidate, chosen)
         self.bits += float(bits_of_chosen.sum())
-        return chosen.astype(np.int32).ravel()
+        symbols = chosen.astype(np.int32).ravel()
+        if self._encoder is not None:
+            self._encoder.encode_mixture(symbols, parameters.mixture)
+        return symbols

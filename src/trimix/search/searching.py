@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from trimix.codec import Codec, Symbols
+from trimix.coding import RangeEncoder
 from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT
 from trimix.images import Picture
 from trimix.search.curvature import half_curvatures, random_signs
@@ -48,11 +49,13 @@ class Found:
         symbols: the best.
         moves: steps done.
         ended: why before all were done: ``time`` or ``interrupt``; None where all were.
+        latent_encoder: has written the latents already; None where nobody has.
     """
 
     symbols: Symbols
     moves: int
     ended: str | None = None
+    latent_encoder: RangeEncoder | None = None
 
 
 def search(
@@ -119,6 +122,8 @@ class _Search:
         self._hyper_bits = self._hyper_search.bits(symbols.hyper_latent)
         self._latent_bits = latent_bits
         self.best = symbols
+        self._encoder: RangeEncoder | None = None
+        self._best_encoder: RangeEncoder | None = None
         self.moves_done = 0
         self._least = np.inf
         self._best_bits, self._best_distortion = 0.0, 0.0
@@ -133,6 +138,8 @@ class _Search:
             # The file is still to be written, by one more walk.
             if deadline is not None and began + passes * self._pass_seconds + self._walk_seconds > deadline:
                 return Found(self.best, self.moves_done, "time")
+            # The last step is the best one as a rule: what it takes is written at once.
+            self._encoder = RangeEncoder() if number == len(effort.moves) else None
             symbols = self._moved(symbols, values, gradient, move)
             if number < len(effort.moves):
                 values, gradient = self._judged(symbols)
@@ -141,7 +148,7 @@ class _Search:
             self.moves_done = number
             on_standing(self._standing(len(effort.moves)))
             self._pass_seconds = (time.monotonic() - began) / passes
-        return Found(self.best, self.moves_done)
+        return Found(self.best, self.moves_done, latent_encoder=self._best_encoder)
 
     def _standing(self, moves: int) -> Standing:
         return Standing(
@@ -168,7 +175,7 @@ class _Search:
         if bits + distortion_bits < self._least:
             self._least = bits + distortion_bits
             self._best_bits, self._best_distortion = bits, distortion_bits
-            self.best = symbols
+            self.best, self._best_encoder = symbols, self._encoder
 
     def _moved(
         self,
@@ -193,6 +200,7 @@ class _Search:
             move.curvature * self._weights.cpu().numpy(),
             None if move.share == 1 else self._random.random(rows.shape, np.float32) < move.share,
             ACTIVATION_LIMIT,
+            self._encoder,
         )
         moved = self._codec.walked(side, hyper_latent, symbols.quality_integer, hand)
         self._latent_bits, self._hyper_bits = hand.bits, self._hyper_search.bits(hyper_latent)
