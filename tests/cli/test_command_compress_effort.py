@@ -231,9 +231,9 @@ def test_errors_after_an_interrupt_that_was_heeded_are_told(
     Interrupts(monkeypatch, SquaredError, "gradient")
     pack = Codec.pack
 
-    def packed(*arguments: object) -> bytes:
+    def packed(*arguments: object, **options: object) -> bytes:
         picture.with_suffix(".tmix").write_bytes(b"precious")
-        return pack(*arguments)  # type: ignore[arg-type]
+        return pack(*arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Codec, "pack", packed)
     outcome = trimix("compress", picture, "--model", MODEL_NAME, "--effort", 9)

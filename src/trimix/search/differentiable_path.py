@@ -41,6 +41,7 @@ class _Layer:
 
     def __init__(self, layer: IntegerLayer, kernel: int, device: torch.device, upscale: int = 1) -> None:
         self.upscale = upscale
+        self.padding, self.dilation = kernel // 2, 1
         tensors = {name: tensor.double().to(device) for name, tensor in layer.tensors.items()}
         factor = tensors["multiplier"] / torch.exp2(tensors["shift"])
         weight = (tensors["weight"] * factor[:, None]).float()
@@ -54,7 +55,7 @@ class _Layer:
         self._has_activation = bool((self.slope != 1).any())
 
     def __call__(self, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N D h w"]:
-        x = F.conv2d(x, self.weight, self.bias, padding=self.weight.shape[-1] // 2)
+        x = F.conv2d(x, self.weight, self.bias, padding=self.padding, dilation=self.dilation)
         if self._has_activation:
             x = torch.where(x < 0, x * self.slope, x)
         x = torch.clamp(x, self.minimum, self.maximum)
@@ -62,15 +63,18 @@ class _Layer:
 
 
 class _SquareContext(_Layer):
-    """A context as a convolution over the square that holds its taps."""
+    """A context as a convolution over the square that holds its taps, as coarse as their distances allow."""
 
     def __init__(self, context: IntegerContext, channels: int, device: torch.device) -> None:
         super().__init__(context.layer, 1, device)
-        by_tap = self.weight.view(self.weight.shape[0], len(context.offsets), channels)
-        side = 2 * context.margin + 1
+        margin = self.padding = context.margin
+        places = [(row + margin, column + margin) for row, column in context.offsets]
+        self.dilation = math.gcd(2 * margin, *(coordinate for place in places for coordinate in place))
+        side = 2 * margin // self.dilation + 1
+        by_tap = self.weight.view(self.weight.shape[0], len(places), channels)
         self.weight = by_tap.new_zeros(len(by_tap), channels, side, side)
-        for index, (row, column) in enumerate(context.offsets):
-            self.weight[:, :, row + context.margin, column + context.margin] = by_tap[:, index]
+        for index, (row, column) in enumerate(places):
+            self.weight[:, :, row // self.dilation, column // self.dilation] = by_tap[:, index]
 
 
 def _reach(layers: Sequence[IntegerConvolution]) -> int:
