@@ -22,7 +22,7 @@ from measuring import pictures_parser, run
 from trimix.codec import Codec
 from trimix.errors import OutOfReachError, UsageError
 from trimix.images import Picture, psnr_db, read_picture, write_atomically
-from trimix.search.effort import FAST_EFFORT, effort_of
+from trimix.search.effort import DEFAULT_EFFORT, effort_of
 from trimix.search.encoding import encode_to_target
 from trimix.search.targets import Target, TargetKind
 
@@ -135,7 +135,7 @@ def show(outcomes: Sequence[Outcome], console: Console) -> bool:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; returns the exit code."""
     parser = pictures_parser(__doc__)
-    parser.add_argument("--effort", type=int, default=FAST_EFFORT, help="1..9 (default: %(default)s)")
+    parser.add_argument("--effort", type=int, default=DEFAULT_EFFORT, help="1..9 (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=Path("runs/targets.json"))
     options = parser.parse_args(arguments)
     console = Console(width=200, markup=False, highlight=False)

@@ -9,6 +9,7 @@ from PIL import Image
 from trimix.codec import MAXIMUM_PIXELS, load_codec, load_codec_for_file
 from trimix.errors import PictureError, UsageError
 from trimix.images import Picture, read_picture
+from trimix.search.effort import DEFAULT_EFFORT
 from trimix.search.encoding import encode, encode_to_target
 from trimix.search.targets import one_target
 
@@ -49,7 +50,7 @@ def compress(
     model: str | Path = "gllmm-lite",
     device: str = "cpu",
     *,
-    effort: int | None = None,
+    effort: int = DEFAULT_EFFORT,
     time_limit_seconds: float | None = None,
     target_bits_per_pixel: float | None = None,
     target_bytes: float | None = None,
@@ -62,8 +63,7 @@ def compress(
         quality: 1..100, continuous; 50 without a target.
         model: name or weights file.
         device: ``cpu`` or ``cuda``.
-        effort: 1 (fastest) to 9 (smallest file), by default 3 for gllmm-lite, 2 for others and for MS-SSIM; decoding
-            takes as long as ever.
+        effort: 1 (fastest) to 9 (smallest file); decoding takes as long as ever.
         time_limit_seconds: ends the search in time; its best so far is kept.
         target_bits_per_pixel: of the whole file, within 2 %, instead of a quality.
         target_bytes: size of the file, within 2 % and rather below, instead of a quality.

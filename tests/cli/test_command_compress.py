@@ -101,7 +101,7 @@ def test_an_output_that_appears_meanwhile_is_kept(
         return b"new"
 
     monkeypatch.setattr(Codec, "encode", encode)
-    assert trimix("compress", picture, "--model", MODEL_NAME, "--effort", 2).code == 6
+    assert trimix("compress", picture, "--model", MODEL_NAME).code == 6
     assert output.read_bytes() == b"precious"
 
 
@@ -214,7 +214,7 @@ def test_interrupt_while_encoding_leaves_nothing(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Codec, "encode", interrupted)
-    outcome = trimix("compress", picture, "--model", MODEL_NAME, "--effort", 2)
+    outcome = trimix("compress", picture, "--model", MODEL_NAME)
     assert (outcome.code, outcome.error.strip()) == (130, "")
     assert names(picture.parent) == {"photo.png"}
 

@@ -20,7 +20,7 @@ from trimix.cli.search_options import parse_size
 from trimix.codec import Codec
 from trimix.errors import UsageError
 from trimix.search.distortion import SquaredError
-from trimix.search.effort import default_effort
+from trimix.search.effort import DEFAULT_EFFORT
 
 compress_module = importlib.import_module("trimix.cli.compress")
 display_module = importlib.import_module("trimix.cli.search_display")
@@ -57,7 +57,7 @@ def test_every_effort_makes_a_file(trimix: Command, picture: Path, effort: int) 
 def test_the_line_says_the_effort(trimix: Command, picture: Path) -> None:
     arguments = ("compress", picture, "--model", MODEL_NAME, "--force", "--effort")
     assert "at quality 50, effort 4, " in trimix(*arguments, 4).line
-    assert "at quality 50, 0." in trimix(*arguments, default_effort({})).line
+    assert "at quality 50, 0." in trimix(*arguments, DEFAULT_EFFORT).line
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_the_line_says_the_effort(trimix: Command, picture: Path) -> None:
         (("--time-limit", "-1"), "--time-limit"),
         (("--time-limit", "nan"), "--time-limit"),
         (
-            ("--time-limit", "5", "--effort", "2"),
+            ("--time-limit", "5"),
             "--time-limit must come with an effort that searches, 3 to 9, found 2",
         ),
         (("--target-bpp", "0"), "--target-bpp must be positive and finite, found 0"),

@@ -35,13 +35,21 @@ def test_every_row_of_the_readme_stands_in_the_tables():
     assert [row for row in rows if row not in tables] == []
 
 
-def test_the_default_model_is_the_one_that_was_measured(collection):
-    (ours,) = [
-        one.results for one in collection.measured if "model_hash" in one.results.provenance["settings"]
-    ]
-    assert ours.provenance["settings"]["model_hash"] == find_model(DEFAULT_MODEL).weights_hash.hex()
+@pytest.mark.parametrize("name", [DEFAULT_MODEL, "gllmm-lite-ms-ssim"])
+def test_the_released_models_are_those_that_were_measured(collection, name):
+    released = find_model(name)
+    (ours,) = [one.results for one in collection.measured if one.name == released.name]
+    assert ours.provenance["settings"]["model_hash"] == released.weights_hash.hex()
     assert len(ours.pictures) == 24
     assert len(ours.means) == 6
+
+
+@pytest.mark.parametrize("name", [DEFAULT_MODEL, "gllmm-lite-ms-ssim"])
+def test_every_released_model_has_a_card_with_its_hash(name):
+    released = find_model(name)
+    card = released.path.with_suffix(".md").read_text(encoding="utf-8")
+    assert card.startswith(f"# {released.name}\n")
+    assert f"hash `{released.weights_hash.hex()}`, {released.path.stat().st_size / 1e6:.1f} MB" in card
 
 
 def test_jpeg_is_as_far_from_vtm_as_published(collection):

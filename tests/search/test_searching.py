@@ -9,7 +9,7 @@ from searched import MODELS, cost, some_picture, tiny_codec
 
 from trimix.errors import UsageError
 from trimix.images import psnr_db
-from trimix.search.effort import FAST_EFFORT, MAXIMUM, MINIMUM, effort_of
+from trimix.search.effort import DEFAULT_EFFORT, MAXIMUM, MINIMUM, effort_of
 from trimix.search.searching import search
 
 
@@ -148,5 +148,5 @@ def test_efforts_grow():
     assert [effort.chosen for effort in efforts] == [False] + [True] * 8
     steps = [len(effort.moves) for effort in efforts]
     assert steps == sorted(steps)
-    assert [bool(move) for move in steps] == [False] * FAST_EFFORT + [True] * (MAXIMUM - FAST_EFFORT)
+    assert not effort_of(DEFAULT_EFFORT).moves
     assert all(0 < move.share <= 1 and move.curvature >= 1 for effort in efforts for move in effort.moves)

@@ -42,7 +42,7 @@ from trimix.cli.search_options import (
 )
 from trimix.errors import PictureError
 from trimix.models.catalogue import DEFAULT_MODEL, find_model
-from trimix.search.effort import default_effort, effort_of
+from trimix.search.effort import DEFAULT_EFFORT, effort_of
 
 if TYPE_CHECKING:
     from trimix.codec import Codec
@@ -75,7 +75,7 @@ def compress(
     target_bits_per_pixel: TargetBitsPerPixelOption = None,
     target_size: TargetSizeOption = None,
     target_psnr: TargetPsnrOption = None,
-    effort: EffortOption = None,
+    effort: EffortOption = DEFAULT_EFFORT,
     time_limit: TimeLimitOption = None,
     model: Annotated[
         str,
@@ -98,9 +98,6 @@ def compress(
     target = checked_target(quality, target_bits_per_pixel, target_size, target_psnr)
     quality = _DEFAULT_QUALITY if quality is None else quality
     check_quality(quality)
-    entry = find_model(model)
-    usual_effort = default_effort(entry.settings)
-    effort = usual_effort if effort is None else effort
     check_time_limit(time_limit, effort)
     source = Source(picture, PictureError)
     if source.beginning(len(MAGIC)) == MAGIC:
@@ -109,6 +106,7 @@ def compress(
     if json:
         refuse_json_with_data(output)
     destination = Destination(output, source, force=force)
+    entry = find_model(model)
     with working("loading the model"):
         torch_device = prepare_torch(device, threads)
         from trimix.codec import load_codec
@@ -166,10 +164,9 @@ def compress(
             f"trimix: warning: {target.text(target.value)} was not met in {encoded.encodings} encodings; "
             f"the nearest is {target.text(encoded.measured or 0.0)}"
         )
-    how = _how(encoded, quality, None if effort == usual_effort else effort, target)
     print_summary(
         f"{source.name} ({original.width}x{original.height}, {source.size_bytes} bytes) -> {destination.name}: "
-        f"{len(data)} bytes, {bits_per_pixel:.3f} bpp {how}, {encode_seconds:.2f} s"
+        f"{len(data)} bytes, {bits_per_pixel:.3f} bpp {_how(encoded, quality, effort, target)}, {encode_seconds:.2f} s"
     )
 
 
@@ -199,14 +196,14 @@ def _searched(
         )
 
 
-def _how(encoded: "Encoded", quality: float, effort: int | None, target: "Target | None") -> str:
+def _how(encoded: "Encoded", quality: float, effort: int, target: "Target | None") -> str:
     """Quality and effort, and what ended it, for the line at the end."""
     if target is None:
         text = f"at quality {quality:g}"
     else:
         is_rate = target.is_rate or encoded.measured is None
         text = ("" if is_rate else f"and {encoded.measured:.2f} dB ") + f"at quality {encoded.quality:.2f}"
-    if effort is not None:
+    if effort != DEFAULT_EFFORT:
         text += f", effort {effort}"
     if encoded.ended is not None:
         reason = {"time": "the time limit", "interrupt": "Ctrl-C"}[encoded.ended]

@@ -28,6 +28,7 @@ from trimix.evaluation.data_sets import (
     look_for,
 )
 from trimix.models.catalogue import DEFAULT_MODEL, find_model
+from trimix.search.effort import DEFAULT_EFFORT
 
 if TYPE_CHECKING:
     from trimix.evaluation.contenders import Contender
@@ -71,12 +72,12 @@ def evaluate(
         ),
     ] = None,
     effort: Annotated[
-        int | None,
+        int,
         effort_option(
             "Of the models' encoder, see 'trimix compress --help'; if not the default, it stands in the name of "
             "the results."
         ),
-    ] = None,
+    ] = DEFAULT_EFFORT,
     peer: Annotated[
         list[str] | None,
         typer.Option(
@@ -239,6 +240,8 @@ def _command_line(given: Mapping[str, Any]) -> str:
     parts = ["trimix", "evaluate"]
     for name, value in given.items():
         if value is None or value is False or value is Device.CPU:
+            continue
+        if name == "effort" and value == DEFAULT_EFFORT:
             continue
         option = [] if name == "data" else [f"--{name.replace('_', '-')}"]
         if value is True:

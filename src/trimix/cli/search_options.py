@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from trimix.errors import UsageError
-from trimix.search.effort import MAXIMUM, MINIMUM, effort_of
+from trimix.search.effort import DEFAULT_EFFORT, MAXIMUM, MINIMUM, effort_of
 from trimix.search.targets import Target, one_target
 
 _UNITS = {"": 1, "b": 1, "k": 10**3, "kb": 10**3, "m": 10**6, "mb": 10**6, "kib": 2**10, "mib": 2**20}
@@ -21,12 +21,12 @@ def effort_option(text: str) -> Any:
         max=MAXIMUM,
         metavar=f"{MINIMUM}..{MAXIMUM}",
         help=text,
-        show_default="3 for gllmm-lite, 2 for others and for MS-SSIM",
+        show_default=str(DEFAULT_EFFORT),
     )
 
 
 EffortOption = Annotated[
-    int | None,
+    int,
     effort_option(
         "Time to spend on a smaller file: 1 rounds plainly, 2 chooses every latent once, from 3 on a search whose "
         "steps double with each level (1 to 64). Decoding takes as long as ever."

@@ -14,7 +14,7 @@ from trimix.errors import ModelError, UsageError
 from trimix.evaluation.peers import ALL_PEERS, DEFAULT_PEERS, Peer, find_peers
 from trimix.images import Picture
 from trimix.models.catalogue import find_model
-from trimix.search.effort import FAST_EFFORT, default_effort, effort_of
+from trimix.search.effort import DEFAULT_EFFORT, effort_of
 
 DEFAULT_QUALITIES = tuple(float(quality) for quality in range(5, 100, 10))
 """Of models, where none are asked for."""
@@ -94,7 +94,7 @@ class ModelContender:
     qualities: tuple[float, ...]
     device: str = "cpu"
     threads: int | None = None
-    effort: int = FAST_EFFORT
+    effort: int = DEFAULT_EFFORT
 
     @property
     def description(self) -> str:
@@ -184,7 +184,7 @@ def model_contender(
     qualities: Sequence[float] = DEFAULT_QUALITIES,
     device: str = "cpu",
     threads: int | None = None,
-    effort: int | None = None,
+    effort: int = DEFAULT_EFFORT,
 ) -> ModelContender:
     """A model by name or file, at an effort that its key and its name tell where it is not the default.
 
@@ -192,6 +192,7 @@ def model_contender(
         ModelError: there is none.
         UsageError: a quality or the effort is out of range.
     """
+    effort_of(effort)
     for quality in qualities:
         if not 1 <= quality <= 100:
             raise UsageError(
@@ -201,10 +202,7 @@ def model_contender(
     entry = find_model(model)
     # Two files may hold models of one name, as checkpoints of one training do: those go by their files' names.
     is_file = model not in (entry.name, entry.family)
-    usual = default_effort(entry.settings)
-    effort = usual if effort is None else effort
-    effort_of(effort)
-    is_default = effort == usual
+    is_default = effort == DEFAULT_EFFORT
     return ModelContender(
         key=(entry.path.stem if is_file else model) + ("" if is_default else f"-effort-{effort}"),
         name=(entry.path.stem if is_file else entry.name) + ("" if is_default else f", effort {effort}"),

@@ -10,7 +10,6 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from trimix.errors import ModelError, UnknownModelError
 
@@ -47,11 +46,6 @@ class ModelEntry:
     weights_hash: bytes
     configuration: str
     description: dict[str, str]
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The configuration by key."""
-        return json.loads(self.configuration)
 
     @property
     def family(self) -> str:

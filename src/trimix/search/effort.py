@@ -1,14 +1,12 @@
 """What each effort does."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from trimix.errors import UsageError
 
 MINIMUM, MAXIMUM = 1, 9
-FAST_EFFORT = 2
-"""The highest that takes no step."""
-_LITE_EFFORT = 3
+DEFAULT_EFFORT = 2
+"""Takes a tenth more time than plain rounding."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,6 @@ class Move:
     hyper_steps: int = 2
 
 
-SINGLE = Move(1.2, 1.0, hyper_steps=0)
 FIRST = Move(1.4, 1.0, hyper_steps=4)
 DOWNHILL = Move(1.4, 1.0)
 
@@ -43,23 +40,6 @@ class Effort:
 
     chosen: bool
     moves: tuple[Move, ...]
-
-
-def default_effort(configuration: Mapping[str, object]) -> int:
-    """Of a model, by its configuration.
-
-    Of a gllmm-lite for squared error the highest that takes below a second for 768 x 512 pixels on two cores. One for
-    MS-SSIM is not searched, for the search weighs squared error. Weights of other architectures are compared with other
-    programs' results, so they round as those do.
-
-    >>> default_effort({"kind": "gllmm-lite"}), default_effort({"kind": "autoregressive"})
-    (3, 2)
-    >>> default_effort({"kind": "gllmm-lite", "lambda_ratio": 1200.0})
-    2
-    """
-    # The first configurations were those of gllmm-lite, and needed not say so.
-    is_lite = configuration.get("kind", "gllmm-lite") == "gllmm-lite"
-    return _LITE_EFFORT if is_lite and configuration.get("lambda_ratio", 1.0) == 1.0 else FAST_EFFORT
 
 
 def effort_of(level: int) -> Effort:
@@ -79,14 +59,9 @@ def effort_of(level: int) -> Effort:
 
 
 def _moves(count: int) -> tuple[Move, ...]:
-    """Downhill, then shaken less and less far from there, and downhill again.
-
-    A single one, where time is short, leaves the hyper-latents alone, which cost more to look for than all the rest.
-    """
-    if count <= 1:
-        return (SINGLE,)[:count]
-    if count == 2:
-        return (FIRST, DOWNHILL)
+    """Downhill, then shaken less and less far from there, and downhill again."""
+    if count <= 2:
+        return (FIRST, DOWNHILL)[:count]
     last = min(2, count // 4)
     shaken = count - 1 - last
     moves = [

@@ -10,8 +10,8 @@ from trimix.codec import Codec, Symbols
 from trimix.errors import OutOfReachError
 from trimix.images import Picture, psnr_db
 from trimix.models.frozen import quality_to_integer
-from trimix.search.effort import FAST_EFFORT, effort_of
-from trimix.search.searching import Found, Standing, effort_for, search
+from trimix.search.effort import DEFAULT_EFFORT, effort_of
+from trimix.search.searching import Found, Standing, search
 from trimix.search.targets import (
     HIGHEST,
     LOWEST,
@@ -28,6 +28,8 @@ from trimix.search.targets import (
     slope_near,
 )
 
+_FAST_EFFORT = 2
+"""The highest that takes no step: what the quality is looked for with."""
 _SEARCHES = 3
 """At most so many at the wanted effort, where it takes steps: one, and two that correct the quality."""
 _Result = TypeVar("_Result")
@@ -62,7 +64,7 @@ def encode(
     codec: Codec,
     picture: Picture,
     quality: float = 50.0,
-    effort: int | None = None,
+    effort: int = DEFAULT_EFFORT,
     *,
     time_limit_seconds: float | None = None,
     on_standing: Callable[[Standing], None] = lambda standing: None,
@@ -74,7 +76,6 @@ def encode(
     >>> Codec.for_file(data).decode(data).pixels.shape
     (48, 64, 3)
     """
-    effort = effort_for(codec, effort)
     wanted = effort_of(effort)
     if not wanted.moves:
         return Encoded(codec.encode(picture, quality, chosen=wanted.chosen), _stored(quality))
@@ -91,7 +92,7 @@ def encode_to_target(
     codec: Codec,
     picture: Picture,
     target: Target,
-    effort: int | None = None,
+    effort: int = DEFAULT_EFFORT,
     *,
     time_limit_seconds: float | None = None,
     on_standing: Callable[[Standing], None] = lambda standing: None,
@@ -109,7 +110,7 @@ def encode_to_target(
         codec: of the model.
         picture: 8 bits, grey or RGB.
         target: bits per pixel and bytes are those of the whole file, metadata and all; PSNR is that of 8-bit pixels.
-        effort: 1..9; None for the default of the model.
+        effort: 1..9.
         time_limit_seconds: of all; the trials without steps take place even so.
         on_standing: called after every step of a search.
         on_trial: called after every encoding.
@@ -129,7 +130,7 @@ def encode_to_target(
     deadline = None if time_limit_seconds is None else time.monotonic() + time_limit_seconds
     state = _TargetSearch(codec, picture, target, on_standing, on_trial)
     try:
-        state.run(effort_for(codec, effort), deadline)
+        state.run(effort, deadline)
     except KeyboardInterrupt:
         state.interrupt()
     return state.encoded()
@@ -167,7 +168,7 @@ class _TargetSearch:
 
     def run(self, effort: int, deadline: float | None) -> None:
         takes_steps = bool(effort_of(effort).moves)
-        fast = min(effort, FAST_EFFORT)
+        fast = min(effort, _FAST_EFFORT)
         if not self._codec.model.transforms.config.all_rates:
             trials = [self._attempt(nearest_quality(50.0), fast, None)]
             self._search_or_refuse(trials, effort, deadline)
@@ -263,7 +264,7 @@ class _TargetSearch:
         )
         # First of all: another Ctrl-C is the second one from here on.
         self._is_interrupted |= found.ended == "interrupt"
-        effort = effort if found.moves else FAST_EFFORT
+        effort = effort if found.moves else _FAST_EFFORT
         if self._target.is_rate:
             data, ended = _packed(self._codec, self._picture, found)
             trial, symbols = Trial(quality_integer, self._size(data)), None
@@ -329,7 +330,7 @@ class _TargetSearch:
         tried = {attempt.trial.quality_integer for attempt in self._attempts}
         for end in (LOWEST, HIGHEST):
             if end not in tried:
-                self._attempt(end, FAST_EFFORT, None)
+                self._attempt(end, _FAST_EFFORT, None)
         return f"{beginning} gives {self._range(with_quality=True)}"
 
     def _range(self, *, with_quality: bool) -> str:

@@ -14,7 +14,7 @@ from trimix.images import Picture
 from trimix.search.curvature import half_curvatures, random_signs
 from trimix.search.differentiable_path import DifferentiablePath
 from trimix.search.distortion import SquaredError
-from trimix.search.effort import Effort, Move, default_effort, effort_of
+from trimix.search.effort import DEFAULT_EFFORT, Effort, Move, effort_of
 from trimix.search.hands import SearchingHand
 from trimix.search.hyper_latents import HyperLatentSearch
 from trimix.shapes import Float, Tensor
@@ -62,7 +62,7 @@ def search(
     codec: Codec,
     picture: Picture,
     quality: float,
-    effort: int | None = None,
+    effort: int = DEFAULT_EFFORT,
     *,
     time_limit_seconds: float | None = None,
     on_standing: Callable[[Standing], None] = lambda standing: None,
@@ -75,7 +75,7 @@ def search(
         codec: of the model.
         picture: 8 bits, grey or RGB.
         quality: 1..100.
-        effort: 1..9, see ``effort_of``; None for the default of the model.
+        effort: 1..9, see ``effort_of``.
         time_limit_seconds: no step is begun after which the file would probably be written later.
         on_standing: called after every step.
 
@@ -84,7 +84,7 @@ def search(
         KeyboardInterrupt: before there was anything to keep.
     """
     began = time.monotonic()
-    wanted = effort_of(effort_for(codec, effort))
+    wanted = effort_of(effort)
     if not wanted.moves:
         return Found(codec.quantize(picture, quality, chosen=wanted.chosen), 0)
     symbols, latent_bits = codec.quantize_and_count(picture, quality, chosen=wanted.chosen)
@@ -100,11 +100,6 @@ def search(
         if state is None:
             return Found(symbols, 0, "interrupt")
         return Found(state.best, state.moves_done, "interrupt")
-
-
-def effort_for(codec: Codec, effort: int | None) -> int:
-    """An effort, or the default of a codec's model."""
-    return default_effort(codec.model.transforms.config.model_dump()) if effort is None else effort
 
 
 class _Search:
