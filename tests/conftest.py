@@ -29,6 +29,7 @@ def compiled_coder() -> None:
         RangeDecoder,
         RangeEncoder,
         compilation_is_cached,
+        information,
     )
 
     if compilation_is_cached():
@@ -48,4 +49,6 @@ def compiled_coder() -> None:
     decoder.decode_mixture(mixture)
     decoder.decode_factorized(symbols, table)
     mixture.information_bits(symbols)
+    plane = np.ones((1, 1), np.float32)
+    information(np.zeros(1, np.float32), [GAUSSIAN], 0 * plane, 0 * plane, plane)
     assert compilation_is_cached()
