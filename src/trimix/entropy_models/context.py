@@ -17,6 +17,7 @@ from trimix.layers.masked_convolution import (
     TapConvolution,
     checkerboard_offsets,
     raster_offsets,
+    reach_of,
 )
 from trimix.shapes import Float, Tensor
 
@@ -97,7 +98,7 @@ class InterlacedContext(nn.Module):
         """Context features of every position, given all latents."""
         count, _, height, width = y_hat.shape
         found = y_hat.new_zeros(count, self.features, height, width)
-        margin = 2
+        margin = max(reach_of(level.offsets) for level in INTERLACED_LEVELS)
         padded = F.pad(y_hat, (margin,) * 4)
         for level, convolution in zip(INTERLACED_LEVELS, self.levels, strict=True):
             for lattice in level.lattices:

@@ -22,7 +22,7 @@ import torch
 from trimix.coding import MixtureParameters
 from trimix.entropy_models.fixed_point import IntegerLayer
 from trimix.errors import ModelError
-from trimix.layers.masked_convolution import Offset
+from trimix.layers.masked_convolution import Offset, reach_of
 from trimix.shapes import Int, Int64, Shaped, Tensor
 
 LOGIT_STEPS_PER_OCTAVE = 256
@@ -194,6 +194,10 @@ class LatentParameters:
     mixture: MixtureParameters
     centres: np.ndarray | None = None
 
+    def bits_of(self, symbols: np.ndarray) -> np.ndarray:
+        """Information of symbols, whole numbers of any type and shape, under the coder's own probabilities."""
+        return self.mixture.information_bits(symbols.astype(np.int32).ravel()).reshape(symbols.shape)
+
 
 @dataclass(frozen=True)
 class IntegerContext:
@@ -210,7 +214,7 @@ class IntegerContext:
     @property
     def margin(self) -> int:
         """How far the taps reach."""
-        return max(max(abs(row), abs(column)) for row, column in self.offsets)
+        return reach_of(self.offsets)
 
 
 class IntegerMixtureModel:

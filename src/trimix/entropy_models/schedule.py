@@ -95,7 +95,7 @@ def interlaced(height: int, width: int) -> list[Pass]:
     """
     rows, columns = (grid.ravel() for grid in np.indices((height, width)))
     level = np.empty(len(rows), dtype=np.int64)
-    every = ((INTERLACED_START,), *(level.lattices for level in INTERLACED_LEVELS))
+    every = ((INTERLACED_START,), *(one.lattices for one in INTERLACED_LEVELS))
     for index, lattices in enumerate(every):
         for lattice in lattices:
             rests = (rows % lattice.stride, columns % lattice.stride)

@@ -124,10 +124,10 @@ class QuantizingHand:
             y = y - parameters.centres.reshape(y.shape) * np.float32(1 / VALUE_STEPS)
         symbols = np.clip(np.rint(y), -self._limit, self._limit)
         if self._prices is not None or self._counts:
-            bits = _information(symbols, parameters)
+            bits = parameters.bits_of(symbols)
             if self._prices is not None:
                 second = np.clip(symbols + np.where(y > symbols, 1, -1), -self._limit, self._limit)
-                bits_of_second = _information(second, parameters)
+                bits_of_second = parameters.bits_of(second)
                 is_second = bits_of_second + self._prices * np.square(second - y) < (
                     bits + self._prices * np.square(symbols - y)
                 )
@@ -140,10 +140,6 @@ class QuantizingHand:
         if self._encoder is not None:
             self._encoder.encode_mixture(symbols, parameters.mixture)
         return symbols
-
-
-def _information(symbols: np.ndarray, parameters: LatentParameters) -> np.ndarray:
-    return parameters.mixture.information_bits(symbols.astype(np.int32).ravel()).reshape(symbols.shape)
 
 
 class KnownHand:

@@ -1,5 +1,7 @@
 """Convolution over a chosen set of taps: the context of autoregressive entropy models."""
 
+from collections.abc import Iterable
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -46,6 +48,15 @@ def checkerboard_offsets(kernel: int) -> tuple[Offset, ...]:
     )
 
 
+def reach_of(offsets: Iterable[Offset]) -> int:
+    """How far taps lie from the position that looks at them, in rows or columns.
+
+    >>> reach_of(raster_offsets(5)), reach_of(())
+    (2, 0)
+    """
+    return max((abs(step) for offset in offsets for step in offset), default=0)
+
+
 class MaskedConvolution(nn.Conv2d):
     """A square convolution of which only the given taps are used; the others are zero and stay so.
 
@@ -67,7 +78,7 @@ class MaskedConvolution(nn.Conv2d):
 
     def __init__(self, inputs: int, outputs: int, kernel: int, offsets: tuple[Offset, ...]) -> None:
         half = kernel // 2
-        if kernel % 2 == 0 or any(max(abs(row), abs(column)) > half for row, column in offsets):
+        if kernel % 2 == 0 or reach_of(offsets) > half:
             raise ValueError(
                 f"the kernel must be odd and hold every tap, found side {kernel} and taps {offsets}: "
                 "take an odd side of at least twice the largest offset plus one"

@@ -54,9 +54,7 @@ class SearchingHand:
         for move in (0, -1, 1):
             candidate = np.clip(nearest + move, -self._limit, self._limit)
             distance = candidate + centres - values
-            bits = parameters.mixture.information_bits(candidate.astype(np.int32).ravel()).reshape(
-                values.shape
-            )
+            bits = parameters.bits_of(candidate)
             cost = bits + linear * distance + quadratic * np.square(distance)
             if least is None:
                 least, bits_of_chosen, chosen = cost, bits, candidate
