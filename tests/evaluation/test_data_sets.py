@@ -129,6 +129,16 @@ def test_a_folder_of_the_name_of_a_set_counts_where_no_data_root_has_it(tmp_path
     assert len(find_pictures("./kodak", [tmp_path]).paths) == 1
 
 
+def test_a_folder_below_a_data_root_needs_no_whole_path(tmp_path, monkeypatch):
+    below = write_pictures(tmp_path / "root" / "ood" / "game", ["one.png"])
+    found = find_pictures("ood/game", [tmp_path / "none", tmp_path / "root"])
+    assert (found.name, found.paths) == ("game", (below / "one.png",))
+    # One that lies where the command is run comes first.
+    write_pictures(tmp_path / "ood" / "game", ["here.png"])
+    monkeypatch.chdir(tmp_path)
+    assert [path.name for path in find_pictures("ood/game", [tmp_path / "root"]).paths] == ["here.png"]
+
+
 def test_what_is_neither_folder_nor_set_is_refused(tmp_path):
     (tmp_path / "file.png").touch()
     (tmp_path / "empty").mkdir()

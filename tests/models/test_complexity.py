@@ -113,6 +113,14 @@ def test_every_interlaced_level_looks_at_its_own_taps():
     assert entropy_model_passes(config, 512, 768) == 5
 
 
+def test_synthesis_has_widths_of_its_own_where_they_are_given():
+    plain = complexity(GllmmLiteConfig())
+    narrow = complexity(GllmmLiteConfig(synthesis_widths=(16, 32, 56, 112)))
+    narrower = complexity(GllmmLiteConfig(transform_widths=(16, 32, 56, 112)))
+    assert kilo_mac(narrow) == kilo_mac(plain) | {"g_s": kilo_mac(narrower)["g_s"]}
+    assert kilo_mac(narrow)["g_s"] < 0.6 * kilo_mac(plain)["g_s"]
+
+
 @pytest.mark.parametrize("context", ["checkerboard", "interlaced"])
 def test_gllmm_lite_keeps_its_budget(context):
     networks = complexity(GllmmLiteConfig(context=context))

@@ -271,7 +271,10 @@ def test_loading_draws_no_random_numbers():
     assert not any(parameter.requires_grad for parameter in model.transforms.parameters())
 
 
-@pytest.mark.parametrize("config", [TINY, INTERLACED], ids=lambda config: config.context)
+RASTER = TINY.model_copy(update={"context": "raster"})
+
+
+@pytest.mark.parametrize("config", [TINY, INTERLACED, RASTER], ids=lambda config: config.context)
 def test_what_is_saved_codes_the_same(tmp_path, config):
     model = tiny_frozen(config)
     save_frozen(model, tmp_path / "a.safetensors")

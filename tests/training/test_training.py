@@ -356,6 +356,27 @@ def test_the_step_reports_what_it_differentiates():
     assert all(torch.equal(one, other) for one, other in zip(gradients, again, strict=True))
 
 
+@pytest.mark.parametrize("start", ["karhunen_loeve", "random", "zero"])
+def test_the_linear_path_starts_as_asked(start, pictures, tmp_path):
+    config = configuration(pictures, linear_path_start=start)
+    trainer = Trainer(config, tmp_path, "cpu")
+    first, last = (
+        part.linear.weight.detach().clone().flatten(1)
+        for part in (trainer.model.analysis, trainer.model.synthesis)
+    )
+    if start == "zero":
+        assert not first.any() and not last.any()
+    else:
+        for filters in (first, last):
+            torch.testing.assert_close(filters @ filters.T, torch.eye(8), atol=1e-5, rtol=0)
+        assert torch.equal(first, last) == (start == "karhunen_loeve")
+    assert torch.equal(trainer.average.module.analysis.linear.weight, trainer.model.analysis.linear.weight)
+    trainer.run()
+    for filters, before in zip((trainer.model.analysis, trainer.model.synthesis), (first, last), strict=True):
+        assert filters.linear.weight.isfinite().all()
+        assert not torch.equal(filters.linear.weight.flatten(1), before)
+
+
 def test_every_parameter_is_trained_and_the_linear_path_more_slowly():
     optimizer = build_optimizer(tiny_model(), OptimizerConfig(linear_path_ratio=0.1))
     ratios = {id(p): g["ratio"] for g in optimizer.param_groups for p in g["params"]}

@@ -105,7 +105,7 @@ def evaluate(
         typer.Option(
             "--data-root",
             metavar="FOLDER",
-            help="Folder with named sets, each in a folder of its name.",
+            help="Folder with named sets, each in a folder of its name, and other folders of pictures.",
             show_default=DATA_VARIABLE,
         ),
     ] = None,

@@ -239,9 +239,9 @@ def find_pictures(data: str, roots: Sequence[Path] = (), limit: int | None = Non
     """The pictures of a named set or a folder.
 
     Args:
-        data: name of a set, or a folder. A name without a slash means the set, if one is called so and it is in a
-            data root.
-        roots: folders that may hold sets.
+        data: name of a set, or a folder, as it is or below a data root. A name without a slash means the set, if one
+            is called so and it is in a data root.
+        roots: folders that may hold sets and other folders of pictures.
         limit: take the first so many only.
 
     Raises:
@@ -255,6 +255,8 @@ def find_pictures(data: str, roots: Sequence[Path] = (), limit: int | None = Non
             return _limited(data_set.key, found.paths, limit)
         if found.folder is not None or not folder.is_dir():
             raise UsageError(_missing(found, roots))
+    if not folder.exists() and not folder.is_absolute():
+        folder = next((root / folder for root in roots if (root / folder).is_dir()), folder)
     if folder.is_dir():
         paths = picture_files(folder)
         if not paths:

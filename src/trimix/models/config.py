@@ -352,6 +352,9 @@ class GllmmLiteConfig(BaseModel):
     side_channels: PositiveInt = 384
     context_channels: PositiveInt = 192
     transform_widths: Widths4 = (24, 48, 80, 160)
+    synthesis_widths: Widths4 | None = Field(
+        default=None, description="of g_s, where they are not those of g_a"
+    )
     hyper_channels: PositiveInt = 64
     hyper_analysis_width: PositiveInt = 80
     hyper_synthesis_widths: Widths2 = (64, 96)
@@ -361,8 +364,9 @@ class GllmmLiteConfig(BaseModel):
         ge=0,
         description="first channels of the latent whose linear filters reach half a block into the neighbours",
     )
-    context: Literal["checkerboard", "interlaced"] = Field(
-        default="checkerboard", description="order in which latents are coded: two passes, or five"
+    context: Literal["checkerboard", "interlaced", "raster"] = Field(
+        default="checkerboard",
+        description="order in which latents are coded: two passes, five, or wavefronts, as many as width + 3 * height",
     )
     families: Families = (Family.GAUSSIAN, Family.LAPLACIAN, Family.LOGISTIC)
     components: PositiveInt = 1

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from trimix.entropy_models.conditional import mixture_head, parameters_from_head
-from trimix.entropy_models.context import CheckerboardContext, InterlacedContext
+from trimix.entropy_models.context import CheckerboardContext, InterlacedContext, RasterContext
 from trimix.entropy_models.factorized import FactorizedPrior
 from trimix.layers.quality import QUALITY_MAXIMUM, QUALITY_MINIMUM, QualityFactor, quality_plane
 from trimix.models.config import GllmmLiteConfig
@@ -28,6 +28,11 @@ from trimix.transforms.hyper import lite_hyper_analysis, lite_hyper_synthesis
 from trimix.transforms.synthesis import LiteSynthesis
 
 _CAUTION = 4.0
+_CONTEXTS = {
+    "checkerboard": CheckerboardContext,
+    "interlaced": InterlacedContext,
+    "raster": RasterContext,
+}
 
 
 class GllmmLiteTransforms(nn.Module):
@@ -42,7 +47,9 @@ class GllmmLiteTransforms(nn.Module):
         self.config = config
         m = config.latent_channels
         self.analysis = LiteAnalysis(config.transform_widths, m, config.lapped_channels)
-        self.synthesis = LiteSynthesis(config.transform_widths, m, config.lapped_channels)
+        self.synthesis = LiteSynthesis(
+            config.synthesis_widths or config.transform_widths, m, config.lapped_channels
+        )
         self.hyper_analysis = lite_hyper_analysis(m, config.hyper_analysis_width, config.hyper_channels)
         self.gain = QualityFactor(m)
         self.inverse_gain = QualityFactor(m)
@@ -113,8 +120,7 @@ class GllmmLite(GllmmLiteTransforms):
         self.hyper_synthesis = lite_hyper_synthesis(
             config.hyper_channels, config.hyper_synthesis_widths, config.side_channels
         )
-        kind = InterlacedContext if config.context == "interlaced" else CheckerboardContext
-        self.context = kind(m, config.context_channels)
+        self.context = _CONTEXTS[config.context](m, config.context_channels)
         outputs = 3 * len(config.families) * config.components * m
         self.head = mixture_head(config.side_channels + config.context_channels, config.head_widths, outputs)
         self.hyper_prior = FactorizedPrior(config.hyper_channels)

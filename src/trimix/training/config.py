@@ -21,6 +21,7 @@ from trimix.training.recipes import Recipe, read_recipe
 
 Distortion = Literal["mse", "ms-ssim"]
 SourceEntropyUnit = Literal["bits_per_pixel", "nats_per_dimension", "unit_range"]
+LinearPathStart = Literal["karhunen_loeve", "random", "zero"]
 SourceEntropyStrength = Literal["aligned", "stronger", "weaker"]
 
 _SHOWN_CHARACTERS = 80
@@ -201,6 +202,11 @@ class TrainingConfig(_Section):
     tensorboard: bool = Field(default=False, description="write scalars for TensorBoard beside log.jsonl")
     start_from: Path | None = Field(
         default=None, description="checkpoint whose averaged weights are the start"
+    )
+    linear_path_start: LinearPathStart = Field(
+        default="karhunen_loeve",
+        description="first filters of gllmm-lite's linear path: fitted to patches, random and orthonormal, or none, so "
+        "that the learned branches do all from the start",
     )
 
     @model_validator(mode="after")

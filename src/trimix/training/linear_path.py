@@ -5,12 +5,32 @@ from torch import nn
 
 from trimix.errors import ConfigurationError
 from trimix.models.gllmm_lite import GllmmLite
+from trimix.training.config import LinearPathStart
 from trimix.training.patches import PatchSampler
 from trimix.transforms.karhunen_loeve import principal_components
 
 BLOCKS = 40_000
 _PATCHES = 64
 _SIZE = 64
+
+
+def start_linear_path(model: GllmmLite, sampler: PatchSampler, start: LinearPathStart) -> None:
+    """Set the first filters of the linear path of both transforms.
+
+    Args:
+        model: is changed; a path that starts at random is as it was made.
+        sampler: gives the patches that components are fitted to.
+        start: principal components of blocks, random orthonormal filters, or zeros.
+
+    Raises:
+        ConfigurationError: the model has more latent channels than a block has components.
+    """
+    if start == "karhunen_loeve":
+        fit_linear_path(model, sampler)
+    elif start == "zero":
+        with torch.no_grad():
+            for path in (model.analysis.linear, model.synthesis.linear):
+                path.weight.zero_()
 
 
 def fit_linear_path(model: GllmmLite, sampler: PatchSampler) -> None:

@@ -31,7 +31,7 @@ from trimix.training.config import PhaseConfig, TrainingConfig
 from trimix.training.devices import Devices
 from trimix.training.display import Display, Left, Reading
 from trimix.training.interruption import StopRequest, delayed_signals
-from trimix.training.linear_path import fit_linear_path
+from trimix.training.linear_path import start_linear_path
 from trimix.training.non_finite import MAXIMUM_IN_A_ROW, NonFiniteSteps
 from trimix.training.optimizers import build_optimizer
 from trimix.training.patches import PatchSampler, load_pictures, validation_crops
@@ -147,7 +147,7 @@ class Trainer:
             if self.config.start_from is not None:
                 load_average(self.config.start_from, self.model, self.average.module)
             elif isinstance(self.model, GllmmLite):
-                fit_linear_path(self.model, self.sampler)
+                start_linear_path(self.model, self.sampler, self.config.linear_path_start)
                 self.average.module.load_state_dict(self.model.state_dict())
         self.devices.copy_from_first(self.model, self.average.module)
         if companion is not None:

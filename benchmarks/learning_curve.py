@@ -1,0 +1,180 @@
+"""The learning curve of a model that many runs made one after the other: BD-rate on validation crops over hours.
+
+    python benchmarks/learning_curve.py --validation VALIDATION --run 0:start:A/log.jsonl --run 2.5:longer:B/log.jsonl
+    python benchmarks/learning_curve.py --show results/learning_curve.json
+
+A run is given as the hours of training before it, its name and its ``log.jsonl``. Printed are the BD-rates of its
+validations against JPEG and WebP on the same crops, in RGB PSNR: bits of whole files there, bits of rounded latents by
+their likelihoods here, so the model's are somewhat lower than files would be.
+"""
+
+import argparse
+import io
+import json
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from rich.console import Console
+from rich.progress import track
+
+from measuring import run
+from trimix.errors import UsageError
+from trimix.evaluation.bd_rate import bd_rate
+from trimix.evaluation.metrics import psnr_db
+from trimix.evaluation.rate_points import RateCurve, RatePoint
+from trimix.images import write_atomically
+from trimix.training.patches import load_pictures, validation_crops
+from trimix.training.validation import VALIDATION_SIZE
+
+QUALITIES = {"JPEG": (5, 10, 20, 30, 45, 60, 80, 90), "WEBP": (5, 20, 45, 70, 82, 88, 94, 98)}
+
+
+@dataclass(frozen=True)
+class Validation:
+    """One line of a log.
+
+    Args:
+        run: its name.
+        phase: of the run.
+        step: of the run.
+        hours: of training since the first run began.
+        bits_per_pixel: at each quality.
+        psnr_db: at each quality.
+    """
+
+    run: str
+    phase: str
+    step: int
+    hours: float
+    bits_per_pixel: tuple[float, ...]
+    psnr_db: tuple[float, ...]
+
+    @property
+    def curve(self) -> RateCurve:
+        """As evaluation has it."""
+        return RateCurve(self.run, tuple(map(RatePoint, self.bits_per_pixel, self.psnr_db)))
+
+
+@dataclass(frozen=True)
+class Record:
+    """What was read and measured.
+
+    Args:
+        crops: how many there are.
+        others: rate points of JPEG and WebP.
+        validations: of all runs, in their order.
+    """
+
+    crops: int
+    others: dict[str, list[tuple[float, float]]]
+    validations: list[Validation]
+
+    @classmethod
+    def read(cls, path: Path) -> "Record":
+        value = json.loads(path.read_text(encoding="utf-8"))
+        return cls(**value | {"validations": [Validation(**one) for one in value["validations"]]})
+
+
+def validations(given: str) -> list[Validation]:
+    """The validations of one ``--run``."""
+    before, name, path = [*given.split(":", 2), "", ""][:3]
+    try:
+        start = float(before)
+        lines = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+    except (ValueError, OSError) as error:
+        raise UsageError(f"--run must be HOURS:NAME:LOG, found {given!r}: {error}") from error
+    return [
+        Validation(
+            name,
+            line["phase"],
+            line["step"],
+            start + line["hours"],
+            tuple(line["bits_per_pixel"]),
+            tuple(line["psnr_db"]),
+        )
+        for line in lines
+        if line["kind"] == "validation"
+    ]
+
+
+def measure(crops: np.ndarray, form: str) -> list[tuple[float, float]]:
+    """Mean bits per pixel and PSNR of all crops at each quality."""
+    points = []
+    for quality in track(QUALITIES[form], description=form, transient=True):
+        rates, decibels = [], []
+        for crop in crops:
+            file = io.BytesIO()
+            Image.fromarray(crop).save(file, form, quality=quality)
+            decoded = np.asarray(Image.open(file).convert("RGB"))
+            rates.append(8 * file.tell() / (crop.shape[0] * crop.shape[1]))
+            decibels.append(psnr_db(crop, decoded))
+        points.append((statistics.fmean(rates), statistics.fmean(decibels)))
+    return points
+
+
+def table(record: Record) -> str:
+    """Markdown: a row for each validation."""
+    others = {
+        name: RateCurve(name, tuple(RatePoint(*point) for point in points))
+        for name, points in record.others.items()
+    }
+    lines = [
+        f"{record.crops} crops of {VALIDATION_SIZE} x {VALIDATION_SIZE}",
+        "",
+        "| hours | run | phase | step | " + " | ".join(f"against {name}" for name in others) + " |",
+        "|---:|---|---|---:|" + "---:|" * len(others),
+    ]
+    for one in record.validations:
+        changes = []
+        for other in others.values():
+            try:
+                changes.append(bd_rate(other, one.curve).percent)
+            except UsageError:
+                changes.append(math.nan)  # hardly trained: rates fall where PSNR grows
+        shown = " | ".join(f"{change:+.1f} %" for change in changes)
+        lines.append(f"| {one.hours:.2f} | {one.run} | {one.phase} | {one.step} | {shown} |")
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read, measure, print; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--run", action="append", default=[], metavar="HOURS:NAME:LOG")
+    parser.add_argument("--validation", type=Path, nargs="+", help="folders or tars of pictures")
+    parser.add_argument("--show", type=Path, metavar="FILE", help="print what was found earlier, only")
+    parser.add_argument("--output", type=Path, default=Path("runs/learning_curve.json"))
+    options = parser.parse_args(arguments)
+    console = Console(width=200, markup=False, highlight=False)
+    if options.show is not None:
+        console.print(table(Record.read(options.show)))
+        return 0
+    if not options.run or not options.validation:
+        raise UsageError("--run and --validation must be given, found one or none; or --show a file")
+    found: dict[tuple[float, ...], Validation] = {}
+    for given in options.run:
+        for one in validations(given):
+            found.setdefault(one.bits_per_pixel, one)  # a run that branches off repeats the log of its trunk
+    if options.output.exists():  # the crops are the same: what JPEG and WebP make of them is, too
+        known = Record.read(options.output)
+        record = Record(known.crops, known.others, list(found.values()))
+    else:
+        crops = validation_crops(load_pictures(options.validation, VALIDATION_SIZE), VALIDATION_SIZE)
+        pixels = (crops * 255).round().byte().permute(0, 2, 3, 1).numpy()
+        record = Record(
+            len(pixels), {form: measure(pixels, form) for form in QUALITIES}, list(found.values())
+        )
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(options.output, (json.dumps(asdict(record), indent=1) + "\n").encode(), overwrite=True)
+    console.print(table(record))
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)
