@@ -32,7 +32,7 @@ from trimix.errors import (
     UnknownModelError,
     UsageError,
 )
-from trimix.images import Picture, collapse_to_grey, pad_to_multiple, to_pixels, to_tensor
+from trimix.images import Picture, collapse_to_grey, pad_to_multiple, shares_in_picture, to_pixels, to_tensor
 from trimix.models.catalogue import find_model, find_model_by_hash
 from trimix.models.frozen import QUALITY_STEPS, FrozenModel, SymbolBits, quality_to_integer
 from trimix.models.weights import load_frozen
@@ -191,6 +191,9 @@ class Codec:
             None if prices is None else prices[0].cpu().numpy(),
             ACTIVATION_LIMIT,
             latent_encoder,
+            shares=shares_in_picture(
+                picture.height, picture.width, LATENT_STRIDE, height // LATENT_STRIDE, width // LATENT_STRIDE
+            ),
             counts=counts,
         )
         return self.walked(side, z_hat, quality_integer, hand), hand

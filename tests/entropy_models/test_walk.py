@@ -168,8 +168,8 @@ def test_the_first_pass_does_not_look_at_latents(model):
     assert not np.array_equal(counts[0][~even], counts[1][~even])
 
 
-def quantized(model, side, y, price):
-    hand = QuantizingHand(y, np.full(8, price, np.float32), 2**15 - 1)
+def quantized(model, side, y, price, shares=None):
+    hand = QuantizingHand(y, np.full(8, price, np.float32), 2**15 - 1, shares=shares)
     return walk(model.latent_model, side, checkerboard(*y.shape[:2]), hand).symbols.numpy()
 
 
@@ -196,3 +196,34 @@ def test_choices_of_the_first_pass_cost_no_more_than_any_other_choice(model, pri
     best = cost(chosen)
     for other in (np.floor(y), np.ceil(y)):
         assert (best <= cost(other) + 1e-4).all()
+
+
+def test_what_lies_outside_the_picture_is_as_cheap_as_it_can_be(model):
+    """With errors beyond price inside: there latents are rounded; outside nothing expected or near is cheaper."""
+    side, _ = some_latents(model, 8)
+    y = np.random.default_rng(2).normal(scale=6, size=(8, 12, 8)).astype(np.float32)
+    shares = np.ones((8, 12), np.float32)
+    shares[5:], shares[:, 10:] = 0, 0
+    shares[4] *= 0.25
+    chosen = quantized(model, side, y, 1e12, shares)
+    inside = shares > 0
+    assert np.array_equal(chosen[inside], np.rint(y)[inside])
+    first = ~inside & (np.indices((8, 12)).sum(axis=0) % 2 == 0)
+
+    def bits(values):
+        hand = CountingHand(values.astype(np.int32))
+        walk(model.latent_model, side, checkerboard(8, 12), hand)
+        return hand.bits[first]
+
+    least = bits(chosen)
+    for other in (np.floor(y), np.ceil(y)):
+        assert (least <= bits(other) + 1e-9).all()
+    assert least.sum() < 0.5 * bits(np.rint(y)).sum()
+    assert np.array_equal(quantized(model, side, y, 1e12, np.ones((8, 12), np.float32)), np.rint(y))
+
+
+def test_an_error_is_worth_as_much_as_lies_in_the_picture(model):
+    side, _ = some_latents(model, 9)
+    y = np.random.default_rng(3).normal(scale=2, size=(8, 12, 8)).astype(np.float32)
+    quarter = np.full((8, 12), 0.25, np.float32)
+    assert np.array_equal(quantized(model, side, y, 4.0, quarter), quantized(model, side, y, 1.0))

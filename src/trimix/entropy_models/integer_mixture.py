@@ -19,7 +19,7 @@ from math import isqrt
 import numpy as np
 import torch
 
-from trimix.coding import MixtureParameters
+from trimix.coding import WEIGHT_BITS, MixtureParameters
 from trimix.entropy_models.fixed_point import IntegerLayer
 from trimix.errors import ModelError
 from trimix.layers.masked_convolution import Offset, reach_of
@@ -193,6 +193,12 @@ class LatentParameters:
 
     mixture: MixtureParameters
     centres: np.ndarray | None = None
+
+    @property
+    def expected(self) -> np.ndarray:
+        """Symbols nearest to the mixtures' means, float64 [n * M]."""
+        means = self.mixture.means.astype(np.float64) * self.mixture.weights
+        return np.rint(means.sum(axis=1) / (VALUE_STEPS << WEIGHT_BITS))
 
     def bits_of(self, symbols: np.ndarray) -> np.ndarray:
         """Information of symbols, whole numbers of any type and shape, under the coder's own probabilities."""

@@ -18,7 +18,7 @@ from trimix.images.files import (
     read_picture,
     write_picture,
 )
-from trimix.images.padding import pad_to_multiple, to_pixels, to_tensor
+from trimix.images.padding import pad_to_multiple, shares_in_picture, to_pixels, to_tensor
 from trimix.images.psnr import PEAK, check_shapes, psnr_db, psnr_of_error_db
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "psnr_of_error_db",
     "read_picture",
     "replicate_grey",
+    "shares_in_picture",
     "to_pixels",
     "to_tensor",
     "write_atomically",

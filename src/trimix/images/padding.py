@@ -47,6 +47,29 @@ def pad_to_multiple(pixels: UInt8[np.ndarray, "H W C"], multiple: int) -> UInt8[
     return np.pad(pixels, ((0, rows), (0, columns), (0, 0)), mode="edge")
 
 
+def shares_in_picture(
+    height: int, width: int, block: int, rows: int, columns: int
+) -> Float[np.ndarray, "h w"] | None:
+    """Of every block of pixels of a padded picture, the part that is no padding; None where there is none.
+
+    Args:
+        height: of the picture, before padding.
+        width: of the picture, before padding.
+        block: side of a block, in pixels.
+        rows: blocks from top to bottom, padding included.
+        columns: blocks from left to right, padding included.
+
+    >>> shares_in_picture(20, 8, 16, 2, 2).tolist()
+    [[0.5, 0.0], [0.125, 0.0]]
+    """
+    if (height, width) == (rows * block, columns * block):
+        return None
+    down, right = (
+        np.clip(size / block - np.arange(count), 0, 1) for size, count in ((height, rows), (width, columns))
+    )
+    return np.outer(down, right).astype(np.float32)
+
+
 def to_pixels(image: Float[Tensor, "1 C H W"]) -> UInt8[np.ndarray, "H W C"]:
     """Pixels of a network's output.
 

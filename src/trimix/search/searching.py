@@ -10,7 +10,7 @@ import torch
 from trimix.codec import Codec, Symbols
 from trimix.coding import RangeEncoder
 from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT
-from trimix.images import Picture
+from trimix.images import Picture, shares_in_picture
 from trimix.search.curvature import half_curvatures, random_signs
 from trimix.search.differentiable_path import DifferentiablePath
 from trimix.search.distortion import SquaredError
@@ -18,6 +18,7 @@ from trimix.search.effort import DEFAULT_EFFORT, Effort, Move, effort_of
 from trimix.search.hands import SearchingHand
 from trimix.search.hyper_latents import HyperLatentSearch
 from trimix.shapes import Float, Tensor
+from trimix.transforms.analysis import LATENT_STRIDE
 
 _SEED = 1
 _PASSES_OF_A_STEP = 4
@@ -109,6 +110,9 @@ class _Search:
         self._codec = codec
         self._model = codec.model
         self._start = symbols
+        self._shares = shares_in_picture(
+            picture.height, picture.width, LATENT_STRIDE, *symbols.latent.shape[1:]
+        )
         self._error = SquaredError(codec, picture.pixels, symbols.quality_integer)
         self._path = DifferentiablePath(codec.model)
         self._random = np.random.default_rng(_SEED)
@@ -192,7 +196,7 @@ class _Search:
         hand = SearchingHand(
             rows,
             _by_position(linear),
-            move.curvature * self._weights.cpu().numpy(),
+            move.curvature * self._weights_at_positions(),
             None if move.share == 1 else self._random.random(rows.shape, np.float32) < move.share,
             ACTIVATION_LIMIT,
             self._encoder,
@@ -200,6 +204,12 @@ class _Search:
         moved = self._codec.walked(side, hyper_latent, symbols.quality_integer, hand)
         self._latent_bits, self._hyper_bits = hand.bits, self._hyper_search.bits(hyper_latent)
         return moved
+
+    def _weights_at_positions(self) -> np.ndarray:
+        """Bits of a squared step, [M]; or [h w M] where some of the picture's latents describe what pads it."""
+        assert self._weights is not None
+        weights = self._weights.cpu().numpy()
+        return weights if self._shares is None else self._shares[:, :, None] * weights
 
     def _curvatures(
         self, values: Float[Tensor, "M h w"], gradient: Float[Tensor, "M h w"]
