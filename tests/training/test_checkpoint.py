@@ -9,7 +9,7 @@ from torch.optim.swa_utils import AveragedModel
 from tiny_models import TINY, tiny_model
 from trimix.errors import TrainingError
 from trimix.training import checkpoint
-from trimix.training.checkpoint import Progress, load_average, load_checkpoint, restore, save_checkpoint
+from trimix.training.checkpoint import Progress, average_of, load_checkpoint, restore, save_checkpoint
 from trimix.training.config import OptimizerConfig
 from trimix.training.optimizers import build_optimizer
 
@@ -135,9 +135,9 @@ def test_a_start_of_another_kind_is_one_clear_line(saved):
     ):
         torch.save(start, saved.with_name("start.ckpt"))
         with pytest.raises(TrainingError, match=rf"start\.ckpt: .*{message}") as caught:
-            load_average(saved.with_name("start.ckpt"), model)
+            average_of(path := saved.with_name("start.ckpt"), load_checkpoint(path), model)
         one_line(caught)
-    load_average(saved, model)
+    model.load_state_dict(average_of(saved, load_checkpoint(saved), model))
     assert all(torch.equal(value, contents["average"][name]) for name, value in model.state_dict().items())
 
 

@@ -10,7 +10,7 @@ from small_runs import contents, same, same_checkpoint, small_run
 
 from trimix.errors import TrainingError
 from trimix.training import loop
-from trimix.training.checkpoint import load_average
+from trimix.training.checkpoint import average_of, load_checkpoint
 from trimix.training.config import RegularizerConfig
 from trimix.training.loop import Trainer
 
@@ -46,7 +46,8 @@ def test_q_has_as_many_updates_as_it_is_given(picture_folder, tmp_path):
 def test_what_is_exported_holds_nothing_of_q(picture_folder, tmp_path):
     trainer = Trainer(configuration(picture_folder, alpha=0.1), tmp_path, "cpu")
     trainer.run()
-    load_average(tmp_path / "last.ckpt", trainer.model)  # fits name by name
+    path = tmp_path / "last.ckpt"
+    average_of(path, load_checkpoint(path), trainer.model)  # fits name by name
     plain = Trainer(small_run(picture_folder), tmp_path / "plain", "cpu")
     assert contents(tmp_path)["average"].keys() == plain.model.state_dict().keys()
 

@@ -324,6 +324,27 @@ def test_a_start_gives_its_average_to_model_and_average(pictures, tmp_path):
         assert all(torch.equal(value, expected[name]) for name, value in state.items())
 
 
+def test_a_wider_model_starts_as_the_narrower_one(pictures, tmp_path):
+    first = Trainer(configuration(pictures, (1,)), tmp_path / "first", "cpu")
+    first.run()
+    start = configuration(pictures, (1,), start_from=tmp_path / "first" / "last.ckpt")
+    wide = TINY.model_copy(update={"transform_widths": (4, 6, 8, 8), "lapped_channels": 3})
+    second = Trainer(start.model_copy(update={"model": wide}), tmp_path / "second", "cpu")
+    assert second.grown_from == TINY
+    x, quality = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)), torch.tensor([50.0])
+    with torch.no_grad():
+        for model in (second.model, second.average.module):
+            found, expected = (
+                one.eval()(x, quality, rounding="round") for one in (model, first.average.module)
+            )
+            torch.testing.assert_close(found.reconstruction, expected.reconstruction, atol=1e-4, rtol=1e-4)
+    second.run()
+    assert second.is_complete
+    other = start.model_copy(update={"model": TINY.model_copy(update={"latent_channels": 9})})
+    with pytest.raises(TrainingError, match="latent_channels must stay as it was, 8, found 9"):
+        Trainer(other, tmp_path / "third", "cpu")
+
+
 def test_the_objective_is_its_formula():
     x = torch.zeros(1, 3, 64, 64)
     output = TrainingOutput(x + 2 / 255, torch.tensor([4096.0]), torch.tensor([1024.0]))

@@ -18,6 +18,7 @@ from trimix.cli.progress import working
 from trimix.errors import ConfigurationError, OutputError, UsageError
 
 if TYPE_CHECKING:
+    from trimix.models.config import GllmmLiteConfig
     from trimix.training.config import TrainingConfig
     from trimix.training.devices import Devices
     from trimix.training.loop import Trainer
@@ -120,6 +121,8 @@ def train(
         raise OutputError(f"{error.filename or folder}: cannot be used: {error.strerror}") from error
     if run.regularizer is not None:
         _say(_about_source_entropy(run))
+    if trainer.grown_from is not None:
+        _say(_about_growth(trainer.grown_from, run.model))
     if trainer.is_complete:
         _say(f"{checkpoint}: this run is complete; --restart starts anew")
         return
@@ -152,6 +155,13 @@ def _about_source_entropy(run: "TrainingConfig") -> str:
         f"regularizer: q(x | x_hat) of {form.name}; {cost.parameters:,} parameters, "
         f"{cost.multiply_accumulates_per_pixel / 1000:.1f} kMAC/pixel, in training only"
     )
+
+
+def _about_growth(before: "GllmmLiteConfig", after: object) -> str:
+    sizes = (
+        f"{name} {value} -> {getattr(after, name)}" for name, value in before if value != getattr(after, name)
+    )
+    return f"starts as the narrower model of start_from: {', '.join(sizes)}"
 
 
 def _say(text: str) -> None:

@@ -8,10 +8,14 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
+from pydantic import ValidationError
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from trimix.errors import TrainingError
+from trimix.models.config import CompressionConfig, GllmmLiteConfig
+from trimix.shapes import Tensor
+from trimix.training.config import TrainingConfig
 from trimix.training.schedules import Plateau
 from trimix.training.steps import Companion
 
@@ -120,15 +124,25 @@ def load_checkpoint(path: Path) -> dict[str, object]:
     return checkpoint
 
 
-def load_average(path: Path, *models: nn.Module) -> None:
-    """Put the averaged weights of a checkpoint into models.
+def average_of(path: Path, checkpoint: dict[str, object], model: nn.Module) -> dict[str, Tensor]:
+    """The averaged weights of a checkpoint, for a model of exactly its shapes.
 
     Raises:
-        TrainingError: the checkpoint is missing, damaged, or of another model.
+        TrainingError: the checkpoint is damaged, or of another model.
     """
-    weights = _entry(path, load_checkpoint(path), "average")
-    for model in models:
-        _load_weights(path, "average", weights, model)
+    return _checked_weights(path, "average", _entry(path, checkpoint, "average"), model)
+
+
+def model_of(path: Path, checkpoint: dict[str, object]) -> CompressionConfig | GllmmLiteConfig:
+    """The configuration of a checkpoint's model.
+
+    Raises:
+        TrainingError: the checkpoint is damaged.
+    """
+    try:
+        return TrainingConfig.model_validate_json(str(_entry(path, checkpoint, "configuration"))).model
+    except ValidationError as error:
+        raise _damaged(path, "'configuration' must be one of a run, found another") from error
 
 
 def restore(
@@ -194,6 +208,10 @@ def _entry(path: Path, checkpoint: dict[str, object], name: str) -> object:
 
 
 def _load_weights(path: Path, name: str, weights: object, model: nn.Module) -> None:
+    model.load_state_dict(_checked_weights(path, name, weights, model))
+
+
+def _checked_weights(path: Path, name: str, weights: object, model: nn.Module) -> dict[str, Tensor]:
     if not isinstance(weights, Mapping):
         raise _damaged(path, f"'{name}' must be weights by name, found {type(weights).__name__}")
     expected = {key: _shape(value) for key, value in model.state_dict().items()}
@@ -207,7 +225,7 @@ def _load_weights(path: Path, name: str, weights: object, model: nn.Module) -> N
             f"{expected.get(key, 'absent')}, found {found.get(key, 'nothing')}{more}; "
             f"take the [{'regularizer' if name == 'companion' else 'model'}] that it was made with, or start anew"
         )
-    model.load_state_dict(weights)
+    return dict(weights)
 
 
 def _shape(value: object) -> str:

@@ -22,14 +22,23 @@ from torch import nn
 from trimix.allocator import keep_freed_memory
 from trimix.errors import ConfigurationError, TrainingError
 from trimix.models.building import TrainableModel, build
+from trimix.models.config import GllmmLiteConfig
 from trimix.models.gllmm_lite import GllmmLite
 from trimix.shapes import Float, Tensor
 from trimix.training.averaging import build_average
 from trimix.training.batches import check_parts, parts_of_batch
-from trimix.training.checkpoint import Progress, load_average, restore, save_checkpoint
+from trimix.training.checkpoint import (
+    Progress,
+    average_of,
+    load_checkpoint,
+    model_of,
+    restore,
+    save_checkpoint,
+)
 from trimix.training.config import PhaseConfig, TrainingConfig
 from trimix.training.devices import Devices
 from trimix.training.display import Display, Left, Reading
+from trimix.training.growing import grown
 from trimix.training.interruption import StopRequest, delayed_signals
 from trimix.training.linear_path import start_linear_path
 from trimix.training.non_finite import MAXIMUM_IN_A_ROW, NonFiniteSteps
@@ -95,6 +104,8 @@ class Trainer:
         self._plateau = Plateau()
         self.checkpoint_path = folder / "last.ckpt"
         self.saved_step: int | None = None
+        self.grown_from: GllmmLiteConfig | None = None
+        """The narrower model whose weights this run has started from."""
         self._start()
         compiled = config.optimizer.compile == "on" or (
             config.optimizer.compile == "auto" and self.device.type == "cuda"
@@ -145,13 +156,28 @@ class Trainer:
         else:
             self.progress = Progress()
             if self.config.start_from is not None:
-                load_average(self.config.start_from, self.model, self.average.module)
+                self._start_from(self.config.start_from)
             elif isinstance(self.model, GllmmLite):
                 start_linear_path(self.model, self.sampler, self.config.linear_path_start)
                 self.average.module.load_state_dict(self.model.state_dict())
         self.devices.copy_from_first(self.model, self.average.module)
         if companion is not None:
             self.devices.copy_from_first(companion.module)
+
+    def _start_from(self, path: Path) -> None:
+        """Take the averaged weights of another run, or of a narrower model where this one is wider."""
+        checkpoint = load_checkpoint(path)
+        before = model_of(path, checkpoint) if "configuration" in checkpoint else self.model.config
+        if (
+            isinstance(self.model, GllmmLite)
+            and isinstance(before, GllmmLiteConfig)
+            and before != self.model.config
+        ):
+            self.model.load_state_dict(grown(average_of(path, checkpoint, build(before)), before, self.model))
+            self.grown_from = before
+        else:
+            self.model.load_state_dict(average_of(path, checkpoint, self.model))
+        self.average.module.load_state_dict(self.model.state_dict())
 
     @property
     def _phase(self) -> PhaseConfig:
