@@ -1,6 +1,6 @@
 # Needs python3 (3.11 or newer) and make; everything else goes into .venv.
 #   make PYTHON=python3.12 test     another interpreter for .venv
-#   make results TRIMIX_DATA=data   the folder that holds the folder kodak/ with its 24 pictures
+#   make results TRIMIX_DATA=data   the folder that holds kodak/, its 24 pictures, and ood/, if it is there
 
 PYTHON ?= python3
 VENV := .venv
@@ -16,6 +16,8 @@ DEV_STAMP := $(VENV)/installed-dev
 
 # Six rates from 0.1 to 1.5 bits per pixel, and photographs that differ: faces, fine texture, smooth skies, edges.
 RESULTS_QUALITIES := 18,32,46,60,71,82
+# Pictures that are no photographs, where the folder ood/ is there, too.
+RESULTS_OUT_OF_DOMAIN = $(notdir $(wildcard $(foreach set,game pathology pixel screen,$(TRIMIX_DATA)/ood/$(set))))
 RESULTS_PICTURES := $(foreach number,04 08 13 19 21 23,--picture $(TRIMIX_DATA)/kodak/kodim$(number).png)
 
 help: ## List the targets
@@ -25,11 +27,26 @@ demo: $(DEMO_STAMP) ## Compress a photograph, compare with JPEG, WebP and AVIF a
 	$(BIN)/python -m trimix.evaluation.demo $(DEMO)
 
 results: export TRIMIX_DATA := $(TRIMIX_DATA)
-results: $(EVALUATE_STAMP) ## Measure on Kodak beside JPEG, WebP, AVIF and JPEG XL: results/ and a page, runs/kodak.html
+results: $(EVALUATE_STAMP) ## Measure beside JPEG, WebP, AVIF and JPEG XL, on Kodak and out of domain: results/, pages in runs/
 	@test -d "$(TRIMIX_DATA)" || { echo "make results TRIMIX_DATA=FOLDER: FOLDER must hold the folder kodak/"; exit 1; }
-	$(BIN)/trimix evaluate kodak --model gllmm-lite --model gllmm-lite-ms-ssim --quality $(RESULTS_QUALITIES) --peers default --output runs/results/kodak
-	rm -rf results/kodak && mkdir -p results && mv runs/results/kodak results/kodak
-	$(BIN)/trimix report results/kodak --output runs/kodak.html --markdown results/kodak.md --force $(RESULTS_PICTURES)
+	$(call measure,kodak,kodak)
+	$(BIN)/trimix report results/kodak --output runs/kodak.html --markdown results/kodak.md --figures runs/kodak --force $(RESULTS_PICTURES)
+	cp runs/kodak/rate-distortion-psnr-rgb.svg results/kodak.svg
+	$(foreach set,$(RESULTS_OUT_OF_DOMAIN),$(call out_of_domain,$(set)))
+
+# measure(DATA, folder of results/)
+define measure
+	$(BIN)/trimix evaluate $1 --model gllmm-lite --model gllmm-lite-ms-ssim --quality $(RESULTS_QUALITIES) --peers default --output runs/results/$2
+	rm -rf results/$2 && mkdir -p results && mv runs/results/$2 results/$2
+
+endef
+
+define out_of_domain
+	$(call measure,ood/$1,$1)
+	$(BIN)/trimix report results/$1 --output runs/$1.html --markdown results/$1.md --figures runs/$1 --force --picture $(firstword $(wildcard $(TRIMIX_DATA)/ood/$1/*))
+	cp runs/$1/rate-distortion-psnr-rgb.svg results/$1.svg
+
+endef
 
 test: $(DEV_STAMP) ## Run the tests
 	$(BIN)/python -m pytest -n auto $(TESTS)

@@ -397,7 +397,8 @@ def kilo_multiplications(variant: Variant) -> tuple[float, float]:
 
 def seeds_of(results: Sequence[Result]) -> str:
     """In words."""
-    return ", ".join(str(seed) for seed in sorted({one.seed for one in results}))
+    seeds = sorted({one.seed for one in results})
+    return ("seed " if len(seeds) == 1 else "seeds ") + ", ".join(map(str, seeds))
 
 
 def table(record: Record) -> str:
@@ -406,7 +407,7 @@ def table(record: Record) -> str:
     if not base:
         raise UsageError(f"the variant {BASE} must be trained, for the others are compared with it")
     lines = [
-        f"{record.minutes:g} minutes of one core each, seeds {seeds_of(record.results)}",
+        f"{record.minutes:g} minutes of one core each, {seeds_of(record.results)}",
         "",
         "| question | choice | kMAC/pixel, encode | decode | steps | BD-rate against the base | by seed |",
         "|---|---|---:|---:|---:|---:|---|",

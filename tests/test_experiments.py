@@ -5,7 +5,15 @@ import re
 from pathlib import Path
 from statistics import fmean
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def benchmarks(monkeypatch):
+    """Where benchmarks are imported from."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
 
 
 def test_likelihoods_are_those_that_were_found():
@@ -24,3 +32,31 @@ def test_likelihoods_are_those_that_were_found():
                 for mine, one in zip(rates, base, strict=True)
             )
             assert row[9].replace("−", "-") == f"{100 * change:.2f} %"
+
+
+def test_the_table_of_equal_times_is_that_of_the_results(benchmarks):
+    import equal_time
+
+    page = (ROOT / "docs" / "experiments.md").read_text(encoding="utf-8").splitlines()
+    record = equal_time.Record.read(ROOT / "results" / "equal_time.json")
+    table = [line for line in equal_time.table(record).splitlines() if line]
+    assert [line for line in table if line not in page] == []
+    assert {one.variant for one in record.results} <= set(equal_time.VARIANTS)
+
+
+def test_the_learning_curve_is_that_of_the_results(benchmarks):
+    import learning_curve
+
+    page = (ROOT / "docs" / "training.md").read_text(encoding="utf-8").replace("−", "-")
+    table = learning_curve.table(learning_curve.Record.read(ROOT / "results" / "learning_curve.json"))
+    found = {
+        (cells[1], cells[-3], cells[-2])
+        for cells in (row.split("|") for row in table.splitlines())
+        if len(cells) > 4
+    }
+    rows = re.findall(r"^\|( \d+\.\d\d )\|.*?\|( [^|]* )\|( [^|]*)\|$", page, re.MULTILINE)
+    assert len(rows) > 6
+    for hours, jpeg, webp in rows:
+        assert any(
+            (hours, jpeg) == (one, other) and webp.strip() in ("", last.strip()) for one, other, last in found
+        ), hours

@@ -13,17 +13,21 @@ from trimix.evaluation.report.markdown import markdown_tables
 from trimix.models.catalogue import DEFAULT_MODEL, find_model
 
 ROOT = Path(__file__).parent.parent.parent
-RESULTS = ROOT / "results" / "kodak"
+RESULTS = ROOT / "results"
+SETS = {"kodak": 24, "game": 8, "pathology": 8, "pixel": 8, "screen": 8}
 
 
 @pytest.fixture(scope="module")
-def collection():
-    return collect(read_all([RESULTS]))
+def collections():
+    return {name: collect(read_all([RESULTS / name])) for name in SETS}
 
 
-def test_the_tables_are_those_of_the_results(collection):
+@pytest.mark.parametrize("name", SETS)
+def test_the_tables_are_those_of_the_results(collections, name):
+    collection = collections[name]
     tables = markdown_tables(collection, collection.anchor(None))
-    assert (ROOT / "results" / "kodak.md").read_text(encoding="utf-8") == tables
+    assert (RESULTS / f"{name}.md").read_text(encoding="utf-8") == tables
+    assert (RESULTS / f"{name}.svg").stat().st_size > 10_000
 
 
 def test_every_row_of_the_readme_stands_in_the_tables():
@@ -31,16 +35,18 @@ def test_every_row_of_the_readme_stands_in_the_tables():
     block = readme.partition("<!-- results -->")[2].partition("<!-- /results -->")[0]
     rows = re.findall(r"^\|.*\|$", block, re.MULTILINE)
     assert len(rows) > 6
-    tables = (ROOT / "results" / "kodak.md").read_text(encoding="utf-8").splitlines()
+    pages = [(RESULTS / f"{name}.md").read_text(encoding="utf-8") for name in SETS]
+    tables = "\n".join(pages).splitlines()
     assert [row for row in rows if row not in tables] == []
 
 
+@pytest.mark.parametrize("data", SETS)
 @pytest.mark.parametrize("name", [DEFAULT_MODEL, "gllmm-lite-ms-ssim"])
-def test_the_released_models_are_those_that_were_measured(collection, name):
+def test_the_released_models_are_those_that_were_measured(collections, name, data):
     released = find_model(name)
-    (ours,) = [one.results for one in collection.measured if one.name == released.name]
+    (ours,) = [one.results for one in collections[data].measured if one.name == released.name]
     assert ours.provenance["settings"]["model_hash"] == released.weights_hash.hex()
-    assert len(ours.pictures) == 24
+    assert len(ours.pictures) == SETS[data]
     assert len(ours.means) == 6
 
 
@@ -52,13 +58,22 @@ def test_every_released_model_has_a_card_with_its_hash(name):
     assert f"hash `{released.weights_hash.hex()}`, {released.path.stat().st_size / 1e6:.1f} MB" in card
 
 
-def test_jpeg_is_as_far_from_vtm_as_published(collection):
-    (jpeg,) = [one.curve for one in collection.measured if one.name == "JPEG"]
+def test_jpeg_is_as_far_from_vtm_as_published(collections):
+    (jpeg,) = [one.curve for one in collections["kodak"].measured if one.name == "JPEG"]
     assert bd_rate(reference_curves()["vtm"], jpeg).percent == pytest.approx(208, abs=5)
 
 
 def test_no_path_of_a_machine_stands_in_the_results():
-    for path in RESULTS.glob("*.json"):
+    for path in RESULTS.rglob("*.json"):
         assert not re.search(
             r'[" =](/home|/work|/tmp|/Users|/root|[A-Z]:\\\\)', path.read_text(encoding="utf-8")
         )
+
+
+def test_what_is_said_of_other_pictures_is_what_was_found(collections):
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    for name in SETS.keys() - {"kodak"}:
+        curves = {one.name: one.curve for one in collections[name].measured}
+        ours = curves[find_model(DEFAULT_MODEL).name]
+        found = [f"{bd_rate(curves[other], ours).percent:+.1f}" for other in ("AVIF", "WebP")]
+        assert f"(results/{name}.md) {found[0]} and {found[1]} %" in readme
