@@ -340,6 +340,11 @@ def test_a_wider_model_starts_as_the_narrower_one(pictures, tmp_path):
             torch.testing.assert_close(found.reconstruction, expected.reconstruction, atol=1e-4, rtol=1e-4)
     second.run()
     assert second.is_complete
+    # Other lambdas, as for MS-SSIM, are no other weights.
+    moved = {"lambda_minimum": 0.4, "lambda_maximum": 240.0, "lambda_ratio": 1200.0}
+    for model, growth in ((TINY, None), (wide, TINY)):
+        run = start.model_copy(update={"model": model.model_copy(update=moved)})
+        assert Trainer(run, tmp_path / f"moved, {growth is None}", "cpu").grown_from == growth
     other = start.model_copy(update={"model": TINY.model_copy(update={"latent_channels": 9})})
     with pytest.raises(TrainingError, match="latent_channels must stay as it was, 8, found 9"):
         Trainer(other, tmp_path / "third", "cpu")

@@ -25,6 +25,14 @@ GROWING = (
 )
 """Sizes that may grow. Any other change would move numbers to other places, or mean other latents."""
 
+_FREE = {"lambda_minimum", "lambda_maximum", "lambda_ratio"}
+"""What weights are trained for next may be something else, MS-SSIM for one."""
+
+
+def differs(before: GllmmLiteConfig, after: GllmmLiteConfig) -> bool:
+    """Whether weights of one configuration are not simply those of the other."""
+    return before.model_dump(exclude=_FREE) != after.model_dump(exclude=_FREE)
+
 
 def grown(weights: Mapping[str, Tensor], before: GllmmLiteConfig, model: GllmmLite) -> dict[str, Tensor]:
     """Weights of a wider model that does exactly what the narrower one does.
@@ -46,7 +54,7 @@ def grown(weights: Mapping[str, Tensor], before: GllmmLiteConfig, model: GllmmLi
     300
     """
     for name in GllmmLiteConfig.model_fields:
-        if name not in GROWING and getattr(before, name) != getattr(model.config, name):
+        if name not in _FREE and name not in GROWING and getattr(before, name) != getattr(model.config, name):
             raise TrainingError(
                 f"{name} must stay as it was, {getattr(before, name)}, found {getattr(model.config, name)}: only "
                 f"{', '.join(GROWING)} may grow"

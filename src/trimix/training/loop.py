@@ -38,7 +38,7 @@ from trimix.training.checkpoint import (
 from trimix.training.config import PhaseConfig, TrainingConfig
 from trimix.training.devices import Devices
 from trimix.training.display import Display, Left, Reading
-from trimix.training.growing import grown
+from trimix.training.growing import differs, grown
 from trimix.training.interruption import StopRequest, delayed_signals
 from trimix.training.linear_path import start_linear_path
 from trimix.training.non_finite import MAXIMUM_IN_A_ROW, NonFiniteSteps
@@ -171,7 +171,7 @@ class Trainer:
         if (
             isinstance(self.model, GllmmLite)
             and isinstance(before, GllmmLiteConfig)
-            and before != self.model.config
+            and differs(before, self.model.config)
         ):
             self.model.load_state_dict(grown(average_of(path, checkpoint, build(before)), before, self.model))
             self.grown_from = before
