@@ -32,9 +32,8 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from measuring import run
+from measuring import bd_rate_percent, run
 from trimix.errors import UsageError
-from trimix.evaluation.bd_rate import bd_rate
 from trimix.evaluation.machine import machine
 from trimix.evaluation.rate_points import RateCurve, RatePoint
 from trimix.images import write_atomically
@@ -63,6 +62,7 @@ class Phase:
     settings: dict[str, Any] = field(default_factory=dict)
 
 
+_USUAL = {"batch_size": 8, "patch_size": 128, "learning_rate": 5e-4, "precision": "bf16-mixed"}
 _LINEAR = Phase("linear", 0.1, {"patch_size": 256, "learning_rate": 1e-3, "linear_only": True})
 _ALL = Phase("all", 0.55)
 _COOL_DOWN = Phase("cool-down", 0.35, {"learning_rate_final": 1e-5, "schedule": "linear"})
@@ -254,10 +254,8 @@ def configuration(
 
 def phase_config(phase: Phase, steps: int) -> PhaseConfig:
     """A phase of so many steps."""
-    settings = {"batch_size": 8, "patch_size": 128, "learning_rate": 5e-4, "precision": "bf16-mixed"}
-    return PhaseConfig(
-        name=phase.name, steps=steps, warm_up_steps=min(50, steps), **settings | phase.settings
-    )
+    settings = _USUAL | phase.settings
+    return PhaseConfig(name=phase.name, steps=steps, warm_up_steps=min(50, steps), **settings)
 
 
 class Stamped:
@@ -297,7 +295,7 @@ def seconds_per_step(variant: Variant, phase: Phase, options: argparse.Namespace
 
 def cost_of(variant: Variant, phase: Phase) -> str:
     """What decides how long a step is: phases and variants alike in it are timed together."""
-    settings = {"batch_size": 8, "patch_size": 128} | phase.settings
+    settings = _USUAL | phase.settings
     of_step = {key: value for key, value in settings.items() if "rate" not in key and key != "schedule"}
     of_run = {key: variant.run.get(key) for key in ("model", "regularizer")}
     return json.dumps([of_run, of_step], sort_keys=True)
@@ -378,10 +376,7 @@ def curve(name: str, points: Sequence[Point]) -> RateCurve:
 
 def percent(anchor: Sequence[Point], test: Sequence[Point]) -> float:
     """BD-rate, in percent."""
-    try:
-        return bd_rate(curve("anchor", anchor), curve("test", test)).percent
-    except UsageError:
-        return math.nan  # hardly trained, rates may fall where PSNR grows
+    return bd_rate_percent(curve("anchor", anchor), curve("test", test))
 
 
 def kilo_multiplications(variant: Variant) -> tuple[float, float]:

@@ -11,7 +11,6 @@ their likelihoods here, so the model's are somewhat lower than files would be.
 import argparse
 import io
 import json
-import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -22,9 +21,8 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from measuring import run
+from measuring import bd_rate_percent, run
 from trimix.errors import UsageError
-from trimix.evaluation.bd_rate import bd_rate
 from trimix.evaluation.metrics import psnr_db
 from trimix.evaluation.rate_points import RateCurve, RatePoint
 from trimix.images import write_atomically
@@ -130,12 +128,7 @@ def table(record: Record) -> str:
         "|---:|---|---|---:|" + "---:|" * len(others),
     ]
     for one in record.validations:
-        changes = []
-        for other in others.values():
-            try:
-                changes.append(bd_rate(other, one.curve).percent)
-            except UsageError:
-                changes.append(math.nan)  # hardly trained: rates fall where PSNR grows
+        changes = (bd_rate_percent(other, one.curve) for other in others.values())
         shown = " | ".join(f"{change:+.1f} %" for change in changes)
         lines.append(f"| {one.hours:.2f} | {one.run} | {one.phase} | {one.step} | {shown} |")
     return "\n".join(lines)

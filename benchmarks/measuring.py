@@ -1,6 +1,7 @@
 """What the benchmarks share."""
 
 import argparse
+import math
 import statistics
 import sys
 import time
@@ -11,8 +12,10 @@ import numpy as np
 from PIL import Image
 
 from trimix.allocator import keep_freed_memory
-from trimix.errors import TrimixError
+from trimix.errors import TrimixError, UsageError
+from trimix.evaluation.bd_rate import bd_rate
 from trimix.evaluation.demo import photograph
+from trimix.evaluation.rate_points import RateCurve
 from trimix.images import Picture, read_picture
 
 WIDTH, HEIGHT = 768, 512
@@ -35,6 +38,14 @@ def median_seconds(repeats: int, action: Callable[[], object]) -> float:
         action()
         seconds.append(time.perf_counter() - start)
     return statistics.median(seconds)
+
+
+def bd_rate_percent(anchor: RateCurve, test: RateCurve) -> float:
+    """BD-rate; not a number where the curves do not allow one."""
+    try:
+        return bd_rate(anchor, test).percent
+    except UsageError:
+        return math.nan  # hardly trained, rates may fall where PSNR grows
 
 
 def pictures_parser(description: str | None) -> argparse.ArgumentParser:
