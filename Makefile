@@ -49,7 +49,7 @@ define out_of_domain
 endef
 
 test: $(DEV_STAMP) ## Run the tests
-	$(BIN)/python -m pytest -n auto $(TESTS)
+	$(BIN)/python -m pytest -n auto --dist loadgroup $(TESTS)
 
 check: $(DEV_STAMP) ## Formatting, lint, types, import rules, then the tests
 	$(BIN)/ruff format --check .

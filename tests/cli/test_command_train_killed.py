@@ -65,7 +65,7 @@ def test_a_killed_run_ends_bit_for_bit_like_an_uninterrupted_one(
     checkpoint = Path("killed/last.ckpt")
     while not checkpoint.exists() or steps_of(checkpoint) < KILLED_FROM_STEP:
         assert killed.poll() is None, killed.stderr.read()  # type: ignore[union-attr]
-        time.sleep(0.005)
+        time.sleep(0.05)
     time.sleep(0.03)  # anywhere in a step, or in the writing of a checkpoint
     os.kill(killed.pid, signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL

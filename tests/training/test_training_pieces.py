@@ -20,6 +20,7 @@ from trimix.training.config import load_training_config
 from trimix.training.loop import Trainer
 
 pytest.importorskip("lightning")
+pytestmark = pytest.mark.xdist_group("training pieces")  # what two tests share is trained once
 
 TOOL = Path(__file__).parents[2] / "tools" / "training_piece.py"
 MODELS = {"whole": GllmmConfig(latent_channels=4, head_widths=(8, 8), all_rates=True), "lite": TINY}

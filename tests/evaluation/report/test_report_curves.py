@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 from report_examples import means_only, results
@@ -10,6 +11,7 @@ from trimix.errors import UsageError
 from trimix.evaluation.rate_points import RatePoint
 from trimix.evaluation.report.bd_rates import all_bd_rates
 from trimix.evaluation.report.curves import METRICS, collect
+from trimix.evaluation.report.figures import draw_curves
 from trimix.evaluation.report.inputs import read_all, results_files
 from trimix.evaluation.report.view import view_of
 from trimix.evaluation.results import QualityMeans, Results
@@ -136,3 +138,14 @@ def test_infinite_distortions_are_no_points():
     assert METRICS[0].value_db(lossless.point) is None
     with pytest.raises(UsageError, match="none that is finite"):
         collect([Results("lossless", "", (lossless,))])
+
+
+@pytest.mark.parametrize("set_of_pictures", ["kodak", "game", "pathology", "pixel", "screen"])
+def test_nothing_of_a_figure_is_cut_off(set_of_pictures):
+    collection = collect(read_all([Path(__file__).parents[3] / "results" / set_of_pictures]))
+    for metric in collection.metrics:
+        figure = draw_curves(collection, metric)
+        figure.draw_without_rendering()
+        drawn, canvas = figure.get_tightbbox(), figure.get_size_inches()
+        assert min(drawn.x0, drawn.y0) >= 0
+        assert all((drawn.x1, drawn.y1) <= canvas)

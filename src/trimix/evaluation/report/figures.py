@@ -129,9 +129,7 @@ def _draw_curves(collection: Collection, metric: Metric) -> "Figure":
 
     drawn = [curve for curve in collection.curves if curve.shown and curve.has(metric)]
     inside = len(drawn) <= _LEGEND_ROWS_INSIDE
-    figure = Figure(figsize=FIGURE_INCHES, layout=None if inside else "constrained")
-    if inside:
-        figure.subplots_adjust(left=0.085, right=0.99, bottom=0.105, top=0.985)
+    figure = Figure(figsize=FIGURE_INCHES, layout="constrained")
     axes = figure.add_subplot()
     for curve in reversed(drawn):
         _draw(axes, curve, metric)
