@@ -1,6 +1,6 @@
 """What every effort of the encoder saves, and what it costs in time.
 
-    python benchmarks/effort.py --pictures kodak/*.png --qualities 20,40,60,80 --output results/effort.json
+    python benchmarks/effort.py --pictures kodak/kodim{04,05,08,13,15,19,21,23}.png --output runs/effort.json
     python benchmarks/effort.py --show results/effort.json
 
 Every picture is compressed at every quality and effort to a real file, which is decoded. Printed are the BD-rates of
@@ -24,7 +24,7 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from measuring import pictures_parser, run
+from measuring import pictures_parser, read_record, run
 from trimix.codec import Codec
 from trimix.errors import UsageError
 from trimix.evaluation.bd_rate import MINIMUM_POINTS, bd_rate
@@ -32,11 +32,13 @@ from trimix.evaluation.machine import machine
 from trimix.evaluation.metrics import psnr_db
 from trimix.evaluation.rate_points import RateCurve, RatePoint, mean_point
 from trimix.images import Picture, read_picture, write_atomically
-from trimix.search.effort import MAXIMUM, MINIMUM
 from trimix.search.encoding import encode
 
 ANCHOR = 1
-WARM_UP_SIDE = 128
+QUALITIES = (20.0, 40.0, 60.0, 80.0)
+EFFORTS = (1, 2, 3, 4, 5, 6, 7)
+WARM_UP_EFFORTS = (1, 2, 3)
+"""Nearest symbols, chosen ones, a step: more effort does nothing else."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +90,12 @@ class Record:
 
     @classmethod
     def read(cls, path: Path) -> "Record":
-        value = json.loads(path.read_text(encoding="utf-8"))
-        return cls(**value | {"measurements": [Measurement(**one) for one in value["measurements"]]})
+        return read_record(
+            path,
+            lambda value: cls(
+                **value | {"measurements": [Measurement(**one) for one in value["measurements"]]}
+            ),
+        )
 
     def write(self, path: Path) -> None:
         write_atomically(path, (json.dumps(asdict(self), indent=1) + "\n").encode(), overwrite=True)
@@ -157,10 +163,9 @@ def measure_all(options: argparse.Namespace, codec: Codec, record: Record) -> No
     ]
     if not missing:
         return
-    first = next(iter(pictures.values()))
-    part = Picture(first.pixels[:WARM_UP_SIDE, :WARM_UP_SIDE].copy())
-    for effort in [*options.efforts[:1], 3]:
-        measure(codec, "warming up", part, 50.0, effort, None)
+    name, quality, _ = missing[0]
+    for effort in WARM_UP_EFFORTS:  # at full size, where the first time takes several times as long
+        measure(codec, name, pictures[name], quality, effort, None)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     with Progress(transient=True) as bar:
         task = bar.add_task("", total=len(missing))
@@ -248,13 +253,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; returns the exit code."""
     parser = pictures_parser(__doc__)
     parser.add_argument(
-        "--qualities", type=numbers, default=[20.0, 40.0, 60.0, 80.0], help="(default: 20,40,60,80)"
+        "--qualities",
+        type=numbers,
+        default=QUALITIES,
+        help=f"(default: {','.join(f'{quality:g}' for quality in QUALITIES)})",
     )
     parser.add_argument(
         "--efforts",
         type=lambda text: [int(part) for part in text.split(",")],
-        default=list(range(MINIMUM, MAXIMUM + 1)),
-        help="(default: all)",
+        default=EFFORTS,
+        help=f"of 1..9 (default: {','.join(map(str, EFFORTS))})",
     )
     parser.add_argument(
         "--time-limit", type=float, metavar="SECONDS", help="of each encoding (default: none)"

@@ -17,11 +17,13 @@ already is not measured again.
 """
 
 import argparse
+import hashlib
 import itertools
 import json
 import math
 import shutil
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -32,8 +34,10 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from measuring import bd_rate_percent, run
+from measuring import bd_rate_or_none, explained, percent_text, read_record, run
+from trimix.cli.checkpoints import read_checkpoint
 from trimix.errors import UsageError
+from trimix.evaluation.bd_rate import BdRate
 from trimix.evaluation.machine import machine
 from trimix.evaluation.rate_points import RateCurve, RatePoint
 from trimix.images import write_atomically
@@ -42,7 +46,7 @@ from trimix.models.complexity import complexity
 from trimix.shapes import Float, Tensor
 from trimix.training.config import PhaseConfig, TrainingConfig
 from trimix.training.loop import Trainer
-from trimix.training.patches import load_pictures, validation_crops
+from trimix.training.patches import load_pictures, no_source, validation_crops
 from trimix.training.steps import Batch, Step, StepReport
 from trimix.training.validation import VALIDATION_SIZE, validate
 
@@ -50,6 +54,7 @@ BASE = "base"
 MINUTES = 8.0
 TIMED_STEPS, UNTIMED_STEPS = 12, 3
 ROUNDS = 2
+IDLE_LOAD = 0.5
 CROPS = 32
 
 
@@ -202,16 +207,21 @@ class Record:
         machine: on which a step was timed, in words.
         seconds_per_step: of every phase of every variant; the shortest of all turns, which other load disturbed least.
         results: in the order they were made.
+        pictures: fingerprints of those for "training" and "validation"; empty where they were not kept.
     """
 
     minutes: float
     machine: Mapping[str, Any]
     seconds_per_step: dict[str, dict[str, float]] = field(default_factory=dict)
     results: list[Result] = field(default_factory=list)
+    pictures: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path) -> "Record":
-        value = json.loads(path.read_text(encoding="utf-8"))
+        return read_record(path, cls._of)
+
+    @classmethod
+    def _of(cls, value: dict[str, Any]) -> "Record":
         results = [
             Result(
                 **one
@@ -234,6 +244,38 @@ class Record:
 
 def _points(values: list[dict[str, float]]) -> list[Point]:
     return [Point(**value) for value in values]
+
+
+def fingerprint(sources: Sequence[Path]) -> str:
+    """SHA-256 of names and sizes, hexadecimal: reading gigabytes of pictures twice would take minutes."""
+    digest = hashlib.sha256()
+    for source in sources:
+        if not source.exists():
+            raise no_source(source)
+        for file in sorted(source.rglob("*")) if source.is_dir() else [source]:
+            if file.is_file():
+                digest.update(f"{file.name} {file.stat().st_size}\n".encode())
+    return digest.hexdigest()
+
+
+def begun(options: argparse.Namespace) -> Record:
+    """The record that is there, or a new one."""
+    pictures = {name: fingerprint(getattr(options, name)) for name in ("training", "validation")}
+    if not options.output.exists():
+        return Record(options.minutes, machine(), pictures=pictures)
+    found = Record.read(options.output)
+    if found.minutes != options.minutes:
+        raise UsageError(
+            f"{options.output}: must be of {options.minutes:g} minutes, found {found.minutes:g}; give another "
+            "--output, or those --minutes"
+        )
+    differing = [name for name, here in pictures.items() if found.pictures.get(name, here) != here]
+    if differing:
+        raise UsageError(
+            f"{options.output}: must be of the same pictures, found others for {' and '.join(differing)}; give another "
+            "--output, or those pictures"
+        )
+    return found
 
 
 def configuration(
@@ -309,6 +351,13 @@ def time_all(keys: Sequence[str], options: argparse.Namespace, record: Record) -
             f"{options.output}: must have the times of all variants from one run, found none of "
             f"{', '.join(missing)}; give another --output"
         )
+    load = record.machine["load"]
+    if missing and load is not None and load > IDLE_LOAD:
+        print(
+            f"warning: the machine must be idle while steps are timed, with a load of at most {IDLE_LOAD:g}, found "
+            f"{load:g}; their times decide how many steps each training gets: stop what else runs and begin anew",
+            file=sys.stderr,
+        )
     found: dict[str, list[float]] = {}
     for turn in range(1, ROUNDS + 1 if missing else 1):
         for key in missing:
@@ -332,6 +381,20 @@ def measured(model: TrainableModel, crops: Float[Tensor, "N 3 H W"]) -> list[Poi
     return [Point(row.quality, row.bits_per_pixel, row.psnr_db) for row in rows]
 
 
+def check_resumable(folder: Path, config: TrainingConfig) -> None:
+    """Refuse what another run has left in the folder: the trainer would go on with it if only the model is the same."""
+    checkpoint = folder / "last.ckpt"
+    if not checkpoint.exists():
+        return
+    before = read_checkpoint(checkpoint).configuration
+    changed = [name for name in type(config).model_fields if getattr(config, name) != getattr(before, name)]
+    if changed:
+        raise UsageError(
+            f"{checkpoint}: must be of the same configuration, found other {', '.join(changed)}; remove {folder}, or "
+            "give another --runs"
+        )
+
+
 def train(
     key: str, seed: int, record: Record, crops: Float[Tensor, "N 3 H W"], options: argparse.Namespace
 ) -> Result:
@@ -342,7 +405,9 @@ def train(
         for phase, seconds in zip(variant.phases, record.seconds_per_step[key].values(), strict=True)
     ]
     folder = options.runs / f"{key}-{seed}"
-    trainer = Trainer(configuration(variant, seed, phases, options), folder, "cpu")
+    config = configuration(variant, seed, phases, options)
+    check_resumable(folder, config)
+    trainer = Trainer(config, folder, "cpu")
     kept = folder / "before-cool-down.json"
 
     def both() -> dict[str, list[Point]]:
@@ -374,9 +439,14 @@ def curve(name: str, points: Sequence[Point]) -> RateCurve:
     )
 
 
-def percent(anchor: Sequence[Point], test: Sequence[Point]) -> float:
-    """BD-rate, in percent."""
-    return bd_rate_percent(curve("anchor", anchor), curve("test", test))
+def change(anchor: Sequence[Point], test: Sequence[Point]) -> BdRate | None:
+    """BD-rate; None where there is none."""
+    return bd_rate_or_none(curve("anchor", anchor), curve("test", test))
+
+
+def by_seed(changes: Sequence[BdRate | None]) -> str:
+    """Percentages side by side."""
+    return " ".join(percent_text([one], unit="") for one in changes)
 
 
 def kilo_multiplications(variant: Variant) -> tuple[float, float]:
@@ -402,8 +472,6 @@ def table(record: Record) -> str:
     if not base:
         raise UsageError(f"the variant {BASE} must be trained, for the others are compared with it")
     lines = [
-        f"{record.minutes:g} minutes of one core each, {seeds_of(record.results)}",
-        "",
         "| question | choice | kMAC/pixel, encode | decode | steps | BD-rate against the base | by seed |",
         "|---|---|---:|---:|---:|---:|---|",
     ]
@@ -416,28 +484,25 @@ def table(record: Record) -> str:
         question = variant.question if variant.question != asked else ""
         asked = variant.question
         steps = round(statistics.fmean(one.steps for one in own))
-        changes = [percent(base[one.seed].points, one.points) for one in own if one.seed in base]
-        shown = "0" if key == BASE else f"{statistics.fmean(changes):+.1f} %" if changes else "-"
-        by_seed = "" if key == BASE else " ".join(f"{change:+.1f}" for change in changes)
-        lines.append(
-            f"| {question} | {variant.name} | {encode:.1f} | {decode:.1f} | {steps} | {shown} | {by_seed} |"
-        )
-    lines += [
-        "",
+        changes = [change(base[one.seed].points, one.points) for one in own if one.seed in base]
+        shown = "0 | " if key == BASE else f"{percent_text(changes)} | {by_seed(changes)}"
+        lines.append(f"| {question} | {variant.name} | {encode:.1f} | {decode:.1f} | {steps} | {shown} |")
+    averaging = [
         "| averaged weights against the last ones, base | BD-rate | by seed |",
         "|---|---:|---|",
     ]
     for moment in next(iter(base.values())).averages:
         changes = [
-            percent(one.averages[moment]["last"], one.averages[moment]["averaged"]) for one in base.values()
+            change(one.averages[moment]["last"], one.averages[moment]["averaged"]) for one in base.values()
         ]
-        by_seed = " ".join(f"{change:+.1f}" for change in changes)
-        lines.append(f"| {moment} | {statistics.fmean(changes):+.1f} % | {by_seed} |")
+        averaging.append(f"| {moment} | {percent_text(changes)} | {by_seed(changes)} |")
+    heading = f"{record.minutes:g} minutes of one core each, {seeds_of(record.results)}"
+    text = [heading, "", *explained(lines), "", *explained(averaging)]
     if len(base) > 1:
         first, *others = (one.points for _, one in sorted(base.items()))
-        spread = max(abs(percent(first, other)) for other in others)
-        lines += ["", f"The base with another seed: up to {spread:.1f} %."]
-    return "\n".join(lines)
+        spread = ", ".join(percent_text([change(first, other)]) for other in others)
+        text += ["", f"The base with another seed: {spread}."]
+    return "\n".join(text)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -474,14 +539,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown:
         raise UsageError(f"--variants must be of {', '.join(VARIANTS)}, found {unknown[0]!r}")
     torch.set_num_threads(1)
-    record = Record(options.minutes, machine())
-    if options.output.exists():
-        record = Record.read(options.output)
-        if record.minutes != options.minutes:
-            raise UsageError(
-                f"{options.output}: must be of {options.minutes:g} minutes, found {record.minutes:g}; give another "
-                "--output, or those --minutes"
-            )
+    record = begun(options)
     time_all(keys, options, record)
     if options.only_times:
         return 0

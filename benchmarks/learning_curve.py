@@ -5,15 +5,17 @@
 
 A run is given as the hours of training before it, its name and its ``log.jsonl``. Printed are the BD-rates of its
 validations against JPEG and WebP on the same crops, in RGB PSNR: bits of whole files there, bits of rounded latents by
-their likelihoods here, so the model's are somewhat lower than files would be.
+their likelihoods here, so the model's are somewhat lower than files would be. Runs are added to those that stand in the
+output already.
 """
 
 import argparse
+import hashlib
 import io
 import json
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +23,7 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from measuring import bd_rate_percent, run
+from measuring import bd_rate_or_none, explained, percent_text, read_record, run
 from trimix.errors import UsageError
 from trimix.evaluation.metrics import psnr_db
 from trimix.evaluation.rate_points import RateCurve, RatePoint
@@ -66,16 +68,20 @@ class Record:
         crops: how many there are.
         others: rate points of JPEG and WebP.
         validations: of all runs, in their order.
+        crops_sha256: of their pixels, hexadecimal; None where it was not kept.
     """
 
     crops: int
     others: dict[str, list[tuple[float, float]]]
     validations: list[Validation]
+    crops_sha256: str | None = None
 
     @classmethod
     def read(cls, path: Path) -> "Record":
-        value = json.loads(path.read_text(encoding="utf-8"))
-        return cls(**value | {"validations": [Validation(**one) for one in value["validations"]]})
+        return read_record(
+            path,
+            lambda value: cls(**value | {"validations": [Validation(**one) for one in value["validations"]]}),
+        )
 
 
 def validations(given: str) -> list[Validation]:
@@ -86,18 +92,23 @@ def validations(given: str) -> list[Validation]:
         lines = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
     except (ValueError, OSError) as error:
         raise UsageError(f"--run must be HOURS:NAME:LOG, found {given!r}: {error}") from error
-    return [
-        Validation(
-            name,
-            line["phase"],
-            line["step"],
-            start + line["hours"],
-            tuple(line["bits_per_pixel"]),
-            tuple(line["psnr_db"]),
-        )
-        for line in lines
-        if line["kind"] == "validation"
-    ]
+    try:
+        return [
+            Validation(
+                name,
+                line["phase"],
+                line["step"],
+                start + line["hours"],
+                tuple(line["bits_per_pixel"]),
+                tuple(line["psnr_db"]),
+            )
+            for line in lines
+            if line["kind"] == "validation"
+        ]
+    except (KeyError, TypeError) as error:
+        raise UsageError(
+            f"{path}: every line must be one of a training's log.jsonl, found another ({error!r}); name another LOG"
+        ) from error
 
 
 def measure(crops: np.ndarray, form: str) -> list[tuple[float, float]]:
@@ -128,10 +139,9 @@ def table(record: Record) -> str:
         "|---:|---|---|---:|" + "---:|" * len(others),
     ]
     for one in record.validations:
-        changes = (bd_rate_percent(other, one.curve) for other in others.values())
-        shown = " | ".join(f"{change:+.1f} %" for change in changes)
+        shown = " | ".join(percent_text([bd_rate_or_none(other, one.curve)]) for other in others.values())
         lines.append(f"| {one.hours:.2f} | {one.run} | {one.phase} | {one.step} | {shown} |")
-    return "\n".join(lines)
+    return "\n".join(explained(lines))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -150,19 +160,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if not options.run or not options.validation:
         raise UsageError("--run and --validation must be given, found one or none; or --show a file")
-    found: dict[tuple[float, ...], Validation] = {}
-    for given in options.run:
-        for one in validations(given):
-            found.setdefault(one.bits_per_pixel, one)  # a run that branches off repeats the log of its trunk
-    if options.output.exists():  # the crops are the same: what JPEG and WebP make of them is, too
+    read = [one for given in options.run for one in validations(given)]
+    crops = validation_crops(load_pictures(options.validation, VALIDATION_SIZE), VALIDATION_SIZE)
+    pixels = (crops * 255).round().byte().permute(0, 2, 3, 1).numpy()
+    digest = hashlib.sha256(pixels.tobytes()).hexdigest()
+    if options.output.exists():  # what JPEG and WebP make of the same crops is the same
         known = Record.read(options.output)
-        record = Record(known.crops, known.others, list(found.values()))
+        if known.crops != len(pixels) or known.crops_sha256 not in (None, digest):
+            raise UsageError(
+                f"{options.output}: must be of the {len(pixels)} crops of --validation, found {known.crops} others; "
+                "give another --output, or those pictures"
+            )
     else:
-        crops = validation_crops(load_pictures(options.validation, VALIDATION_SIZE), VALIDATION_SIZE)
-        pixels = (crops * 255).round().byte().permute(0, 2, 3, 1).numpy()
-        record = Record(
-            len(pixels), {form: measure(pixels, form) for form in QUALITIES}, list(found.values())
-        )
+        known = Record(len(pixels), {form: measure(pixels, form) for form in QUALITIES}, [], digest)
+    found: dict[tuple[float, ...], Validation] = {}
+    for one in (*known.validations, *read):
+        found.setdefault(
+            tuple(one.bits_per_pixel), one
+        )  # a run that branches off repeats the log of its trunk
+    record = replace(known, validations=list(found.values()))
     options.output.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(options.output, (json.dumps(asdict(record), indent=1) + "\n").encode(), overwrite=True)
     console.print(table(record))

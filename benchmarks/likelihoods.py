@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from measuring import run
+from measuring import read_record, run
 from trimix.errors import UsageError
 from trimix.models.catalogue import find_model
 from trimix.models.gllmm_lite import GllmmLite, GllmmLiteTransforms
@@ -172,7 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, default=Path("runs/likelihoods.json"))
     options = parser.parse_args(arguments)
     if options.show is not None:
-        show(Record(**json.loads(options.show.read_text(encoding="utf-8"))))
+        show(read_record(options.show, lambda value: Record(**value)))
         return 0
     if not options.training or not options.validation:
         raise UsageError("--training and --validation must be given, found one or none; or --show a file")

@@ -18,7 +18,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from measuring import pictures_parser, run
+from measuring import pictures_parser, read_record, run
 from trimix.codec import Codec
 from trimix.errors import OutOfReachError, UsageError
 from trimix.images import Picture, psnr_db, read_picture, write_atomically
@@ -57,6 +57,21 @@ class Outcome:
     quality: float = 0.0
     reason: str = ""
     is_refused_wrongly: bool = False
+
+
+@dataclass(frozen=True)
+class Record:
+    """What was asked for with a model at an effort, and what came of it."""
+
+    model: str
+    effort: int
+    outcomes: list[Outcome]
+
+    @classmethod
+    def read(cls, path: Path) -> "Record":
+        return read_record(
+            path, lambda value: cls(**value | {"outcomes": [Outcome(**one) for one in value["outcomes"]]})
+        )
 
 
 def measure(codec: Codec, name: str, picture: Picture, target: Target, effort: int) -> Outcome:
@@ -99,8 +114,9 @@ def targets_of(picture: Picture) -> list[Target]:
     ]
 
 
-def show(outcomes: Sequence[Outcome], console: Console) -> bool:
+def show(record: Record, console: Console) -> bool:
     """Print a Markdown table and what is out of reach; returns whether all targets within reach were met."""
+    console.print(f"{record.model}, effort {record.effort}")
     console.print(
         "| target | pictures | out of reach | largest miss | mean miss | above | encodings, mean | most | seconds |"
     )
@@ -108,7 +124,7 @@ def show(outcomes: Sequence[Outcome], console: Console) -> bool:
     is_sound = True
     # Bytes differ with the size of the picture: one row for all of them.
     rows: dict[str, list[Outcome]] = {}
-    for one in outcomes:
+    for one in record.outcomes:
         heading = one.unit if one.unit == TargetKind.BYTES.value else f"{one.target:g} {one.unit}"
         rows.setdefault(heading, []).append(one)
     for heading, found in rows.items():
@@ -125,7 +141,7 @@ def show(outcomes: Sequence[Outcome], console: Console) -> bool:
             f"{statistics.fmean(one.encodings for one in met):.1f} | {max(one.encodings for one in met)} | "
             f"{statistics.fmean(one.seconds for one in met):.1f} |"
         )
-    for one in outcomes:
+    for one in record.outcomes:
         if one.miss is None:
             is_sound = is_sound and not one.is_refused_wrongly
             console.print(f"{one.picture}: {one.reason}{' - WRONG' if one.is_refused_wrongly else ''}")
@@ -140,9 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     console = Console(width=200, markup=False, highlight=False)
     if options.show is not None:
-        record = json.loads(options.show.read_text(encoding="utf-8"))
-        console.print(f"{record['model']}, effort {record['effort']}")
-        return 0 if show([Outcome(**one) for one in record["outcomes"]], console) else 1
+        return 0 if show(Record.read(options.show), console) else 1
     if not options.pictures:
         raise UsageError("--pictures must name files, found none; or --show a file")
     effort_of(options.effort)
@@ -153,12 +167,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         outcomes += [
             measure(codec, path.name, picture, target, options.effort) for target in targets_of(picture)
         ]
-    name = codec.model.identity.name
-    record = {"model": name, "effort": options.effort, "outcomes": [asdict(one) for one in outcomes]}
+    record = Record(codec.model.identity.name, options.effort, outcomes)
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(options.output, (json.dumps(record, indent=1) + "\n").encode(), overwrite=True)
-    console.print(f"{name}, effort {options.effort}")
-    return 0 if show(outcomes, console) else 1
+    write_atomically(options.output, (json.dumps(asdict(record), indent=1) + "\n").encode(), overwrite=True)
+    return 0 if show(record, console) else 1
 
 
 if __name__ == "__main__":

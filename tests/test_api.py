@@ -1,4 +1,6 @@
+import importlib.util
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import trimix
 from tiny_models import tiny_frozen
 from trimix.bitstream import read_header
 from trimix.codec import Codec
-from trimix.errors import PictureTooLargeError, UnknownModelError, UsageError
+from trimix.errors import PictureError, PictureTooLargeError, UnknownModelError, UsageError
 from trimix.images import Picture
 from trimix.models.catalogue import read_entry
 from trimix.models.weights import save_frozen
@@ -20,6 +22,16 @@ def model(tmp_path, monkeypatch):
     path = tmp_path / "gllmm-tiny-0.safetensors"
     save_frozen(tiny_frozen(), path)
     return path
+
+
+@pytest.fixture(scope="module")
+def api():
+    """The two functions without the tests' run-time type checker, which would refuse before they do."""
+    path = importlib.util.find_spec("trimix.api").origin
+    specification = importlib.util.spec_from_file_location("unchecked_api", path)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
 
 
 def test_a_turned_photograph_comes_back_upright_with_its_metadata(model, tmp_path):
@@ -93,3 +105,53 @@ def test_efforts_and_targets(model):
         trimix.compress(pixels, 50, model, target_psnr_db=30)
     with pytest.raises(UsageError, match="one target"):
         trimix.compress(pixels, model=model, target_psnr_db=30, target_bytes=500)
+
+
+NUMBERS = ("quality", "target_bits_per_pixel", "target_bytes", "target_psnr_db", "time_limit_seconds")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *({name: value} for name in NUMBERS for value in ("50", True, float("nan"), [50], np.zeros(2))),
+        *({"effort": value} for value in ("3", 3.5, 2.5, np.float64(3), True, None, 0, 10)),
+        {"time_limit_seconds": -1},
+        *({"device": value} for value in ("tpu", "mps", None, 5.5, "cuda:99")),
+    ],
+    ids=repr,
+)
+def test_arguments_of_other_kinds_are_refused_by_name(api, model, arguments):
+    with pytest.raises(trimix.TrimixError, match=f"{next(iter(arguments))}.*found") as caught:
+        api.compress(np.zeros((8, 9, 3), np.uint8), **({"model": model} | arguments))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("image", [None, [[1]], b"png", 5, SimpleNamespace(dtype=np.uint8, ndim=2)])
+def test_what_is_no_picture_is_refused(api, model, image):
+    with pytest.raises(PictureError, match=f"an image must be .*, found {type(image).__name__}"):
+        api.compress(image, model=model)
+
+
+@pytest.mark.parametrize("number", [np.int64, np.uint16, np.float32, np.float64])
+def test_numbers_of_numpy_are_numbers(api, model, number):
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)
+    plain = api.compress(pixels, 50, model, effort=3, time_limit_seconds=60)
+    effort = np.int64(3)
+    assert api.compress(pixels, number(50), model, effort=effort, time_limit_seconds=number(60)) == plain
+    aimed = [api.compress(pixels, model=model, target_bytes=kind(len(plain))) for kind in (int, number)]
+    assert aimed[0] == aimed[1]
+    assert api.decompress(plain, maximum_pixels=1200).size == (30, 40)
+    assert all(api.decompress(kind(plain)).size == (30, 40) for kind in (bytearray, memoryview))
+
+
+@pytest.mark.parametrize("data", [None, "small.tmix", 5, [1, 2]])
+def test_what_is_no_file_is_refused(api, data):
+    with pytest.raises(UsageError, match=f"data must be the bytes .*, found {type(data).__name__}"):
+        api.decompress(data)
+
+
+@pytest.mark.parametrize("arguments", [{"device": "tpu"}, {"maximum_pixels": "5"}, {"maximum_pixels": None}])
+def test_arguments_of_decompress_are_refused_by_name(api, model, arguments):
+    data = trimix.compress(np.zeros((8, 9, 3), np.uint8), 80, model)
+    with pytest.raises(UsageError, match=f"{next(iter(arguments))} must be .*, found"):
+        api.decompress(data, **arguments)

@@ -1,30 +1,85 @@
 """Make a checkpoint from which training can start, of a released model and its float entropy model.
 
-    python tools/checkpoint_of_weights.py src/trimix/weights/gllmm-lite-0.4.safetensors \
+    python tools/checkpoint_of_weights.py src/trimix/weights/gllmm-lite-0.4.safetensors \\
         weights/gllmm-lite-0.4-entropy-model.safetensors start.ckpt
 
 A released file holds the entropy model as integers only; its float16 original stands in ``weights/``. The result goes
-into ``start_from`` of a training configuration with the same ``[model]``.
+into ``start_from`` of a training configuration with the same ``[model]``, or a wider one.
 """
 
+import argparse
+import io
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from trimix.models.gllmm_lite import GllmmLite
+from trimix.errors import ModelError, TrimixError
+from trimix.images.atomic_files import write_atomically
+from trimix.models.building import build
 from trimix.models.weights import load_frozen
+from trimix.training.config import TrainingConfig
 
 
-def main(released: Path, entropy_model: Path, checkpoint: Path) -> None:
-    """Join the two files and write the checkpoint."""
+def checkpoint_of(released: Path, entropy_model: Path) -> dict[str, object]:
+    """The entries of a checkpoint with the weights of both files.
+
+    Raises:
+        ModelError: a file cannot be read, or they do not belong together.
+    """
     transforms = load_frozen(released).transforms
-    model = GllmmLite(transforms.config)
-    entropy = {name: value.float() for name, value in load_file(entropy_model).items()}
-    model.load_state_dict({**transforms.state_dict(), **entropy})
-    torch.save({"average": model.state_dict()}, checkpoint)
+    weights = transforms.state_dict() | _floats(entropy_model)
+    expected = {name: tuple(value.shape) for name, value in build(transforms.config).state_dict().items()}
+    found = {name: tuple(value.shape) for name, value in weights.items()}
+    differing = sorted(name for name in expected | found if expected.get(name) != found.get(name))
+    if differing:
+        raise ModelError(
+            f"{entropy_model}: must be the float entropy model of {released.name}, found {differing[0]} to be "
+            f"{found.get(differing[0], 'absent')} and not {expected.get(differing[0], 'absent')} "
+            f"({len(differing)} in all); take the one that was released with it"
+        )
+    # A start reads the model alone; data and phases are there because no run is without.
+    run = TrainingConfig.model_validate(
+        {
+            "model": transforms.config,
+            "data": {"training": [released]},
+            "phases": [{"name": "released", "steps": 1}],
+        }
+    )
+    return {"average": weights, "configuration": run.model_dump_json()}
+
+
+def _floats(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        return {name: value.float() for name, value in load_file(path).items()}
+    except FileNotFoundError as error:
+        raise ModelError(f"{path}: no such file; see weights/README.md") from error
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path}: is not a weights file (safetensors): {error}") from error
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Join the two files and write the checkpoint; mistakes are told in one line. Returns the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("released", type=Path, help="model file")
+    parser.add_argument("entropy_model", type=Path, help="its float entropy model")
+    parser.add_argument("checkpoint", type=Path, help="file to write")
+    parser.add_argument("--force", action="store_true", help="replace a file that exists")
+    options = parser.parse_args(arguments)
+    try:
+        contents = io.BytesIO()
+        torch.save(checkpoint_of(options.released, options.entropy_model), contents)
+        write_atomically(options.checkpoint, contents.getvalue(), overwrite=options.force)
+    except TrimixError as error:
+        print(f"checkpoint_of_weights: error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:4]))
+    sys.exit(main())

@@ -1,15 +1,19 @@
 """Two functions for those who want nothing more: ``compress`` and ``decompress``."""
 
 import io
+import math
+from numbers import Integral, Real
 from pathlib import Path
+from reprlib import repr as short
 
 import numpy as np
+import torch
 from PIL import Image
 
 from trimix.codec import MAXIMUM_PIXELS, load_codec, load_codec_for_file
 from trimix.errors import PictureError, UsageError
 from trimix.images import Picture, read_picture
-from trimix.search.effort import DEFAULT_EFFORT
+from trimix.search.effort import DEFAULT_EFFORT, MAXIMUM, MINIMUM
 from trimix.search.encoding import encode, encode_to_target
 from trimix.search.targets import one_target
 
@@ -31,6 +35,11 @@ def _as_picture(image: "Image.Image | np.ndarray | str | Path") -> Picture:
         except OSError as error:
             raise PictureError(f"an image must be grey or RGB of 8 bits, found mode {image.mode}") from error
         return read_picture(buffer.getvalue())
+    if not isinstance(image, np.ndarray):
+        raise PictureError(
+            "an image must be a Pillow image, a uint8 array or the path of a picture file, found "
+            f"{type(image).__name__}; convert it"
+        )
     if (
         image.dtype != np.uint8
         or image.ndim not in (2, 3)
@@ -42,6 +51,41 @@ def _as_picture(image: "Image.Image | np.ndarray | str | Path") -> Picture:
     if 0 in image.shape:
         raise PictureError(f"an array must have at least one pixel, found {list(image.shape)}")
     return Picture(np.ascontiguousarray(image if image.ndim == 3 else image[:, :, None]))
+
+
+def _number(name: str, value: object) -> float:
+    """A number of Python or numpy.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if not isinstance(value, Real) or isinstance(value, bool) or math.isnan(value):
+        raise UsageError(f"{name} must be a number (int or float), found {short(value)}; change it")
+    return float(value)
+
+
+def _if_given(name: str, value: object) -> float | None:
+    return None if value is None else _number(name, value)
+
+
+def _whole_effort(effort: object) -> int:
+    if not isinstance(effort, Integral) or isinstance(effort, bool):
+        raise UsageError(
+            f"effort must be a whole number from {MINIMUM} (fastest) to {MAXIMUM} (smallest file), found "
+            f"{short(effort)}; change it"
+        )
+    return int(effort)
+
+
+def _check_device(name: str) -> None:
+    try:
+        device = torch.device(name)
+    except (RuntimeError, TypeError):
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
+        raise UsageError(f"device must be cpu or cuda, found {short(name)}; change it")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UsageError(f"device {name} needs a CUDA device that torch can use, found none; use cpu")
 
 
 def compress(
@@ -71,7 +115,7 @@ def compress(
 
     Raises:
         PictureError: the picture is of a kind that is not handled.
-        UsageError: quality or effort are out of range, or there are two targets.
+        UsageError: an argument is of another kind or out of range, or there are two targets.
         OutOfReachError: no quality meets the target.
         ModelError: there is no such model.
         KeyboardInterrupt: Ctrl-C, also during a search; ``trimix.search.encoding`` returns the best so far instead.
@@ -81,7 +125,18 @@ def compress(
     >>> decompress(data).size
     (32, 32)
     """
-    target = one_target(target_bits_per_pixel, target_bytes, target_psnr_db)
+    effort, quality = _whole_effort(effort), _if_given("quality", quality)
+    target = one_target(
+        _if_given("target_bits_per_pixel", target_bits_per_pixel),
+        _if_given("target_bytes", target_bytes),
+        _if_given("target_psnr_db", target_psnr_db),
+    )
+    time_limit_seconds = _if_given("time_limit_seconds", time_limit_seconds)
+    if time_limit_seconds is not None and time_limit_seconds < 0:
+        raise UsageError(
+            f"time_limit_seconds must be from 0, found {time_limit_seconds:g}; None sets no limit"
+        )
+    _check_device(device)
     if target is not None and quality is not None:
         raise UsageError("a quality and a target exclude each other, found both; leave one out")
     codec, picture = load_codec(model, device), _as_picture(image)
@@ -106,7 +161,15 @@ def decompress(data: bytes, device: str = "cpu", maximum_pixels: int = MAXIMUM_P
     Raises:
         CodecError: the bytes are no valid file.
         UnknownModelError: the file's model is not installed.
+        UsageError: an argument is of another kind.
     """
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise UsageError(
+            f"data must be the bytes of a .tmix file, found {type(data).__name__}; read the file first"
+        )
+    _number("maximum_pixels", maximum_pixels)
+    _check_device(device)
+    data = bytes(data)
     picture = load_codec_for_file(data, device).decode(data, maximum_pixels)
     pixels = picture.pixels
     image = Image.fromarray(pixels[:, :, 0] if picture.channels == 1 else pixels)

@@ -77,6 +77,15 @@ def test_wrong_usage_is_one_line(trimix: Command, arguments: tuple[str, ...], ex
     assert "--help'" in outcome.line
 
 
+@pytest.mark.parametrize("count", ["0", "1025", "999999", "9" * 20])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_threads_are_within_what_can_be_started(trimix: Command, command: str, count: str) -> None:
+    outcome = trimix(command, "--threads", count)
+    assert outcome.code == 2
+    if "--threads" in trimix(command, "-h").text:
+        assert outcome.line.startswith("trimix: error: invalid value for '--threads'")
+
+
 def test_light_commands_import_nothing_heavy(tmp_path: Path, compressed_bytes: bytes) -> None:
     (tmp_path / "a.tmix").write_bytes(compressed_bytes)
     (tmp_path / "a.png").write_bytes(b"no picture")

@@ -54,7 +54,7 @@ def test_the_model_file_works(trimix: Command, checkpoint: Path, picture: Path) 
     assert facts["training data"] == "noise"
     assert facts["year"] == "2020"
     assert facts["author"] == "A. B."
-    assert facts["training steps"] == "7"
+    assert facts["steps of the last run"] == "7"
     assert facts["freezing loss"].endswith(" %")
     assert card["parameters"] == str(sum(parameter.numel() for parameter in tiny_model().parameters()))
     assert f"hash {card['model_hash']}, {card['bytes']} bytes" in outcome.error

@@ -1,13 +1,15 @@
 import importlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from command_line import MODEL_NAME, Command
 
-from tiny_models import tiny_model
+from tiny_models import tiny_frozen, tiny_model
 from trimix import codec
 from trimix.models import catalogue
+from trimix.models.weights import save_frozen
 
 
 def test_lists_models_and_folders(trimix: Command, models_folder: Path) -> None:
@@ -100,6 +102,22 @@ def test_card(trimix: Command, models_folder: Path) -> None:
     assert by_name.code == 0
     assert "training data  noise" in by_name.text
     assert trimix("models", models_folder / f"{MODEL_NAME}.safetensors").text == by_name.text
+
+
+def test_steps_are_shown_as_those_of_the_last_run(trimix: Command, tmp_path: Path) -> None:
+    former, present = "training steps", "steps of the last run"
+    for facts, expected in (
+        ({former: "7"}, [f"{present}  7"]),
+        ({present: "7"}, [f"{present}  7"]),
+        ({present: "7", former: "92 in all"}, [f"{present}  7", f"{former}         92 in all"]),
+    ):
+        frozen = tiny_frozen()
+        named = replace(frozen, identity=replace(frozen.identity, description=facts))
+        save_frozen(named, tmp_path / "a.safetensors")
+        text = trimix("models", tmp_path / "a.safetensors").text
+        assert [line for line in text.splitlines() if line.startswith(("steps", former))] == expected
+        card = json.loads(trimix("models", tmp_path / "a.safetensors", "--json").text)
+        assert card["description"] == facts
 
 
 def test_a_card_cannot_replace_a_fact(trimix: Command, models_folder: Path, tmp_path: Path) -> None:

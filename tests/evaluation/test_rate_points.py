@@ -25,11 +25,18 @@ def test_json_keeps_everything():
 
 
 @pytest.mark.parametrize(
-    "value",
-    [{}, {"name": "a", "points": [{"rate": 1}]}, {"name": "a", "points": [1]}, {"name": "a", "points": 3}],
+    ("value", "found"),
+    [
+        ({}, "no 'points'"),
+        ({"points": [{"bits_per_pixel": 1, "psnr_db": 30}]}, "no 'name'"),
+        ({"name": "a", "points": [{"rate": 1}]}, "a value of another kind"),
+        ({"name": "a", "points": [1]}, "a value of another kind"),
+        ({"name": "a", "points": 3}, "a value of another kind"),
+        ({"name": "a", "points": [{"bits_per_pixel": "x"}]}, "could not convert string to float: 'x'"),
+    ],
 )
-def test_other_json_is_refused(value):
-    with pytest.raises(UsageError):
+def test_other_json_is_refused_in_words(value, found):
+    with pytest.raises(UsageError, match=f"found {found}; see RateCurve.to_json"):
         RateCurve.from_json(value)
 
 

@@ -120,6 +120,27 @@ def test_what_is_no_results_file_is_refused_by_name(text, tmp_path):
         read_results(path)
 
 
+@pytest.mark.parametrize(
+    ("record", "found"),
+    [
+        ({}, "no 'results'"),
+        ({"results": {"psnr-rgb": [30]}}, "no 'bpp'"),
+        ({"results": {"bpp": [1], "psnr-rgb": [30]}}, "no 'name'"),
+        ({"results": {"bpp": [1]}}, "psnr-rgb lacks a value"),
+        ({"results": [1]}, "a value of another kind"),
+    ],
+)
+def test_what_a_file_lacks_is_told_in_words(record, found):
+    with pytest.raises(UsageError) as caught:
+        Results.from_json(record)
+    assert f"found {found}; give one that 'trimix evaluate'" in str(caught.value)
+
+
+def test_what_a_measurement_lacks_is_told_in_words():
+    with pytest.raises(UsageError, match="found no 'width'; measure again"):
+        Measurement.from_json({"picture": "a.png"})
+
+
 def test_a_file_that_is_missing_is_told(tmp_path):
     with pytest.raises(UsageError, match=r"none\.json: cannot be read"):
         read_results(tmp_path / "none.json")

@@ -13,6 +13,7 @@ from trimix.images import (
     luma,
     pad_to_multiple,
     replicate_grey,
+    shares_in_picture,
     to_pixels,
     to_tensor,
 )
@@ -33,6 +34,22 @@ def test_pixels_come_back_through_padding(seed, height, width, multiple):
     assert padded.shape[0] - height < multiple
     assert padded.shape[1] - width < multiple
     assert (to_pixels(to_tensor(padded))[:height, :width] == pixels).all()
+
+
+@given(sizes, sizes, st.integers(1, 20))
+def test_shares_of_all_blocks_are_the_whole_picture(height, width, block):
+    rows, columns = -(-height // block) + 1, -(-width // block)
+    shares = shares_in_picture(height, width, block, rows, columns)
+    assert shares.shape == (rows, columns)
+    assert shares.sum() * block**2 == pytest.approx(height * width, rel=1e-5)
+    is_inside = np.outer((np.arange(rows) + 1) * block <= height, (np.arange(columns) + 1) * block <= width)
+    assert ((shares == 1) == is_inside).all()
+    assert not shares[-1].any()
+
+
+@given(sizes, sizes, st.integers(1, 20))
+def test_a_picture_of_whole_blocks_has_no_shares(rows, columns, block):
+    assert shares_in_picture(rows * block, columns * block, block, rows, columns) is None
 
 
 @given(st.integers(0), sizes, sizes)

@@ -8,7 +8,7 @@ import torch
 from searched import MODELS, cost, some_picture, tiny_codec
 
 from trimix.errors import UsageError
-from trimix.images import psnr_db
+from trimix.images import psnr_db, shares_in_picture
 from trimix.search.effort import DEFAULT_EFFORT, MAXIMUM, MINIMUM, effort_of
 from trimix.search.searching import search
 
@@ -20,6 +20,18 @@ def test_it_is_never_worse_than_its_start(name):
     costs = [cost(codec, picture, search(codec, picture, 60, effort).symbols) for effort in (2, 3, 6)]
     assert costs[1] <= costs[0] + 0.5
     assert costs[2] < costs[0]
+
+
+@pytest.mark.parametrize("effort", [2, 4])
+def test_what_only_pads_a_picture_costs_less_than_its_nearest_symbols(effort):
+    codec, picture = tiny_codec("gllmm-lite"), some_picture(65, 65)
+    is_padding = shares_in_picture(65, 65, 16, 8, 8) == 0
+
+    def bits_of_padding(effort):
+        symbols = search(codec, picture, 60, effort).symbols
+        return codec.count(symbols).latent_bits[is_padding].sum()
+
+    assert bits_of_padding(effort) < bits_of_padding(1)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 PARAMETERS = "parameters"
 """Heading of a model's description under which the number of its parameters stands."""
+LAST_RUN_STEPS = "steps of the last run"
+"""Heading of the steps of the run whose checkpoint was frozen; runs that it started from are not counted."""
+_FORMER_LAST_RUN_STEPS = "training steps"
 MAXIMUM_SIDE = 2**16
 """Pixels; `trimix.codec.MAXIMUM_SIDE`, known without torch."""
 NO_WEIGHTS = "architecture, no weights installed"
@@ -245,6 +248,9 @@ def _print_list(found: list[ModelEntry]) -> None:
 
 
 def _print_card(entry: ModelEntry) -> None:
+    facts = dict(entry.description)
+    # Files that know the new heading may use the former one for what they like.
+    former = _FORMER_LAST_RUN_STEPS if LAST_RUN_STEPS not in facts else None
     # A list: a heading of the description must not take the place of a fact.
     rows = [
         ("name", entry.name),
@@ -252,7 +258,7 @@ def _print_card(entry: ModelEntry) -> None:
         ("architecture", f"{_configuration(entry).get('kind', 'unknown')}, number {entry.identifier}"),
         ("size", f"{_size_bytes(entry)} bytes"),
         ("file", str(entry.path)),
-        *entry.description.items(),
+        *((LAST_RUN_STEPS if name == former else name, value) for name, value in facts.items()),
     ]
     width = max(len(name) for name, _ in rows)
     for name, value in rows:

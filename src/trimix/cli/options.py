@@ -8,9 +8,11 @@ import typer
 
 from trimix.errors import UsageError
 
-QUALITY_ANCHORS = ((10, 0.08), (50, 0.5), (90, 1.75))
+QUALITY_ANCHORS = ((10, 0.07), (50, 0.45), (90, 1.65))
 """(quality, about how many bits per pixel on photographs), for the help."""
 MAXIMUM_PIXELS = 2**28
+MAXIMUM_THREADS = 1024
+"""More than any machine has use for; OpenMP ends the process where it cannot start as many as are asked for."""
 PICTURE_FORMATS = ("png", "webp", "tif", "tiff", "bmp", "jpg", "jpeg", "ppm", "pgm")
 """Extensions that pictures are written with; `trimix.images.OUTPUT_FORMATS`, known without torch."""
 
@@ -40,6 +42,7 @@ ThreadsOption = Annotated[
     typer.Option(
         "--threads",
         min=1,
+        max=MAXIMUM_THREADS,
         metavar="N",
         help="Threads of the networks on the CPU.",
         show_default="one per core",

@@ -26,6 +26,20 @@ def ms_ssim_db(value: float) -> float:
     return math.inf if value >= 1.0 else -10.0 * math.log10(1.0 - value)
 
 
+def in_words(error: Exception) -> str:
+    """What a reader of JSON has found instead of what it needs.
+
+    Args:
+        error: that it raised: KeyError, TypeError, ValueError or AttributeError.
+
+    >>> in_words(KeyError("results"))
+    "no 'results'"
+    """
+    if isinstance(error, KeyError):
+        return f"no {error}"
+    return str(error) if isinstance(error, ValueError) else "a value of another kind"
+
+
 @dataclass(frozen=True)
 class RatePoint:
     """Rate and distortion of one picture, or their means over many, at one setting of a codec.
@@ -110,7 +124,7 @@ class RateCurve:
             return cls(name=str(value["name"]), points=points, source=str(value.get("source", "")))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UsageError(
-                f"a curve must have a name and points of numbers, found {error!r}; see RateCurve.to_json"
+                f"a curve must have a name and points of numbers, found {in_words(error)}; see RateCurve.to_json"
             ) from error
 
 

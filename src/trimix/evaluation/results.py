@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from trimix.errors import UsageError
-from trimix.evaluation.rate_points import RateCurve, RatePoint, mean_point
+from trimix.evaluation.rate_points import RateCurve, RatePoint, in_words, mean_point
 
 _INTEGER_FIELDS = frozenset({"width", "height", "file_bytes", "payload_bytes", "peak_memory_bytes"})
 
@@ -86,7 +86,7 @@ class Measurement:
             return cls(**arguments)
         except (KeyError, TypeError, ValueError) as error:
             raise UsageError(
-                f"a measurement must have the fields of trimix evaluate, found {error!r}; measure again"
+                f"a measurement must have the fields of trimix evaluate, found {in_words(error)}; measure again"
             ) from error
 
 
@@ -244,7 +244,8 @@ class Results:
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UsageError(
-                f"a results file must have a name and parallel arrays bpp and psnr-rgb, found {error!r}"
+                f"a results file must have a name and parallel arrays bpp and psnr-rgb, found {in_words(error)}; "
+                "give one that 'trimix evaluate' or CompressAI has written"
             ) from error
 
 

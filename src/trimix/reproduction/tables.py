@@ -7,7 +7,7 @@ from statistics import fmean
 
 from trimix.errors import UsageError
 from trimix.evaluation.bd_rate import bd_rate
-from trimix.evaluation.rate_points import reference_curves
+from trimix.evaluation.rate_points import in_words, reference_curves
 from trimix.reproduction.comparisons import Comparisons, Curve
 from trimix.reproduction.plan import ARCHITECTURES, PLAIN, REGULARIZED, Architecture, Budget
 from trimix.reproduction.published import STAND_INS, TABLE_1, TABLE_2, TABLE_3
@@ -164,8 +164,9 @@ def training_time(path: Path) -> str:
             for name, times in found["seconds"].items()
         ]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        found_instead = error.strerror if isinstance(error, OSError) else in_words(error)
         raise UsageError(
-            f"{path}: must be written by benchmarks/training.py, found {error!r}; remove it"
+            f"{path}: must be written by benchmarks/training.py, found {found_instead}; remove it"
         ) from error
     for row in rows:
         row.append(f"{TABLE_2[row[0]]:.3f}")
