@@ -36,7 +36,7 @@ results: $(EVALUATE_STAMP) ## Measure beside JPEG, WebP, AVIF and JPEG XL, on Ko
 
 # measure(DATA, folder of results/)
 define measure
-	$(BIN)/trimix evaluate $1 --model gllmm-lite --model gllmm-lite-ms-ssim --quality $(RESULTS_QUALITIES) --peers default --output runs/results/$2
+	$(BIN)/trimix evaluate $1 --model gllmm-lite --model gllmm-lite-ms-ssim --quality $(RESULTS_QUALITIES) --peers default --peer avif-444 --output runs/results/$2
 	rm -rf results/$2 && mkdir -p results && mv runs/results/$2 results/$2
 
 endef
