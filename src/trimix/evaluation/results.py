@@ -131,6 +131,18 @@ class Results:
         """Names of the pictures, in the order measured."""
         return tuple(dict.fromkeys(one.picture for one in self.measurements))
 
+    @property
+    def is_of_trimix(self) -> bool:
+        """Whether a model of trimix was measured, not another codec."""
+        settings = self.provenance.get("settings")
+        return isinstance(settings, Mapping) and "model_hash" in settings
+
+    def curve_of(self, picture: str) -> RateCurve:
+        """The points of one picture, by growing rate; none where only means are known."""
+        points = (one.point for one in self.measurements if one.picture == picture)
+        ordered = sorted(points, key=lambda point: point.bits_per_pixel)
+        return RateCurve(f"{self.name}, {picture}", tuple(ordered), self.description)
+
     @classmethod
     def of_measurements(
         cls,

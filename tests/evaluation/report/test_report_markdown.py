@@ -50,3 +50,30 @@ def test_a_small_overlap_is_in_brackets():
 
 def test_a_bar_in_a_name_does_not_end_a_cell():
     assert table(["a|b"], [["c\\d"]])[0] == "| a\\|b |"
+
+
+def test_a_model_with_nine_tenths_of_the_bytes_has_minus_ten_percent_on_every_picture():
+    model = results("model", rate=0.9, provenance={"settings": {"model_hash": "00"}})
+    collection = collect([model, results("other")])
+    document = markdown_tables(collection, collection.curves[0])
+    points, *changes = document.partition("## model, picture by picture\n")[2].split("\n\n|")[1:]
+    assert len(changes) == len(collection.metrics)
+    first = model.measurements[0]
+    cell = f"{8 * first.file_bytes / (400 * 300):.3f} / {first.psnr_db:.2f}"
+    assert f"| a.png | {cell} |" in points
+    for found in changes:
+        assert f"{found}\n".split("\n")[2:4] == ["| a.png | -10.0 |", "| b.png | -10.0 |"]
+
+
+def test_codecs_alone_have_no_tables_of_pictures():
+    collection = collect([results("one"), results("two")])
+    assert "picture by picture" not in markdown_tables(collection, collection.curves[0])
+
+
+def test_published_curves_have_their_columns():
+    collection = collect([means_only("ours", data="kodak")])
+    document = markdown_tables(collection, collection.anchor("vtm"))
+    below = document.split("Against published curves:\n\n")[1].split("\n\n")[0].splitlines()
+    assert [row.count("|") for row in below] == [len(collection.curves) + 1] * 3
+    for name in ("VTM", "AV1", "BPG 4:4:4 x265", "JPEG"):
+        assert f"| {name} |" in below[0]

@@ -5,6 +5,7 @@ from typing import Any
 
 from trimix.errors import UsageError
 from trimix.evaluation.bd_rate import BdRate, bd_rate
+from trimix.evaluation.rate_points import RateCurve
 from trimix.evaluation.report.curves import Collection, Metric, ReportCurve
 
 
@@ -13,8 +14,13 @@ def bd_rate_or_reason(anchor: ReportCurve, test: ReportCurve, metric: Metric) ->
     for curve in (test, anchor):
         if not curve.has(metric):
             return f"{curve.name} has no {metric.name}"
+    return bd_rate_of_points_or_reason(anchor.curve, test.curve, metric)
+
+
+def bd_rate_of_points_or_reason(anchor: RateCurve, test: RateCurve, metric: Metric) -> BdRate | str:
+    """The same of curves that are not drawn, those of single pictures."""
     try:
-        return bd_rate(anchor.curve, test.curve, metric.key)
+        return bd_rate(anchor, test, metric.key)
     except UsageError as error:
         return str(error)
 

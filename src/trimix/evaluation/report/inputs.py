@@ -1,6 +1,6 @@
 """Results files of a report."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from trimix.errors import UsageError
@@ -27,12 +27,7 @@ def read_all(paths: Sequence[Path]) -> list[Results]:
         UsageError: a file is missing, cannot be read, or is no results file.
     """
     results = [read_results(file) for file in results_files(paths)]
-    return sorted(results, key=_is_another_codec) if len(paths) == 1 else results
-
-
-def _is_another_codec(results: Results) -> bool:
-    settings = results.provenance.get("settings")
-    return not (isinstance(settings, Mapping) and "model_hash" in settings)
+    return sorted(results, key=lambda one: not one.is_of_trimix) if len(paths) == 1 else results
 
 
 def _files_of(path: Path) -> Iterator[Path]:

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 
 from trimix.evaluation.bd_rate import SMALL_OVERLAP_SHARE, BdRate
-from trimix.evaluation.report.bd_rates import bd_rate_or_reason
+from trimix.evaluation.report.bd_rates import bd_rate_of_points_or_reason, bd_rate_or_reason
 from trimix.evaluation.report.curves import Collection, Metric, ReportCurve
 from trimix.evaluation.report.tables import ABSENT
-from trimix.evaluation.results import QualityMeans
+from trimix.evaluation.results import QualityMeans, Results
 
 
 def markdown_tables(collection: Collection, anchor: ReportCurve) -> str:
@@ -21,6 +21,10 @@ def markdown_tables(collection: Collection, anchor: ReportCurve) -> str:
     lines = [f"# {title}{count}", ""]
     for metric in collection.metrics:
         lines += [f"## BD-rate in {metric.name}, %", "", *_bd_rates(collection, anchor, metric), ""]
+        if published := [one for one in collection.curves if one.is_published and one.has(metric)]:
+            rows = _bd_rate_rows(collection.measured, published, metric)
+            names = [one.short_name for one in published]
+            lines += ["Against published curves:", "", *table(["", *names], rows), ""]
     lines += [
         "Mean difference in rate at equal distortion (PCHIP), the codec of the row against that of the column;",
         "negative: the row needs fewer bits. In brackets where the curves have less than half of their range in",
@@ -30,6 +34,7 @@ def markdown_tables(collection: Collection, anchor: ReportCurve) -> str:
         "",
         *_points(collection),
         "",
+        *_picture_by_picture(collection),
         "## Settings",
         "",
         *(f"- {curve.name}: {curve.curve.source}" for curve in collection.measured if curve.curve.source),
@@ -46,15 +51,62 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 def _bd_rates(collection: Collection, anchor: ReportCurve, metric: Metric) -> list[str]:
     others = [one for one in collection.measured if one is not anchor]
     anchors = [one for one in (anchor, *others) if one.has(metric)]
-    rows = [
-        [row.name, *(ABSENT if row is column else _percent(column, row, metric) for column in anchors)]
-        for row in collection.measured
+    return table(["", *(one.name for one in anchors)], _bd_rate_rows(collection.measured, anchors, metric))
+
+
+def _bd_rate_rows(
+    tests: Sequence[ReportCurve], anchors: Sequence[ReportCurve], metric: Metric
+) -> list[list[str]]:
+    return [
+        [
+            test.name,
+            *(ABSENT if test is one else _percent(bd_rate_or_reason(one, test, metric)) for one in anchors),
+        ]
+        for test in tests
     ]
-    return table(["", *(one.name for one in anchors)], rows)
 
 
-def _percent(anchor: ReportCurve, test: ReportCurve, metric: Metric) -> str:
-    found = bd_rate_or_reason(anchor, test, metric)
+def _picture_by_picture(collection: Collection) -> list[str]:
+    """For every model of trimix its points on each picture, and its BD-rate there against the other codecs."""
+    results = [one.results for one in collection.measured if one.results is not None and one.results.pictures]
+    others = [one for one in results if not one.is_of_trimix]
+    lines: list[str] = []
+    for model in (one for one in results if one.is_of_trimix):
+        qualities = [f"quality {means.point.quality:g}" for means in model.means]
+        lines += [f"## {model.name}, picture by picture", "", "Bits per pixel and PSNR of RGB in dB:", ""]
+        lines += [*table(["picture", *qualities], _points_of_pictures(model)), ""]
+        for metric in collection.metrics if others else ():
+            rows = [
+                [
+                    picture,
+                    *(_percent(found) for found in _bd_rates_of_picture(model, others, picture, metric)),
+                ]
+                for picture in model.pictures
+            ]
+            lines += [f"BD-rate in {metric.name}, %, against", ""]
+            lines += [*table(["picture", *(one.name for one in others)], rows), ""]
+    return lines
+
+
+def _points_of_pictures(model: Results) -> list[list[str]]:
+    return [
+        [
+            picture,
+            *(f"{one.bits_per_pixel:.3f} / {one.psnr_db:.2f}" for one in model.curve_of(picture).points),
+        ]
+        for picture in model.pictures
+    ]
+
+
+def _bd_rates_of_picture(
+    model: Results, others: Sequence[Results], picture: str, metric: Metric
+) -> Iterator[BdRate | str]:
+    own = model.curve_of(picture)
+    for other in others:
+        yield bd_rate_of_points_or_reason(other.curve_of(picture), own, metric)
+
+
+def _percent(found: BdRate | str) -> str:
     if not isinstance(found, BdRate):
         return ABSENT
     text = f"{found.percent:+.1f}"
