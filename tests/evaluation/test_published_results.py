@@ -77,3 +77,11 @@ def test_what_is_said_of_other_pictures_is_what_was_found(collections):
         ours = curves[find_model(DEFAULT_MODEL).name]
         found = [f"{bd_rate(curves[other], ours).percent:+.1f}" for other in ("AVIF", "WebP")]
         assert f"(results/{name}.md) {found[0]} and {found[1]} %" in readme
+
+
+def test_what_is_said_of_luma_is_what_was_found(collections):
+    curves = {one.name: one.curve for one in collections["kodak"].measured}
+    ours = curves[find_model(DEFAULT_MODEL).name]
+    found = [f"{bd_rate(curves[other], ours, 'luma_psnr_db').percent:+.1f} %" for other in ("AVIF", "WebP")]
+    said = f"In luma PSNR they are {found[0]} against AVIF and {found[1]} against WebP"
+    assert said in " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
