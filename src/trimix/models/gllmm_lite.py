@@ -84,21 +84,24 @@ class GllmmLiteTransforms(nn.Module):
         return self.rate_distortion_lambda(quality) / self.config.lambda_ratio
 
     def step_weights(self, quality: Float[Tensor, "N"]) -> Float[Tensor, "N M"]:
-        """Bits that a squared error of one quantizer step costs in every channel, ``lambda * step^2 / 3``.
+        """Bits that a squared error of one quantizer step costs in every channel, ``lambda * energy * step^2 / 3``.
 
-        The synthesis is nearly orthonormal, so a squared error of the latent in 8-bit units is one summed over pixels
-        and channels, and the objective's mean divides by three channels and the pixels.
+        The energy of a filter of the linear synthesis makes an error of the latent in 8-bit units one summed over
+        pixels and channels, and the objective's mean divides by three channels and the pixels.
         """
-        steps = self.inverse_gain.factors(quality)
-        return self.squared_error_lambda(quality)[:, None] * steps.square() / 3
+        return self.synthesis.linear.energies() * self._orthonormal_step_weights(quality)
 
     def error_prices(self, quality: Float[Tensor, "N"]) -> Float[Tensor, "N M"]:
         """Bits that a squared rounding error of one step is worth where each latent is chosen alone.
 
-        Four times what it costs: that overlooks what its error costs its neighbours. The factor gave the fewest bits at
-        equal PSNR on validation pictures, of 1, 1.5, 2.5, 3.5, 5 and 8.
+        Four times what it would cost with orthonormal filters: that overlooks what its error costs its neighbours. The
+        factor gave the fewest bits at equal PSNR on validation pictures, of 1, 1.5, 2.5, 3.5, 5 and 8.
         """
-        return _CAUTION * self.step_weights(quality)
+        return _CAUTION * self._orthonormal_step_weights(quality)
+
+    def _orthonormal_step_weights(self, quality: Float[Tensor, "N"]) -> Float[Tensor, "N M"]:
+        steps = self.inverse_gain.factors(quality)
+        return self.squared_error_lambda(quality)[:, None] * steps.square() / 3
 
     def decode(
         self, y_hat: Float[Tensor, "N M h w"], quality: Float[Tensor, "N"], *, linear_only: bool = False

@@ -88,6 +88,20 @@ class LinearSynthesis(nn.Module):
             self.weight.copy_(basis.view_as(self.weight))
             self.mean.copy_(mean.view_as(self.mean))
 
+    def energies(self) -> Float[Tensor, "M"]:
+        """Sum of squares of the picture that a coefficient of one makes, 1 where the filters are orthonormal.
+
+        >>> LinearSynthesis(5, block=4).energies().round(decimals=4).tolist()
+        [1.0, 1.0, 1.0, 1.0, 1.0]
+        """
+        energies = self.weight.float().square().sum((1, 2, 3))
+        if self.lapped_weight is None:
+            return energies
+        lapped, margin = self.lapped_weight.float(), self.block // 2
+        block = self.weight.float()[: len(lapped)]
+        whole = lapped + F.pad(block, (margin, margin, margin, margin))
+        return torch.cat([whole.square().sum((1, 2, 3)), energies[len(lapped) :]])
+
     def forward(self, c: Float[Tensor, "N M h w"]) -> Float[Tensor, "N 3 H W"]:
         """Return the picture that the coefficients describe, in single precision."""
         with torch.autocast(c.device.type, enabled=False):
