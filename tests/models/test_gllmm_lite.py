@@ -97,3 +97,17 @@ def test_the_linear_path_with_all_components_is_the_identity():
         path.set_basis(mean, basis)
     x = torch.rand(2, 3, 8, 12, generator=torch.Generator().manual_seed(1))
     assert torch.allclose(synthesis(analysis(x)), x, atol=1e-5)
+
+
+@pytest.mark.parametrize("lapped_channels", [0, 3])
+def test_energies_are_those_of_the_pictures_that_coefficients_make(lapped_channels):
+    torch.manual_seed(5)
+    synthesis = LinearSynthesis(5, block=4, lapped_channels=lapped_channels)
+    with torch.no_grad():
+        for parameter in synthesis.parameters():
+            parameter.normal_()
+        nothing = torch.zeros(5, 5, 3, 3)
+        one = nothing.clone()
+        one[range(5), range(5), 1, 1] = 1  # a coefficient each, away from the border
+        pictures = synthesis(one) - synthesis(nothing)
+        torch.testing.assert_close(synthesis.energies(), pictures.square().sum((1, 2, 3)))
