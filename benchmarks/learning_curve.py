@@ -175,9 +175,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         known = Record(len(pixels), {form: measure(pixels, form) for form in QUALITIES}, [], digest)
     found: dict[tuple[float, ...], Validation] = {}
     for one in (*known.validations, *read):
-        found.setdefault(
-            tuple(one.bits_per_pixel), one
-        )  # a run that branches off repeats the log of its trunk
+        # A run that branches off repeats the log of its trunk.
+        found.setdefault(tuple(one.bits_per_pixel), one)
     record = replace(known, validations=list(found.values()))
     options.output.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(options.output, (json.dumps(asdict(record), indent=1) + "\n").encode(), overwrite=True)

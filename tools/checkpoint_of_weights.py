@@ -21,6 +21,7 @@ from trimix.errors import ModelError, TrimixError
 from trimix.images.atomic_files import write_atomically
 from trimix.models.building import build
 from trimix.models.weights import load_frozen
+from trimix.training.checkpoint import misfit
 from trimix.training.config import TrainingConfig
 
 
@@ -32,14 +33,10 @@ def checkpoint_of(released: Path, entropy_model: Path) -> dict[str, object]:
     """
     transforms = load_frozen(released).transforms
     weights = transforms.state_dict() | _floats(entropy_model)
-    expected = {name: tuple(value.shape) for name, value in build(transforms.config).state_dict().items()}
-    found = {name: tuple(value.shape) for name, value in weights.items()}
-    differing = sorted(name for name in expected | found if expected.get(name) != found.get(name))
-    if differing:
+    if found := misfit(weights, build(transforms.config)):
         raise ModelError(
-            f"{entropy_model}: must be the float entropy model of {released.name}, found {differing[0]} to be "
-            f"{found.get(differing[0], 'absent')} and not {expected.get(differing[0], 'absent')} "
-            f"({len(differing)} in all); take the one that was released with it"
+            f"{entropy_model}: must be the float entropy model of {released.name}, found {found}; take the one that "
+            "was released with it"
         )
     # A start reads the model alone; data and phases are there because no run is without.
     run = TrainingConfig.model_validate(

@@ -35,7 +35,7 @@ from trimix.errors import ConfigurationError, OutputError, TrainingError, Trimix
 from trimix.images.atomic_files import write_atomically
 from trimix.models.building import build
 from trimix.models.weights import load_frozen
-from trimix.training.checkpoint import load_checkpoint
+from trimix.training.checkpoint import load_checkpoint, misfit
 from trimix.training.config import TrainingConfig, load_training_config
 
 LAUNCHER = Path(__file__).parent / "training_pieces" / "run.py"
@@ -180,14 +180,10 @@ def start_weights(files: Sequence[Path], config: TrainingConfig) -> dict[str, An
         weights |= _read_weights(file)
         if file.suffix != ".safetensors":
             progress = load_checkpoint(file).get("progress", {})
-    expected = {name: tuple(value.shape) for name, value in build(config.model).state_dict().items()}
-    found = {name: tuple(value.shape) for name, value in weights.items()}
-    differing = sorted(name for name in expected | found if expected.get(name) != found.get(name))
-    if differing:
+    if found := misfit(weights, build(config.model)):
         raise ConfigurationError(
-            f"{', '.join(map(str, files))}: must hold the weights of the recipe's model, found {differing[0]} to be "
-            f"{found.get(differing[0], 'absent')} and not {expected.get(differing[0], 'absent')} "
-            f"({len(differing)} in all); a model file needs its float entropy model beside it"
+            f"{', '.join(map(str, files))}: must hold the weights of the recipe's model, found {found}; a model file "
+            "needs its float entropy model beside it"
         )
     halved = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
     return {"average": halved, "progress": progress}

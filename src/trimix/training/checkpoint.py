@@ -133,6 +133,18 @@ def average_of(path: Path, checkpoint: dict[str, object], model: nn.Module) -> d
     return _checked_weights(path, "average", _entry(path, checkpoint, "average"), model)
 
 
+def misfit(weights: Mapping[str, Tensor], model: nn.Module) -> str | None:
+    """The first weight whose name or shape is not the model's, in words; None where all are."""
+    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    found = {name: tuple(value.shape) for name, value in weights.items()}
+    differing = sorted(name for name in expected | found if expected.get(name) != found.get(name))
+    if not differing:
+        return None
+    name = differing[0]
+    is_like = f"{found.get(name, 'absent')} and not {expected.get(name, 'absent')}"
+    return f"{name} to be {is_like} ({len(differing)} in all)"
+
+
 def model_of(path: Path, checkpoint: dict[str, object]) -> CompressionConfig | GllmmLiteConfig:
     """The configuration of a checkpoint's model.
 

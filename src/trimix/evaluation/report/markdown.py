@@ -89,13 +89,13 @@ def _picture_by_picture(collection: Collection) -> list[str]:
 
 
 def _points_of_pictures(model: Results) -> list[list[str]]:
-    return [
-        [
-            picture,
-            *(f"{one.bits_per_pixel:.3f} / {one.psnr_db:.2f}" for one in model.curve_of(picture).points),
-        ]
-        for picture in model.pictures
-    ]
+    rows = []
+    for picture in model.pictures:
+        # A picture's own rates may have another order than the means.
+        points = {one.quality: one for one in model.curve_of(picture).points}
+        ordered = (points[means.point.quality] for means in model.means)
+        rows.append([picture, *(f"{one.bits_per_pixel:.3f} / {one.psnr_db:.2f}" for one in ordered)])
+    return rows
 
 
 def _bd_rates_of_picture(
