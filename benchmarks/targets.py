@@ -23,7 +23,7 @@ from trimix.codec import Codec
 from trimix.errors import OutOfReachError, UsageError
 from trimix.images import Picture, psnr_db, read_picture, write_atomically
 from trimix.search.effort import DEFAULT_EFFORT, effort_of
-from trimix.search.encoding import encode_to_target
+from trimix.search.encoding import encode, encode_to_target
 from trimix.search.targets import Target, TargetKind
 
 RATES_BITS_PER_PIXEL = (0.15, 0.4, 0.8)
@@ -80,7 +80,8 @@ def measure(codec: Codec, name: str, picture: Picture, target: Target, effort: i
     try:
         encoded = encode_to_target(codec, picture, target, effort)
     except OutOfReachError as error:
-        ends = [value_of(codec, picture, target.kind, codec.encode(picture, end)) for end in (1.0, 100.0)]
+        files = [encode(codec, picture, end, effort).data for end in (1.0, 100.0)]
+        ends = [value_of(codec, picture, target.kind, data) for data in files]
         return Outcome(
             name,
             target.kind.value,

@@ -53,7 +53,7 @@ def test_decoding_is_the_synthesis_of_the_encoders_own_symbols(codec, size, chan
     assert torch.equal(found.hyper_latent, symbols.hyper_latent)
 
 
-def test_choosing_and_writing_in_one_walk_give_the_bytes_of_two(codec):
+def test_rounding_and_writing_in_one_walk_give_the_bytes_of_two(codec):
     picture = some_picture(200, 150)
     assert codec.encode(picture, 40) == codec.pack(picture, codec.quantize(picture, 40))
 

@@ -32,7 +32,7 @@ from trimix.errors import (
     UnknownModelError,
     UsageError,
 )
-from trimix.images import Picture, collapse_to_grey, pad_to_multiple, shares_in_picture, to_pixels, to_tensor
+from trimix.images import Picture, collapse_to_grey, pad_to_multiple, to_pixels, to_tensor
 from trimix.models.catalogue import find_model, find_model_by_hash
 from trimix.models.frozen import QUALITY_STEPS, FrozenModel, SymbolBits, quality_to_integer
 from trimix.models.weights import load_frozen
@@ -70,6 +70,23 @@ class Symbols:
         for part in parts:
             crc = zlib.crc32(part.cpu().numpy().astype("<i2").tobytes(), crc)
         return crc
+
+
+@dataclass(frozen=True)
+class Latents:
+    """A picture before its latents are rounded.
+
+    Args:
+        by_position: y, in steps of the quantizer.
+        hyper_latent: z_hat.
+        side: of ``FrozenModel.side_features``.
+        quality_integer: the header's quality.
+    """
+
+    by_position: Float[np.ndarray, "h w M"]
+    hyper_latent: Int16[Tensor, "Z hh hw"]
+    side: Int[Tensor, "h w S"]
+    quality_integer: int
 
 
 class Codec:
@@ -111,13 +128,12 @@ class Codec:
         """
         return cls(load_frozen(find_model_by_hash(read_header(data).weights_hash).path), device)
 
-    def encode(self, picture: Picture, quality: float = 50.0, *, chosen: bool = True) -> bytes:
-        """Compress a picture.
+    def encode(self, picture: Picture, quality: float = 50.0) -> bytes:
+        """Compress a picture, every latent to the nearest integer; ``trimix.search`` makes smaller files.
 
         Args:
             picture: 8 bits, grey or RGB.
             quality: 1..100, continuous; one step is about 7 % in lambda.
-            chosen: as in ``quantize``.
 
         Returns:
             The contents of a ``.tmix`` file.
@@ -126,7 +142,10 @@ class Codec:
             UsageError: the quality is out of range.
         """
         latent_encoder = RangeEncoder()
-        symbols, _ = self._quantize(picture, quality, latent_encoder, chosen=chosen)
+        latents = self.latents(picture, quality)
+        symbols = self.quantized(
+            latents, QuantizingHand(latents.by_position, ACTIVATION_LIMIT, latent_encoder)
+        )
         return self._container(picture, symbols, latent_encoder).to_bytes()
 
     def decode(self, data: bytes, maximum_pixels: int = MAXIMUM_PIXELS) -> Picture:
@@ -142,37 +161,30 @@ class Codec:
         pixels = self.reconstruct(symbols, header.height, header.width, header.channels)
         return Picture(pixels, container.icc_profile, container.exif, container.xmp)
 
-    def quantize(self, picture: Picture, quality: float, *, chosen: bool = True) -> Symbols:
-        """The symbols of a picture: g_a, gain, h_a, rounding.
+    def quantize(self, picture: Picture, quality: float) -> Symbols:
+        """The nearest symbols of a picture: g_a, gain, h_a, rounding.
 
         Args:
             picture: 8 bits, grey or RGB.
             quality: 1..100.
-            chosen: latents to where bits and error are least together, in models that know what an error costs;
-                otherwise to the nearest.
 
         Raises:
             UsageError: the quality is out of range.
         """
-        return self._quantize(picture, quality, None, chosen=chosen)[0]
-
-    def quantize_and_count(
-        self, picture: Picture, quality: float, *, chosen: bool = True
-    ) -> tuple[Symbols, float]:
-        """``quantize``, and what the latents cost in bits, from one walk."""
-        symbols, hand = self._quantize(picture, quality, None, chosen=chosen, counts=True)
-        return symbols, hand.bits
+        latents = self.latents(picture, quality)
+        return self.quantized(latents, QuantizingHand(latents.by_position, ACTIVATION_LIMIT))
 
     @torch.inference_mode()
-    def _quantize(
-        self,
-        picture: Picture,
-        quality: float,
-        latent_encoder: RangeEncoder | None,
-        *,
-        chosen: bool = True,
-        counts: bool = False,
-    ) -> tuple[Symbols, QuantizingHand]:
+    def latents(self, picture: Picture, quality: float) -> Latents:
+        """What g_a, gain and h_a make of a picture.
+
+        Args:
+            picture: 8 bits, grey or RGB.
+            quality: 1..100.
+
+        Raises:
+            UsageError: the quality is out of range.
+        """
         if not 1 <= quality <= 100:
             raise UsageError(f"quality must be from 1 to 100, found {quality:g}")
         _check_sides(picture.width, picture.height)
@@ -185,18 +197,11 @@ class Codec:
         y = torch.nan_to_num(y).clamp(-ACTIVATION_LIMIT, ACTIVATION_LIMIT)
         z_hat = self.model.hyper_symbols(self.model.transforms.hyper_analysis(y)[0])
         side = self.model.side_features(z_hat[None], [quality_integer])[0]
-        prices = self.model.transforms.error_prices(factor) if chosen else None
-        hand = QuantizingHand(
-            y[0].permute(1, 2, 0).cpu().numpy(),
-            None if prices is None else prices[0].cpu().numpy(),
-            ACTIVATION_LIMIT,
-            latent_encoder,
-            shares=shares_in_picture(
-                picture.height, picture.width, LATENT_STRIDE, height // LATENT_STRIDE, width // LATENT_STRIDE
-            ),
-            counts=counts,
-        )
-        return self.walked(side, z_hat, quality_integer, hand), hand
+        return Latents(y[0].permute(1, 2, 0).cpu().numpy(), z_hat, side, quality_integer)
+
+    def quantized(self, latents: Latents, hand: Hand) -> Symbols:
+        """The symbols that a hand takes for latents."""
+        return self.walked(latents.side, latents.hyper_latent, latents.quality_integer, hand)
 
     @torch.inference_mode()
     def reconstruct(self, symbols: Symbols, height: int, width: int, channels: int = 3) -> np.ndarray:

@@ -96,11 +96,11 @@ def test_an_output_that_appears_meanwhile_is_kept(
 ) -> None:
     output = picture.with_suffix(".tmix")
 
-    def encode(*_: object, chosen: bool) -> bytes:
+    def pack(*_: object, **__: object) -> bytes:
         output.write_bytes(b"precious")
         return b"new"
 
-    monkeypatch.setattr(Codec, "encode", encode)
+    monkeypatch.setattr(Codec, "pack", pack)
     assert trimix("compress", picture, "--model", MODEL_NAME).code == 6
     assert output.read_bytes() == b"precious"
 
@@ -210,10 +210,10 @@ def test_binary_output_is_kept_from_terminals(
 def test_interrupt_while_encoding_leaves_nothing(
     trimix: Command, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(*_: object, chosen: bool) -> bytes:
+    def interrupted(*_: object) -> object:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Codec, "encode", interrupted)
+    monkeypatch.setattr(Codec, "latents", interrupted)
     outcome = trimix("compress", picture, "--model", MODEL_NAME)
     assert (outcome.code, outcome.error.strip()) == (130, "")
     assert names(picture.parent) == {"photo.png"}

@@ -154,12 +154,12 @@ def test_a_target_that_is_missed_is_told(
     trimix: Command, larger: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As sizes of tiny pictures do: they leap over the target.
-    encode = Codec.encode
+    latents = Codec.latents
 
-    def leaping(codec: Codec, picture: object, quality: float, *, chosen: bool) -> bytes:
-        return encode(codec, picture, 1 if quality < 50 else 100)  # type: ignore[arg-type]
+    def leaping(codec: Codec, picture: object, quality: float) -> object:
+        return latents(codec, picture, 1 if quality < 50 else 100)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Codec, "encode", leaping)
+    monkeypatch.setattr(Codec, "latents", leaping)
     outcome = trimix("compress", larger, "--target-size", "600", "--model", MODEL_NAME)
     assert outcome.code == 0
     warning, line = outcome.error.splitlines()
@@ -184,7 +184,7 @@ class Interrupts:
 
         def interrupted(*arguments: object, **named: object) -> object:
             self.calls += 1
-            if self.calls == 3 or method == "pack":
+            if self.calls == 4 or method == "pack":
                 with contextlib.suppress(KeyboardInterrupt) if swallowed else contextlib.nullcontext():
                     signal.raise_signal(signal.SIGINT)
             return original(*arguments, **named)
@@ -201,7 +201,7 @@ def test_an_interrupt_writes_the_best_so_far(
     assert outcome.code == 0
     assert outcome.line == "trimix: interrupted: the best so far is written; Ctrl-C again writes nothing"
     record = json.loads(outcome.text)
-    # The third gradient is that of the symbols after the second step.
+    # The first gradient is that of the nearest symbols, the fourth that of the symbols after the second step.
     assert (record["ended"], record["search_steps"]) == ("interrupt", 2 if swallowed else 1)
 
 

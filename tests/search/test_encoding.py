@@ -1,7 +1,7 @@
 """Files at an effort and at a target, end to end."""
 
 import pytest
-from searched import some_picture, tiny_codec
+from searched import FITTED, smooth_picture, tiny_codec
 
 from trimix.bitstream import describe
 from trimix.errors import OutOfReachError
@@ -13,14 +13,13 @@ from trimix.search.targets import TRIALS, Target, TargetKind
 
 @pytest.fixture(scope="module")
 def codec():
-    return tiny_codec("gllmm-lite")
+    return tiny_codec(FITTED)
 
 
 def test_efforts_make_the_files_of_their_symbols(codec):
-    picture = some_picture(60, 70)
-    assert encode(codec, picture, 40).data == codec.encode(picture, 40)
-    plain = codec.pack(picture, codec.quantize(picture, 40, chosen=False))
-    assert encode(codec, picture, 40, 1).data == plain
+    picture = smooth_picture(60, 70)
+    assert encode(codec, picture, 40, 1).data == codec.encode(picture, 40)
+    assert encode(codec, picture, 40).data == codec.pack(picture, search(codec, picture, 40, 2).symbols)
     found = search(codec, picture, 40, 4)
     encoded = encode(codec, picture, 40, 4)
     assert encoded.data == codec.pack(picture, found.symbols)
@@ -30,7 +29,7 @@ def test_efforts_make_the_files_of_their_symbols(codec):
 @pytest.mark.parametrize("effort", [1, 2, 4])
 @pytest.mark.parametrize("kind", [TargetKind.BYTES, TargetKind.BITS_PER_PIXEL])
 def test_a_size_is_met(codec, effort, kind):
-    picture = some_picture(150, 120)
+    picture = smooth_picture(150, 120)
     size = 700
     value = size if kind is TargetKind.BYTES else 8 * size / (150 * 120)
     trials = []
@@ -44,7 +43,7 @@ def test_a_size_is_met(codec, effort, kind):
 
 
 def test_metadata_count(codec):
-    picture = some_picture(150, 120)
+    picture = smooth_picture(150, 120)
     picture = Picture(picture.pixels, exif=bytes(range(250)) * 8)
     encoded = encode_to_target(codec, picture, Target(TargetKind.BYTES, 900))
     assert 882 <= len(encoded.data) <= 918
@@ -52,7 +51,7 @@ def test_metadata_count(codec):
 
 @pytest.mark.parametrize("effort", [1, 2, 4])
 def test_a_psnr_is_met(codec, effort):
-    picture = some_picture(90, 70)
+    picture = smooth_picture(90, 70)
     ends = [psnr_db(picture.pixels, codec.decode(codec.encode(picture, q)).pixels) for q in (1, 100)]
     wanted = (ends[0] + ends[1]) / 2
     encoded = encode_to_target(codec, picture, Target(TargetKind.PSNR_DB, wanted), effort)
@@ -75,7 +74,7 @@ def test_a_psnr_is_met(codec, effort):
 @pytest.mark.parametrize("effort", [2, 5])
 def test_out_of_reach_says_what_is_within(codec, target, wanted, effort):
     with pytest.raises(OutOfReachError, match=wanted) as raised:
-        encode_to_target(codec, some_picture(60, 70), target, effort)
+        encode_to_target(codec, smooth_picture(60, 70), target, effort)
     message = str(raised.value)
     assert "gllmm-tiny-0 gives" in message
     assert "(quality 1) to" in message
@@ -83,7 +82,7 @@ def test_out_of_reach_says_what_is_within(codec, target, wanted, effort):
 
 
 def test_a_model_of_one_rate_has_one_size():
-    codec, picture = tiny_codec("hyperprior"), some_picture(60, 70)
+    codec, picture = tiny_codec("hyperprior"), smooth_picture(60, 70)
     size = len(codec.encode(picture))
     encoded = encode_to_target(codec, picture, Target(TargetKind.BYTES, size * 1.01))
     assert (len(encoded.data), encoded.encodings) == (size, 1)
@@ -92,7 +91,7 @@ def test_a_model_of_one_rate_has_one_size():
 
 
 def test_a_model_of_one_rate_is_not_searched_in_vain():
-    codec, picture = tiny_codec("hyperprior"), some_picture(60, 70)
+    codec, picture = tiny_codec("hyperprior"), smooth_picture(60, 70)
     size = len(codec.encode(picture))
     standings = []
     with pytest.raises(OutOfReachError):
@@ -108,14 +107,17 @@ def test_a_model_of_one_rate_is_not_searched_in_vain():
 
 
 def test_what_only_a_search_reaches_is_reached(codec):
-    picture = some_picture(150, 120)
-    fast = len(codec.encode(picture, 1))
-    searched = len(encode(codec, picture, 1, 6).data)
-    assert searched < 0.98 * fast
-    encoded = encode_to_target(codec, picture, Target(TargetKind.BYTES, searched), 6)
-    assert (len(encoded.data), encoded.quality) == (searched, 1.0)
+    picture = smooth_picture(150, 120)
+    fast, searched = (
+        psnr_db(picture.pixels, codec.decode(encode(codec, picture, 100, effort).data).pixels)
+        for effort in (2, 6)
+    )
+    assert searched > fast + 0.2
+    target = Target(TargetKind.PSNR_DB, searched)
+    encoded = encode_to_target(codec, picture, target, 6)
+    assert (encoded.quality, encoded.measured) == (100.0, searched)
     with pytest.raises(OutOfReachError):
-        encode_to_target(codec, picture, Target(TargetKind.BYTES, searched), 2)
+        encode_to_target(codec, picture, target, 2)
 
 
 class Interrupting:
@@ -133,11 +135,13 @@ class Interrupting:
 
 def test_an_interrupt_before_the_target_is_met_ends_it(codec):
     with pytest.raises(KeyboardInterrupt):
-        encode_to_target(codec, some_picture(60, 70), Target(TargetKind.BYTES, 300), on_trial=Interrupting(1))
+        encode_to_target(
+            codec, smooth_picture(60, 70), Target(TargetKind.BYTES, 300), on_trial=Interrupting(1)
+        )
 
 
 def test_an_interrupt_of_its_search_keeps_what_meets_the_target(codec):
-    picture = some_picture(150, 120)
+    picture = smooth_picture(150, 120)
     target = Target(TargetKind.BYTES, 700)
     encoded = encode_to_target(codec, picture, target, 7, on_standing=Interrupting(2))
     assert encoded.ended == "interrupt"
@@ -145,45 +149,60 @@ def test_an_interrupt_of_its_search_keeps_what_meets_the_target(codec):
     assert codec.decode(encoded.data).pixels.shape == picture.pixels.shape
 
 
-def in_pack(codec, monkeypatch, *at):
-    """Ctrl-C in some calls of `pack`."""
-    original, calls = type(codec).pack, Interrupting(*at)
+class InPack:
+    """Ctrl-C in some calls of `pack`, counted from the first step of a search."""
 
-    def pack(self, picture, symbols, **options):
-        calls(None)
-        return original(self, picture, symbols, **options)
+    def __init__(self, codec, monkeypatch, *at):
+        self._calls, self._is_armed = Interrupting(*at), False
+        original = type(codec).pack
 
-    monkeypatch.setattr(type(codec), "pack", pack)
+        def pack(codec, picture, symbols, **options):
+            if self._is_armed:
+                self._calls(None)
+            return original(codec, picture, symbols, **options)
+
+        monkeypatch.setattr(type(codec), "pack", pack)
+
+    def arm(self, standing):
+        self._is_armed = True
 
 
-@pytest.mark.parametrize("target", [None, Target(TargetKind.BYTES, 700), Target(TargetKind.PSNR_DB, 10.3)])
+@pytest.mark.parametrize("target", [None, Target(TargetKind.BYTES, 700), Target(TargetKind.PSNR_DB, 31.0)])
 def test_the_first_interrupt_does_not_prevent_the_file(codec, monkeypatch, target):
-    picture = some_picture(150, 120)
-    in_pack(codec, monkeypatch, 1)
-    encoded = encode(codec, picture, 40, 4) if target is None else encode_to_target(codec, picture, target, 4)
+    picture = smooth_picture(150, 120)
+    on_standing = InPack(codec, monkeypatch, 1).arm
+    if target is None:
+        encoded = encode(codec, picture, 40, 4, on_standing=on_standing)
+        assert encoded.data == codec.pack(picture, search(codec, picture, 40, 4).symbols)
+    else:
+        encoded = encode_to_target(codec, picture, target, 4, on_standing=on_standing)
     assert encoded.ended == "interrupt"
     assert encoded.is_met
-    if target is None:
-        assert encoded.data == codec.pack(picture, search(codec, picture, 40, 4).symbols)
     assert codec.decode(encoded.data).pixels.shape == picture.pixels.shape
 
 
 def test_two_interrupts_prevent_it(codec, monkeypatch):
-    in_pack(codec, monkeypatch, 1, 2)
+    on_standing = InPack(codec, monkeypatch, 1, 2).arm
     with pytest.raises(KeyboardInterrupt):
-        encode(codec, some_picture(60, 70), 40, 4)
+        encode(codec, smooth_picture(60, 70), 40, 4, on_standing=on_standing)
 
 
 def test_a_second_interrupt_ends_it(codec, monkeypatch):
-    picture, pack = some_picture(150, 120), Interrupting(1)
-    monkeypatch.setattr(type(codec), "pack", lambda self, picture, symbols, **_: pack(symbols))
+    picture, in_steps = smooth_picture(150, 120), Interrupting(2)
+    in_pack = InPack(codec, monkeypatch, 1)
+
+    def interrupt(standing):
+        in_pack.arm(standing)
+        in_steps(standing)
+
     with pytest.raises(KeyboardInterrupt):
-        encode_to_target(codec, picture, Target(TargetKind.BYTES, 700), 7, on_standing=Interrupting(2))
+        encode_to_target(codec, picture, Target(TargetKind.BYTES, 700), 7, on_standing=interrupt)
+    assert in_steps.calls == 2
 
 
 def test_without_time_the_fast_file_meets_the_target(codec):
     encoded = encode_to_target(
-        codec, some_picture(150, 120), Target(TargetKind.BYTES, 700), 9, time_limit_seconds=0.0
+        codec, smooth_picture(150, 120), Target(TargetKind.BYTES, 700), 9, time_limit_seconds=0.0
     )
     assert (encoded.ended, encoded.moves) == ("time", 0)
     assert encoded.is_met

@@ -14,7 +14,7 @@ HEIGHT, WIDTH = 130, 200
 def setting(name, spoilt=0.3):
     """Codec, search, latents' values, and hyper-latents that are not those of h_a everywhere."""
     codec = tiny_codec(name)
-    symbols = codec.quantize(some_picture(HEIGHT, WIDTH), 60, chosen=False)
+    symbols = codec.quantize(some_picture(HEIGHT, WIDTH), 60)
     path = DifferentiablePath(codec.model)
     search = HyperLatentSearch(codec.model, path, symbols.quality_integer, np.random.default_rng(1))
     generator = torch.Generator().manual_seed(1)

@@ -84,68 +84,36 @@ class DecodingHand:
 
 
 class QuantizingHand:
-    """Rounds latents, around their mean where the model does so.
-
-    Each to its nearest integer; or, with prices, to the one of the two nearest where bits and error together are
-    least: ``bits(v) + price * (v - y)^2`` for every latent alone, under the coder's own probabilities. A later pass
-    sees what was chosen in an earlier one. Where a position lies partly outside the picture, its errors are worth as
-    much less; where it lies wholly outside, the symbol that is expected there may be taken, too.
+    """Rounds latents to the nearest integer, around their mean where the model does so.
 
     Args:
         latents: before rounding, float32 [h w M].
-        prices: bits that a squared error of one step is worth, float32 [M]; None for plain rounding.
         limit: largest magnitude of a symbol.
-        encoder: takes the chosen symbols at once, so that choosing and writing share one walk.
-        shares: of every position's block of pixels, the part that lies in the picture, float32 [h w]; None for all.
-        counts: whether the bits of the chosen symbols are added up.
+        encoder: takes the symbols at once, so that rounding and writing share one walk.
+        counts: whether the bits of the symbols are added up.
     """
 
     known: np.ndarray | None = None
 
     def __init__(
-        self,
-        latents: np.ndarray,
-        prices: np.ndarray | None,
-        limit: int,
-        encoder: RangeEncoder | None = None,
-        *,
-        shares: np.ndarray | None = None,
-        counts: bool = False,
+        self, latents: np.ndarray, limit: int, encoder: RangeEncoder | None = None, *, counts: bool = False
     ) -> None:
         self._latents = latents
-        self._prices = prices
-        self._shares = shares
-        self._counts = counts
-        self.bits = 0.0
-        """Of the chosen symbols, if it counts."""
         self._limit = limit
         self._encoder = encoder
+        self._counts = counts
+        self.bits = 0.0
+        """Of the symbols, if it counts."""
 
     def take(self, rows: np.ndarray, columns: np.ndarray, parameters: LatentParameters) -> np.ndarray:
-        """Choose the symbols at the positions."""
+        """Round the latents at the positions."""
         y = self._latents[rows, columns]
         if parameters.centres is not None:
             y = y - parameters.centres.reshape(y.shape) * np.float32(1 / VALUE_STEPS)
-        symbols = np.clip(np.rint(y), -self._limit, self._limit)
-        if self._prices is not None or self._counts:
-            bits = parameters.bits_of(symbols)
-            if self._prices is not None:
-                prices = self._prices
-                others = [symbols + np.where(y > symbols, 1, -1)]
-                if self._shares is not None:
-                    shares = self._shares[rows, columns][:, None]
-                    prices = prices * shares
-                    if not shares.all():
-                        others.append(np.where(shares == 0, parameters.expected.reshape(y.shape), symbols))
-                for other in others:
-                    other = np.clip(other, -self._limit, self._limit)
-                    bits_of_other = parameters.bits_of(other)
-                    is_less = bits_of_other + prices * np.square(other - y) < (
-                        bits + prices * np.square(symbols - y)
-                    )
-                    symbols, bits = np.where(is_less, other, symbols), np.where(is_less, bits_of_other, bits)
-            self.bits += float(bits.sum())
-        symbols = symbols.astype(np.int32).ravel()
+        nearest = np.clip(np.rint(y), -self._limit, self._limit)
+        if self._counts:
+            self.bits += float(parameters.bits_of(nearest).sum())
+        symbols = nearest.astype(np.int32).ravel()
         if self._encoder is not None:
             self._encoder.encode_mixture(symbols, parameters.mixture)
         return symbols

@@ -247,7 +247,7 @@ def measure_freezing_loss(
             y, z = frozen.transforms.encode(x, quality)
             z_symbols = frozen.hyper_symbols(z[0])
             side = frozen.side_features(z_symbols[None], [quality_integer])[0]
-            hand = QuantizingHand(y[0].permute(1, 2, 0).numpy(), None, ACTIVATION_LIMIT)
+            hand = QuantizingHand(y[0].permute(1, 2, 0).numpy(), ACTIVATION_LIMIT)
             walked = walk(frozen.latent_model, side, frozen.schedule(*side.shape[:2]), hand)
             y_hat = walked.values.permute(2, 0, 1)[None].float() / frozen.latent_model.value_steps
             z_hat = model.hyper_prior.round(z)

@@ -6,7 +6,7 @@ from trimix.errors import UsageError
 
 MINIMUM, MAXIMUM = 1, 9
 DEFAULT_EFFORT = 2
-"""Takes little more time than plain rounding."""
+"""Takes one gradient more than plain rounding."""
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Move:
 
     Args:
         curvature: of the distortion, over what it is for one latent alone. Below 1, neighbours that move at once
-            overshoot: they shake the symbols out of where they are caught. At 1.1 a step goes downhill.
+            overshoot: they shake the symbols out of where they are caught. At 1 a step goes downhill.
         share: of the latents that may move, drawn at random.
         hyper_steps: steps of the hyper-latents before it.
     """
@@ -25,8 +25,8 @@ class Move:
     hyper_steps: int = 2
 
 
-FIRST = Move(1.1, 1.0, hyper_steps=4)
-DOWNHILL = Move(1.1, 1.0)
+FIRST = Move(1.0, 1.0, hyper_steps=4)
+DOWNHILL = Move(1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Effort:
     """What an effort is made of.
 
     Args:
-        chosen: start with latents that are chosen one by one under the coder's probabilities, not with the nearest.
+        chosen: start with latents that are chosen under the coder's probabilities, not with the nearest.
         moves: steps of the search after that.
     """
 
@@ -65,7 +65,7 @@ def _moves(count: int) -> tuple[Move, ...]:
     last = min(2, count // 4)
     shaken = count - 1 - last
     moves = [
-        Move(0.88 + 0.16 * index / max(1, shaken - 1), 0.35 + 0.15 * index / max(1, shaken - 1))
+        Move(0.6 + 0.3 * index / max(1, shaken - 1), 0.35 + 0.15 * index / max(1, shaken - 1))
         for index in range(shaken)
     ]
     return (FIRST, *moves, *(DOWNHILL,) * last)

@@ -76,9 +76,6 @@ def encode(
     >>> Codec.for_file(data).decode(data).pixels.shape
     (48, 64, 3)
     """
-    wanted = effort_of(effort)
-    if not wanted.moves:
-        return Encoded(codec.encode(picture, quality, chosen=wanted.chosen), _stored(quality))
     found = search(
         codec, picture, quality, effort, time_limit_seconds=time_limit_seconds, on_standing=on_standing
     )
@@ -245,13 +242,12 @@ class _TargetSearch:
         return attempt.trial
 
     def _fast(self, quality_integer: int, effort: int) -> _Attempt:
-        quality, is_chosen = quality_integer / QUALITY_STEPS, effort_of(effort).chosen
+        found = search(self._codec, self._picture, quality_integer / QUALITY_STEPS, effort)
         if self._target.is_rate:
-            data = self._codec.encode(self._picture, quality, chosen=is_chosen)
+            data = self._codec.pack(self._picture, found.symbols, latent_encoder=found.latent_encoder)
             return _Attempt(Trial(quality_integer, self._size(data)), effort, 0, None, None, data)
-        symbols = self._codec.quantize(self._picture, quality, chosen=is_chosen)
-        trial = Trial(quality_integer, self._psnr_db(symbols))
-        return _Attempt(trial, effort, 0, None, symbols, None)
+        trial = Trial(quality_integer, self._psnr_db(found.symbols))
+        return _Attempt(trial, effort, 0, None, found.symbols, None)
 
     def _searched(self, quality_integer: int, effort: int, deadline: float | None) -> _Attempt:
         found = search(

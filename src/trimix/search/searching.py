@@ -15,14 +15,15 @@ from trimix.search.curvature import half_curvatures, random_signs
 from trimix.search.differentiable_path import DifferentiablePath
 from trimix.search.distortion import SquaredError
 from trimix.search.effort import DEFAULT_EFFORT, Effort, Move, effort_of
-from trimix.search.hands import SearchingHand
+from trimix.search.first_symbols import first_symbols
+from trimix.search.hands import SearchingHand, by_position
 from trimix.search.hyper_latents import HyperLatentSearch
 from trimix.shapes import Float, Tensor
 from trimix.transforms.analysis import LATENT_STRIDE
 
 _SEED = 1
 _PASSES_OF_A_STEP = 4
-"""How many times as long as a look at the hyper-latents a step takes without any, about."""
+"""How many times as long as a look at the hyper-latents a step takes without any, about. Plain encoding is one, too."""
 
 
 @dataclass(frozen=True)
@@ -86,16 +87,17 @@ def search(
     """
     began = time.monotonic()
     wanted = effort_of(effort)
+    first = first_symbols(codec, picture, quality, wanted, writes=not wanted.moves)
+    symbols = first.symbols
     if not wanted.moves:
-        return Found(codec.quantize(picture, quality, chosen=wanted.chosen), 0)
-    symbols, latent_bits = codec.quantize_and_count(picture, quality, chosen=wanted.chosen)
-    seconds = time.monotonic() - began
+        return Found(symbols, 0, latent_encoder=first.latent_encoder)
+    seconds = (time.monotonic() - began) / first.passes
     deadline = None if time_limit_seconds is None else began + time_limit_seconds
     state = None
     try:
         # Gradients are needed whatever the caller does without.
         with torch.inference_mode(False), torch.enable_grad():
-            state = _Search(codec, picture, symbols, latent_bits, seconds)
+            state = _Search(codec, picture, symbols, first.latent_bits, seconds)
             return state.run(wanted, deadline, on_standing)
     except KeyboardInterrupt:
         if state is None:
@@ -192,14 +194,15 @@ class _Search:
         hyper_latent = self._hyper_search.improved(on_path, symbols.hyper_latent, move.hyper_steps)
         side = self._model.side_features(hyper_latent[None], [symbols.quality_integer])[0]
         linear = gradient + self._path.context_gradient(on_path, side.to(device)).to(gradient)
-        rows = _by_position(values)
+        rows = by_position(values)
         hand = SearchingHand(
             rows,
-            _by_position(linear),
+            by_position(linear),
             move.curvature * self._weights_at_positions(),
             None if move.share == 1 else self._random.random(rows.shape, np.float32) < move.share,
             ACTIVATION_LIMIT,
             self._encoder,
+            None if self._shares is None else self._shares == 0,
         )
         moved = self._codec.walked(side, hyper_latent, symbols.quality_integer, hand)
         self._latent_bits, self._hyper_bits = hand.bits, self._hyper_search.bits(hyper_latent)
@@ -216,7 +219,3 @@ class _Search:
     ) -> Float[Tensor, "M"]:
         signs = random_signs(values.shape, _SEED).to(values)
         return half_curvatures(lambda moved: self._error.gradient(moved)[1], values, gradient, signs)
-
-
-def _by_position(planes: Float[Tensor, "M h w"]) -> np.ndarray:
-    return np.ascontiguousarray(planes.permute(1, 2, 0).cpu().numpy())

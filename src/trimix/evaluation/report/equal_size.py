@@ -15,6 +15,7 @@ from trimix.evaluation.rate_points import RatePoint
 from trimix.evaluation.report.bit_map import BitMap, map_bits
 from trimix.images import Picture
 from trimix.models.frozen import QUALITY_STEPS
+from trimix.search.encoding import encode
 from trimix.shapes import UInt8
 
 MINIMUM_QUALITY, MAXIMUM_QUALITY = 1.0, 100.0
@@ -143,7 +144,7 @@ def encode_to_size(codec: Codec, picture: Picture, target_bytes: int) -> tuple[f
     meets the target, kept away from both ends. The lowest quality is taken where even that is larger.
     """
     low, high = MINIMUM_QUALITY, MAXIMUM_QUALITY
-    low_data, high_data = codec.encode(picture, low), codec.encode(picture, high)
+    low_data, high_data = (encode(codec, picture, quality).data for quality in (low, high))
     if len(high_data) <= target_bytes:
         return high, high_data
     low_size, high_size = math.log(len(low_data)), math.log(len(high_data))
@@ -152,7 +153,7 @@ def encode_to_size(codec: Codec, picture: Picture, target_bytes: int) -> tuple[f
         share = (aim - low_size) / max(high_size - low_size, 1e-9)
         quality = low + (high - low) * min(max(share, 0.1), 0.9)
         quality = round(quality * QUALITY_STEPS) / QUALITY_STEPS  # what the file can say
-        data = codec.encode(picture, quality)
+        data = encode(codec, picture, quality).data
         if len(data) <= target_bytes:
             low, low_data, low_size = quality, data, math.log(len(data))
         else:

@@ -1,0 +1,65 @@
+"""One walk finds better symbols than the nearest where the model knows what an error costs, and writes them."""
+
+import numpy as np
+import pytest
+import torch
+from searched import CONFIGURATIONS, FOR_MS_SSIM, LITE, cost, some_picture, tiny_codec
+
+from trimix.search.effort import effort_of
+from trimix.search.first_symbols import first_symbols
+
+
+def first(codec, picture, effort=2, *, writes=False):
+    return first_symbols(codec, picture, 60, effort_of(effort), writes=writes)
+
+
+@pytest.mark.parametrize("name", LITE)
+@pytest.mark.parametrize("size", [(100, 150), (64, 64), (17, 70)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_chosen_symbols_cost_less_than_the_nearest(name, size, channels):
+    codec, picture = tiny_codec(name), some_picture(*size, channels)
+    nearest, chosen = (first(codec, picture, effort).symbols for effort in (1, 2))
+    assert nearest.checksum() == codec.quantize(picture, 60).checksum()
+    assert cost(codec, picture, chosen) < cost(codec, picture, nearest)
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_models_that_do_not_know_what_an_error_costs_take_the_nearest(name):
+    codec, picture = tiny_codec(name), some_picture(60, 70)
+    assert first(codec, picture).symbols.checksum() == codec.quantize(picture, 60).checksum()
+
+
+def test_a_model_for_ms_ssim_weighs_every_latent_by_itself():
+    codec, picture = tiny_codec(FOR_MS_SSIM), some_picture(128, 128)
+    latents = codec.latents(picture, 60)
+    symbols = first(codec, picture).symbols
+    prices = codec.model.transforms.error_prices(codec.quality_tensor(latents.quality_integer))[0].numpy()
+    y = latents.by_position.transpose(2, 0, 1)
+    assert symbols.checksum() != codec.quantize(picture, 60).checksum()
+
+    def cost_by_price(symbols):
+        errors = prices[:, None, None] * np.square(symbols.latent.numpy() - y)
+        return codec.count(symbols).total + errors.sum()
+
+    assert cost_by_price(symbols) < cost_by_price(codec.quantize(picture, 60))
+    assert np.abs(symbols.latent.numpy() - y).max() < 1.5 + 1e-6
+
+
+@pytest.mark.parametrize("name", [*LITE, FOR_MS_SSIM, "autoregressive"])
+@pytest.mark.parametrize("effort", [1, 2])
+def test_the_bits_and_the_bytes_are_those_of_the_symbols(name, effort):
+    codec, picture = tiny_codec(name), some_picture(65, 70)
+    counted, written = (first(codec, picture, effort, writes=writes) for writes in (False, True))
+    assert counted.symbols.checksum() == written.symbols.checksum()
+    assert counted.latent_encoder is None
+    assert counted.latent_bits == pytest.approx(codec.count(counted.symbols).latent_bits.sum(), rel=1e-6)
+    data = codec.pack(picture, written.symbols, latent_encoder=written.latent_encoder)
+    assert data == codec.pack(picture, counted.symbols)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_gradients_are_its_own_affair(mode):
+    codec, picture = tiny_codec("gllmm-lite"), some_picture(40, 50)
+    with mode():
+        found = first(codec, picture).symbols
+    assert found.checksum() == first(codec, picture).symbols.checksum()

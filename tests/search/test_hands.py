@@ -1,0 +1,101 @@
+"""What the choosing hand takes costs no more than any other candidate."""
+
+import numpy as np
+import pytest
+import torch
+
+from tiny_models import tiny_frozen
+from trimix.coding import RangeEncoder
+from trimix.entropy_models.schedule import checkerboard
+from trimix.entropy_models.walk import CountingHand, EncodingHand, walk
+from trimix.search.hands import SearchingHand
+
+LIMIT = 2**15 - 1
+SHAPE = (8, 12, 8)
+FIRST_PASS = np.indices(SHAPE[:2]).sum(axis=0) % 2 == 0
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tiny_frozen()
+
+
+@pytest.fixture(scope="module")
+def side(model):
+    z = torch.from_numpy(np.random.default_rng(6).integers(-3, 4, (1, 4, 2, 3), dtype=np.int16))
+    return model.side_features(z, [25600])[0]
+
+
+def some_values(seed, scale=2.0):
+    return np.random.default_rng(seed).normal(scale=scale, size=SHAPE).astype(np.float32)
+
+
+def chosen(model, side, values, quadratic, linear=0.0, **options):
+    linear = np.broadcast_to(np.float32(linear), values.shape)
+    options = {"movable": None} | options
+    hand = SearchingHand(values, linear, np.asarray(quadratic, np.float32), limit=LIMIT, **options)
+    symbols = walk(model.latent_model, side, checkerboard(*SHAPE[:2]), hand).symbols.numpy()
+    return symbols, hand.bits
+
+
+def bits_of(model, side, symbols):
+    hand = CountingHand(symbols.astype(np.int32))
+    walk(model.latent_model, side, checkerboard(*SHAPE[:2]), hand)
+    return hand.bits
+
+
+def test_where_errors_are_dear_latents_are_rounded(model, side):
+    values = some_values(0)
+    assert np.array_equal(chosen(model, side, values, 1e12)[0], np.rint(values))
+    assert np.array_equal(chosen(model, side, np.full_like(values, 1e6), 1.0)[0], np.full(SHAPE, LIMIT))
+
+
+@pytest.mark.parametrize("quadratic", [0.0, 0.5, 3.0])
+@pytest.mark.parametrize("slope", [0.0, 2.0])
+def test_choices_of_the_first_pass_cost_no_more_than_any_other(model, side, quadratic, slope):
+    values, linear = some_values(1), slope * some_values(2)
+    symbols, _ = chosen(model, side, values, quadratic, linear)
+
+    def cost(symbols):
+        distance = symbols - values
+        bits = bits_of(model, side, symbols)
+        return (bits + linear * distance + quadratic * np.square(distance))[FIRST_PASS]
+
+    least = cost(symbols)
+    for step in (-1, 0, 1):
+        assert (least <= cost(np.rint(values) + step) + 1e-3).all()
+    assert np.abs(symbols - np.rint(values)).max() == 1
+
+
+def test_its_bits_and_what_it_writes_are_those_of_its_symbols(model, side):
+    encoder, again = RangeEncoder(), RangeEncoder()
+    symbols, bits = chosen(model, side, some_values(3), 0.5, encoder=encoder)
+    assert bits == pytest.approx(bits_of(model, side, symbols).sum())
+    hand = EncodingHand(symbols.astype(np.int32), again)
+    walk(model.latent_model, side, checkerboard(*SHAPE[:2]), hand)
+    assert encoder.finish() == again.finish()
+
+
+def test_what_may_not_move_stays(model, side):
+    values = some_values(4)
+    movable = np.random.default_rng(5).random(SHAPE) < 0.5
+    symbols, _ = chosen(model, side, values, 0.1, movable=movable)
+    assert np.array_equal(symbols[~movable], np.rint(values)[~movable])
+    assert (symbols != np.rint(values))[movable].any()
+
+
+def test_what_lies_outside_the_picture_is_as_cheap_as_it_can_be(model, side):
+    """With errors beyond price inside: there latents are rounded; outside nothing expected or near is cheaper."""
+    values = some_values(7, scale=6)
+    outside = np.zeros(SHAPE[:2], bool)
+    outside[5:], outside[:, 10:] = True, True
+    quadratic = np.where(outside, 0, 1e12)[:, :, None]
+    symbols, _ = chosen(model, side, values, quadratic, outside=outside)
+    assert np.array_equal(symbols[~outside], np.rint(values)[~outside])
+    first = outside & FIRST_PASS
+    least = bits_of(model, side, symbols)[first]
+    for other in (np.floor(values), np.ceil(values)):
+        assert (least <= bits_of(model, side, other)[first] + 1e-9).all()
+    assert least.sum() < 0.5 * bits_of(model, side, np.rint(values))[first].sum()
+    nobody = np.zeros(SHAPE[:2], bool)
+    assert np.array_equal(chosen(model, side, values, 1e12, outside=nobody)[0], np.rint(values))
