@@ -80,7 +80,7 @@ def measure(codec: Codec, name: str, picture: Picture, target: Target, effort: i
     try:
         encoded = encode_to_target(codec, picture, target, effort)
     except OutOfReachError as error:
-        files = [encode(codec, picture, end, effort).data for end in (1.0, 100.0)]
+        files = [encode(codec, picture, end, min(effort, DEFAULT_EFFORT)).data for end in (1.0, 100.0)]
         ends = [value_of(codec, picture, target.kind, data) for data in files]
         return Outcome(
             name,

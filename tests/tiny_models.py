@@ -28,6 +28,9 @@ def tiny_model(config: GllmmLiteConfig = TINY, seed: int = 0) -> GllmmLite:
         with torch.no_grad():
             # Random nets give hyper-latents and side features near zero; larger ones exercise more of the path.
             model.hyper_analysis[-1].weight.mul_(4)
+            for path in (model.analysis.linear, model.synthesis.linear):
+                if path.lapped_weight is not None:
+                    path.lapped_weight.normal_(std=0.02)
             for module in model.head:
                 if isinstance(module, torch.nn.Conv2d):
                     module.weight.mul_(2)

@@ -77,9 +77,9 @@ class Latents:
     """A picture before its latents are rounded.
 
     Args:
-        by_position: y, in steps of the quantizer.
-        hyper_latent: z_hat.
-        side: of ``FrozenModel.side_features``.
+        by_position: y, in steps of the quantizer, magnitudes up to ``ACTIVATION_LIMIT``.
+        hyper_latent: z_hat, on the CPU.
+        side: of ``FrozenModel.side_features``, on the device of the integer path.
         quality_integer: the header's quality.
     """
 
@@ -129,7 +129,7 @@ class Codec:
         return cls(load_frozen(find_model_by_hash(read_header(data).weights_hash).path), device)
 
     def encode(self, picture: Picture, quality: float = 50.0) -> bytes:
-        """Compress a picture, every latent to the nearest integer; ``trimix.search`` makes smaller files.
+        """Compress a picture, every latent to the nearest integer; ``search.encoding.encode`` makes smaller files.
 
         Args:
             picture: 8 bits, grey or RGB.
@@ -199,8 +199,14 @@ class Codec:
         side = self.model.side_features(z_hat[None], [quality_integer])[0]
         return Latents(y[0].permute(1, 2, 0).cpu().numpy(), z_hat, side, quality_integer)
 
+    @torch.inference_mode()
     def quantized(self, latents: Latents, hand: Hand) -> Symbols:
-        """The symbols that a hand takes for latents."""
+        """The symbols that a hand takes for latents.
+
+        Args:
+            latents: of a picture.
+            hand: rounds or chooses, and may write.
+        """
         return self.walked(latents.side, latents.hyper_latent, latents.quality_integer, hand)
 
     @torch.inference_mode()

@@ -149,6 +149,7 @@ def test_sets_and_help_are_quick(trimix: Command, tmp_path: Path) -> None:
     script = """
 import sys
 from trimix.cli import main
+from trimix.search.effort import DEFAULT_EFFORT, EFFORT_REVISION
 for arguments, code in ((["-h"], 0), (["--list"], 0), (["kodak"], 2), ([".", "-q", "0"], 2)):
     assert main(["evaluate", *arguments]) == code, arguments
 heavy = {"torch", "numpy", "numba", "PIL", "safetensors"} & set(sys.modules)
@@ -286,8 +287,9 @@ def test_efforts_are_kept_apart(trimix: Command, pictures: str) -> None:
     ]
     plain, searched = (read_results(Path(f"out/gllmm-tiny{ending}.json")) for ending in ("", "-effort-3"))
     assert (plain.name, searched.name) == (MODEL_NAME, f"{MODEL_NAME}, effort 3")
-    assert "effort" not in plain.provenance["settings"]
-    assert searched.provenance["settings"]["effort"] == 3
+    for results, effort in ((plain, DEFAULT_EFFORT), (searched, 3)):
+        settings = results.provenance["settings"]
+        assert (settings["effort"], settings["effort_revision"]) == (effort, EFFORT_REVISION)
     assert searched.provenance["effort"] == 3
     assert " --effort 3 " in searched.provenance["command"]
     assert trimix("evaluate", pictures, "--effort", "10").code == 2

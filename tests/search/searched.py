@@ -20,7 +20,10 @@ CONFIGURATIONS = {
     "autoregressive": AutoregressiveConfig(channels=6, latent_channels=8),
     "gllmm": GllmmConfig(latent_channels=6, head_widths=(12, 16)),
 }
-LITE = {"gllmm-lite": TINY, "gllmm-lite, interlaced": INTERLACED}
+LITE = {
+    "gllmm-lite": TINY,
+    "gllmm-lite, interlaced": INTERLACED.model_copy(update={"lapped_channels": 3}),
+}
 FOR_MS_SSIM = "gllmm-lite for MS-SSIM"
 FITTED = "gllmm-lite, its synthesis the transpose of its analysis"
 MODELS = (*LITE, *CONFIGURATIONS)

@@ -5,12 +5,13 @@ import pytest
 import torch
 from searched import CONFIGURATIONS, FOR_MS_SSIM, LITE, cost, some_picture, tiny_codec
 
+from trimix.search.distortion import shares_that_matter
 from trimix.search.effort import effort_of
 from trimix.search.first_symbols import first_symbols
 
 
 def first(codec, picture, effort=2, *, writes=False):
-    return first_symbols(codec, picture, 60, effort_of(effort), writes=writes)
+    return first_symbols(codec, picture, 60, chosen=effort_of(effort).chosen, writes=writes)
 
 
 @pytest.mark.parametrize("name", LITE)
@@ -26,11 +27,21 @@ def test_chosen_symbols_cost_less_than_the_nearest(name, size, channels):
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_models_that_do_not_know_what_an_error_costs_take_the_nearest(name):
     codec, picture = tiny_codec(name), some_picture(60, 70)
-    assert first(codec, picture).symbols.checksum() == codec.quantize(picture, 60).checksum()
+    start = first(codec, picture)
+    assert start.symbols.checksum() == codec.quantize(picture, 60).checksum()
+    assert not start.took_gradient
 
 
-def test_a_model_for_ms_ssim_weighs_every_latent_by_itself():
-    codec, picture = tiny_codec(FOR_MS_SSIM), some_picture(128, 128)
+def test_a_gradient_is_taken_where_squared_errors_are_what_counts():
+    codec, picture = tiny_codec("gllmm-lite"), some_picture(60, 70)
+    assert first(codec, picture).took_gradient
+    assert not first(codec, picture, 1).took_gradient
+    assert not first(tiny_codec(FOR_MS_SSIM), picture).took_gradient
+
+
+@pytest.mark.parametrize("size", [(128, 128), (100, 90)])
+def test_a_model_for_ms_ssim_weighs_every_latent_by_itself(size):
+    codec, picture = tiny_codec(FOR_MS_SSIM), some_picture(*size)
     latents = codec.latents(picture, 60)
     symbols = first(codec, picture).symbols
     prices = codec.model.transforms.error_prices(codec.quality_tensor(latents.quality_integer))[0].numpy()
@@ -39,10 +50,12 @@ def test_a_model_for_ms_ssim_weighs_every_latent_by_itself():
 
     def cost_by_price(symbols):
         errors = prices[:, None, None] * np.square(symbols.latent.numpy() - y)
-        return codec.count(symbols).total + errors.sum()
+        shares = shares_that_matter(*size, *y.shape[1:])
+        return codec.count(symbols).total + (errors if shares is None else errors * shares).sum()
 
     assert cost_by_price(symbols) < cost_by_price(codec.quantize(picture, 60))
-    assert np.abs(symbols.latent.numpy() - y).max() < 1.5 + 1e-6
+    matters = [slice(-(-side // 16)) for side in size]
+    assert np.abs(symbols.latent.numpy() - y)[:, matters[0], matters[1]].max() < 1.5 + 1e-6
 
 
 @pytest.mark.parametrize("name", [*LITE, FOR_MS_SSIM, "autoregressive"])

@@ -8,7 +8,7 @@ from tiny_models import tiny_frozen
 from trimix.coding import RangeEncoder
 from trimix.entropy_models.schedule import checkerboard
 from trimix.entropy_models.walk import CountingHand, EncodingHand, walk
-from trimix.search.hands import SearchingHand
+from trimix.search.hands import ChoosingHand
 
 LIMIT = 2**15 - 1
 SHAPE = (8, 12, 8)
@@ -33,7 +33,7 @@ def some_values(seed, scale=2.0):
 def chosen(model, side, values, quadratic, linear=0.0, **options):
     linear = np.broadcast_to(np.float32(linear), values.shape)
     options = {"movable": None} | options
-    hand = SearchingHand(values, linear, np.asarray(quadratic, np.float32), limit=LIMIT, **options)
+    hand = ChoosingHand(values, linear, np.asarray(quadratic, np.float32), limit=LIMIT, **options)
     symbols = walk(model.latent_model, side, checkerboard(*SHAPE[:2]), hand).symbols.numpy()
     return symbols, hand.bits
 
@@ -87,15 +87,32 @@ def test_what_may_not_move_stays(model, side):
 def test_what_lies_outside_the_picture_is_as_cheap_as_it_can_be(model, side):
     """With errors beyond price inside: there latents are rounded; outside nothing expected or near is cheaper."""
     values = some_values(7, scale=6)
-    outside = np.zeros(SHAPE[:2], bool)
-    outside[5:], outside[:, 10:] = True, True
-    quadratic = np.where(outside, 0, 1e12)[:, :, None]
-    symbols, _ = chosen(model, side, values, quadratic, outside=outside)
+    shares = np.ones(SHAPE[:2], np.float32)
+    shares[5:], shares[:, 10:] = 0, 0
+    shares[4] *= 0.25
+    outside = shares == 0
+    symbols, bits = chosen(model, side, values, np.full(8, 1e12), shares=shares)
+    assert bits == pytest.approx(bits_of(model, side, symbols).sum())
     assert np.array_equal(symbols[~outside], np.rint(values)[~outside])
     first = outside & FIRST_PASS
     least = bits_of(model, side, symbols)[first]
     for other in (np.floor(values), np.ceil(values)):
         assert (least <= bits_of(model, side, other)[first] + 1e-9).all()
     assert least.sum() < 0.5 * bits_of(model, side, np.rint(values))[first].sum()
-    nobody = np.zeros(SHAPE[:2], bool)
-    assert np.array_equal(chosen(model, side, values, 1e12, outside=nobody)[0], np.rint(values))
+    assert np.abs(symbols - values)[outside].max() > 2
+    held = chosen(model, side, values, np.full(8, 1e12), shares=shares, movable=np.zeros(SHAPE, bool))[0]
+    assert np.array_equal(held, np.rint(values))
+
+
+def test_an_error_is_worth_as_much_as_lies_in_the_picture(model, side):
+    values, quarter = some_values(8), np.full(SHAPE[:2], 0.25, np.float32)
+    found = chosen(model, side, values, np.full(8, 4.0), shares=quarter)[0]
+    assert np.array_equal(found, chosen(model, side, values, np.ones(8))[0])
+    assert not np.array_equal(found, chosen(model, side, values, np.full(8, 4.0))[0])
+
+
+def test_costs_that_are_no_numbers_leave_the_nearest_symbols(model, side):
+    values = some_values(9)
+    symbols, bits = chosen(model, side, values, np.ones(8), linear=np.nan)
+    assert np.array_equal(symbols, np.rint(values))
+    assert bits == pytest.approx(bits_of(model, side, symbols).sum())

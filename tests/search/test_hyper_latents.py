@@ -5,6 +5,7 @@ import pytest
 import torch
 from searched import MODELS, some_picture, tiny_codec, values_of
 
+from trimix.search import hyper_latents
 from trimix.search.differentiable_path import DifferentiablePath
 from trimix.search.hyper_latents import HyperLatentSearch
 
@@ -70,3 +71,28 @@ def test_the_numbers_stay_within_what_a_file_holds():
     edge = torch.full_like(symbols.hyper_latent, limit)
     found = search.improved(values_of(codec, symbols), edge, 4)
     assert int(found.abs().max()) <= limit
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_band_tells_the_curvature_of_its_positions(name, monkeypatch):
+    """Beside the band nothing is moved: only there the curvature is that of all positions moved at once."""
+    codec, search, symbols, _ = setting(name)
+    values = values_of(codec, symbols)
+    path = DifferentiablePath(codec.model)
+    context = path.context_features(values[None], path.looking_planes(*values.shape[1:]))
+    z = symbols.hyper_latent.numpy().astype(np.int32)
+    monkeypatch.setattr(hyper_latents, "_PROBED_POSITIONS", z.shape[2])
+    row = (z.shape[1] - 1) // 2
+
+    def gradient_at(moved):
+        tensor = torch.from_numpy(moved).float()
+        return path.hyper_gradient(values, context, tensor, symbols.quality_integer)[1].double().numpy()
+
+    before = gradient_at(z.astype(np.float64))
+    found = search._curvatures(values, context, z, before)
+    signs = np.random.default_rng(1).integers(0, 2, z[:, row : row + 1].shape) * 2.0 - 1
+    moved = z.astype(np.float64)
+    moved[:, row : row + 1] += 0.5 * signs
+    halves = ((gradient_at(moved) - before)[:, row : row + 1] * signs).mean(axis=(1, 2))
+    floor = np.clip(halves, 0, None).mean() / 20
+    assert found == pytest.approx(np.maximum(halves, floor), rel=1e-2, abs=1e-4)

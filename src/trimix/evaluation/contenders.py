@@ -14,12 +14,10 @@ from trimix.errors import ModelError, UsageError
 from trimix.evaluation.peers import ALL_PEERS, DEFAULT_PEERS, Peer, find_peers
 from trimix.images import Picture
 from trimix.models.catalogue import find_model
-from trimix.search.effort import DEFAULT_EFFORT, effort_of
+from trimix.search.effort import DEFAULT_EFFORT, EFFORT_REVISION, effort_of
 
 DEFAULT_QUALITIES = tuple(float(quality) for quality in range(5, 100, 10))
 """Of models, where none are asked for."""
-_EFFORT_OF_RESULTS_WITHOUT_ONE = 2
-"""What results were measured with before there was a choice."""
 
 
 @runtime_checkable
@@ -108,7 +106,6 @@ class ModelContender:
         """Model, versions, device, threads and effort."""
         import torch
 
-        effort = {} if self.effort == _EFFORT_OF_RESULTS_WITHOUT_ONE else {"effort": self.effort}
         return {
             "codec": "trimix",
             "codec_version": __version__,
@@ -118,7 +115,8 @@ class ModelContender:
             "device": self.device,
             "threads": self.threads,
             "qualities": list(self.qualities),
-            **effort,
+            "effort": self.effort,
+            "effort_revision": EFFORT_REVISION,
         }
 
     def open(self) -> Coder:

@@ -48,7 +48,7 @@ def pad_to_multiple(pixels: UInt8[np.ndarray, "H W C"], multiple: int) -> UInt8[
 
 
 def shares_in_picture(
-    height: int, width: int, block: int, rows: int, columns: int
+    height: int, width: int, block: int, rows: int, columns: int, reach: int = 0
 ) -> Float[np.ndarray, "h w"] | None:
     """Of every block of pixels of a padded picture, the part that is no padding; None where there is none.
 
@@ -58,6 +58,7 @@ def shares_in_picture(
         block: side of a block, in pixels.
         rows: blocks from top to bottom, padding included.
         columns: blocks from left to right, padding included.
+        reach: pixels by which a block is wider than ``block`` on every side.
 
     >>> shares_in_picture(20, 8, 16, 2, 2).tolist()
     [[0.5, 0.0], [0.125, 0.0]]
@@ -65,7 +66,8 @@ def shares_in_picture(
     if (height, width) == (rows * block, columns * block):
         return None
     down, right = (
-        np.clip(size / block - np.arange(count), 0, 1) for size, count in ((height, rows), (width, columns))
+        np.clip((size - block * np.arange(count) + reach) / (block + 2 * reach), 0, 1)
+        for size, count in ((height, rows), (width, columns))
     )
     return np.outer(down, right).astype(np.float32)
 

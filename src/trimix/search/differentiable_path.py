@@ -100,7 +100,8 @@ class DifferentiablePath:
         self._hyper_synthesis = [
             _Layer(one.layer, one.kernel, device, one.upscale) for one in model.hyper_synthesis
         ]
-        self._hyper_margin = _reach(model.hyper_synthesis)
+        self.hyper_margin = _reach(model.hyper_synthesis)
+        """Rows of hyper-latents, above and below, that decide the side features of one."""
         self._layout = latent_model.layout
         self._channels = latent_model.latent_channels
         self._margin = latent_model.margin
@@ -217,7 +218,7 @@ class DifferentiablePath:
         scale = values.shape[1] // rows
         gradient, by_position = torch.zeros_like(hyper_latent), values.new_zeros(values.shape[1:])
         row_positions = scale * scale * columns
-        for strip in latent_strips(rows, row_positions, self._hyper_margin, _POSITIONS_AT_ONCE):
+        for strip in latent_strips(rows, row_positions, self.hyper_margin, _POSITIONS_AT_ONCE):
             part = slice(strip.first, strip.last)
             symbols = hyper_latent[:, part].clone().requires_grad_(differentiate)
             side = self.side_features(symbols, quality_integer)

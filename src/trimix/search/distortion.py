@@ -6,10 +6,35 @@ import numpy as np
 import torch
 
 from trimix.codec import Codec
-from trimix.images import PEAK, collapse_to_grey, psnr_of_error_db
+from trimix.images import PEAK, collapse_to_grey, psnr_of_error_db, shares_in_picture
 from trimix.shapes import Float, Tensor, UInt8
 from trimix.transforms.analysis import LATENT_STRIDE
 from trimix.transforms.strips import Strip, latent_strips
+
+_REACH = 8
+"""Pixels: how far filters of the linear path reach into the blocks around their own."""
+
+
+def shares_that_matter(height: int, width: int, rows: int, columns: int) -> Float[np.ndarray, "h w"] | None:
+    """Of what an error at a position changes, the part that lies in the picture; None where all does.
+
+    That is the part of its block of pixels or, where this is more, of its block and the pixels around it: a position
+    beyond the border still reaches into the picture.
+
+    Args:
+        height: of the picture, before padding.
+        width: of the picture, before padding.
+        rows: of the latent.
+        columns: of the latent.
+
+    >>> shares_that_matter(16, 44, 1, 5).tolist()
+    [[1.0, 1.0, 0.75, 0.09375, 0.0]]
+    """
+    block = shares_in_picture(height, width, LATENT_STRIDE, rows, columns)
+    if block is None:
+        return None
+    wider = shares_in_picture(height, width, LATENT_STRIDE, rows, columns, _REACH)
+    return block if wider is None else np.maximum(block, wider)
 
 
 class SquaredError:
@@ -42,7 +67,7 @@ class SquaredError:
 
     @property
     def step_weights(self) -> Float[Tensor, "M"] | None:
-        """Bits that a squared error of one step of a latent costs, where the synthesis is about orthonormal."""
+        """Bits that a squared error of one step of a latent costs, where the energies of its filters are known."""
         weights = self._transforms.step_weights(self._quality)
         return None if weights is None else weights[0].detach()
 

@@ -79,9 +79,11 @@ def encode(
     found = search(
         codec, picture, quality, effort, time_limit_seconds=time_limit_seconds, on_standing=on_standing
     )
-    data, ended = _even_if_interrupted(
-        lambda: codec.pack(picture, found.symbols, latent_encoder=found.latent_encoder), found.ended
-    )
+    if not effort_of(effort).moves:
+        # There is no search that Ctrl-C could end.
+        data = codec.pack(picture, found.symbols, latent_encoder=found.latent_encoder)
+        return Encoded(data, _stored(quality))
+    data, ended = _packed(codec, picture, found)
     return Encoded(data, _stored(quality), found.moves, ended)
 
 
@@ -135,13 +137,13 @@ def encode_to_target(
 
 @dataclass(frozen=True)
 class _Attempt:
-    """A file that was made on the way, or its symbols where their PSNR is what counts."""
+    """A file that was made on the way, or what was found where its PSNR is what counts."""
 
     trial: Trial
     effort: int
     moves: int
     ended: str | None
-    symbols: Symbols | None
+    found: Found | None
     data: bytes | None
 
 
@@ -212,12 +214,12 @@ class _TargetSearch:
     def encoded(self) -> Encoded:
         """The best of what was made."""
         chosen = min(self._attempts, key=self._preference)
-        data, symbols, ended = chosen.data, chosen.symbols, chosen.ended
+        data, found, ended = chosen.data, chosen.found, chosen.ended
         if self._is_interrupted or self._is_late:
             ended = "interrupt" if self._is_interrupted else "time"
         if data is None:
-            assert symbols is not None
-            data, ended = _even_if_interrupted(lambda: self._codec.pack(self._picture, symbols), ended)
+            assert found is not None
+            data, ended = _packed(self._codec, self._picture, found, ended)
         return Encoded(
             data,
             chosen.trial.quality,
@@ -247,7 +249,7 @@ class _TargetSearch:
             data = self._codec.pack(self._picture, found.symbols, latent_encoder=found.latent_encoder)
             return _Attempt(Trial(quality_integer, self._size(data)), effort, 0, None, None, data)
         trial = Trial(quality_integer, self._psnr_db(found.symbols))
-        return _Attempt(trial, effort, 0, None, found.symbols, None)
+        return _Attempt(trial, effort, 0, None, found, None)
 
     def _searched(self, quality_integer: int, effort: int, deadline: float | None) -> _Attempt:
         found = search(
@@ -263,12 +265,12 @@ class _TargetSearch:
         effort = effort if found.moves else _FAST_EFFORT
         if self._target.is_rate:
             data, ended = _packed(self._codec, self._picture, found)
-            trial, symbols = Trial(quality_integer, self._size(data)), None
+            trial, kept = Trial(quality_integer, self._size(data)), None
         else:
             measured, ended = _even_if_interrupted(lambda: self._psnr_db(found.symbols), found.ended)
-            trial, symbols, data = Trial(quality_integer, measured), found.symbols, None
+            trial, kept, data = Trial(quality_integer, measured), found, None
         self._is_interrupted |= ended == "interrupt"
-        return _Attempt(trial, effort, found.moves, ended, symbols, data)
+        return _Attempt(trial, effort, found.moves, ended, kept, data)
 
     def _size(self, data: bytes) -> float:
         if self._target.kind is TargetKind.BYTES:
@@ -338,9 +340,12 @@ class _TargetSearch:
         return " to ".join(dict.fromkeys(texts))
 
 
-def _packed(codec: Codec, picture: Picture, found: Found) -> tuple[bytes, str | None]:
+def _packed(
+    codec: Codec, picture: Picture, found: Found, ended: str | None = None
+) -> tuple[bytes, str | None]:
     return _even_if_interrupted(
-        lambda: codec.pack(picture, found.symbols, latent_encoder=found.latent_encoder), found.ended
+        lambda: codec.pack(picture, found.symbols, latent_encoder=found.latent_encoder),
+        ended or found.ended,
     )
 
 

@@ -1,4 +1,4 @@
-"""The hand that chooses symbols near those of the last step."""
+"""The hand that chooses symbols near given values."""
 
 import numpy as np
 
@@ -12,21 +12,22 @@ def by_position(planes: Float[Tensor, "M h w"]) -> Float[np.ndarray, "h w M"]:
     return np.ascontiguousarray(planes.permute(1, 2, 0).cpu().numpy())
 
 
-class SearchingHand:
-    """Takes for every latent the symbol of least ``bits + linear * d + quadratic * d^2``, d from its last value.
+class ChoosingHand:
+    """Takes for every latent the symbol of least ``bits + linear * d + quadratic * d^2``, d from a given value.
 
     Bits are the coder's own, with the contexts that this very walk has made. Candidates are the symbol nearest to the
-    last value and its two neighbours; where a position lies wholly outside the picture, the symbol that is expected
-    there, too.
+    value and its two neighbours. Where a position does not matter to the picture, also the symbol that is expected
+    there, by its bits alone: it may be too far for a linear term to be true.
 
     Args:
-        values: of the last step, in steps of the quantizer, float32 [h w M].
+        values: around which is chosen, in steps of the quantizer, float32 [h w M].
         linear: bits a step, float32 [h w M].
-        quadratic: bits a squared step, float32 [h w M] or [M].
+        quadratic: bits a squared step, float32 [M].
         movable: which latents may leave the symbol nearest to their value, bool [h w M]; None for all.
         limit: largest magnitude of a symbol.
         encoder: takes the chosen symbols at once, so that choosing and writing share one walk.
-        outside: positions wholly outside the picture, bool [h w]; None for none.
+        shares: by which the quadratic term counts at a position, float32 [h w], 0 where it does not matter to the
+            picture; None for 1 everywhere.
     """
 
     known: np.ndarray | None = None
@@ -39,15 +40,15 @@ class SearchingHand:
         movable: np.ndarray | None,
         limit: int,
         encoder: RangeEncoder | None = None,
-        outside: np.ndarray | None = None,
+        shares: np.ndarray | None = None,
     ) -> None:
         self._values = values
         self._linear = linear
-        self._quadratic = np.broadcast_to(quadratic, values.shape)
+        self._quadratic = quadratic
         self._movable = movable
         self._limit = limit
         self._encoder = encoder
-        self._outside = outside
+        self._shares = shares
         self.bits = 0.0
         """Of the chosen symbols."""
 
@@ -57,27 +58,33 @@ class SearchingHand:
         centres: np.ndarray | float = 0.0
         if parameters.centres is not None:
             centres = parameters.centres.reshape(values.shape) * np.float32(1 / VALUE_STEPS)
-        linear, quadratic = self._linear[rows, columns], self._quadratic[rows, columns]
+        linear, quadratic = self._linear[rows, columns], self._quadratic
+        outside = None
+        if self._shares is not None:
+            shares = self._shares[rows, columns][:, None]
+            quadratic, outside = shares * quadratic, shares == 0
         nearest = np.rint(values - centres)
-        candidates = [nearest, nearest - 1, nearest + 1]
+        chosen = np.clip(nearest, -self._limit, self._limit)
+        bits = parameters.bits_of(chosen)
+        distance = chosen + centres - values
+        least = bits + linear * distance + quadratic * np.square(distance)
         movable = True if self._movable is None else self._movable[rows, columns]
-        outside = None if self._outside is None else self._outside[rows, columns][:, None]
-        if outside is not None and outside.any():
-            candidates.append(np.where(outside, parameters.expected.reshape(values.shape), nearest))
-        chosen, least = nearest, np.full(values.shape, np.inf)
-        bits_of_chosen = np.zeros(values.shape)
-        for index, candidate in enumerate(candidates):
-            candidate = np.clip(candidate, -self._limit, self._limit)
+        for step in (-1, 1):
+            candidate = np.clip(nearest + step, -self._limit, self._limit)
             distance = candidate + centres - values
-            bits = parameters.bits_of(candidate)
-            cost = bits + linear * distance + quadratic * np.square(distance)
-            better = cost < least
-            if index:
-                better &= movable
+            bits_there = parameters.bits_of(candidate)
+            cost = bits_there + linear * distance + quadratic * np.square(distance)
+            better = (cost < least) & movable
             least = np.where(better, cost, least)
-            bits_of_chosen = np.where(better, bits, bits_of_chosen)
+            bits = np.where(better, bits_there, bits)
             chosen = np.where(better, candidate, chosen)
-        self.bits += float(bits_of_chosen.sum())
+        if outside is not None and outside.any():
+            expected = np.clip(parameters.expected.reshape(values.shape), -self._limit, self._limit)
+            bits_there = parameters.bits_of(expected)
+            better = (bits_there < bits) & outside & movable
+            bits = np.where(better, bits_there, bits)
+            chosen = np.where(better, expected, chosen)
+        self.bits += float(bits.sum())
         symbols = chosen.astype(np.int32).ravel()
         if self._encoder is not None:
             self._encoder.encode_mixture(symbols, parameters.mixture)

@@ -14,7 +14,7 @@ _SHARE = 0.5
 _REMEMBERED = 0.5
 """How much of a refusal still counts in the next stretch, when the latents are others."""
 _PROBED_POSITIONS = 48
-"""Of which the curvature is known, about: those of a band across the middle of the picture."""
+"""At how many positions the curvature is measured, about, in a band across the middle: all would cost a step."""
 _REACH = 3
 """Positions across, about, in which a hyper-latent changes bits."""
 
@@ -83,14 +83,8 @@ class HyperLatentSearch:
             if not change.any():
                 break
             changed = symbols + change
-            if left:
-                new_bits, new_gradient = self._latent_bits(values, context, changed)
-            else:
-                # Nothing follows that would need a gradient.
-                new_bits, new_gradient = (
-                    self._latent_bits(values, context, changed, differentiate=False)[0],
-                    gradient,
-                )
+            # After the last one nothing follows that would need a gradient.
+            new_bits, new_gradient = self._latent_bits(values, context, changed, differentiate=left > 0)
             new_own_bits = self._table_bits(changed)
             difference = _around(new_bits - bits) + (new_own_bits - own_bits).sum(axis=0)
             is_changed = change.any(axis=0)
@@ -159,16 +153,22 @@ class HyperLatentSearch:
     ) -> np.ndarray:
         _, rows, columns = symbols.shape
         count = min(rows, -(-_PROBED_POSITIONS // columns))
-        band = slice((rows - count) // 2, (rows - count) // 2 + count)
+        first = (rows - count) // 2
+        band = slice(first, first + count)
+        # What a row changes reaches so far, and what decides the bits there as far again.
+        margin = 2 * self._path.hyper_margin
+        top, bottom = max(0, first - margin), min(rows, first + count + margin)
         scale = values.shape[1] // rows
-        wide = slice(scale * band.start, scale * band.stop)
-        signs = torch.from_numpy(self._random.integers(0, 2, symbols[:, band].shape) * 2.0 - 1)
+        wide = slice(scale * top, scale * bottom)
 
         def gradient_at(moved: Tensor) -> Tensor:
-            found = self._latent_bits(values[:, wide], context[:, :, wide], moved.numpy())[1]
-            return torch.from_numpy(found)
+            around = symbols[:, top:bottom].astype(np.float64)
+            around[:, first - top : first - top + count] = moved.numpy()
+            found = self._latent_bits(values[:, wide], context[:, :, wide], around)[1]
+            return torch.from_numpy(found[:, first - top : first - top + count])
 
         at = torch.from_numpy(symbols[:, band]).double()
+        signs = torch.from_numpy(self._random.integers(0, 2, at.shape) * 2.0 - 1)
         return half_curvatures(gradient_at, at, torch.from_numpy(gradient[:, band]), signs).numpy()
 
     def _table_bits(self, symbols: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The search: from the symbols of plain encoding to better ones, step by step, the best so far kept."""
+"""The search: from the first symbols to better ones, step by step, the best so far kept."""
 
 import time
 from collections.abc import Callable
@@ -10,20 +10,19 @@ import torch
 from trimix.codec import Codec, Symbols
 from trimix.coding import RangeEncoder
 from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT
-from trimix.images import Picture, shares_in_picture
+from trimix.images import Picture
 from trimix.search.curvature import half_curvatures, random_signs
 from trimix.search.differentiable_path import DifferentiablePath
-from trimix.search.distortion import SquaredError
+from trimix.search.distortion import SquaredError, shares_that_matter
 from trimix.search.effort import DEFAULT_EFFORT, Effort, Move, effort_of
 from trimix.search.first_symbols import first_symbols
-from trimix.search.hands import SearchingHand, by_position
+from trimix.search.hands import ChoosingHand, by_position
 from trimix.search.hyper_latents import HyperLatentSearch
 from trimix.shapes import Float, Tensor
-from trimix.transforms.analysis import LATENT_STRIDE
 
 _SEED = 1
 _PASSES_OF_A_STEP = 4
-"""How many times as long as a look at the hyper-latents a step takes without any, about. Plain encoding is one, too."""
+"""How many times as long as a look at the hyper-latents a step takes without any, about; encoding is as long as one."""
 
 
 @dataclass(frozen=True)
@@ -87,11 +86,11 @@ def search(
     """
     began = time.monotonic()
     wanted = effort_of(effort)
-    first = first_symbols(codec, picture, quality, wanted, writes=not wanted.moves)
+    first = first_symbols(codec, picture, quality, chosen=wanted.chosen, writes=not wanted.moves)
     symbols = first.symbols
     if not wanted.moves:
         return Found(symbols, 0, latent_encoder=first.latent_encoder)
-    seconds = (time.monotonic() - began) / first.passes
+    seconds = (time.monotonic() - began) / (2 if first.took_gradient else 1)
     deadline = None if time_limit_seconds is None else began + time_limit_seconds
     state = None
     try:
@@ -112,9 +111,7 @@ class _Search:
         self._codec = codec
         self._model = codec.model
         self._start = symbols
-        self._shares = shares_in_picture(
-            picture.height, picture.width, LATENT_STRIDE, *symbols.latent.shape[1:]
-        )
+        self._shares = shares_that_matter(picture.height, picture.width, *symbols.latent.shape[1:])
         self._error = SquaredError(codec, picture.pixels, symbols.quality_integer)
         self._path = DifferentiablePath(codec.model)
         self._random = np.random.default_rng(_SEED)
@@ -195,24 +192,18 @@ class _Search:
         side = self._model.side_features(hyper_latent[None], [symbols.quality_integer])[0]
         linear = gradient + self._path.context_gradient(on_path, side.to(device)).to(gradient)
         rows = by_position(values)
-        hand = SearchingHand(
+        hand = ChoosingHand(
             rows,
             by_position(linear),
-            move.curvature * self._weights_at_positions(),
+            move.curvature * self._weights.cpu().numpy(),
             None if move.share == 1 else self._random.random(rows.shape, np.float32) < move.share,
             ACTIVATION_LIMIT,
             self._encoder,
-            None if self._shares is None else self._shares == 0,
+            self._shares,
         )
         moved = self._codec.walked(side, hyper_latent, symbols.quality_integer, hand)
         self._latent_bits, self._hyper_bits = hand.bits, self._hyper_search.bits(hyper_latent)
         return moved
-
-    def _weights_at_positions(self) -> np.ndarray:
-        """Bits of a squared step, [M]; or [h w M] where some of the picture's latents describe what pads it."""
-        assert self._weights is not None
-        weights = self._weights.cpu().numpy()
-        return weights if self._shares is None else self._shares[:, :, None] * weights
 
     def _curvatures(
         self, values: Float[Tensor, "M h w"], gradient: Float[Tensor, "M h w"]
