@@ -3,7 +3,8 @@
     python benchmarks/models.py --data kodak [--models gllmm,attention] [--repeats 3]
 
 Weights are random, rescaled so that rates are of use and probabilities fit the latents (of the released model:
-benchmarks/file_size.py and speed.py). Of every picture: the whole, with odd sides (511 x 769 of 512 x 768), grey.
+benchmarks/file_size.py and speed.py). Symbols are the nearest ones, as at effort 1. Of every picture: the whole, with
+odd sides (511 x 769 of 512 x 768), grey.
 "Path" is decoding without g_s: file, hyperprior, context, mixture, range coder. Fails where a symbol differs, or a file
 is larger than 1.005 times the float model's likelihood plus 64 bytes.
 """

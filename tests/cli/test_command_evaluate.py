@@ -17,6 +17,7 @@ from trimix.evaluation import run
 from trimix.evaluation.data_sets import DATA_VARIABLE
 from trimix.evaluation.measuring import measuring
 from trimix.evaluation.results import read_results
+from trimix.search.effort import DEFAULT_EFFORT, EFFORT_REVISION
 
 
 @pytest.fixture(autouse=True)
@@ -149,7 +150,6 @@ def test_sets_and_help_are_quick(trimix: Command, tmp_path: Path) -> None:
     script = """
 import sys
 from trimix.cli import main
-from trimix.search.effort import DEFAULT_EFFORT, EFFORT_REVISION
 for arguments, code in ((["-h"], 0), (["--list"], 0), (["kodak"], 2), ([".", "-q", "0"], 2)):
     assert main(["evaluate", *arguments]) == code, arguments
 heavy = {"torch", "numpy", "numba", "PIL", "safetensors"} & set(sys.modules)

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from searched import CONFIGURATIONS, FOR_MS_SSIM, LITE, cost, some_picture, tiny_codec
+from searched import CONFIGURATIONS, FITTED, FOR_MS_SSIM, LITE, cost, smooth_picture, some_picture, tiny_codec
 
+from trimix.search import first_symbols as module
 from trimix.search.distortion import shares_that_matter
 from trimix.search.effort import effort_of
 from trimix.search.first_symbols import first_symbols
@@ -76,3 +77,35 @@ def test_gradients_are_its_own_affair(mode):
     with mode():
         found = first(codec, picture).symbols
     assert found.checksum() == first(codec, picture).symbols.checksum()
+
+
+def in_turn(monkeypatch, curvatures):
+    """Give what the walks find."""
+    found = iter(curvatures)
+    monkeypatch.setattr(module, "measured_curvature", lambda *_: next(found))
+    return found
+
+
+def test_an_error_that_grows_more_than_foreseen_damps_the_next_walk(monkeypatch):
+    codec, picture = tiny_codec(FITTED), smooth_picture(70, 100)
+    in_turn(monkeypatch, [1.0])
+    once = first(codec, picture)
+    assert once.damping == 1.0
+    in_turn(monkeypatch, [3.0, 5.0])
+    twice = first(codec, picture)
+    assert twice.damping == pytest.approx(1.5 * 3.0 / 1.05)
+    nearest = codec.quantize(picture, 60).latent
+    moved = [(start.symbols.latent != nearest).sum() for start in (once, twice)]
+    assert 0 < moved[1] < moved[0]
+
+
+def test_an_error_that_nobody_foresees_leaves_the_nearest(monkeypatch):
+    codec, picture = tiny_codec("gllmm-lite"), some_picture(70, 100)
+    left = in_turn(monkeypatch, [3.0, 30.0, 300.0, 1.0])
+    start = first(codec, picture, writes=True)
+    assert next(left) == 1.0
+    assert start.symbols.checksum() == codec.quantize(picture, 60).checksum()
+    assert start.damping == 450.0
+    assert codec.pack(picture, start.symbols, latent_encoder=start.latent_encoder) == codec.encode(
+        picture, 60
+    )

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from trimix.codec import Codec
+from trimix.codec import Codec, Symbols
 from trimix.images import PEAK, collapse_to_grey, psnr_of_error_db, shares_in_picture
 from trimix.shapes import Float, Tensor, UInt8
 from trimix.transforms.analysis import LATENT_STRIDE
@@ -35,6 +35,44 @@ def shares_that_matter(height: int, width: int, rows: int, columns: int) -> Floa
         return None
     wider = shares_in_picture(height, width, LATENT_STRIDE, rows, columns, _REACH)
     return block if wider is None else np.maximum(block, wider)
+
+
+def values_of(codec: Codec, symbols: Symbols) -> Float[Tensor, "M h w"]:
+    """What symbols stand for, in steps of the quantizer, on the device of the transforms."""
+    values = codec.values(symbols).to(codec.device, torch.float32)
+    return values / codec.model.latent_model.value_steps
+
+
+def measured_curvature(
+    change: float,
+    gradient: Float[Tensor, "M h w"],
+    moved: Float[Tensor, "M h w"],
+    weights: Float[np.ndarray, "M"],
+    shares: Float[np.ndarray, "h w"] | None,
+) -> float:
+    """By how much more a distortion curved along a move than if no latent knew of another, 1 if nothing moved.
+
+    ``(change - gradient * moved) / sum of weights * moved^2``.
+
+    Args:
+        change: of the distortion, in bits.
+        gradient: of the distortion before, in bits a step.
+        moved: by how many steps.
+        weights: bits of a squared step.
+        shares: by which they count at a position; None for 1.
+
+    >>> moved = torch.ones(1, 2, 2)
+    >>> measured_curvature(7.0, -moved, moved, np.array([2.0], np.float32), None)  # 2 bits each, foreseen were 1
+    1.375
+    """
+    squares = (
+        moved.square().sum(dim=(1, 2))
+        if shares is None
+        else (moved.square() * torch.from_numpy(shares).to(moved)).sum(dim=(1, 2))
+    )
+    foreseen = float(squares.double().cpu() @ torch.from_numpy(weights).double())
+    slope = float((gradient * moved).double().sum())
+    return (change - slope) / foreseen if foreseen else 1.0
 
 
 class SquaredError:

@@ -13,9 +13,9 @@ from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT
 from trimix.images import Picture
 from trimix.search.curvature import half_curvatures, random_signs
 from trimix.search.differentiable_path import DifferentiablePath
-from trimix.search.distortion import SquaredError, shares_that_matter
+from trimix.search.distortion import SquaredError, measured_curvature, shares_that_matter, values_of
 from trimix.search.effort import DEFAULT_EFFORT, Effort, Move, effort_of
-from trimix.search.first_symbols import first_symbols
+from trimix.search.first_symbols import BEYOND, TRUSTED, Start, first_symbols
 from trimix.search.hands import ChoosingHand, by_position
 from trimix.search.hyper_latents import HyperLatentSearch
 from trimix.shapes import Float, Tensor
@@ -96,7 +96,7 @@ def search(
     try:
         # Gradients are needed whatever the caller does without.
         with torch.inference_mode(False), torch.enable_grad():
-            state = _Search(codec, picture, symbols, first.latent_bits, seconds)
+            state = _Search(codec, picture, first, seconds)
             return state.run(wanted, deadline, on_standing)
     except KeyboardInterrupt:
         if state is None:
@@ -105,9 +105,8 @@ def search(
 
 
 class _Search:
-    def __init__(
-        self, codec: Codec, picture: Picture, symbols: Symbols, latent_bits: float, seconds: float
-    ) -> None:
+    def __init__(self, codec: Codec, picture: Picture, start: Start, seconds: float) -> None:
+        symbols = start.symbols
         self._codec = codec
         self._model = codec.model
         self._start = symbols
@@ -118,7 +117,8 @@ class _Search:
         self._hyper_search = HyperLatentSearch(codec.model, self._path, symbols.quality_integer, self._random)
         self._walk_seconds = self._pass_seconds = seconds
         self._hyper_bits = self._hyper_search.bits(symbols.hyper_latent)
-        self._latent_bits = latent_bits
+        self._latent_bits = start.latent_bits
+        self._damping = start.damping
         self.best = symbols
         self._encoder: RangeEncoder | None = None
         self._best_encoder: RangeEncoder | None = None
@@ -126,6 +126,7 @@ class _Search:
         self._least = np.inf
         self._best_bits, self._best_distortion = 0.0, 0.0
         self._weights: Tensor | None = None
+        self._distortion = 0.0
 
     def run(self, effort: Effort, deadline: float | None, on_standing: Callable[[Standing], None]) -> Found:
         symbols = self._start
@@ -140,7 +141,9 @@ class _Search:
             self._encoder = RangeEncoder() if number == len(effort.moves) else None
             symbols = self._moved(symbols, values, gradient, move)
             if number < len(effort.moves):
+                before, distortion = (values, gradient), self._distortion
                 values, gradient = self._judged(symbols)
+                self._learn(self._distortion - distortion, before[1], values - before[0])
             else:
                 self._note(symbols, self._error.bits(self._values(symbols)))
             self.moves_done = number
@@ -157,15 +160,21 @@ class _Search:
         )
 
     def _values(self, symbols: Symbols) -> Float[Tensor, "M h w"]:
-        values = self._codec.values(symbols).to(self._codec.device, torch.float32)
-        return values / self._model.latent_model.value_steps
+        return values_of(self._codec, symbols)
 
     def _judged(self, symbols: Symbols) -> tuple[Float[Tensor, "M h w"], Float[Tensor, "M h w"]]:
         """Values of symbols whose bits were counted last, and the gradient of their distortion."""
         values = self._values(symbols)
-        distortion_bits, gradient = self._error.gradient(values)
-        self._note(symbols, distortion_bits)
+        self._distortion, gradient = self._error.gradient(values)
+        self._note(symbols, self._distortion)
         return values, gradient
+
+    def _learn(self, change: float, gradient: Float[Tensor, "M h w"], moved: Float[Tensor, "M h w"]) -> None:
+        """Damp what follows more, where a step curved the distortion more than it may in a photograph."""
+        assert self._weights is not None
+        found = measured_curvature(change, gradient, moved, self._weights.cpu().numpy(), self._shares)
+        if found > TRUSTED * self._damping:
+            self._damping = BEYOND * found
 
     def _note(self, symbols: Symbols, distortion_bits: float) -> None:
         """Keep symbols whose bits were counted last if they are the best."""
@@ -195,7 +204,7 @@ class _Search:
         hand = ChoosingHand(
             rows,
             by_position(linear),
-            move.curvature * self._weights.cpu().numpy(),
+            self._damping * move.curvature * self._weights.cpu().numpy(),
             None if move.share == 1 else self._random.random(rows.shape, np.float32) < move.share,
             ACTIVATION_LIMIT,
             self._encoder,
