@@ -1,5 +1,7 @@
 """One walk finds better symbols than the nearest where the model knows what an error costs, and writes them."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -99,13 +101,14 @@ def test_an_error_that_grows_more_than_foreseen_damps_the_next_walk(monkeypatch)
     assert 0 < moved[1] < moved[0]
 
 
-def test_an_error_that_nobody_foresees_leaves_the_nearest(monkeypatch):
+@pytest.mark.parametrize("grows", [True, False])
+def test_an_error_that_nobody_foresees_leaves_the_nearest(monkeypatch, grows):
     codec, picture = tiny_codec("gllmm-lite"), some_picture(70, 100)
-    left = in_turn(monkeypatch, [3.0, 30.0, 300.0, 1.0])
+    left = in_turn(monkeypatch, [3.0, 30.0, 300.0, 1.0] if grows else [math.nan, 1.0])
     start = first(codec, picture, writes=True)
     assert next(left) == 1.0
     assert start.symbols.checksum() == codec.quantize(picture, 60).checksum()
-    assert start.damping == 450.0
+    assert start.damping == (16.0 if grows else pytest.approx(1.05))
     assert codec.pack(picture, start.symbols, latent_encoder=start.latent_encoder) == codec.encode(
         picture, 60
     )

@@ -1,15 +1,18 @@
 """The search never loses, keeps what it has, and decoders read what it found."""
 
+import math
 import time
 
 import numpy as np
 import pytest
 import torch
-from searched import MODELS, cost, some_picture, tiny_codec
+from searched import FITTED, MODELS, cost, smooth_picture, some_picture, tiny_codec
 
 from trimix.errors import UsageError
 from trimix.images import psnr_db, shares_in_picture
+from trimix.search import searching as module
 from trimix.search.effort import DEFAULT_EFFORT, MAXIMUM, MINIMUM, effort_of
+from trimix.search.first_symbols import first_symbols
 from trimix.search.searching import search
 
 
@@ -162,3 +165,25 @@ def test_efforts_grow():
     assert steps == sorted(steps)
     assert not effort_of(DEFAULT_EFFORT).moves
     assert all(0 < move.share <= 1 and move.curvature >= 0.5 for effort in efforts for move in effort.moves)
+
+
+def test_a_step_that_curves_the_error_too_much_damps_the_next(monkeypatch):
+    codec, picture = tiny_codec(FITTED), smooth_picture(128, 128)
+    assert first_symbols(codec, picture, 60, chosen=True, writes=False).damping == 1.0
+    found = iter([0.5, 4.0, math.nan, 99.0])
+    monkeypatch.setattr(module, "measured_curvature", lambda *_: next(found, 0.5))
+    seen = []
+
+    class Hand(module.ChoosingHand):
+        def __init__(self, values, linear, quadratic, *others):
+            seen.append(float(quadratic.sum()))
+            super().__init__(values, linear, quadratic, *others)
+
+    monkeypatch.setattr(module, "ChoosingHand", Hand)
+    search(codec, picture, 60, 6)
+    curvatures = [move.curvature for move in effort_of(6).moves]
+    damping = [
+        quadratic / curvature * curvatures[0] / seen[0]
+        for quadratic, curvature in zip(seen, curvatures, strict=True)
+    ]
+    assert damping == pytest.approx([1, 1, 6, 6, 16, 16, 16, 16], rel=1e-4)

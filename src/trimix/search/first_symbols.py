@@ -1,5 +1,6 @@
 """The symbols that a search begins with: the nearest ones, or ones chosen in a single walk."""
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +20,8 @@ TRUSTED = 1.25
 """By how much more than foreseen the distortion may have curved."""
 BEYOND = 1.5
 """How far beyond the curvature that was found the next one is: fewer and surer moves curve more."""
+MOST_DAMPED = 16.0
+"""Beyond it nothing would move at all."""
 _WALKS = 3
 """At most, the curvature corrected by what the last one found. One is enough for photographs, not for pixel art."""
 
@@ -111,9 +114,11 @@ def _chosen(codec: Codec, picture: Picture, latents: Latents, writes: bool) -> S
         moved = values_of(codec, start.symbols).to(planes) - planes
         found = error.bits(planes + moved) - before
         measured = measured_curvature(found, gradient, moved, weight, shares)
+        if not math.isfinite(measured):
+            break
         if measured <= TRUSTED * curvature:
             return replace(start, took_gradient=True, damping=max(1.0, curvature / _CURVATURE))
-        curvature = BEYOND * measured
+        curvature = min(BEYOND * measured, MOST_DAMPED)
     encoder = RangeEncoder() if writes else None
     hand = QuantizingHand(latents.by_position, ACTIVATION_LIMIT, encoder, counts=True)
     return Start(codec.quantized(latents, hand), hand.bits, encoder, took_gradient=True, damping=curvature)

@@ -1,5 +1,6 @@
 """The search: from the first symbols to better ones, step by step, the best so far kept."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from trimix.search.curvature import half_curvatures, random_signs
 from trimix.search.differentiable_path import DifferentiablePath
 from trimix.search.distortion import SquaredError, measured_curvature, shares_that_matter, values_of
 from trimix.search.effort import DEFAULT_EFFORT, Effort, Move, effort_of
-from trimix.search.first_symbols import BEYOND, TRUSTED, Start, first_symbols
+from trimix.search.first_symbols import BEYOND, MOST_DAMPED, TRUSTED, Start, first_symbols
 from trimix.search.hands import ChoosingHand, by_position
 from trimix.search.hyper_latents import HyperLatentSearch
 from trimix.shapes import Float, Tensor
@@ -173,8 +174,8 @@ class _Search:
         """Damp what follows more, where a step curved the distortion more than it may in a photograph."""
         assert self._weights is not None
         found = measured_curvature(change, gradient, moved, self._weights.cpu().numpy(), self._shares)
-        if found > TRUSTED * self._damping:
-            self._damping = BEYOND * found
+        if math.isfinite(found) and found > TRUSTED * self._damping:
+            self._damping = min(BEYOND * found, MOST_DAMPED)
 
     def _note(self, symbols: Symbols, distortion_bits: float) -> None:
         """Keep symbols whose bits were counted last if they are the best."""
