@@ -12,7 +12,7 @@ from trimix.models.catalogue import IDENTIFIERS
 from trimix.models.config import AutoregressiveConfig, GllmmConfig, HyperpriorConfig
 from trimix.models.freeze import freeze
 from trimix.models.frozen import FrozenModel, ModelIdentity
-from trimix.search.distortion import SquaredError
+from trimix.search.distortion import SquaredError, values_of
 from trimix.transforms.karhunen_loeve import principal_components
 
 CONFIGURATIONS = {
@@ -74,11 +74,6 @@ def some_picture(height: int = 100, width: int = 150, channels: int = 3, seed: i
     coarse = random.integers(0, 256, (height // 8 + 1, width // 8 + 1, channels))
     smooth = np.kron(coarse, np.ones((8, 8, 1)))[:height, :width]
     return Picture((smooth + random.normal(scale=6, size=smooth.shape)).clip(0, 255).astype(np.uint8))
-
-
-def values_of(codec: Codec, symbols: Symbols) -> torch.Tensor:
-    """In steps of the quantizer, float32 [M h w]."""
-    return codec.values(symbols).float() / codec.model.latent_model.value_steps
 
 
 def cost(codec: Codec, picture: Picture, symbols: Symbols) -> float:

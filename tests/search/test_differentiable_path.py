@@ -2,10 +2,11 @@
 
 import pytest
 import torch
-from searched import MODELS, shaken, some_picture, tiny_codec, values_of
+from searched import MODELS, shaken, some_picture, tiny_codec
 
 from trimix.search import differentiable_path
 from trimix.search.differentiable_path import DifferentiablePath
+from trimix.search.distortion import values_of
 
 
 def setting(name, height=100, width=150):

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from searched import MODELS, some_picture, tiny_codec, values_of
+from searched import MODELS, some_picture, tiny_codec
 
 from trimix.images import Picture, collapse_to_grey
 from trimix.search import distortion
-from trimix.search.distortion import SquaredError
+from trimix.search.distortion import SquaredError, values_of
 from trimix.transforms.strips import latent_strips
 
 

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from searched import MODELS, some_picture, tiny_codec, values_of
+from searched import MODELS, some_picture, tiny_codec
 
 from trimix.search import hyper_latents
 from trimix.search.differentiable_path import DifferentiablePath
+from trimix.search.distortion import values_of
 from trimix.search.hyper_latents import HyperLatentSearch
 
 HEIGHT, WIDTH = 130, 200

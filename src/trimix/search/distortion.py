@@ -65,12 +65,10 @@ def measured_curvature(
     >>> measured_curvature(7.0, -moved, moved, np.array([2.0], np.float32), None)  # 2 bits each, foreseen were 1
     1.375
     """
-    squares = (
-        moved.square().sum(dim=(1, 2))
-        if shares is None
-        else (moved.square() * torch.from_numpy(shares).to(moved)).sum(dim=(1, 2))
-    )
-    foreseen = float(squares.double().cpu() @ torch.from_numpy(weights).double())
+    squares = moved.square()
+    if shares is not None:
+        squares *= torch.from_numpy(shares).to(moved)
+    foreseen = float(squares.sum(dim=(1, 2)).double().cpu() @ torch.from_numpy(weights).double())
     slope = float((gradient * moved).double().sum())
     return (change - slope) / foreseen if foreseen else 1.0
 

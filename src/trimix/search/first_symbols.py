@@ -76,15 +76,16 @@ def first_symbols(codec: Codec, picture: Picture, quality: float, *, chosen: boo
     torch.Size([4, 4])
     """
     latents = codec.latents(picture, quality)
-    start = _chosen(codec, picture, latents, writes) if chosen else None
-    if start is not None:
-        return start
+    return _chosen(codec, picture, latents, writes) if chosen else _nearest(codec, latents, writes)
+
+
+def _nearest(codec: Codec, latents: Latents, writes: bool) -> Start:
     encoder = RangeEncoder() if writes else None
     hand = QuantizingHand(latents.by_position, ACTIVATION_LIMIT, encoder, counts=True)
     return Start(codec.quantized(latents, hand), hand.bits, encoder)
 
 
-def _chosen(codec: Codec, picture: Picture, latents: Latents, writes: bool) -> Start | None:
+def _chosen(codec: Codec, picture: Picture, latents: Latents, writes: bool) -> Start:
     factor = codec.quality_tensor(latents.quality_integer)
     prices = codec.model.transforms.error_prices(factor)
     weights = codec.model.transforms.step_weights(factor)
@@ -99,7 +100,7 @@ def _chosen(codec: Codec, picture: Picture, latents: Latents, writes: bool) -> S
         values = latents.by_position
         return walked(values, np.zeros_like(values), prices[0].detach().cpu().numpy())
     if weights is None:
-        return None
+        return _nearest(codec, latents, writes)
     weight = weights[0].detach().cpu().numpy()
     values = np.clip(np.rint(latents.by_position), -ACTIVATION_LIMIT, ACTIVATION_LIMIT)
     error = SquaredError(codec, picture.pixels, latents.quality_integer)
@@ -119,6 +120,4 @@ def _chosen(codec: Codec, picture: Picture, latents: Latents, writes: bool) -> S
         if measured <= TRUSTED * curvature:
             return replace(start, took_gradient=True, damping=max(1.0, curvature / _CURVATURE))
         curvature = min(BEYOND * measured, MOST_DAMPED)
-    encoder = RangeEncoder() if writes else None
-    hand = QuantizingHand(latents.by_position, ACTIVATION_LIMIT, encoder, counts=True)
-    return Start(codec.quantized(latents, hand), hand.bits, encoder, took_gradient=True, damping=curvature)
+    return replace(_nearest(codec, latents, writes), took_gradient=True, damping=curvature)

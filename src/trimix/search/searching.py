@@ -142,11 +142,11 @@ class _Search:
             self._encoder = RangeEncoder() if number == len(effort.moves) else None
             symbols = self._moved(symbols, values, gradient, move)
             if number < len(effort.moves):
-                before, distortion = (values, gradient), self._distortion
+                last_values, last_gradient, last_distortion = values, gradient, self._distortion
                 values, gradient = self._judged(symbols)
-                self._learn(self._distortion - distortion, before[1], values - before[0])
+                self._learn(self._distortion - last_distortion, last_gradient, values - last_values)
             else:
-                self._note(symbols, self._error.bits(self._values(symbols)))
+                self._note(symbols, self._error.bits(values_of(self._codec, symbols)))
             self.moves_done = number
             on_standing(self._standing(len(effort.moves)))
             self._pass_seconds = (time.monotonic() - began) / passes
@@ -160,12 +160,9 @@ class _Search:
             self._error.psnr_db(self._best_distortion),
         )
 
-    def _values(self, symbols: Symbols) -> Float[Tensor, "M h w"]:
-        return values_of(self._codec, symbols)
-
     def _judged(self, symbols: Symbols) -> tuple[Float[Tensor, "M h w"], Float[Tensor, "M h w"]]:
         """Values of symbols whose bits were counted last, and the gradient of their distortion."""
-        values = self._values(symbols)
+        values = values_of(self._codec, symbols)
         self._distortion, gradient = self._error.gradient(values)
         self._note(symbols, self._distortion)
         return values, gradient
