@@ -7,7 +7,7 @@ from searched import MODELS, some_picture, tiny_codec
 
 from trimix.images import Picture, collapse_to_grey
 from trimix.search import distortion
-from trimix.search.distortion import SquaredError, values_of
+from trimix.search.distortion import SquaredError, measured_curvature, shares_that_matter, values_of
 from trimix.transforms.strips import latent_strips
 
 
@@ -94,3 +94,33 @@ def test_pixels_that_pad_do_not_count():
         codec.model.transforms.squared_error_lambda(codec.quality_tensor(symbols.quality_integer))
     )
     assert error.bits(values_of(codec, symbols)) == pytest.approx(trade_off / 3 * squared, rel=0.01)
+
+
+def test_a_distortion_of_known_curvature_is_measured_whatever_lies_beyond_the_border():
+    random = torch.Generator().manual_seed(4)
+    gradient, moved = torch.randn(2, 5, 6, 7, generator=random)
+    weights = np.array([0.5, 1.0, 2.0, 4.0, 8.0], np.float32)
+    shares = np.ones((6, 7), np.float32)
+    shares[4], shares[5:], shares[:, 6] = 0.25, 0, 0
+    counts = torch.from_numpy(shares)
+    slope = (gradient * moved * (counts > 0)).sum()
+    foreseen = (torch.from_numpy(weights)[:, None, None] * counts * moved.square()).sum()
+    change = float(slope + 3 * foreseen)
+    assert measured_curvature(change, gradient, moved, weights, shares) == pytest.approx(3, rel=1e-5)
+    beyond = torch.where(counts > 0, moved, moved + 100)
+    assert measured_curvature(change, gradient, beyond, weights, shares) == pytest.approx(3, rel=1e-5)
+    assert measured_curvature(change, gradient, beyond, weights, np.zeros_like(shares)) == 1
+
+
+@pytest.mark.parametrize("height", [1, 15, 16, 17, 25, 31, 47, 64])
+def test_a_position_counts_by_its_block_or_by_what_its_filters_reach(height):
+    rows = -(-height // 64) * 4
+    shares = shares_that_matter(height, 64, rows, 4)
+    if shares is None:
+        assert height == 64
+        return
+    for row in range(rows):
+        pixels = np.arange(16 * row - 8, 16 * row + 24)
+        inside = pixels < height
+        expected = max(inside[8:24].mean(), inside.mean())
+        assert shares[row] == pytest.approx([expected] * 4)

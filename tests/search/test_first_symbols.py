@@ -7,10 +7,13 @@ import pytest
 import torch
 from searched import CONFIGURATIONS, FITTED, FOR_MS_SSIM, LITE, cost, smooth_picture, some_picture, tiny_codec
 
+from trimix.codec import Codec
+from trimix.images import Picture
 from trimix.search import first_symbols as module
-from trimix.search.distortion import shares_that_matter
+from trimix.search.distortion import shares_that_matter, values_of
 from trimix.search.effort import effort_of
 from trimix.search.first_symbols import first_symbols
+from trimix.search.hands import by_position
 
 
 def first(codec, picture, effort=2, *, writes=False):
@@ -29,17 +32,29 @@ def test_chosen_symbols_cost_less_than_the_nearest(name, size, channels):
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_models_that_do_not_know_what_an_error_costs_take_the_nearest(name):
-    codec, picture = tiny_codec(name), some_picture(60, 70)
-    start = first(codec, picture)
-    assert start.symbols.checksum() == codec.quantize(picture, 60).checksum()
-    assert not start.took_gradient
+    codec, whole = tiny_codec(name), some_picture(64, 128)
+    assert first(codec, whole).symbols.checksum() == codec.quantize(whole, 60).checksum()
 
 
-def test_a_gradient_is_taken_where_squared_errors_are_what_counts():
-    codec, picture = tiny_codec("gllmm-lite"), some_picture(60, 70)
-    assert first(codec, picture).took_gradient
-    assert not first(codec, picture, 1).took_gradient
-    assert not first(tiny_codec(FOR_MS_SSIM), picture).took_gradient
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_where_they_take_the_nearest_what_only_pads_is_cheaper(name):
+    codec, picture = tiny_codec(name), some_picture(65, 65)
+    chosen, nearest = (first(codec, picture, effort).symbols for effort in (2, 1))
+    latents = codec.latents(picture, 60).by_position
+    distance = np.abs(by_position(values_of(codec, chosen)) - latents).max(axis=2)
+    is_beyond = shares_that_matter(65, 65, *distance.shape) == 0
+    assert distance[is_beyond].max() > 0.51
+    assert distance[~is_beyond].max() < 0.51  # means are known to 1/64 of a step
+    bits = [codec.count(symbols).latent_bits[is_beyond].sum() for symbols in (chosen, nearest)]
+    assert bits[0] < bits[1]
+
+
+@pytest.mark.parametrize(("name", "effort"), [("gllmm-lite", 1), (FOR_MS_SSIM, 2), ("hyperprior", 2)])
+def test_no_gradient_is_taken_where_nothing_asks_for_it(monkeypatch, name, effort):
+    monkeypatch.delattr(module, "SquaredError")
+    assert first(tiny_codec(name), some_picture(60, 70), effort).latent_bits > 0
+    with pytest.raises(NameError):
+        first(tiny_codec("gllmm-lite"), some_picture(60, 70))
 
 
 @pytest.mark.parametrize("size", [(128, 128), (100, 90)])
@@ -92,10 +107,10 @@ def test_an_error_that_grows_more_than_foreseen_damps_the_next_walk(monkeypatch)
     codec, picture = tiny_codec(FITTED), smooth_picture(70, 100)
     in_turn(monkeypatch, [1.0])
     once = first(codec, picture)
-    assert once.damping == 1.0
+    assert once.damping.factor == 1.0
     in_turn(monkeypatch, [3.0, 5.0])
     twice = first(codec, picture)
-    assert twice.damping == pytest.approx(1.5 * 3.0 / 1.05)
+    assert twice.damping.factor == pytest.approx(1.5 * 3.0)
     nearest = codec.quantize(picture, 60).latent
     moved = [(start.symbols.latent != nearest).sum() for start in (once, twice)]
     assert 0 < moved[1] < moved[0]
@@ -103,12 +118,49 @@ def test_an_error_that_grows_more_than_foreseen_damps_the_next_walk(monkeypatch)
 
 @pytest.mark.parametrize("grows", [True, False])
 def test_an_error_that_nobody_foresees_leaves_the_nearest(monkeypatch, grows):
-    codec, picture = tiny_codec("gllmm-lite"), some_picture(70, 100)
-    left = in_turn(monkeypatch, [3.0, 30.0, 300.0, 1.0] if grows else [math.nan, 1.0])
+    codec, picture = tiny_codec("gllmm-lite"), some_picture(64, 128)
+    left = in_turn(monkeypatch, [3.0, 30.0, 300.0, 1.0] if grows else [math.nan, math.nan, math.nan, 1.0])
     start = first(codec, picture, writes=True)
     assert next(left) == 1.0
     assert start.symbols.checksum() == codec.quantize(picture, 60).checksum()
-    assert start.damping == (16.0 if grows else pytest.approx(1.05))
+    assert start.damping.factor == 16
     assert codec.pack(picture, start.symbols, latent_encoder=start.latent_encoder) == codec.encode(
         picture, 60
     )
+
+
+def test_an_error_that_nobody_foresees_leaves_what_pads_as_cheap_as_it_can_be(monkeypatch):
+    codec, picture = tiny_codec("gllmm-lite"), some_picture(65, 65)
+    in_turn(monkeypatch, [math.nan] * 3)
+    start, nearest = first(codec, picture), codec.quantize(picture, 60)
+    has_moved = (start.symbols.latent != nearest.latent).any(dim=0).numpy()
+    assert np.array_equal(has_moved & (shares_that_matter(65, 65, 8, 8) == 0), has_moved)
+    assert start.latent_bits < codec.count(nearest).latent_bits.sum()
+
+
+@pytest.mark.parametrize("quality", [10, 30, 60])
+def test_a_flat_picture_costs_no_more_than_with_the_nearest(quality):
+    codec = Codec.load()
+    picture = Picture(np.full((65, 65, 3), 90, np.uint8))
+    nearest, chosen = (
+        first_symbols(codec, picture, quality, chosen=chosen, writes=False).symbols
+        for chosen in (False, True)
+    )
+    assert cost(codec, picture, chosen) <= cost(codec, picture, nearest) + 0.5
+
+
+@pytest.mark.parametrize("quality", [30, 90])
+def test_the_released_model_damps_itself_where_pixels_are_noise(quality):
+    """Each channel of each pixel black or white: in one undamped walk the squared errors add up."""
+    codec = Codec.load()
+    noise = np.random.default_rng(0).choice(np.array([0, 255], np.uint8), (64, 64, 3))
+    nearest, chosen = (
+        first_symbols(codec, Picture(noise), quality, chosen=chosen, writes=False) for chosen in (False, True)
+    )
+    assert chosen.damping.factor > 2
+    assert cost(codec, Picture(noise), chosen.symbols) < cost(codec, Picture(noise), nearest.symbols)
+
+
+def test_it_does_not_damp_itself_where_pictures_are_smooth():
+    codec, picture = Codec.load(), smooth_picture(128, 128)
+    assert first_symbols(codec, picture, 50, chosen=True, writes=False).damping.factor == 1

@@ -409,3 +409,17 @@ def test_every_parameter_is_trained_and_the_linear_path_more_slowly():
     names = {id(p): name for name, p in tiny_model().named_parameters()}
     assert len(ratios) == len(names)
     assert sum(ratio == 0.1 for ratio in ratios.values()) == 4
+
+
+@pytest.mark.parametrize(("decay", "rates"), [(0.999, 10**0.5), (0.99, 1.0), (0.9, 0.1**0.5)])
+def test_a_sudden_gradient_moves_a_weight_as_far_as_the_second_moment_lets_it(decay, rates):
+    weight = torch.nn.Linear(1, 1, bias=False)
+    optimizer = build_optimizer(weight, OptimizerConfig(second_moment_decay=decay))
+    optimizer.param_groups[0]["lr"] = 1e-3
+    with torch.no_grad():
+        weight.weight.zero_()
+    # Long enough that nothing is left of the corrections for a short history.
+    for gradient in [0.0] * 20_000 + [5.0]:
+        weight.weight.grad = torch.full((1, 1), gradient)
+        optimizer.step()
+    assert float(weight.weight.detach()) == pytest.approx(-1e-3 * rates, rel=1e-3)

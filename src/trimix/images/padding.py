@@ -50,7 +50,9 @@ def pad_to_multiple(pixels: UInt8[np.ndarray, "H W C"], multiple: int) -> UInt8[
 def shares_in_picture(
     height: int, width: int, block: int, rows: int, columns: int, reach: int = 0
 ) -> Float[np.ndarray, "h w"] | None:
-    """Of every block of pixels of a padded picture, the part that is no padding; None where there is none.
+    """Of every block of pixels of a padded picture, the part that is no padding; None where nothing is padded.
+
+    With a reach, a side of a block counts by the part of it or, where that is more, of it and the pixels around.
 
     Args:
         height: of the picture, before padding.
@@ -58,18 +60,21 @@ def shares_in_picture(
         block: side of a block, in pixels.
         rows: blocks from top to bottom, padding included.
         columns: blocks from left to right, padding included.
-        reach: pixels by which a block is wider than ``block`` on every side.
+        reach: how many pixels around a block are its own, too.
 
     >>> shares_in_picture(20, 8, 16, 2, 2).tolist()
     [[0.5, 0.0], [0.125, 0.0]]
+    >>> shares_in_picture(20, 8, 16, 2, 2, reach=8).tolist()
+    [[0.5, 0.0], [0.1875, 0.0]]
     """
     if (height, width) == (rows * block, columns * block):
         return None
-    down, right = (
-        np.clip((size - block * np.arange(count) + reach) / (block + 2 * reach), 0, 1)
-        for size, count in ((height, rows), (width, columns))
-    )
-    return np.outer(down, right).astype(np.float32)
+
+    def of_side(size: int, count: int) -> np.ndarray:
+        left = size - block * np.arange(count)
+        return np.clip(np.maximum(left / block, (left + reach) / (block + 2 * reach)), 0, 1)
+
+    return np.outer(of_side(height, rows), of_side(width, columns)).astype(np.float32)
 
 
 def to_pixels(image: Float[Tensor, "1 C H W"]) -> UInt8[np.ndarray, "H W C"]:

@@ -12,14 +12,15 @@ from trimix.transforms.analysis import LATENT_STRIDE
 from trimix.transforms.strips import Strip, latent_strips
 
 _REACH = 8
-"""Pixels: how far filters of the linear path reach into the blocks around their own."""
+"""Pixels: how far the lapped filters of the linear path reach into the blocks around their own; no filter reaches
+further."""
 
 
 def shares_that_matter(height: int, width: int, rows: int, columns: int) -> Float[np.ndarray, "h w"] | None:
     """Of what an error at a position changes, the part that lies in the picture; None where all does.
 
-    That is the part of its block of pixels or, where this is more, of its block and the pixels around it: a position
-    beyond the border still reaches into the picture.
+    That is the part of its block of pixels or, where this is more, of its block and the pixels around it, in height and
+    in width: a position beyond the border still reaches into the picture.
 
     Args:
         height: of the picture, before padding.
@@ -28,13 +29,9 @@ def shares_that_matter(height: int, width: int, rows: int, columns: int) -> Floa
         columns: of the latent.
 
     >>> shares_that_matter(16, 44, 1, 5).tolist()
-    [[1.0, 1.0, 0.75, 0.09375, 0.0]]
+    [[1.0, 1.0, 0.75, 0.125, 0.0]]
     """
-    block = shares_in_picture(height, width, LATENT_STRIDE, rows, columns)
-    if block is None:
-        return None
-    wider = shares_in_picture(height, width, LATENT_STRIDE, rows, columns, _REACH)
-    return block if wider is None else np.maximum(block, wider)
+    return shares_in_picture(height, width, LATENT_STRIDE, rows, columns, _REACH)
 
 
 def values_of(codec: Codec, symbols: Symbols) -> Float[Tensor, "M h w"]:
@@ -52,24 +49,27 @@ def measured_curvature(
 ) -> float:
     """By how much more a distortion curved along a move than if no latent knew of another, 1 if nothing moved.
 
-    ``(change - gradient * moved) / sum of weights * moved^2``.
+    ``(change - gradient * moved) / sum of weights * moved^2``, over what matters to the picture.
 
     Args:
         change: of the distortion, in bits.
         gradient: of the distortion before, in bits a step.
         moved: by how many steps.
         weights: bits of a squared step.
-        shares: by which they count at a position; None for 1.
+        shares: by which they count at a position, 0 where a move does not matter; None for 1.
 
     >>> moved = torch.ones(1, 2, 2)
     >>> measured_curvature(7.0, -moved, moved, np.array([2.0], np.float32), None)  # 2 bits each, foreseen were 1
     1.375
     """
-    squares = moved.square()
-    if shares is not None:
-        squares *= torch.from_numpy(shares).to(moved)
-    foreseen = float(squares.sum(dim=(1, 2)).double().cpu() @ torch.from_numpy(weights).double())
-    slope = float((gradient * moved).double().sum())
+    counts = None if shares is None else torch.from_numpy(shares).to(moved)
+    slope = foreseen = 0.0
+    # One channel after the other: of all at once the products would take as much memory as a gradient.
+    for derivatives, steps, weight in zip(gradient, moved, weights.tolist(), strict=True):
+        moves = steps if counts is None else steps * (counts != 0)
+        squares = moves.square() if counts is None else moves.square() * counts
+        slope += float((derivatives * moves).sum(dtype=torch.float64))
+        foreseen += weight * float(squares.sum(dtype=torch.float64))
     return (change - slope) / foreseen if foreseen else 1.0
 
 

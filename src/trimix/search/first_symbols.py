@@ -1,7 +1,7 @@
 """The symbols that a search begins with: the nearest ones, or ones chosen in a single walk."""
 
-import math
-from dataclasses import dataclass, replace
+import time
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -11,17 +11,12 @@ from trimix.coding import RangeEncoder
 from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT
 from trimix.entropy_models.walk import QuantizingHand
 from trimix.images import Picture
+from trimix.search.damping import Damping
 from trimix.search.distortion import SquaredError, measured_curvature, shares_that_matter, values_of
 from trimix.search.hands import ChoosingHand, by_position
 
 _CURVATURE = 1.05
 """Over what it is for one latent alone: best of 0.9, 1, 1.1 and 1.2 on validation pictures, between the two best."""
-TRUSTED = 1.25
-"""By how much more than foreseen the distortion may have curved."""
-BEYOND = 1.5
-"""How far beyond the curvature that was found the next one is: fewer and surer moves curve more."""
-MOST_DAMPED = 16.0
-"""Beyond it nothing would move at all."""
 _WALKS = 3
 """At most, the curvature corrected by what the last one found. One is enough for photographs, not for pixel art."""
 
@@ -34,15 +29,15 @@ class Start:
         symbols: of the whole picture.
         latent_bits: what the latents cost.
         latent_encoder: has written the latents, if it was wanted.
-        took_gradient: which takes about as long as the rest.
-        damping: the curvature of the distortion where many latents move, over that of a photograph.
+        seconds: that g_a and one walk took.
+        damping: what was learned of the curvature.
     """
 
     symbols: Symbols
     latent_bits: float
     latent_encoder: RangeEncoder | None
-    took_gradient: bool = False
-    damping: float = 1.0
+    seconds: float
+    damping: Damping = field(default_factory=Damping)
 
 
 def first_symbols(codec: Codec, picture: Picture, quality: float, *, chosen: bool, writes: bool) -> Start:
@@ -56,10 +51,10 @@ def first_symbols(codec: Codec, picture: Picture, quality: float, *, chosen: boo
                                ^                                                                                  |
                                '--- more curvature, where the squared error grew more than foreseen <-- g_s <-----'
 
-    Where three walks find no curvature that foresees what happens, the symbols are the nearest integers.
-
-    A model that does not know the curvature beforehand gets the nearest integers. In one that was trained for another
-    distortion, each latent is chosen by itself, at the model's price of a squared rounding error.
+    Where three walks find no curvature that foresees what happens, and in a model that does not know the curvature
+    beforehand, the symbols are the nearest integers, and the cheapest ones beyond the border of the picture. In a model
+    that was trained for another distortion, each latent is chosen by itself, at the model's price of a squared rounding
+    error.
 
     Args:
         codec: of the model.
@@ -75,32 +70,50 @@ def first_symbols(codec: Codec, picture: Picture, quality: float, *, chosen: boo
     >>> first_symbols(Codec.load(), picture, 50, chosen=True, writes=False).symbols.latent.shape[1:]
     torch.Size([4, 4])
     """
+    began = time.monotonic()
     latents = codec.latents(picture, quality)
-    return _chosen(codec, picture, latents, writes) if chosen else _nearest(codec, latents, writes)
+    seconds = time.monotonic() - began
+    if chosen:
+        return _chosen(codec, picture, latents, writes, seconds)
+    return _nearest(codec, latents, writes, seconds)
 
 
-def _nearest(codec: Codec, latents: Latents, writes: bool) -> Start:
+def _nearest(codec: Codec, latents: Latents, writes: bool, seconds: float) -> Start:
+    began = time.monotonic()
     encoder = RangeEncoder() if writes else None
     hand = QuantizingHand(latents.by_position, ACTIVATION_LIMIT, encoder, counts=True)
-    return Start(codec.quantized(latents, hand), hand.bits, encoder)
+    symbols = codec.quantized(latents, hand)
+    return Start(symbols, hand.bits, encoder, seconds + time.monotonic() - began)
 
 
-def _chosen(codec: Codec, picture: Picture, latents: Latents, writes: bool) -> Start:
+def _chosen(codec: Codec, picture: Picture, latents: Latents, writes: bool, seconds: float) -> Start:
+    damping = Damping()
     factor = codec.quality_tensor(latents.quality_integer)
     prices = codec.model.transforms.error_prices(factor)
     weights = codec.model.transforms.step_weights(factor)
     shares = shares_that_matter(picture.height, picture.width, *latents.by_position.shape[:2])
 
-    def walked(values: np.ndarray, linear: np.ndarray, quadratic: np.ndarray) -> Start:
+    def walked(
+        values: np.ndarray, linear: np.ndarray, quadratic: np.ndarray, movable: np.ndarray | None = None
+    ) -> Start:
+        began = time.monotonic()
         encoder = RangeEncoder() if writes else None
-        hand = ChoosingHand(values, linear, quadratic, None, ACTIVATION_LIMIT, encoder, shares)
-        return Start(codec.quantized(latents, hand), hand.bits, encoder)
+        hand = ChoosingHand(values, linear, quadratic, movable, ACTIVATION_LIMIT, encoder, shares)
+        symbols = codec.quantized(latents, hand)
+        return Start(symbols, hand.bits, encoder, seconds + time.monotonic() - began, damping)
+
+    def nearest() -> Start:
+        if shares is None:
+            return replace(_nearest(codec, latents, writes, seconds), damping=damping)
+        values = latents.by_position
+        beyond = shares[:, :, None] == 0
+        return walked(values, np.zeros_like(values), np.zeros(values.shape[2], np.float32), beyond)
 
     if prices is not None:
         values = latents.by_position
         return walked(values, np.zeros_like(values), prices[0].detach().cpu().numpy())
     if weights is None:
-        return _nearest(codec, latents, writes)
+        return nearest()
     weight = weights[0].detach().cpu().numpy()
     values = np.clip(np.rint(latents.by_position), -ACTIVATION_LIMIT, ACTIVATION_LIMIT)
     error = SquaredError(codec, picture.pixels, latents.quality_integer)
@@ -109,15 +122,10 @@ def _chosen(codec: Codec, picture: Picture, latents: Latents, writes: bool) -> S
         planes = torch.from_numpy(values).permute(2, 0, 1).contiguous().to(codec.device)
         before, gradient = error.gradient(planes)
     linear = by_position(gradient)
-    curvature = _CURVATURE
     for _ in range(_WALKS):
-        start = walked(values, linear, curvature * weight)
+        start = walked(values, linear, _CURVATURE * damping.factor * weight)
         moved = values_of(codec, start.symbols).to(planes) - planes
         found = error.bits(planes + moved) - before
-        measured = measured_curvature(found, gradient, moved, weight, shares)
-        if not math.isfinite(measured):
-            break
-        if measured <= TRUSTED * curvature:
-            return replace(start, took_gradient=True, damping=max(1.0, curvature / _CURVATURE))
-        curvature = min(BEYOND * measured, MOST_DAMPED)
-    return replace(_nearest(codec, latents, writes), took_gradient=True, damping=curvature)
+        if damping.learn(measured_curvature(found, gradient, moved, weight, shares)):
+            return start
+    return nearest()

@@ -1,6 +1,5 @@
 """The search: from the first symbols to better ones, step by step, the best so far kept."""
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from trimix.search.curvature import half_curvatures, random_signs
 from trimix.search.differentiable_path import DifferentiablePath
 from trimix.search.distortion import SquaredError, measured_curvature, shares_that_matter, values_of
 from trimix.search.effort import DEFAULT_EFFORT, Effort, Move, effort_of
-from trimix.search.first_symbols import BEYOND, MOST_DAMPED, TRUSTED, Start, first_symbols
+from trimix.search.first_symbols import Start, first_symbols
 from trimix.search.hands import ChoosingHand, by_position
 from trimix.search.hyper_latents import HyperLatentSearch
 from trimix.shapes import Float, Tensor
@@ -78,7 +77,8 @@ def search(
         picture: 8 bits, grey or RGB.
         quality: 1..100.
         effort: 1..9, see ``effort_of``.
-        time_limit_seconds: no step is begun after which the file would probably be written later.
+        time_limit_seconds: no step is begun after which the file would probably be written later. What a search begins
+            with is made even so.
         on_standing: called after every step.
 
     Raises:
@@ -91,13 +91,12 @@ def search(
     symbols = first.symbols
     if not wanted.moves:
         return Found(symbols, 0, latent_encoder=first.latent_encoder)
-    seconds = (time.monotonic() - began) / (2 if first.took_gradient else 1)
     deadline = None if time_limit_seconds is None else began + time_limit_seconds
     state = None
     try:
         # Gradients are needed whatever the caller does without.
         with torch.inference_mode(False), torch.enable_grad():
-            state = _Search(codec, picture, first, seconds)
+            state = _Search(codec, picture, first)
             return state.run(wanted, deadline, on_standing)
     except KeyboardInterrupt:
         if state is None:
@@ -106,7 +105,7 @@ def search(
 
 
 class _Search:
-    def __init__(self, codec: Codec, picture: Picture, start: Start, seconds: float) -> None:
+    def __init__(self, codec: Codec, picture: Picture, start: Start) -> None:
         symbols = start.symbols
         self._codec = codec
         self._model = codec.model
@@ -116,7 +115,7 @@ class _Search:
         self._path = DifferentiablePath(codec.model)
         self._random = np.random.default_rng(_SEED)
         self._hyper_search = HyperLatentSearch(codec.model, self._path, symbols.quality_integer, self._random)
-        self._walk_seconds = self._pass_seconds = seconds
+        self._walk_seconds = self._pass_seconds = start.seconds
         self._hyper_bits = self._hyper_search.bits(symbols.hyper_latent)
         self._latent_bits = start.latent_bits
         self._damping = start.damping
@@ -170,9 +169,8 @@ class _Search:
     def _learn(self, change: float, gradient: Float[Tensor, "M h w"], moved: Float[Tensor, "M h w"]) -> None:
         """Damp what follows more, where a step curved the distortion more than it may in a photograph."""
         assert self._weights is not None
-        found = measured_curvature(change, gradient, moved, self._weights.cpu().numpy(), self._shares)
-        if math.isfinite(found) and found > TRUSTED * self._damping:
-            self._damping = min(BEYOND * found, MOST_DAMPED)
+        weights = self._weights.cpu().numpy()
+        self._damping.learn(measured_curvature(change, gradient, moved, weights, self._shares))
 
     def _note(self, symbols: Symbols, distortion_bits: float) -> None:
         """Keep symbols whose bits were counted last if they are the best."""
@@ -202,7 +200,7 @@ class _Search:
         hand = ChoosingHand(
             rows,
             by_position(linear),
-            self._damping * move.curvature * self._weights.cpu().numpy(),
+            self._damping.factor * move.curvature * self._weights.cpu().numpy(),
             None if move.share == 1 else self._random.random(rows.shape, np.float32) < move.share,
             ACTIVATION_LIMIT,
             self._encoder,

@@ -101,6 +101,12 @@ class OptimizerConfig(_Section):
         default=0.1, description="learning rate of the Karhunen-Loeve path over that of the others"
     )
     clip_norm: PositiveFloat = 1.0
+    second_moment_decay: float = Field(
+        default=0.999,
+        gt=0,
+        lt=1,
+        description="Adam's beta2; at high rates 0.99, so that a rare picture cannot throw the weights far",
+    )
     average_decay: float = Field(
         default=0.999, ge=0, lt=1, description="exponential moving average of weights"
     )
