@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from searched import MODELS, some_picture, tiny_codec
+from searched import CONFIGURATIONS, MODELS, some_picture, tiny_codec
 
+from trimix.codec import Codec
 from trimix.images import Picture, collapse_to_grey
 from trimix.search import distortion
 from trimix.search.distortion import SquaredError, measured_curvature, shares_that_matter, values_of
@@ -45,6 +46,8 @@ def test_the_gradient_is_that_of_the_whole_picture(name, channels, in_strips, mo
     whole_bits, whole_gradient = in_one_piece(codec, picture, symbols.quality_integer, values)
     assert bits == pytest.approx(whole_bits, rel=1e-4)
     assert error.bits(values) == pytest.approx(whole_bits, rel=1e-4)
+    shares = error.shares(*values.shape[1:])
+    whole_gradient *= torch.from_numpy(shares > 0)
     scale = float(whole_gradient.abs().max())
     assert scale > 0
     assert torch.allclose(gradient, whole_gradient, rtol=1e-3, atol=1e-4 * scale)
@@ -103,7 +106,8 @@ def test_a_distortion_of_known_curvature_is_measured_whatever_lies_beyond_the_bo
     shares = np.ones((6, 7), np.float32)
     shares[4], shares[5:], shares[:, 6] = 0.25, 0, 0
     counts = torch.from_numpy(shares)
-    slope = (gradient * moved * (counts > 0)).sum()
+    gradient *= counts > 0
+    slope = (gradient * moved).sum()
     foreseen = (torch.from_numpy(weights)[:, None, None] * counts * moved.square()).sum()
     change = float(slope + 3 * foreseen)
     assert measured_curvature(change, gradient, moved, weights, shares) == pytest.approx(3, rel=1e-5)
@@ -124,3 +128,20 @@ def test_a_position_counts_by_its_block_or_by_what_its_filters_reach(height):
         inside = pixels < height
         expected = max(inside[8:24].mean(), inside.mean())
         assert shares[row] == pytest.approx([expected] * 4)
+
+
+@pytest.mark.parametrize("name", ["released", *CONFIGURATIONS])
+def test_what_lies_beyond_the_reach_of_a_model_has_no_slope_and_little_effect(name):
+    codec, picture = Codec.load() if name == "released" else tiny_codec(name), some_picture(65, 65)
+    values = values_of(codec, codec.quantize(picture, 60))
+    error = SquaredError(codec, picture.pixels, 15360)
+    _, gradient = error.gradient(values)
+    is_beyond = torch.from_numpy(error.shares(8, 8) == 0)
+    assert is_beyond.any()
+    assert not gradient[:, is_beyond].any()
+    assert gradient[:, ~is_beyond].any()
+    changes = []
+    for place in (is_beyond, ~is_beyond):
+        moved = values + place * torch.randn(values.shape, generator=torch.Generator().manual_seed(1))
+        changes.append(abs(error.bits(moved) - error.bits(values)) / int(place.sum()))
+    assert changes[0] < 0.2 * changes[1]

@@ -10,10 +10,9 @@ from searched import CONFIGURATIONS, FITTED, FOR_MS_SSIM, LITE, cost, smooth_pic
 from trimix.codec import Codec
 from trimix.images import Picture
 from trimix.search import first_symbols as module
-from trimix.search.distortion import shares_that_matter, values_of
+from trimix.search.distortion import shares_that_matter
 from trimix.search.effort import effort_of
 from trimix.search.first_symbols import first_symbols
-from trimix.search.hands import by_position
 
 
 def first(codec, picture, effort=2, *, writes=False):
@@ -32,21 +31,8 @@ def test_chosen_symbols_cost_less_than_the_nearest(name, size, channels):
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_models_that_do_not_know_what_an_error_costs_take_the_nearest(name):
-    codec, whole = tiny_codec(name), some_picture(64, 128)
-    assert first(codec, whole).symbols.checksum() == codec.quantize(whole, 60).checksum()
-
-
-@pytest.mark.parametrize("name", CONFIGURATIONS)
-def test_where_they_take_the_nearest_what_only_pads_is_cheaper(name):
-    codec, picture = tiny_codec(name), some_picture(65, 65)
-    chosen, nearest = (first(codec, picture, effort).symbols for effort in (2, 1))
-    latents = codec.latents(picture, 60).by_position
-    distance = np.abs(by_position(values_of(codec, chosen)) - latents).max(axis=2)
-    is_beyond = shares_that_matter(65, 65, *distance.shape) == 0
-    assert distance[is_beyond].max() > 0.51
-    assert distance[~is_beyond].max() < 0.51  # means are known to 1/64 of a step
-    bits = [codec.count(symbols).latent_bits[is_beyond].sum() for symbols in (chosen, nearest)]
-    assert bits[0] < bits[1]
+    codec, picture = tiny_codec(name), some_picture(60, 70)
+    assert first(codec, picture).symbols.checksum() == codec.quantize(picture, 60).checksum()
 
 
 @pytest.mark.parametrize(("name", "effort"), [("gllmm-lite", 1), (FOR_MS_SSIM, 2), ("hyperprior", 2)])
@@ -136,17 +122,6 @@ def test_an_error_that_nobody_foresees_leaves_what_pads_as_cheap_as_it_can_be(mo
     has_moved = (start.symbols.latent != nearest.latent).any(dim=0).numpy()
     assert np.array_equal(has_moved & (shares_that_matter(65, 65, 8, 8) == 0), has_moved)
     assert start.latent_bits < codec.count(nearest).latent_bits.sum()
-
-
-@pytest.mark.parametrize("quality", [10, 30, 60])
-def test_a_flat_picture_costs_no_more_than_with_the_nearest(quality):
-    codec = Codec.load()
-    picture = Picture(np.full((65, 65, 3), 90, np.uint8))
-    nearest, chosen = (
-        first_symbols(codec, picture, quality, chosen=chosen, writes=False).symbols
-        for chosen in (False, True)
-    )
-    assert cost(codec, picture, chosen) <= cost(codec, picture, nearest) + 0.5
 
 
 @pytest.mark.parametrize("quality", [30, 90])

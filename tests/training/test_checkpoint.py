@@ -17,10 +17,10 @@ PROGRESS = Progress(step=7, phase=1, phase_step=3, seconds=1.5, pixels=99)
 SMALLER = TINY.model_copy(update={"latent_channels": 4})
 
 
-def parts(config=TINY, seed=0, ratio=0.1):
+def parts(config=TINY, seed=0, **choices):
     """Model, average and optimiser."""
     model = tiny_model(config, seed)
-    return model, AveragedModel(model), build_optimizer(model, OptimizerConfig(linear_path_ratio=ratio))
+    return model, AveragedModel(model), build_optimizer(model, OptimizerConfig(**choices))
 
 
 def save(path, model, average, optimizer):
@@ -66,10 +66,11 @@ def test_what_is_restored_is_what_was_saved(saved):
     assert not saved.with_suffix(".tmp").exists()
 
 
-def test_the_ratio_of_learning_rates_is_the_configurations(saved):
-    model, average, optimizer = parts(ratio=0.3)
+def test_what_the_configuration_says_of_the_optimizer_holds_for_a_resumed_run(saved):
+    model, average, optimizer = parts(linear_path_ratio=0.3, second_moment_decay=0.99)
     restore(saved, model, average, optimizer)
     assert [group["ratio"] for group in optimizer.param_groups] == [1.0, 0.3]
+    assert {group["betas"] for group in optimizer.param_groups} == {(0.9, 0.99)}
 
 
 class FullDisk(io.FileIO):

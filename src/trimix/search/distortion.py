@@ -11,12 +11,15 @@ from trimix.shapes import Float, Tensor, UInt8
 from trimix.transforms.analysis import LATENT_STRIDE
 from trimix.transforms.strips import Strip, latent_strips
 
-_REACH = 8
-"""Pixels: how far the lapped filters of the linear path reach into the blocks around their own; no filter reaches
-further."""
+_REACH_OF_LINEAR_PATH = 8
+"""Pixels: how far lapped filters reach into the blocks around their own. The learned branch reaches further, weakly."""
+_REACH = 32
+"""Pixels, where there is no linear path."""
 
 
-def shares_that_matter(height: int, width: int, rows: int, columns: int) -> Float[np.ndarray, "h w"] | None:
+def shares_that_matter(
+    height: int, width: int, rows: int, columns: int, reach: int = _REACH_OF_LINEAR_PATH
+) -> Float[np.ndarray, "h w"] | None:
     """Of what an error at a position changes, the part that lies in the picture; None where all does.
 
     That is the part of its block of pixels or, where this is more, of its block and the pixels around it, in height and
@@ -27,11 +30,12 @@ def shares_that_matter(height: int, width: int, rows: int, columns: int) -> Floa
         width: of the picture, before padding.
         rows: of the latent.
         columns: of the latent.
+        reach: pixels around a block that a latent changes nearly as much.
 
     >>> shares_that_matter(16, 44, 1, 5).tolist()
     [[1.0, 1.0, 0.75, 0.125, 0.0]]
     """
-    return shares_in_picture(height, width, LATENT_STRIDE, rows, columns, _REACH)
+    return shares_in_picture(height, width, LATENT_STRIDE, rows, columns, reach)
 
 
 def values_of(codec: Codec, symbols: Symbols) -> Float[Tensor, "M h w"]:
@@ -49,34 +53,32 @@ def measured_curvature(
 ) -> float:
     """By how much more a distortion curved along a move than if no latent knew of another, 1 if nothing moved.
 
-    ``(change - gradient * moved) / sum of weights * moved^2``, over what matters to the picture.
+    ``(change - gradient * moved) / sum of weights * shares * moved^2``.
 
     Args:
         change: of the distortion, in bits.
         gradient: of the distortion before, in bits a step.
         moved: by how many steps.
         weights: bits of a squared step.
-        shares: by which they count at a position, 0 where a move does not matter; None for 1.
+        shares: by which they count at a position; None for 1.
 
     >>> moved = torch.ones(1, 2, 2)
     >>> measured_curvature(7.0, -moved, moved, np.array([2.0], np.float32), None)  # 2 bits each, foreseen were 1
     1.375
     """
-    counts = None if shares is None else torch.from_numpy(shares).to(moved)
-    slope = foreseen = 0.0
+    counts = 1.0 if shares is None else torch.from_numpy(shares).to(moved)
     # One channel after the other: of all at once the products would take as much memory as a gradient.
-    for derivatives, steps, weight in zip(gradient, moved, weights.tolist(), strict=True):
-        moves = steps if counts is None else steps * (counts != 0)
-        squares = moves.square() if counts is None else moves.square() * counts
-        slope += float((derivatives * moves).sum(dtype=torch.float64))
-        foreseen += weight * float(squares.sum(dtype=torch.float64))
-    return (change - slope) / foreseen if foreseen else 1.0
+    slopes = torch.stack([(of * steps).sum() for of, steps in zip(gradient, moved, strict=True)])
+    squares = torch.stack([(steps.square() * counts).sum() for steps in moved])
+    foreseen = float(squares.cpu().double() @ torch.from_numpy(weights).double())
+    return (change - float(slopes.cpu().double().sum())) / foreseen if foreseen else 1.0
 
 
 class SquaredError:
     """lambda * 255^2 * MSE * pixels, D of R + lambda D in bits, and its gradient.
 
-    Pixels are those of the picture, without what pads it; values of g_s are clamped and not rounded.
+    Pixels are those of the picture, without what pads it; values of g_s are clamped and not rounded. Positions that do
+    not matter to the picture have no derivative: a slope without curvature would send latents away for nothing.
 
     Args:
         codec: whose g_s.
@@ -95,6 +97,7 @@ class SquaredError:
         self.pixels = height * width
         self._bits_per_squared_error = trade_off / channels
         """Of one channel of one pixel, on the scale 0..255."""
+        self._reach = _REACH if self.step_weights is None else _REACH_OF_LINEAR_PATH
 
     def psnr_db(self, bits: float) -> float:
         """PSNR at a distortion in bits."""
@@ -106,6 +109,11 @@ class SquaredError:
         """Bits that a squared error of one step of a latent costs, where the energies of its filters are known."""
         weights = self._transforms.step_weights(self._quality)
         return None if weights is None else weights[0].detach()
+
+    def shares(self, rows: int, columns: int) -> Float[np.ndarray, "h w"] | None:
+        """By which errors at the positions of a latent count; see ``shares_that_matter``."""
+        _, height, width = self._pixels.shape
+        return shares_that_matter(height, width, rows, columns, self._reach)
 
     @torch.no_grad()
     def bits(self, values: Float[Tensor, "M h w"]) -> float:
@@ -121,6 +129,9 @@ class SquaredError:
             bits = self._of_strip(y, strip)
             gradient[:, part] += torch.autograd.grad(bits, y)[0][0]
             total += float(bits.detach())
+        shares = self.shares(*values.shape[1:])
+        if shares is not None:
+            gradient *= torch.from_numpy(shares != 0).to(gradient)
         return total, gradient
 
     def _strips(self, values: Float[Tensor, "M h w"]) -> Iterator[Strip]:

@@ -8,7 +8,7 @@ MINIMUM, MAXIMUM = 1, 9
 EFFORT_REVISION = 3
 """Of what the efforts do: results of another one are not mixed with those of this one."""
 DEFAULT_EFFORT = 2
-"""Takes one gradient and one look at the picture more than plain rounding."""
+"""Takes one gradient and one look at the picture more than plain rounding, more looks where that is misjudged."""
 
 
 @dataclass(frozen=True)

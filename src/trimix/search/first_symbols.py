@@ -51,10 +51,11 @@ def first_symbols(codec: Codec, picture: Picture, quality: float, *, chosen: boo
                                ^                                                                                  |
                                '--- more curvature, where the squared error grew more than foreseen <-- g_s <-----'
 
-    Where three walks find no curvature that foresees what happens, and in a model that does not know the curvature
-    beforehand, the symbols are the nearest integers, and the cheapest ones beyond the border of the picture. In a model
-    that was trained for another distortion, each latent is chosen by itself, at the model's price of a squared rounding
-    error.
+    Where three walks find no curvature that foresees what happens, the symbols are the nearest integers, and the
+    cheapest ones beyond the border of the picture.
+
+    A model that does not know the curvature beforehand gets the nearest integers. In one that was trained for another
+    distortion, each latent is chosen by itself, at the model's price of a squared rounding error.
 
     Args:
         codec: of the model.
@@ -87,11 +88,13 @@ def _nearest(codec: Codec, latents: Latents, writes: bool, seconds: float) -> St
 
 
 def _chosen(codec: Codec, picture: Picture, latents: Latents, writes: bool, seconds: float) -> Start:
-    damping = Damping()
     factor = codec.quality_tensor(latents.quality_integer)
     prices = codec.model.transforms.error_prices(factor)
     weights = codec.model.transforms.step_weights(factor)
+    if prices is None and weights is None:
+        return _nearest(codec, latents, writes, seconds)
     shares = shares_that_matter(picture.height, picture.width, *latents.by_position.shape[:2])
+    damping = Damping()
 
     def walked(
         values: np.ndarray, linear: np.ndarray, quadratic: np.ndarray, movable: np.ndarray | None = None
@@ -112,8 +115,7 @@ def _chosen(codec: Codec, picture: Picture, latents: Latents, writes: bool, seco
     if prices is not None:
         values = latents.by_position
         return walked(values, np.zeros_like(values), prices[0].detach().cpu().numpy())
-    if weights is None:
-        return nearest()
+    assert weights is not None
     weight = weights[0].detach().cpu().numpy()
     values = np.clip(np.rint(latents.by_position), -ACTIVATION_LIMIT, ACTIVATION_LIMIT)
     error = SquaredError(codec, picture.pixels, latents.quality_integer)
@@ -125,6 +127,8 @@ def _chosen(codec: Codec, picture: Picture, latents: Latents, writes: bool, seco
     for _ in range(_WALKS):
         start = walked(values, linear, _CURVATURE * damping.factor * weight)
         moved = values_of(codec, start.symbols).to(planes) - planes
+        if shares is not None:
+            moved *= torch.from_numpy(shares != 0).to(moved)
         found = error.bits(planes + moved) - before
         if damping.learn(measured_curvature(found, gradient, moved, weight, shares)):
             return start

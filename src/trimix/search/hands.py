@@ -16,8 +16,8 @@ class ChoosingHand:
     """Takes for every latent the symbol of least ``bits + linear * d + quadratic * d^2``, d from a given value.
 
     Bits are the coder's own, with the contexts that this very walk has made. Candidates are the symbol nearest to the
-    value and its two neighbours. Where a position does not matter to the picture, bits alone count, and the symbol that
-    is expected there is a candidate, too.
+    value and its two neighbours. Where a position does not matter to the picture, also the symbol that is expected
+    there, by its bits alone: it may be too far for a linear term to be true.
 
     Args:
         values: around which is chosen, in steps of the quantizer, float32 [h w M].
@@ -26,8 +26,8 @@ class ChoosingHand:
         movable: which latents may leave the symbol nearest to their value, bool [h w M or 1]; None for all.
         limit: largest magnitude of a symbol.
         encoder: takes the chosen symbols at once, so that choosing and writing share one walk.
-        shares: by which the quadratic term counts at a position, float32 [h w]; 0 where it does not matter to the
-            picture, and what is linear does not count either; None for 1 everywhere.
+        shares: by which the quadratic term counts at a position, float32 [h w], 0 where it does not matter to the
+            picture; None for 1 everywhere.
     """
 
     known: np.ndarray | None = None
@@ -63,8 +63,6 @@ class ChoosingHand:
         if self._shares is not None:
             shares = self._shares[rows, columns][:, None]
             quadratic, outside = shares * quadratic, shares == 0
-            # A slope without curvature would send latents away for nothing.
-            linear = np.where(outside, np.float32(0), linear)
         nearest = np.rint(values - centres)
         chosen = np.clip(nearest, -self._limit, self._limit)
         bits = parameters.bits_of(chosen)

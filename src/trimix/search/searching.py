@@ -13,7 +13,7 @@ from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT
 from trimix.images import Picture
 from trimix.search.curvature import half_curvatures, random_signs
 from trimix.search.differentiable_path import DifferentiablePath
-from trimix.search.distortion import SquaredError, measured_curvature, shares_that_matter, values_of
+from trimix.search.distortion import SquaredError, measured_curvature, values_of
 from trimix.search.effort import DEFAULT_EFFORT, Effort, Move, effort_of
 from trimix.search.first_symbols import Start, first_symbols
 from trimix.search.hands import ChoosingHand, by_position
@@ -22,7 +22,9 @@ from trimix.shapes import Float, Tensor
 
 _SEED = 1
 _PASSES_OF_A_STEP = 4
-"""How many times as long as a look at the hyper-latents a step takes without any, about; encoding is as long as one."""
+"""How many times as long as a look at the hyper-latents a step takes without any, about."""
+_PASSES_OF_ENCODING = 2
+"""How many times as long as such a look g_a and a walk take."""
 
 
 @dataclass(frozen=True)
@@ -110,12 +112,13 @@ class _Search:
         self._codec = codec
         self._model = codec.model
         self._start = symbols
-        self._shares = shares_that_matter(picture.height, picture.width, *symbols.latent.shape[1:])
         self._error = SquaredError(codec, picture.pixels, symbols.quality_integer)
+        self._shares = self._error.shares(*symbols.latent.shape[1:])
         self._path = DifferentiablePath(codec.model)
         self._random = np.random.default_rng(_SEED)
         self._hyper_search = HyperLatentSearch(codec.model, self._path, symbols.quality_integer, self._random)
-        self._walk_seconds = self._pass_seconds = start.seconds
+        self._encoding_seconds = start.seconds
+        self._pass_seconds = start.seconds / _PASSES_OF_ENCODING
         self._hyper_bits = self._hyper_search.bits(symbols.hyper_latent)
         self._latent_bits = start.latent_bits
         self._damping = start.damping
@@ -130,13 +133,13 @@ class _Search:
 
     def run(self, effort: Effort, deadline: float | None, on_standing: Callable[[Standing], None]) -> Found:
         symbols = self._start
+        if not self._has_time_for(effort.moves[0], deadline):
+            return Found(symbols, 0, "time")
         values, gradient = self._judged(symbols)
         for number, move in enumerate(effort.moves, 1):
-            began = time.monotonic()
-            passes = _PASSES_OF_A_STEP + move.hyper_steps
-            # The file is still to be written, by one more walk.
-            if deadline is not None and began + passes * self._pass_seconds + self._walk_seconds > deadline:
+            if not self._has_time_for(move, deadline):
                 return Found(self.best, self.moves_done, "time")
+            began = time.monotonic()
             # The last step is the best one as a rule: what it takes is written at once.
             self._encoder = RangeEncoder() if number == len(effort.moves) else None
             symbols = self._moved(symbols, values, gradient, move)
@@ -148,8 +151,14 @@ class _Search:
                 self._note(symbols, self._error.bits(values_of(self._codec, symbols)))
             self.moves_done = number
             on_standing(self._standing(len(effort.moves)))
-            self._pass_seconds = (time.monotonic() - began) / passes
+            self._pass_seconds = (time.monotonic() - began) / _passes(move)
         return Found(self.best, self.moves_done, latent_encoder=self._best_encoder)
+
+    def _has_time_for(self, move: Move, deadline: float | None) -> bool:
+        """Whether the file could still be written after a step, by one more walk."""
+        if deadline is None:
+            return True
+        return time.monotonic() + _passes(move) * self._pass_seconds + self._encoding_seconds <= deadline
 
     def _standing(self, moves: int) -> Standing:
         return Standing(
@@ -215,3 +224,7 @@ class _Search:
     ) -> Float[Tensor, "M"]:
         signs = random_signs(values.shape, _SEED).to(values)
         return half_curvatures(lambda moved: self._error.gradient(moved)[1], values, gradient, signs)
+
+
+def _passes(move: Move) -> int:
+    return _PASSES_OF_A_STEP + move.hyper_steps

@@ -250,8 +250,10 @@ def _load_optimizer(
     path: Path, checkpoint: dict[str, object], name: str, optimizer: torch.optim.Optimizer
 ) -> None:
     state = _entry(path, checkpoint, name)
-    # The ratio of a group is the configuration's, which may have changed since.
-    ratios = [{"ratio": group["ratio"]} if "ratio" in group else {} for group in optimizer.param_groups]
+    # These are the configuration's, which may have changed since.
+    kept = [
+        {key: group[key] for key in ("ratio", "betas") if key in group} for group in optimizer.param_groups
+    ]
     try:
         optimizer.load_state_dict(state)  # type: ignore[arg-type]
         whole = all(
@@ -263,8 +265,8 @@ def _load_optimizer(
         raise _damaged(path, f"'{name}' cannot be used ({type(error).__name__})") from error
     if not whole:
         raise _damaged(path, f"'{name}' must hold moments of the shapes of the weights, found others")
-    for group, ratio in zip(optimizer.param_groups, ratios, strict=True):
-        group.update(ratio)
+    for group, own in zip(optimizer.param_groups, kept, strict=True):
+        group.update(own)
 
 
 def _is_whole(state: Mapping[str, object], parameter: nn.Parameter) -> bool:

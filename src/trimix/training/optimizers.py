@@ -15,9 +15,9 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Ad
 
     ::
 
-        largest step of a weight = rate * (1 - beta1) / sqrt(1 - beta2)
+        first step of a weight = rate * (1 - beta1) / sqrt(1 - beta2)
 
-    where its gradient was near zero and suddenly is not: 3.2 rates at beta2 = 0.999, 1 at 0.99.
+    where its gradient was near zero for long and suddenly is not: 3.2 rates at beta2 = 0.999, 1 at 0.99.
     """
     groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
     for name, parameter in model.named_parameters():
