@@ -36,7 +36,7 @@ from trimix.search.encoding import encode
 
 ANCHOR = 1
 QUALITIES = (20.0, 40.0, 60.0, 80.0)
-EFFORTS = (1, 2, 3, 4, 5, 6)
+EFFORTS = (1, 2, 3, 4, 5, 6, 7)
 WARM_UP_EFFORTS = (1, 2, 3)
 """Nearest symbols, chosen ones, a step: more effort does nothing else."""
 

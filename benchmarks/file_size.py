@@ -1,7 +1,7 @@
 """Bytes of files against -log2 of the float model's likelihoods of the same symbols: the cost of integers and coder.
 
-    python tools/checkpoint_of_weights.py src/trimix/weights/gllmm-lite-0.6.safetensors \\
-        weights/gllmm-lite-0.6-entropy-model.safetensors start.ckpt
+    python tools/checkpoint_of_weights.py src/trimix/weights/gllmm-lite-0.7.safetensors \\
+        weights/gllmm-lite-0.7-entropy-model.safetensors start.ckpt
     python benchmarks/file_size.py --data kodak --checkpoint start.ckpt [--qualities 10,50,90]
 
 The checkpoint must be the one that the model was frozen from. Fails where a file is larger than 1.005 times the

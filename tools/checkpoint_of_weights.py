@@ -1,7 +1,7 @@
 """Make a checkpoint from which training can start, of a released model and its float entropy model.
 
-    python tools/checkpoint_of_weights.py src/trimix/weights/gllmm-lite-0.6.safetensors \\
-        weights/gllmm-lite-0.6-entropy-model.safetensors start.ckpt
+    python tools/checkpoint_of_weights.py src/trimix/weights/gllmm-lite-0.7.safetensors \\
+        weights/gllmm-lite-0.7-entropy-model.safetensors start.ckpt
 
 A released file holds the entropy model as integers only; its float16 original stands in ``weights/``. The result goes
 into ``start_from`` of a training configuration with the same ``[model]``, or a wider one.
