@@ -38,6 +38,13 @@ def shares_that_matter(
     return shares_in_picture(height, width, LATENT_STRIDE, rows, columns, reach)
 
 
+def where_it_matters(
+    planes: Float[Tensor, "M h w"], shares: Float[np.ndarray, "h w"] | None
+) -> Float[Tensor, "M h w"]:
+    """Planes, 0 where the share is."""
+    return planes if shares is None else planes * torch.from_numpy(shares != 0).to(planes)
+
+
 def values_of(codec: Codec, symbols: Symbols) -> Float[Tensor, "M h w"]:
     """What symbols stand for, in steps of the quantizer, on the device of the transforms."""
     values = codec.values(symbols).to(codec.device, torch.float32)
@@ -129,10 +136,7 @@ class SquaredError:
             bits = self._of_strip(y, strip)
             gradient[:, part] += torch.autograd.grad(bits, y)[0][0]
             total += float(bits.detach())
-        shares = self.shares(*values.shape[1:])
-        if shares is not None:
-            gradient *= torch.from_numpy(shares != 0).to(gradient)
-        return total, gradient
+        return total, where_it_matters(gradient, self.shares(*values.shape[1:]))
 
     def _strips(self, values: Float[Tensor, "M h w"]) -> Iterator[Strip]:
         config = self._transforms.config

@@ -1,7 +1,7 @@
 """The symbols that a search begins with: the nearest ones, or ones chosen in a single walk."""
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,7 +12,13 @@ from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT
 from trimix.entropy_models.walk import QuantizingHand
 from trimix.images import Picture
 from trimix.search.damping import Damping
-from trimix.search.distortion import SquaredError, measured_curvature, shares_that_matter, values_of
+from trimix.search.distortion import (
+    SquaredError,
+    measured_curvature,
+    shares_that_matter,
+    values_of,
+    where_it_matters,
+)
 from trimix.search.hands import ChoosingHand, by_position
 
 _CURVATURE = 1.05
@@ -37,7 +43,7 @@ class Start:
     latent_bits: float
     latent_encoder: RangeEncoder | None
     seconds: float
-    damping: Damping = field(default_factory=Damping)
+    damping: Damping
 
 
 def first_symbols(codec: Codec, picture: Picture, quality: float, *, chosen: bool, writes: bool) -> Start:
@@ -80,11 +86,23 @@ def first_symbols(codec: Codec, picture: Picture, quality: float, *, chosen: boo
 
 
 def _nearest(codec: Codec, latents: Latents, writes: bool, seconds: float) -> Start:
-    began = time.monotonic()
     encoder = RangeEncoder() if writes else None
     hand = QuantizingHand(latents.by_position, ACTIVATION_LIMIT, encoder, counts=True)
+    return _taken(codec, latents, hand, encoder, seconds, Damping())
+
+
+def _taken(
+    codec: Codec,
+    latents: Latents,
+    hand: QuantizingHand | ChoosingHand,
+    encoder: RangeEncoder | None,
+    seconds: float,
+    damping: Damping,
+) -> Start:
+    """What a hand takes, and how long it took beside the seconds of g_a."""
+    began = time.monotonic()
     symbols = codec.quantized(latents, hand)
-    return Start(symbols, hand.bits, encoder, seconds + time.monotonic() - began)
+    return Start(symbols, hand.bits, encoder, seconds + time.monotonic() - began, damping)
 
 
 def _chosen(codec: Codec, picture: Picture, latents: Latents, writes: bool, seconds: float) -> Start:
@@ -99,18 +117,9 @@ def _chosen(codec: Codec, picture: Picture, latents: Latents, writes: bool, seco
     def walked(
         values: np.ndarray, linear: np.ndarray, quadratic: np.ndarray, movable: np.ndarray | None = None
     ) -> Start:
-        began = time.monotonic()
         encoder = RangeEncoder() if writes else None
         hand = ChoosingHand(values, linear, quadratic, movable, ACTIVATION_LIMIT, encoder, shares)
-        symbols = codec.quantized(latents, hand)
-        return Start(symbols, hand.bits, encoder, seconds + time.monotonic() - began, damping)
-
-    def nearest() -> Start:
-        if shares is None:
-            return replace(_nearest(codec, latents, writes, seconds), damping=damping)
-        values = latents.by_position
-        beyond = shares[:, :, None] == 0
-        return walked(values, np.zeros_like(values), np.zeros(values.shape[2], np.float32), beyond)
+        return _taken(codec, latents, hand, encoder, seconds, damping)
 
     if prices is not None:
         values = latents.by_position
@@ -126,10 +135,10 @@ def _chosen(codec: Codec, picture: Picture, latents: Latents, writes: bool, seco
     linear = by_position(gradient)
     for _ in range(_WALKS):
         start = walked(values, linear, _CURVATURE * damping.factor * weight)
-        moved = values_of(codec, start.symbols).to(planes) - planes
-        if shares is not None:
-            moved *= torch.from_numpy(shares != 0).to(moved)
+        moved = where_it_matters(values_of(codec, start.symbols).to(planes) - planes, shares)
         found = error.bits(planes + moved) - before
         if damping.learn(measured_curvature(found, gradient, moved, weight, shares)):
             return start
-    return nearest()
+    values = latents.by_position
+    beyond = np.zeros((*values.shape[:2], 1), bool) if shares is None else shares[:, :, None] == 0
+    return walked(values, np.zeros_like(values), np.zeros_like(weight), beyond)
