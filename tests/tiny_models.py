@@ -3,7 +3,7 @@
 import torch
 
 from trimix.models.building import build
-from trimix.models.config import GllmmLiteConfig
+from trimix.models.config import GllmmConfig, GllmmLiteConfig
 from trimix.models.freeze import freeze
 from trimix.models.frozen import FrozenModel, ModelIdentity
 from trimix.models.gllmm_lite import GllmmLite
@@ -19,6 +19,17 @@ TINY = GllmmLiteConfig(
     head_widths=(12, 12),
 )
 INTERLACED = TINY.model_copy(update={"context": "interlaced"})
+
+GLLMM_WITH_LINEAR_PATH = GllmmConfig(
+    channels=8,
+    latent_channels=10,
+    head_widths=(12, 16),
+    all_rates=True,
+    linear_path=True,
+    lapped_channels=2,
+    quality_factors=True,
+    context="interlaced",
+)
 
 
 def tiny_model(config: GllmmLiteConfig = TINY, seed: int = 0) -> GllmmLite:
@@ -56,6 +67,9 @@ def lively(config):
         x = calibration_pictures()
         quality = torch.full((len(x),), 50.0)
         with torch.no_grad():
+            for weight in model.parameters():
+                if weight.dim() == 4 and not weight.any():
+                    weight.normal_(std=0.1)  # what starts at zero
             if model.hyper_prior.medians is not None:
                 model.hyper_prior.medians.uniform_(-1.5, 1.5)
             for part, wanted in ((model.analysis, 2.0), (model.hyper_analysis, 4.0)):

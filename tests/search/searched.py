@@ -5,7 +5,15 @@ from functools import cache
 import numpy as np
 import torch
 
-from tiny_models import INTERLACED, TINY, calibration_pictures, lively, tiny_frozen, tiny_model
+from tiny_models import (
+    GLLMM_WITH_LINEAR_PATH,
+    INTERLACED,
+    TINY,
+    calibration_pictures,
+    lively,
+    tiny_frozen,
+    tiny_model,
+)
 from trimix.codec import Codec, Symbols
 from trimix.images import Picture, to_tensor
 from trimix.models.catalogue import IDENTIFIERS
@@ -19,6 +27,7 @@ CONFIGURATIONS = {
     "hyperprior": HyperpriorConfig(channels=6, latent_channels=8),
     "autoregressive": AutoregressiveConfig(channels=6, latent_channels=8),
     "gllmm": GllmmConfig(latent_channels=6, head_widths=(12, 16)),
+    "gllmm with a linear path": GLLMM_WITH_LINEAR_PATH,
 }
 LITE = {
     "gllmm-lite": TINY,

@@ -118,6 +118,10 @@ class InterlacedContext(nn.Module):
 Context = CheckerboardContext | RasterContext | InterlacedContext
 
 
+CONTEXTS = {"checkerboard": CheckerboardContext, "interlaced": InterlacedContext, "raster": RasterContext}
+"""By the name that a configuration has."""
+
+
 def layers_of(context: Context) -> tuple[MaskedConvolution | TapConvolution, ...]:
     """The layers of a context, one for each of the contexts that passes of its schedule name."""
     if isinstance(context, InterlacedContext):

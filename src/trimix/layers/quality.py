@@ -52,6 +52,23 @@ class QualityFactor(nn.Module):
         return x * self.factors(quality)[:, :, None, None].to(x.dtype)
 
 
+class QualitySequential(nn.Sequential):
+    """Layers in series, of which the quality factors see the quality of each picture; without any it may be left out.
+
+    >>> layers = QualitySequential(nn.Conv2d(3, 4, 1), QualityFactor(4))
+    >>> layers(torch.zeros(2, 3, 8, 8), torch.tensor([1.0, 100.0])).shape
+    torch.Size([2, 4, 8, 8])
+    """
+
+    def forward(
+        self, x: Float[Tensor, "N C H W"], quality: Float[Tensor, "N"] | None = None
+    ) -> Float[Tensor, "N D h w"]:
+        """Apply the layers in order."""
+        for layer in self:
+            x = layer(x, quality) if isinstance(layer, QualityFactor) else layer(x)
+        return x
+
+
 def quality_plane(quality: Float[Tensor, "N"], like: Float[Tensor, "N C H W"]) -> Float[Tensor, "N 1 H W"]:
     """One constant channel per picture, from -1 at quality 1 to 1 at quality 100."""
     middle = (QUALITY_MAXIMUM + QUALITY_MINIMUM) / 2

@@ -37,6 +37,9 @@ from trimix.models.training_output import Rounding, TrainingOutput
 from trimix.probability import MixtureParameters, log_likelihood
 from trimix.quantization import add_uniform_noise, round_straight_through
 from trimix.shapes import Float, Tensor
+from trimix.transforms.analysis import LinearPathAnalysis
+from trimix.transforms.karhunen_loeve import LinearAnalysis, LinearSynthesis, log_linear_path_step
+from trimix.transforms.synthesis import LinearPathSynthesis
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,8 @@ class Parts:
     """The networks of one model.
 
     Args:
-        analysis: g_a, picture -> latent at 1/16.
-        synthesis: g_s, latent -> picture.
+        analysis: g_a, picture and quality -> latent at 1/16.
+        synthesis: g_s, latent and quality -> picture.
         hyper_analysis: h_a, latent -> hyper-latent at 1/64.
         hyper_synthesis: h_s, hyper-latent -> side features at 1/16; they are the parameters where there is no head.
         context: latents -> features of what is already coded; None without context.
@@ -87,6 +90,13 @@ class CompressionTransforms(nn.Module):
         self.gain = QualityFactor(config.latent_channels) if config.all_rates else None
         self.inverse_gain = QualityFactor(config.latent_channels) if config.all_rates else None
 
+    @property
+    def linear_path(self) -> tuple[LinearAnalysis, LinearSynthesis] | None:
+        """The Karhunen-Loeve transforms beside g_a and g_s, where there are some."""
+        if isinstance(self.analysis, LinearPathAnalysis) and isinstance(self.synthesis, LinearPathSynthesis):
+            return self.analysis.linear, self.synthesis.linear
+        return None
+
     def encode_latent(
         self, x: Float[Tensor, "N 3 H W"], quality: Float[Tensor, "N"]
     ) -> Float[Tensor, "N M h w"]:
@@ -96,7 +106,7 @@ class CompressionTransforms(nn.Module):
             x: pictures in [0, 1]; sides are multiples of 16.
             quality: 1..100, one for each picture; ignored by a model of one rate.
         """
-        y = self.analysis(x).float()
+        y = self.analysis(x, quality).float()
         return y if self.gain is None else self.gain(y, quality)
 
     def encode(
@@ -111,7 +121,7 @@ class CompressionTransforms(nn.Module):
     ) -> Float[Tensor, "N 3 H W"]:
         """Picture of rounded latents, nominally in [0, 1], not clamped."""
         y = y_hat if self.inverse_gain is None else self.inverse_gain(y_hat, quality)
-        return self.synthesis(y).float()
+        return self.synthesis(y, quality).float()
 
     def rate_distortion_lambda(self, quality: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
         """The lambda of R + lambda * 255^2 * MSE that belongs to a quality.
@@ -130,8 +140,14 @@ class CompressionTransforms(nn.Module):
         return torch.where(trade_off < 1, trade_off, trade_off / MS_SSIM_LAMBDA_RATIO)
 
     def step_weights(self, quality: Float[Tensor, "N"]) -> Float[Tensor, "N M"] | None:
-        """None: what an error of one latent costs is not known beforehand in a learned synthesis."""
-        return None
+        """Bits that a squared error of one quantizer step costs in every channel, by the filters of the linear path.
+
+        None without one: what an error of one latent costs is then not known beforehand.
+        """
+        if self.linear_path is None or self.inverse_gain is None:
+            return None
+        _, synthesis = self.linear_path
+        return synthesis.step_weights(self.inverse_gain.factors(quality), self.squared_error_lambda(quality))
 
     def error_prices(self, quality: Float[Tensor, "N"]) -> Float[Tensor, "N M"] | None:
         """None: what a rounding error of one latent costs is not known beforehand in a learned synthesis."""
@@ -164,8 +180,11 @@ class CompressionModel(CompressionTransforms):
         if self.gain is None or self.inverse_gain is None:
             return
         qualities = torch.linspace(QUALITY_MINIMUM, QUALITY_MAXIMUM, self.gain.log_factors.shape[0])
-        log_lambda = torch.log(self.rate_distortion_lambda(qualities))
-        log_gain = 0.5 * (log_lambda - log_lambda.mean())
+        if self.linear_path is not None:
+            log_gain = -log_linear_path_step(self.squared_error_lambda(qualities))
+        else:
+            log_lambda = torch.log(self.rate_distortion_lambda(qualities))
+            log_gain = 0.5 * (log_lambda - log_lambda.mean())
         self.gain.log_factors.copy_(log_gain[:, None].expand_as(self.gain.log_factors))
         self.inverse_gain.log_factors.copy_(-self.gain.log_factors)
 

@@ -43,6 +43,7 @@ Families = Annotated[
     tuple[Annotated[Family, BeforeValidator(_by_name)], ...], Field(min_length=1), AfterValidator(_each_once)
 ]
 LatentRounding = Literal["direct", "around_mean"]
+ContextKind = Literal["checkerboard", "interlaced", "raster"]
 
 MS_SSIM_LAMBDA_RATIO = 1200.0
 """Trade-offs for 1 - MS-SSIM over those for squared errors that give about the same rates (CompressAI's lists)."""
@@ -283,8 +284,21 @@ class GllmmConfig(CompressionConfig):
     kind: Literal["gllmm"] = "gllmm"
     rounding: LatentRounding = "direct"
     latent_channels: PositiveInt = Field(
-        default=128, description="N, of all layers; the paper has 128 and 256"
+        default=128, description="M; the paper has one number for all layers, 128 or 256"
     )
+    channels: PositiveInt | None = Field(
+        default=None, description="N of g_a and g_s; by default M, others need a linear path"
+    )
+    linear_path: bool = Field(
+        default=False, description="a 16x16 Karhunen-Loeve transform beside g_a and g_s (ours)"
+    )
+    lapped_channels: int = Field(
+        default=0, ge=0, description="of the linear path: as gllmm-lite has them; at most latent_channels"
+    )
+    quality_factors: bool = Field(
+        default=False, description="channels of g_a and g_s are scaled with the quality (ours)"
+    )
+    context: ContextKind = Field(default="raster", description="the paper's is raster")
     stages: PositiveInt = Field(
         default=2, description="residual blocks of a module; the paper has two and three"
     )
@@ -304,8 +318,13 @@ class GllmmConfig(CompressionConfig):
     )
 
     @property
-    def hyper_channels(self) -> int:
+    def transform_channels(self) -> int:
         """N."""
+        return self.channels or self.latent_channels
+
+    @property
+    def hyper_channels(self) -> int:
+        """M."""
         return self.latent_channels
 
     @property
@@ -341,6 +360,20 @@ class GllmmConfig(CompressionConfig):
         """Rounded latents, straight through, for all but the bits."""
         return False
 
+    @model_validator(mode="after")
+    def _what_needs_a_linear_path_has_one(self) -> "GllmmConfig":
+        if not self.linear_path and (self.transform_channels != self.latent_channels or self.lapped_channels):
+            raise ValueError(
+                f"channels must be latent_channels, {self.latent_channels}, and lapped_channels 0 without a linear "
+                f"path, found {self.transform_channels} and {self.lapped_channels}; set linear_path = true"
+            )
+        for name in ("linear_path", "quality_factors"):
+            if getattr(self, name) and not self.all_rates:
+                raise ValueError(
+                    f"{name} must be false in a model of one rate, found true; set all_rates = true"
+                )
+        return check_lapped_channels(self)
+
 
 class GllmmLiteConfig(BaseModel):
     """Architecture of ``gllmm-lite``; the defaults are the released model's."""
@@ -364,7 +397,7 @@ class GllmmLiteConfig(BaseModel):
         ge=0,
         description="first channels of the latent whose linear filters reach half a block into the neighbours",
     )
-    context: Literal["checkerboard", "interlaced", "raster"] = Field(
+    context: ContextKind = Field(
         default="checkerboard",
         description="order in which latents are coded: two passes, five, or wavefronts, as many as width + 3 * height",
     )
@@ -396,11 +429,23 @@ class GllmmLiteConfig(BaseModel):
 
     @model_validator(mode="after")
     def _check_lapped_channels(self) -> "GllmmLiteConfig":
-        if self.lapped_channels > self.latent_channels:
-            raise ValueError(
-                f"lapped_channels must be at most latent_channels, {self.latent_channels}, found {self.lapped_channels}"
-            )
-        return self
+        return check_lapped_channels(self)
+
+
+_LappedConfig = TypeVar("_LappedConfig", "GllmmConfig", "GllmmLiteConfig")
+
+
+def check_lapped_channels(config: _LappedConfig) -> _LappedConfig:
+    """The configuration.
+
+    Raises:
+        ValueError: more filters are lapped than there are.
+    """
+    if config.lapped_channels > config.latent_channels:
+        raise ValueError(
+            f"lapped_channels must be at most latent_channels, {config.latent_channels}, found {config.lapped_channels}"
+        )
+    return config
 
 
 def _one_gaussian(zero_mean: bool = False, components: int = 1) -> HeadLayout:

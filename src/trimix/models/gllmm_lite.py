@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from trimix.entropy_models.conditional import mixture_head, parameters_from_head
-from trimix.entropy_models.context import CheckerboardContext, InterlacedContext, RasterContext
+from trimix.entropy_models.context import CONTEXTS
 from trimix.entropy_models.factorized import FactorizedPrior
 from trimix.layers.quality import QUALITY_MAXIMUM, QUALITY_MINIMUM, QualityFactor, quality_plane
 from trimix.models.config import GllmmLiteConfig
@@ -25,17 +25,13 @@ from trimix.quantization import add_uniform_noise, round_straight_through
 from trimix.shapes import Float, Tensor
 from trimix.transforms.analysis import LiteAnalysis
 from trimix.transforms.hyper import lite_hyper_analysis, lite_hyper_synthesis
+from trimix.transforms.karhunen_loeve import LinearAnalysis, LinearSynthesis, log_linear_path_step
 from trimix.transforms.synthesis import LiteSynthesis
 
 _CAUTION = 4.0
 """A price of 1 forgets that g_a has made its latents small on purpose, by the slope of their bits: where all are chosen
 to be smaller still, that costs the picture more than the squares of the errors. Found by PSNR on weights for MSE; with
 those for MS-SSIM half of it made MS-SSIM worse, and one and a half times was no better."""
-_CONTEXTS = {
-    "checkerboard": CheckerboardContext,
-    "interlaced": InterlacedContext,
-    "raster": RasterContext,
-}
 
 
 class GllmmLiteTransforms(nn.Module):
@@ -56,6 +52,11 @@ class GllmmLiteTransforms(nn.Module):
         self.hyper_analysis = lite_hyper_analysis(m, config.hyper_analysis_width, config.hyper_channels)
         self.gain = QualityFactor(m)
         self.inverse_gain = QualityFactor(m)
+
+    @property
+    def linear_path(self) -> tuple[LinearAnalysis, LinearSynthesis]:
+        """The Karhunen-Loeve transforms of g_a and g_s."""
+        return self.analysis.linear, self.synthesis.linear
 
     def encode_latent(
         self, x: Float[Tensor, "N 3 H W"], quality: Float[Tensor, "N"], *, linear_only: bool = False
@@ -87,12 +88,9 @@ class GllmmLiteTransforms(nn.Module):
         return self.rate_distortion_lambda(quality) / self.config.lambda_ratio
 
     def step_weights(self, quality: Float[Tensor, "N"]) -> Float[Tensor, "N M"]:
-        """Bits that a squared error of one quantizer step costs in every channel, ``lambda * energy * step^2 / 3``.
-
-        The energy of a filter of the linear synthesis makes an error of the latent in 8-bit units one summed over
-        pixels and channels, and the objective's mean divides by three channels and the pixels.
-        """
-        return self.synthesis.linear.energies() * self._orthonormal_step_weights(quality)
+        """Bits that a squared error of one quantizer step costs in every channel, by the filters of the linear path."""
+        steps = self.inverse_gain.factors(quality)
+        return self.synthesis.linear.step_weights(steps, self.squared_error_lambda(quality))
 
     def error_prices(self, quality: Float[Tensor, "N"]) -> Float[Tensor, "N M"] | None:
         """Bits that a squared rounding error of one step is worth where each latent is chosen alone.
@@ -101,11 +99,7 @@ class GllmmLiteTransforms(nn.Module):
         """
         if self.config.lambda_ratio == 1:
             return None
-        return _CAUTION * self._orthonormal_step_weights(quality)
-
-    def _orthonormal_step_weights(self, quality: Float[Tensor, "N"]) -> Float[Tensor, "N M"]:
-        steps = self.inverse_gain.factors(quality)
-        return self.squared_error_lambda(quality)[:, None] * steps.square() / 3
+        return _CAUTION * self.step_weights(quality) / self.synthesis.linear.energies()
 
     def decode(
         self, y_hat: Float[Tensor, "N M h w"], quality: Float[Tensor, "N"], *, linear_only: bool = False
@@ -127,7 +121,7 @@ class GllmmLite(GllmmLiteTransforms):
         self.hyper_synthesis = lite_hyper_synthesis(
             config.hyper_channels, config.hyper_synthesis_widths, config.side_channels
         )
-        self.context = _CONTEXTS[config.context](m, config.context_channels)
+        self.context = CONTEXTS[config.context](m, config.context_channels)
         outputs = 3 * len(config.families) * config.components * m
         self.head = mixture_head(config.side_channels + config.context_channels, config.head_widths, outputs)
         self.hyper_prior = FactorizedPrior(config.hyper_channels)
@@ -135,11 +129,9 @@ class GllmmLite(GllmmLiteTransforms):
         self._start_head()
 
     def _start_gains(self) -> None:
-        # The step that balances the rate of an orthonormal 16x16x3 block transform against lambda times its mean
-        # squared error at high rate: step^2 = 6 * 768 / (256 ln 2 lambda).
         anchors = self.gain.log_factors.shape[0]
         qualities = torch.linspace(QUALITY_MINIMUM, QUALITY_MAXIMUM, anchors)
-        log_step = 0.5 * torch.log(6 * 768 / (256 * math.log(2) * self.squared_error_lambda(qualities)))
+        log_step = log_linear_path_step(self.squared_error_lambda(qualities))
         with torch.no_grad():
             self.gain.log_factors.copy_(-log_step[:, None].expand_as(self.gain.log_factors))
             self.inverse_gain.log_factors.copy_(log_step[:, None].expand_as(self.inverse_gain.log_factors))

@@ -211,7 +211,7 @@ class TrainingConfig(_Section):
     )
     linear_path_start: LinearPathStart = Field(
         default="karhunen_loeve",
-        description="first filters of gllmm-lite's linear path: fitted to patches, random and orthonormal, or none, so "
+        description="first filters of a linear path: fitted to patches, random and orthonormal, or none, so "
         "that the learned branches do all from the start",
     )
 

@@ -1,24 +1,25 @@
-"""The start of ``gllmm-lite``: its linear path is fitted to patches before anything is trained."""
+"""The start of a model with a linear path: that is fitted to patches before anything is trained."""
 
 import torch
 from torch import nn
 
 from trimix.errors import ConfigurationError
-from trimix.models.gllmm_lite import GllmmLite
 from trimix.training.config import LinearPathStart
 from trimix.training.patches import PatchSampler
-from trimix.transforms.karhunen_loeve import principal_components
+from trimix.transforms.karhunen_loeve import LinearAnalysis, LinearSynthesis, principal_components
 
 BLOCKS = 40_000
+LinearPath = tuple[LinearAnalysis, LinearSynthesis]
+
 _PATCHES = 64
 _SIZE = 64
 
 
-def start_linear_path(model: GllmmLite, sampler: PatchSampler, start: LinearPathStart) -> None:
+def start_linear_path(path: LinearPath, sampler: PatchSampler, start: LinearPathStart) -> None:
     """Set the first filters of the linear path of both transforms.
 
     Args:
-        model: is changed; a path that starts at random is as it was made.
+        path: of g_a and g_s, is changed; one that starts at random is as it was made.
         sampler: gives the patches that components are fitted to.
         start: principal components of blocks, random orthonormal filters, or zeros.
 
@@ -26,20 +27,20 @@ def start_linear_path(model: GllmmLite, sampler: PatchSampler, start: LinearPath
         ConfigurationError: the model has more latent channels than a block has components.
     """
     if start == "karhunen_loeve":
-        fit_linear_path(model, sampler)
+        fit_linear_path(path, sampler)
     elif start == "zero":
         with torch.no_grad():
-            for path in (model.analysis.linear, model.synthesis.linear):
-                path.weight.zero_()
+            for transform in path:
+                transform.weight.zero_()
 
 
-def fit_linear_path(model: GllmmLite, sampler: PatchSampler) -> None:
+def fit_linear_path(path: LinearPath, sampler: PatchSampler) -> None:
     """Set the linear path of both transforms to the principal components of blocks.
 
     Raises:
         ConfigurationError: the model has more latent channels than a block has components.
     """
-    analysis, synthesis = model.analysis.linear, model.synthesis.linear
+    analysis, _ = path
     block, channels = analysis.block, analysis.weight.shape[0]
     if channels > 3 * block**2:
         raise ConfigurationError(
@@ -54,5 +55,5 @@ def fit_linear_path(model: GllmmLite, sampler: PatchSampler) -> None:
     blocks = nn.functional.unfold(torch.cat(patches), block, stride=block)
     mean, basis = principal_components(blocks.transpose(1, 2).flatten(0, 1), channels)
     device = analysis.weight.device
-    for path in (analysis, synthesis):
-        path.set_basis(mean.to(device), basis.to(device))
+    for transform in path:
+        transform.set_basis(mean.to(device), basis.to(device))

@@ -157,8 +157,8 @@ class Trainer:
             self.progress = Progress()
             if self.config.start_from is not None:
                 self._start_from(self.config.start_from)
-            elif isinstance(self.model, GllmmLite):
-                start_linear_path(self.model, self.sampler, self.config.linear_path_start)
+            elif self.model.linear_path is not None:
+                start_linear_path(self.model.linear_path, self.sampler, self.config.linear_path_start)
                 self.average.module.load_state_dict(self.model.state_dict())
         self.devices.copy_from_first(self.model, self.average.module)
         if companion is not None:

@@ -5,7 +5,7 @@ from torch import nn
 
 from trimix.layers.attention import Attention
 from trimix.layers.gdn import GeneralizedDivisiveNormalization
-from trimix.layers.quality import QualityFactor
+from trimix.layers.quality import QualityFactor, QualitySequential
 from trimix.layers.resampling import strided_convolution
 from trimix.layers.residual import (
     GLLMM_SLOPE,
@@ -77,14 +77,64 @@ class LiteAnalysis(nn.Module):
         return linear + self.branch_gain * self.to_latent(features)
 
 
-def gdn_analysis(channels: int, latent_channels: int) -> nn.Sequential:
+class LinearPathAnalysis(nn.Module):
+    """A linear block transform plus what a network adds to it.
+
+    ::
+
+        x [3 H W] --+--> Karhunen-Loeve 16x16, stride 16 --(+)--> y [M H/16 W/16]
+                    |                                       ^
+                    `--> network(x, q) [N H/16 W/16] --> 1x1
+
+    Coefficients are in units of an 8-bit picture (0..255). The 1x1 convolution starts at zero: the transform begins as
+    its linear path.
+
+    Args:
+        network: picture and quality -> features at 1/16.
+        channels: N, of its features.
+        latent_channels: M.
+        lapped_channels: of them, the first whose linear filters reach into the neighbouring blocks.
+        branch_gain: scale of what the network adds.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        channels: int,
+        latent_channels: int,
+        lapped_channels: int = 0,
+        branch_gain: float = 1.6,
+    ) -> None:
+        super().__init__()
+        self.branch_gain = branch_gain
+        self.linear = LinearAnalysis(latent_channels, LATENT_STRIDE, lapped_channels)
+        self.network = network
+        self.to_latent = nn.Conv2d(channels, latent_channels, 1)
+        start_at_zero(self.to_latent)
+
+    def forward(
+        self, x: Float[Tensor, "N 3 H W"], quality: Float[Tensor, "N"] | None = None
+    ) -> Float[Tensor, "N M h w"]:
+        """Latent of a picture in [0, 1] whose sides are multiples of 16."""
+        correction = self.to_latent(self.network(x, quality)).float()
+        return 255.0 * self.linear(x) + self.branch_gain * correction
+
+
+def start_at_zero(layer: nn.Module) -> None:
+    """Make a layer give zero until training changes it."""
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.zero_()
+
+
+def gdn_analysis(channels: int, latent_channels: int) -> QualitySequential:
     """g_a of Ballé et al. 2018 and Minnen et al. 2018: four 5x5 convolutions of stride 2, GDN between them.
 
     Args:
         channels: N.
         latent_channels: M.
     """
-    return nn.Sequential(
+    return QualitySequential(
         strided_convolution(3, channels),
         GeneralizedDivisiveNormalization(channels),
         strided_convolution(channels, channels),
@@ -95,7 +145,7 @@ def gdn_analysis(channels: int, latent_channels: int) -> nn.Sequential:
     )
 
 
-def residual_analysis(channels: int, *, attention: bool) -> nn.Sequential:
+def residual_analysis(channels: int, *, attention: bool) -> QualitySequential:
     """g_a of Cheng et al. 2020: residual blocks with small convolutions, attention at 1/4 and 1/16.
 
     Args:
@@ -113,10 +163,12 @@ def residual_analysis(channels: int, *, attention: bool) -> nn.Sequential:
         strided_convolution(channels, channels, 3),
         Attention(channels, rectified=True) if attention else None,
     ]
-    return nn.Sequential(*(layer for layer in layers if layer is not None))
+    return QualitySequential(*(layer for layer in layers if layer is not None))
 
 
-def gllmm_analysis(channels: int, stages: int, *, concatenated: bool, attention: bool) -> nn.Sequential:
+def gllmm_analysis(
+    channels: int, stages: int, *, concatenated: bool, attention: bool, quality_factors: bool = False
+) -> QualitySequential:
     """g_a of GLLMM (Fu et al. 2023, Fig. 2): residual modules between the steps down, attention at 1/4 and 1/16.
 
     Args:
@@ -124,16 +176,20 @@ def gllmm_analysis(channels: int, stages: int, *, concatenated: bool, attention:
         stages: residual blocks of a module.
         concatenated: a shortcut around every module (CRM).
         attention: whether there is attention.
+        quality_factors: factors of the channels after each step down, which follow the quality (ours).
     """
     layers: list[nn.Module | None] = [
         DownsamplingBlock(3, channels),
+        QualityFactor(channels) if quality_factors else None,
         residual_module(channels, stages, concatenated=concatenated),
         DownsamplingBlock(channels, channels),
+        QualityFactor(channels) if quality_factors else None,
         Attention(channels) if attention else None,
         residual_module(channels, stages, concatenated=concatenated),
         DownsamplingBlock(channels, channels),
+        QualityFactor(channels) if quality_factors else None,
         residual_module(channels, stages, concatenated=concatenated),
         strided_convolution(channels, channels, 3, bias=False),
         Attention(channels) if attention else None,
     ]
-    return nn.Sequential(*(layer for layer in layers if layer is not None))
+    return QualitySequential(*(layer for layer in layers if layer is not None))

@@ -7,11 +7,24 @@ The first channels, which carry what is smooth, may also have filters of twice t
 zero, training makes a lapped transform of them, without the grid that blocks leave at low rates.
 """
 
+import math
+
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from trimix.shapes import Float, Tensor
+
+
+def log_linear_path_step(squared_error_lambda: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+    """Natural logarithm of the quantizer step that suits an orthonormal 16x16x3 transform, in 8-bit units.
+
+    At high rate, bits and lambda times the mean squared error balance at ``step^2 = 6 * 768 / (256 ln 2 lambda)``.
+
+    >>> round(log_linear_path_step(torch.tensor(0.01)).exp().item(), 2)
+    50.96
+    """
+    return 0.5 * torch.log(6 * 768 / (256 * math.log(2) * squared_error_lambda))
 
 
 def principal_components(
@@ -101,6 +114,20 @@ class LinearSynthesis(nn.Module):
         block = self.weight.float()[: len(lapped)]
         whole = lapped + F.pad(block, (margin, margin, margin, margin))
         return torch.cat([whole.square().sum((1, 2, 3)), energies[len(lapped) :]])
+
+    def step_weights(
+        self, steps: Float[Tensor, "N M"], squared_error_lambda: Float[Tensor, "N"]
+    ) -> Float[Tensor, "N M"]:
+        """Bits that a squared error of one quantizer step costs in every channel, ``lambda * energy * step^2 / 3``.
+
+        The energy of a filter makes an error of the latent one summed over pixels and channels; the objective's mean
+        divides by three channels and the pixels.
+
+        Args:
+            steps: of the quantizer, in 8-bit units.
+            squared_error_lambda: of R + lambda * 255^2 * MSE.
+        """
+        return squared_error_lambda[:, None] * self.energies() * steps.square() / 3
 
     def forward(self, c: Float[Tensor, "N M h w"]) -> Float[Tensor, "N 3 H W"]:
         """Return the picture that the coefficients describe, in single precision."""

@@ -5,7 +5,7 @@ from torch import nn
 
 from trimix.layers.attention import Attention
 from trimix.layers.gdn import GeneralizedDivisiveNormalization
-from trimix.layers.quality import QualityFactor, quality_plane
+from trimix.layers.quality import QualityFactor, QualitySequential, quality_plane
 from trimix.layers.resampling import subpixel_convolution, transposed_convolution
 from trimix.layers.residual import (
     GLLMM_SLOPE,
@@ -16,7 +16,7 @@ from trimix.layers.residual import (
     residual_module,
 )
 from trimix.shapes import Float, Tensor
-from trimix.transforms.analysis import LATENT_STRIDE
+from trimix.transforms.analysis import LATENT_STRIDE, start_at_zero
 from trimix.transforms.karhunen_loeve import LinearSynthesis
 
 
@@ -77,14 +77,59 @@ class LiteSynthesis(nn.Module):
         return linear + self.to_picture(features)
 
 
-def gdn_synthesis(channels: int, latent_channels: int) -> nn.Sequential:
+class LinearPathSynthesis(nn.Module):
+    """The transposed block transform plus what a network adds to it.
+
+    ::
+
+        y_hat [M h w] --+--> Karhunen-Loeve transposed --(+)--> x_hat [3 16h 16w]
+                        |                                 ^
+                        `--> 1x1 --> network(., q) -------'
+
+    The network's last layer starts at zero: the transform begins as its linear path.
+
+    Args:
+        network: N channels at 1/16, and quality -> picture; its last layer a sub-pixel convolution.
+        channels: N.
+        latent_channels: M.
+        lapped_channels: of them, the first whose linear filters reach into the neighbouring blocks.
+        input_scale: latents are multiplied by it before the network, to bring 8-bit units near 1.
+        branch_gain: scale of what the network adds.
+    """
+
+    def __init__(
+        self,
+        network: nn.Sequential,
+        channels: int,
+        latent_channels: int,
+        lapped_channels: int = 0,
+        input_scale: float = 1 / 64,
+        branch_gain: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.input_scale = input_scale
+        self.branch_gain = branch_gain
+        self.linear = LinearSynthesis(latent_channels, LATENT_STRIDE, lapped_channels)
+        self.from_latent = nn.Conv2d(latent_channels, channels, 1)
+        self.network = network
+        start_at_zero(network[-1])
+
+    def forward(
+        self, y: Float[Tensor, "N M h w"], quality: Float[Tensor, "N"] | None = None
+    ) -> Float[Tensor, "N 3 H W"]:
+        """Picture, nominally in [0, 1] and not clamped, of a latent in 8-bit units."""
+        correction = self.network(self.from_latent(y * self.input_scale), quality).float()
+        return self.linear(y * (1 / 255)) + self.branch_gain * correction
+
+
+def gdn_synthesis(channels: int, latent_channels: int) -> QualitySequential:
     """g_s of Ballé et al. 2018 and Minnen et al. 2018: four 5x5 transposed convolutions, inverse GDN between them.
 
     Args:
         channels: N.
         latent_channels: M.
     """
-    return nn.Sequential(
+    return QualitySequential(
         transposed_convolution(latent_channels, channels),
         GeneralizedDivisiveNormalization(channels, inverse=True),
         transposed_convolution(channels, channels),
@@ -95,7 +140,7 @@ def gdn_synthesis(channels: int, latent_channels: int) -> nn.Sequential:
     )
 
 
-def residual_synthesis(channels: int, *, attention: bool) -> nn.Sequential:
+def residual_synthesis(channels: int, *, attention: bool) -> QualitySequential:
     """g_s of Cheng et al. 2020: residual blocks and sub-pixel convolutions, attention at 1/16 and 1/4.
 
     Args:
@@ -114,10 +159,12 @@ def residual_synthesis(channels: int, *, attention: bool) -> nn.Sequential:
         ResidualBlock(channels, SMALL_SLOPE),
         subpixel_convolution(channels, 3),
     ]
-    return nn.Sequential(*(layer for layer in layers if layer is not None))
+    return QualitySequential(*(layer for layer in layers if layer is not None))
 
 
-def gllmm_synthesis(channels: int, stages: int, *, concatenated: bool, attention: bool) -> nn.Sequential:
+def gllmm_synthesis(
+    channels: int, stages: int, *, concatenated: bool, attention: bool, quality_factors: bool = False
+) -> QualitySequential:
     """g_s of GLLMM (Fu et al. 2023, Fig. 2): residual modules between the steps up, attention at 1/16 and 1/4.
 
     Args:
@@ -125,17 +172,22 @@ def gllmm_synthesis(channels: int, stages: int, *, concatenated: bool, attention
         stages: residual blocks of a module.
         concatenated: a shortcut around every module (CRM).
         attention: whether there is attention.
+        quality_factors: factors of the channels at the start and after each step up, which follow the quality (ours).
     """
     layers: list[nn.Module | None] = [
+        QualityFactor(channels) if quality_factors else None,
         Attention(channels) if attention else None,
         residual_module(channels, stages, concatenated=concatenated),
         UpsamplingBlock(channels, channels),
+        QualityFactor(channels) if quality_factors else None,
         residual_module(channels, stages, concatenated=concatenated),
         UpsamplingBlock(channels, channels),
+        QualityFactor(channels) if quality_factors else None,
         Attention(channels) if attention else None,
         residual_module(channels, stages, concatenated=concatenated),
         UpsamplingBlock(channels, channels),
+        QualityFactor(channels) if quality_factors else None,
         residual_module(channels, stages, concatenated=concatenated),
         subpixel_convolution(channels, 3),
     ]
-    return nn.Sequential(*(layer for layer in layers if layer is not None))
+    return QualitySequential(*(layer for layer in layers if layer is not None))

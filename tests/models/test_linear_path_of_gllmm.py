@@ -1,0 +1,118 @@
+"""Laws of a GLLMM with a linear path, factors that follow the quality, and another context."""
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from tiny_models import GLLMM_WITH_LINEAR_PATH, calibration_pictures
+from trimix.entropy_models.context import InterlacedContext
+from trimix.layers.quality import QualityFactor
+from trimix.models.building import build
+from trimix.models.config import GllmmConfig, GllmmLiteConfig
+from trimix.models.gllmm_lite import GllmmLite
+from trimix.transforms.karhunen_loeve import LinearSynthesis
+
+QUALITY = torch.tensor([20.0, 80.0])
+
+
+def new_model(**changes):
+    torch.manual_seed(3)
+    return build(GLLMM_WITH_LINEAR_PATH.model_copy(update=changes))
+
+
+def test_it_begins_as_its_linear_path():
+    model = new_model()
+    x = calibration_pictures()
+    with torch.no_grad():
+        y = model.analysis(x, QUALITY)
+        torch.testing.assert_close(y, 255 * model.analysis.linear(x))
+        torch.testing.assert_close(model.synthesis(y, QUALITY), model.synthesis.linear(y / 255))
+
+
+def test_what_the_networks_say_is_added():
+    model = new_model()
+    x = calibration_pictures()
+    with torch.no_grad():
+        model.analysis.to_latent.bias.fill_(2.0)
+        y = model.analysis(x, QUALITY)
+        torch.testing.assert_close(y, 255 * model.analysis.linear(x) + 2 * model.analysis.branch_gain)
+        model.synthesis.network[-1][0].bias.fill_(3.0)
+        expected = model.synthesis.linear(y / 255) + 3 * model.synthesis.branch_gain
+        torch.testing.assert_close(model.synthesis(y, QUALITY), expected)
+
+
+def test_every_weight_learns_once_the_networks_speak():
+    model = new_model()
+    with torch.no_grad():
+        for layer in (model.analysis.to_latent, *model.synthesis.network[-1]):
+            for parameter in layer.parameters():
+                parameter.normal_(std=0.1)
+        model.hyper_analysis[-1].weight.mul_(100)  # hyper-latents that are not all zero
+    output = model(calibration_pictures(), QUALITY, generator=torch.Generator().manual_seed(1))
+    (
+        output.latent_bits.sum() + output.hyper_latent_bits.sum() + output.reconstruction.square().sum()
+    ).backward()
+    without = {name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()}
+    assert without == {f"hyper_prior.gates.{len(model.config.hyper_prior_widths)}"}
+
+
+def test_factors_see_the_quality_of_their_own_picture():
+    model = new_model()
+    factors = [layer for layer in model.synthesis.network if isinstance(layer, QualityFactor)]
+    assert len(factors) == 4
+    assert sum(isinstance(layer, QualityFactor) for layer in model.analysis.network) == 3
+    with torch.no_grad():
+        model.synthesis.network[-1][0].weight.normal_(std=0.1)
+        factors[0].log_factors[-2] = 1.0
+        y = 64 * torch.randn(2, model.config.latent_channels, 4, 4)
+        together = model.synthesis(y, QUALITY)
+        for index in range(2):
+            alone = model.synthesis(y[index : index + 1], QUALITY[index : index + 1])
+            torch.testing.assert_close(together[index : index + 1], alone)
+        assert not torch.allclose(together, model.synthesis(y, QUALITY.flip(0)))
+
+
+def test_steps_and_their_weights_are_those_of_gllmm_lite():
+    ours = new_model()
+    lite = GllmmLite(GllmmLiteConfig(latent_channels=10, lapped_channels=2))
+    torch.testing.assert_close(ours.gain.log_factors, lite.gain.log_factors)
+    with torch.no_grad():
+        lite.synthesis.linear.load_state_dict(ours.synthesis.linear.state_dict())
+    torch.testing.assert_close(ours.step_weights(QUALITY), lite.step_weights(QUALITY))
+
+
+def test_a_squared_step_costs_what_it_changes_in_the_picture():
+    # Of an orthonormal path: lambda * 255^2 * MSE * pixels, for one latent moved by one step of the quantizer.
+    torch.manual_seed(1)
+    linear = LinearSynthesis(5, block=4)
+    step, trade_off = 3.0, 0.02
+    moved = torch.zeros(1, 5, 2, 3)
+    with torch.no_grad():
+        before = linear(moved / 255)
+        moved[0, 2, 1, 1] = step
+        after = linear(moved / 255)
+    bits = trade_off * 255**2 * (after - before).square().mean() * before[0, 0].numel()
+    weights = linear.step_weights(torch.full((1, 5), step), torch.tensor([trade_off]))
+    torch.testing.assert_close(weights[0, 2], bits)
+
+
+def test_the_context_is_the_configurations():
+    assert isinstance(new_model(context="interlaced").context, InterlacedContext)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"channels": 4}, "without a linear path"),
+        ({"lapped_channels": 1}, "without a linear path"),
+        ({"linear_path": True}, "linear_path must be false in a model of one rate"),
+        ({"quality_factors": True}, "quality_factors must be false in a model of one rate"),
+        (
+            {"linear_path": True, "all_rates": True, "lapped_channels": 9},
+            "at most latent_channels, 8, found 9",
+        ),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(changes, said):
+    with pytest.raises(ValidationError, match=said):
+        GllmmConfig(latent_channels=8, **changes)
