@@ -2,11 +2,13 @@
 
     python benchmarks/learning_curve.py --validation VALIDATION --run 0:start:A/log.jsonl --run 2.5:longer:B/log.jsonl
     python benchmarks/learning_curve.py --show results/learning_curve.json
+    python benchmarks/learning_curve.py --show results/learning_curve_gllmm.json --anchor results/learning_curve.json
 
 A run is given as the hours of training before it, its name and its ``log.jsonl``. Printed are the BD-rates of its
 validations against JPEG and WebP on the same crops, in RGB PSNR: bits of whole files there, bits of rounded latents by
 their likelihoods here, so the model's are somewhat lower than files would be. Runs are added to those that stand in the
-output already.
+output already. With an anchor, another such record of the same crops, its last validation is compared with, too, where
+that has 0.2 to 1 bits per pixel.
 """
 
 import argparse
@@ -14,23 +16,27 @@ import hashlib
 import io
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from rich.console import Console
 from rich.progress import track
+from scipy.interpolate import PchipInterpolator
 
 from measuring import bd_rate_or_none, explained, percent_text, read_record, run
 from trimix.errors import UsageError
+from trimix.evaluation.bd_rate import BdRate
 from trimix.evaluation.metrics import psnr_db
 from trimix.evaluation.rate_points import RateCurve, RatePoint
 from trimix.images import write_atomically
 from trimix.training.patches import load_pictures, validation_crops
 from trimix.training.validation import VALIDATION_SIZE
 
+ANCHOR_BITS_PER_PIXEL = (0.2, 1.0)
 QUALITIES = {"JPEG": (5, 10, 20, 30, 45, 60, 80, 90), "WEBP": (5, 20, 45, 70, 82, 88, 94, 98)}
 
 
@@ -126,20 +132,47 @@ def measure(crops: np.ndarray, form: str) -> list[tuple[float, float]]:
     return points
 
 
-def table(record: Record) -> str:
-    """Markdown: a row for each validation."""
-    others = {
-        name: RateCurve(name, tuple(RatePoint(*point) for point in points))
-        for name, points in record.others.items()
-    }
+def against_part(anchor: RateCurve, test: RateCurve) -> BdRate | None:
+    """BD-rate over the distortions that the anchor has between two rates; its share is that of them that counts."""
+    psnr_db = PchipInterpolator(
+        np.log([point.bits_per_pixel for point in anchor.points]), [point.psnr_db for point in anchor.points]
+    )
+    rates = np.geomspace(*ANCHOR_BITS_PER_PIXEL, 9)
+    points = tuple(RatePoint(float(rate), float(psnr_db(np.log(rate)))) for rate in rates)
+    found = bd_rate_or_none(RateCurve(anchor.name, points), test)
+    if found is None:
+        return None
+    counted = found.overlap_maximum_db - found.overlap_minimum_db
+    return replace(found, overlap_share=counted / (points[-1].psnr_db - points[0].psnr_db))
+
+
+def table(record: Record, anchor: Record | None = None) -> str:
+    """Markdown: a row for each validation.
+
+    Raises:
+        UsageError: the anchor is of other crops.
+    """
+    columns: dict[str, Callable[[RateCurve], BdRate | None]] = {}
+    if anchor is not None:
+        hashes = {anchor.crops_sha256, record.crops_sha256} - {None}  # None where it was not kept
+        if anchor.crops != record.crops or len(hashes) > 1:
+            raise UsageError(
+                f"the anchor must be of the same {record.crops} crops, found {anchor.crops} others; give another"
+            )
+        last = anchor.validations[-1].curve
+        low, high = ANCHOR_BITS_PER_PIXEL
+        columns[f"{last.name}, {low:g} to {high:g} bpp"] = partial(against_part, last)
+    for name, points in record.others.items():
+        curve = RateCurve(name, tuple(RatePoint(*point) for point in points))
+        columns[name] = partial(bd_rate_or_none, curve)
     lines = [
         f"{record.crops} crops of {VALIDATION_SIZE} x {VALIDATION_SIZE}",
         "",
-        "| hours | run | phase | step | " + " | ".join(f"against {name}" for name in others) + " |",
-        "|---:|---|---|---:|" + "---:|" * len(others),
+        "| hours | run | phase | step | " + " | ".join(f"against {name}" for name in columns) + " |",
+        "|---:|---|---|---:|" + "---:|" * len(columns),
     ]
     for one in record.validations:
-        shown = " | ".join(percent_text([bd_rate_or_none(other, one.curve)]) for other in others.values())
+        shown = " | ".join(percent_text([compare(one.curve)]) for compare in columns.values())
         lines.append(f"| {one.hours:.2f} | {one.run} | {one.phase} | {one.step} | {shown} |")
     return "\n".join(explained(lines))
 
@@ -152,11 +185,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--run", action="append", default=[], metavar="HOURS:NAME:LOG")
     parser.add_argument("--validation", type=Path, nargs="+", help="folders or tars of pictures")
     parser.add_argument("--show", type=Path, metavar="FILE", help="print what was found earlier, only")
+    parser.add_argument(
+        "--anchor", type=Path, metavar="FILE", help="a record to compare the last validation of"
+    )
     parser.add_argument("--output", type=Path, default=Path("runs/learning_curve.json"))
     options = parser.parse_args(arguments)
     console = Console(width=200, markup=False, highlight=False)
+    anchor = None if options.anchor is None else Record.read(options.anchor)
     if options.show is not None:
-        console.print(table(Record.read(options.show)))
+        console.print(table(Record.read(options.show), anchor))
         return 0
     if not options.run or not options.validation:
         raise UsageError("--run and --validation must be given, found one or none; or --show a file")
@@ -180,7 +217,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     record = replace(known, validations=list(found.values()))
     options.output.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(options.output, (json.dumps(asdict(record), indent=1) + "\n").encode(), overwrite=True)
-    console.print(table(record))
+    console.print(table(record, anchor))
     return 0
 
 

@@ -122,6 +122,30 @@ def test_a_learning_curve_in_brackets_speaks_for_a_small_part_of_the_curves():
     assert re.search(rf"\| \(\S+ %\) \|\n\n{re.escape(BRACKETS)}$", table(38.0))
 
 
+def test_an_anchor_is_compared_with_between_two_rates():
+    import learning_curve
+
+    rates = np.geomspace(0.05, 4.0, 40)
+    psnr_db = 30 + 8 * np.log10(rates)
+    fewer = np.where(rates < 1.2, 0.9, 3.0) * rates
+
+    def record(*rows: tuple[np.ndarray, np.ndarray], crops: int = 1, sha256: str | None = None):
+        validations = [
+            learning_curve.Validation("run", "all", 1, 0.0, tuple(row[0]), tuple(row[1])) for row in rows
+        ]
+        return learning_curve.Record(crops, {}, validations, sha256)
+
+    anchor = record((rates, psnr_db))
+    inside = record((fewer, psnr_db), (fewer[12:16], psnr_db[12:16]))
+    rows = learning_curve.table(inside, anchor).splitlines()[4:6]
+    assert "against run, 0.2 to 1 bpp" in learning_curve.table(inside, anchor)
+    assert re.search(r"\| -10\.0 % \|$", rows[0])
+    assert re.search(r"\| \(\S+ %\) \|$", rows[1])
+    for other in (record((rates, psnr_db), crops=2), record((rates, psnr_db), sha256="a")):
+        with pytest.raises(UsageError, match="the anchor must be of the same"):
+            learning_curve.table(record((rates, psnr_db), sha256="b"), other)
+
+
 @pytest.fixture
 def log(tmp_path):
     line = {"kind": "validation", "phase": "all", "step": 1, "hours": 0.5}

@@ -36,6 +36,8 @@ LITE = {
 FOR_MS_SSIM = "gllmm-lite for MS-SSIM"
 FITTED = "gllmm-lite, its synthesis the transpose of its analysis"
 MODELS = (*LITE, *CONFIGURATIONS)
+WITH_LINEAR_PATH = (*LITE, "gllmm with a linear path")
+WITHOUT_LINEAR_PATH = tuple(name for name in CONFIGURATIONS if name not in WITH_LINEAR_PATH)
 
 
 @cache

@@ -5,7 +5,16 @@ import math
 import numpy as np
 import pytest
 import torch
-from searched import CONFIGURATIONS, FITTED, FOR_MS_SSIM, LITE, cost, smooth_picture, some_picture, tiny_codec
+from searched import (
+    FITTED,
+    FOR_MS_SSIM,
+    WITH_LINEAR_PATH,
+    WITHOUT_LINEAR_PATH,
+    cost,
+    smooth_picture,
+    some_picture,
+    tiny_codec,
+)
 
 from trimix.codec import Codec
 from trimix.images import Picture
@@ -19,7 +28,7 @@ def first(codec, picture, effort=2, *, writes=False):
     return first_symbols(codec, picture, 60, chosen=effort_of(effort).chosen, writes=writes)
 
 
-@pytest.mark.parametrize("name", LITE)
+@pytest.mark.parametrize("name", WITH_LINEAR_PATH)
 @pytest.mark.parametrize("size", [(100, 150), (64, 64), (17, 70)])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_chosen_symbols_cost_less_than_the_nearest(name, size, channels):
@@ -29,7 +38,7 @@ def test_chosen_symbols_cost_less_than_the_nearest(name, size, channels):
     assert cost(codec, picture, chosen) < cost(codec, picture, nearest)
 
 
-@pytest.mark.parametrize("name", CONFIGURATIONS)
+@pytest.mark.parametrize("name", WITHOUT_LINEAR_PATH)
 def test_models_that_do_not_know_what_an_error_costs_take_the_nearest(name):
     codec, picture = tiny_codec(name), some_picture(60, 70)
     assert first(codec, picture).symbols.checksum() == codec.quantize(picture, 60).checksum()
@@ -62,7 +71,7 @@ def test_a_model_for_ms_ssim_weighs_every_latent_by_itself(size):
     assert np.abs(symbols.latent.numpy() - y)[:, matters[0], matters[1]].max() < 1.5 + 1e-6
 
 
-@pytest.mark.parametrize("name", [*LITE, FOR_MS_SSIM, "autoregressive"])
+@pytest.mark.parametrize("name", [*WITH_LINEAR_PATH, FOR_MS_SSIM, "autoregressive"])
 @pytest.mark.parametrize("effort", [1, 2])
 def test_the_bits_and_the_bytes_are_those_of_the_symbols(name, effort):
     codec, picture = tiny_codec(name), some_picture(65, 70)
