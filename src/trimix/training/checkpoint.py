@@ -16,6 +16,7 @@ from trimix.errors import TrainingError
 from trimix.models.config import CompressionConfig, GllmmLiteConfig
 from trimix.shapes import Tensor
 from trimix.training.config import TrainingConfig
+from trimix.training.explosion_guard import ExplosionGuard
 from trimix.training.schedules import Plateau
 from trimix.training.steps import Companion
 
@@ -34,6 +35,7 @@ class Progress:
         pixels: training pixels seen.
         phase_seconds: time spent in the phase, where that is minutes long: steps, validation and saving, but for the
             first step of every process, which may compile.
+        explosions: times that the run went back to an earlier state; each has lowered its learning rates for good.
     """
 
     step: int = 0
@@ -42,6 +44,44 @@ class Progress:
     seconds: float = 0.0
     pixels: int = 0
     phase_seconds: float = 0.0
+    explosions: int = 0
+
+
+def contents_of(
+    model: nn.Module,
+    average: AveragedModel,
+    optimizer: torch.optim.Optimizer,
+    progress: Progress,
+    companion: Companion | None = None,
+    plateau: Plateau | None = None,
+    guard: ExplosionGuard | None = None,
+) -> dict[str, object]:
+    """What `put_into_place` takes: all that a run needs to go on, not copied.
+
+    Args:
+        model: what is trained.
+        average: of its weights.
+        optimizer: of the model.
+        progress: where the run stands.
+        companion: what is trained beside the model.
+        plateau: what schedules remember.
+        guard: what it remembers of recent steps.
+    """
+    entries: dict[str, object] = {
+        "model": model.state_dict(),
+        "average": average.module.state_dict(),
+        "averaged": int(average.n_averaged),  # type: ignore[arg-type]
+        "optimizer": optimizer.state_dict(),
+        "progress": vars(progress),
+    }
+    if companion is not None:
+        entries["companion"] = companion.module.state_dict()
+        entries["companion_optimizer"] = companion.optimizer.state_dict()
+    if plateau is not None:
+        entries["plateau"] = plateau.numbers
+    if guard is not None:
+        entries["recent_steps"] = guard.recent
+    return entries
 
 
 def save_checkpoint(
@@ -53,6 +93,7 @@ def save_checkpoint(
     configuration: str,
     companion: Companion | None = None,
     plateau: Plateau | None = None,
+    guard: ExplosionGuard | None = None,
 ) -> None:
     """Write a checkpoint under a temporary name, then rename it over the last one.
 
@@ -65,25 +106,15 @@ def save_checkpoint(
         configuration: of the run, as JSON.
         companion: what is trained beside the model.
         plateau: what schedules remember.
+        guard: what it remembers of recent steps.
 
     Raises:
         TrainingError: it cannot be written; the last one is as it was.
     """
     # By way of memory: where a disk is full, torch's own writing fails with an internal RuntimeError.
     contents = io.BytesIO()
-    entries: dict[str, object] = {
-        "model": model.state_dict(),
-        "average": average.module.state_dict(),
-        "averaged": int(average.n_averaged),  # type: ignore[arg-type]
-        "optimizer": optimizer.state_dict(),
-        "progress": vars(progress),
-        "configuration": configuration,
-    }
-    if companion is not None:
-        entries["companion"] = companion.module.state_dict()
-        entries["companion_optimizer"] = companion.optimizer.state_dict()
-    if plateau is not None:
-        entries["plateau"] = plateau.numbers
+    entries = contents_of(model, average, optimizer, progress, companion, plateau, guard)
+    entries["configuration"] = configuration
     torch.save(entries, contents)
     temporary = path.with_suffix(".tmp")
     try:
@@ -164,6 +195,7 @@ def restore(
     optimizer: torch.optim.Optimizer,
     companion: Companion | None = None,
     plateau: Plateau | None = None,
+    guard: ExplosionGuard | None = None,
 ) -> Progress:
     """Put the state that a checkpoint holds into place and return where it stood.
 
@@ -171,7 +203,26 @@ def restore(
         TrainingError: the checkpoint is missing, damaged, or of another model; or only one of checkpoint and run has a
             companion.
     """
-    checkpoint = load_checkpoint(path)
+    return put_into_place(path, load_checkpoint(path), model, average, optimizer, companion, plateau, guard)
+
+
+def put_into_place(
+    path: Path,
+    checkpoint: dict[str, object],
+    model: nn.Module,
+    average: AveragedModel,
+    optimizer: torch.optim.Optimizer,
+    companion: Companion | None = None,
+    plateau: Plateau | None = None,
+    guard: ExplosionGuard | None = None,
+) -> Progress:
+    """Put the contents of a checkpoint into place and return where it stood.
+
+    Moments of optimisers are taken as they are, all else is copied.
+
+    Raises:
+        TrainingError: as `restore`.
+    """
     _load_weights(path, "model", _entry(path, checkpoint, "model"), model)
     _load_weights(path, "average", _entry(path, checkpoint, "average"), average.module)
     averaged = _entry(path, checkpoint, "averaged")
@@ -182,6 +233,8 @@ def restore(
     _restore_companion(path, checkpoint, companion)
     if plateau is not None and "plateau" in checkpoint:
         _restore_plateau(path, checkpoint["plateau"], plateau)
+    if guard is not None and "recent_steps" in checkpoint:
+        _restore_recent_steps(path, checkpoint["recent_steps"], guard)
     return _progress(path, _entry(path, checkpoint, "progress"))
 
 
@@ -205,6 +258,20 @@ def _restore_plateau(path: Path, numbers: object, plateau: Plateau) -> None:
     ):
         raise _damaged(path, f"'plateau' must hold {', '.join(sorted(plateau.numbers))}, found {numbers!r}")
     plateau.numbers |= numbers
+
+
+def _restore_recent_steps(path: Path, recent: object, guard: ExplosionGuard) -> None:
+    if (
+        not isinstance(recent, Mapping)
+        or set(recent) != set(guard.recent)
+        or not all(_is_list_of_numbers(numbers) for numbers in recent.values())
+    ):
+        raise _damaged(path, f"'recent_steps' must hold lists of numbers, {', '.join(sorted(guard.recent))}")
+    guard.recent = {str(name): list(numbers) for name, numbers in recent.items()}
+
+
+def _is_list_of_numbers(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(number, int | float) for number in value)
 
 
 def _damaged(path: Path, found: str) -> TrainingError:
@@ -279,8 +346,8 @@ def _is_whole(state: Mapping[str, object], parameter: nn.Parameter) -> bool:
 
 def _progress(path: Path, values: object) -> Progress:
     names = {field.name for field in fields(Progress)}
-    # Checkpoints of earlier versions know no phases of minutes.
-    if not isinstance(values, Mapping) or set(values) | {"phase_seconds"} != names:
+    # Checkpoints of earlier versions know no phases of minutes, and no explosions.
+    if not isinstance(values, Mapping) or set(values) | {"phase_seconds", "explosions"} != names:
         raise _damaged(path, f"'progress' must hold {', '.join(sorted(names))}, found {values!r}")
     for name, value in values.items():
         if not (_is_count(value) or (name in _TIMES and isinstance(value, float) and value >= 0)):

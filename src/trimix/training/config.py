@@ -115,6 +115,28 @@ class OptimizerConfig(_Section):
     )
 
 
+class GuardConfig(_Section):
+    """What is done where the loss explodes: the run goes back to an earlier state, and on with lower learning rates."""
+
+    enabled: bool = True
+    every_steps: PositiveInt = Field(
+        default=100, description="how often a state is kept; it is gone back to once so many more went well"
+    )
+    threshold: PositiveFloat = Field(
+        default=5.0, description="a step is wild whose loss is so many times the usual one away from it"
+    )
+    gradient_threshold: PositiveFloat = Field(
+        default=50.0, description="or whose gradient norm is so many times the usual one"
+    )
+    rate_factor: float = Field(
+        default=0.7,
+        gt=0,
+        le=1,
+        description="of all learning rates, from every explosion to the end of the run",
+    )
+    maximum: int = Field(default=8, ge=0, le=100, description="explosions of a run; one more ends it")
+
+
 class ObjectiveConfig(_Section):
     """R + lambda * D; in a model of all rates with a random quality, and its lambda, for every picture."""
 
@@ -197,6 +219,7 @@ class TrainingConfig(_Section):
     data: DataConfig
     objective: ObjectiveConfig = ObjectiveConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
+    guard: GuardConfig = GuardConfig()
     regularizer: RegularizerConfig | None = None
     phases: tuple[PhaseConfig, ...] = Field(min_length=1)
     checkpoint_minutes: PositiveFloat = 5.0

@@ -170,6 +170,8 @@ class Display:
 
     def _steps_per_second(self, done: int) -> float:
         """Of late."""
+        while self._readings and self._readings[-1][1] > done:
+            self._readings.pop()  # the run went back
         self._readings.append((self._last, done))
         while len(self._readings) > 2 and self._last - self._readings[1][0] > _PACE_SECONDS:
             self._readings.popleft()

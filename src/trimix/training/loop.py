@@ -3,17 +3,21 @@
 ::
 
     patches(seed, step) -> parts -> Step.backward -> mean over devices -> clip -> optimisers -> average of weights
-                                                                  |-> log.jsonl   (every 50 steps, every validation)
-                                                                  `-> last.ckpt   (every few minutes, and at the end)
+                                            |                     |-> log.jsonl   (every 50 steps, every validation)
+                                            `-> guard             `-> last.ckpt   (every few minutes, and at the end)
+                                                  `-> where the loss explodes: back to a good state, at a lower rate
 
-A step and what comes of it are functions of (configuration, step) alone, but for the learning rates of phases that are
-minutes long: a run that goes on sees the same pictures and the same noise, and so does one on more devices with as many
-parts in all. Nothing waits for the device but readings of numbers, now and then.
+A step and what comes of it are functions of (configuration, step, explosions before) alone, but for the learning rates
+of phases that are minutes long: a run that goes on sees the same pictures and the same noise, and so does one on more
+devices with as many parts in all. Nothing waits for the device but readings of numbers, now
+and then.
 """
 
+import copy
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -30,14 +34,17 @@ from trimix.training.batches import check_parts, parts_of_batch
 from trimix.training.checkpoint import (
     Progress,
     average_of,
+    contents_of,
     load_checkpoint,
     model_of,
+    put_into_place,
     restore,
     save_checkpoint,
 )
 from trimix.training.config import PhaseConfig, TrainingConfig
 from trimix.training.devices import Devices
 from trimix.training.display import Display, Left, Reading
+from trimix.training.explosion_guard import Explosion, ExplosionGuard
 from trimix.training.growing import differs, grown
 from trimix.training.interruption import StopRequest, delayed_signals
 from trimix.training.linear_path import start_linear_path
@@ -53,6 +60,10 @@ from trimix.training.two_stage import TwoStageStep
 from trimix.training.validation import VALIDATION_SIZE, validate
 
 LOG_EVERY_STEPS = 50
+_LOOK_EVERY_STEPS = 10
+"""How often losses are read for the guard where that waits for a device."""
+_OTHER_PATCHES = 2**32
+"""Between the numbers of a step before and after an explosion, as patches and noise see it."""
 
 
 def build_step(config: TrainingConfig, model: TrainableModel) -> Step:
@@ -102,6 +113,8 @@ class Trainer:
         self.average = build_average(self.model, config.optimizer.average_decay, self._non_finite)
         self.step = build_step(config, self.model)
         self._plateau = Plateau()
+        self._guard = ExplosionGuard(config.guard)
+        self._window: list[StepReport] = []
         self.checkpoint_path = folder / "last.ckpt"
         self.saved_step: int | None = None
         self.grown_from: GllmmLiteConfig | None = None
@@ -150,7 +163,13 @@ class Trainer:
         companion = self.step.companion
         if self.checkpoint_path.exists():
             self.progress = restore(
-                self.checkpoint_path, self.model, self.average, self.optimizer, companion, self._plateau
+                self.checkpoint_path,
+                self.model,
+                self.average,
+                self.optimizer,
+                companion,
+                self._plateau,
+                self._guard,
             )
             self.saved_step = self.progress.step
         else:
@@ -189,12 +208,13 @@ class Trainer:
         return self.progress.phase >= len(self.config.phases)
 
     def save(self) -> None:
-        """Write ``last.ckpt``.
+        """Write ``last.ckpt``; where the loss explodes, or may be about to, after going back to the last good state.
 
         Raises:
             TrainingError: it cannot be written.
         """
         started = time.monotonic()
+        self._leave_no_explosion()
         self._write_checkpoint()
         self.devices.wait()
         self.saved_step = self.progress.step
@@ -212,6 +232,7 @@ class Trainer:
                 self.config.model_dump_json(),
                 self.step.companion,
                 self._plateau,
+                self._guard,
             )
 
     def validate(self) -> None:
@@ -250,7 +271,8 @@ class Trainer:
 
         Raises:
             KeyboardInterrupt: a signal came; a run that was saved goes on from there, bit for bit.
-            TrainingError: gradients stay infinite, or checkpoint or log cannot be written.
+            TrainingError: the loss explodes again and again, gradients stay infinite, or checkpoint or log cannot be
+                written.
         """
         done, left = self.progress.step, self._left()
         total = done + left.steps if left == Left(left.steps) else None
@@ -311,12 +333,14 @@ class Trainer:
                 part.requires_grad_(phase.encoder == "trained")
         if self.progress.phase_step == 0:
             self._plateau.begin()
-        window: list[StepReport] = []
+        if self.config.guard.enabled:
+            self._guard.begin(self._contents(), anew=self.progress.phase_step == 0)
+        self._window.clear()
         norm, proportion = torch.zeros(()), 0.0
         self._last_save = self._last_validation = time.monotonic()
         if self._clock is not None:
             self._clock = self._last_save  # what came between two phases belongs to neither
-        while not self._is_over(phase):
+        while not self._is_over(phase) or (self._ends_badly() and not self._is_over(phase)):
             self._between_steps()
             self._step_started = time.monotonic()
             proportion = self._set_learning_rates(phase)
@@ -325,15 +349,18 @@ class Trainer:
             self.progress.step += 1
             self.progress.phase_step += 1
             self.progress.pixels += phase.batch_size * phase.patch_size**2
-            window.append(report)
-            if self.progress.step % LOG_EVERY_STEPS == 0:
-                self._close_window(window, norm, proportion * phase.learning_rate)
+            self._window.append(report)
+            if self.config.guard.enabled:
+                self._guard.note(report.loss, norm)
+            self._watch()
+            if self._window and self.progress.step % LOG_EVERY_STEPS == 0:
+                self._close_window(norm, proportion * phase.learning_rate)
             if self._display.is_due():
                 self._display.show(self._reading(report), self.progress.step, self._left())
             self.progress.seconds += time.monotonic() - self._step_started
             self._count_time(phase)
-        if window:
-            self._close_window(window, norm, proportion * phase.learning_rate)
+        if self._window:
+            self._close_window(norm, proportion * phase.learning_rate)
         self._count_skipped_steps()
 
     def _between_steps(self) -> None:
@@ -356,7 +383,7 @@ class Trainer:
             self.validate()
             self._last_validation = time.monotonic()
             self.stop_if_requested()
-        if saving:
+        if saving and self._guard.is_calm:
             self.save()
             self._last_save = time.monotonic()
             self.stop_if_requested()
@@ -394,7 +421,7 @@ class Trainer:
     def _set_learning_rates(self, phase: PhaseConfig) -> float:
         """Returns the proportion of the phase's learning rate."""
         rate = learning_rate(phase, self.progress.phase_step, self.progress.phase_seconds)
-        rate *= self._plateau.proportion
+        rate *= self._plateau.proportion * self._lowered
         if self._time_limit is not None:
             rate = self.devices.number_of_first(self._time_limit.cooled(rate))
         proportion = rate / phase.learning_rate
@@ -405,13 +432,108 @@ class Trainer:
                 group["lr"] = companion.learning_rate * proportion
         return proportion
 
+    @property
+    def _lowered(self) -> float:
+        """What explosions have left of the learning rates."""
+        return self.config.guard.rate_factor**self.progress.explosions
+
+    def _contents(self) -> dict[str, object]:
+        return contents_of(
+            self.model,
+            self.average,
+            self.optimizer,
+            self.progress,
+            self.step.companion,
+            self._plateau,
+            self._guard,
+        )
+
+    def _watch(self) -> None:
+        """Go back where the loss explodes; now and then keep a state to go back to."""
+        step, guard = self.progress.step, self.config.guard
+        keeping = guard.enabled and step % guard.every_steps == 0
+        is_free = self.device.type == "cpu" and self.devices.count == 1
+        if not keeping and not is_free and step % _LOOK_EVERY_STEPS:
+            return
+        # A mean over the processes has the same bits in each of them: all go back, or none.
+        if (explosion := self._guard.look(step, self.devices.mean)) is not None:
+            self._go_back(explosion)
+            self.save()  # what lies there may be of a step after the one that is gone back to
+        elif keeping and self._guard.is_calm:
+            self._guard.keep(self._contents())
+
+    def _ends_badly(self) -> bool:
+        """At the end of a phase, go back after a single wild step: nobody would see what comes of it."""
+        step = self.progress.step
+        explosion = self._guard.look(step, self.devices.mean)
+        if explosion is None and not self._guard.is_calm:
+            explosion = self._guard.explosion(step)
+        if explosion is None:
+            return False
+        self._go_back(explosion)
+        self.save()
+        return True
+
+    def _leave_no_explosion(self) -> None:
+        """Before saving: go back where the loss has exploded, or where it may be about to."""
+        if (explosion := self._guard.look(self.progress.step, self.devices.mean)) is not None:
+            self._go_back(explosion)
+        elif not self._guard.is_calm:
+            self._put_good_state_into_place()  # a run that goes on makes the same steps again
+
+    def _go_back(self, explosion: Explosion) -> None:
+        """Go back to the last good state, and on from it with lower learning rates and other patches.
+
+        Raises:
+            TrainingError: this has happened too often; the last good state is saved.
+        """
+        self._put_good_state_into_place()
+        self.progress.explosions += 1
+        self._write(
+            "explosion", **asdict(explosion), explosions=self.progress.explosions, rate_factor=self._lowered
+        )
+        if self.progress.explosions > self.config.guard.maximum:
+            self.save()
+            raise TrainingError(
+                f"{explosion}, after the run had gone back {self.config.guard.maximum} times: {self.checkpoint_path} "
+                f"holds the state of step {self.progress.step}; start anew with a lower learning_rate, or raise "
+                "guard.maximum and go on"
+            )
+        self._display.tell(
+            f"{explosion}: back to step {self.progress.step}, and on from there with other patches at "
+            f"{self._lowered:.3g} of the recipe's learning rates"
+        )
+
+    def _put_good_state_into_place(self) -> None:
+        now = self.progress
+        # Optimisers take what they are given, and change it.
+        self.progress = put_into_place(
+            self.checkpoint_path,
+            copy.deepcopy(self._guard.good),
+            self.model,
+            self.average,
+            self.optimizer,
+            self.step.companion,
+            self._plateau,
+            self._guard,
+        )
+        self.progress.explosions = now.explosions
+        self.progress.seconds, self.progress.phase_seconds = now.seconds, now.phase_seconds
+        self._guard.went_back()
+        self._window.clear()
+        self._skipped_steps = self._non_finite.read()[0]
+        if self._log is not None:  # which forgets the steps that are made again
+            self._log = RunLog(self.folder, tensorboard=self.config.tensorboard, step=self.progress.step)
+
     def _gradients(self, phase: PhaseConfig) -> StepReport:
         """Work through this device's share of the batch, part by part; mean report of the parts."""
         self.optimizer.zero_grad(set_to_none=True)
         if self.step.companion is not None:
             self.step.companion.optimizer.zero_grad(set_to_none=True)
         reports = []
-        for batch in parts_of_batch(self.sampler, self.config, phase, self.progress.step, self.devices):
+        # After an explosion others: the same might lead there again.
+        step = self.progress.step + _OTHER_PATCHES * self.progress.explosions
+        for batch in parts_of_batch(self.sampler, self.config, phase, step, self.devices):
             with self._autocast(phase):
                 reports.append(self.step.backward(self.model, batch, phase, 1 / phase.accumulation))
         return mean_report(reports)
@@ -466,12 +588,12 @@ class Trainer:
             )
         return count
 
-    def _close_window(self, window: list[StepReport], norm: Float[Tensor, ""], rate: float) -> None:
+    def _close_window(self, norm: Float[Tensor, ""], rate: float) -> None:
         skipped = self._count_skipped_steps()
-        mean = mean_report(window, self.devices, finite_only=True)
+        mean = mean_report(self._window, self.devices, finite_only=True)
         self._write(
             "training",
-            steps=len(window),
+            steps=len(self._window),
             **read_report(mean),
             learning_rate=rate,
             gradient_norm=float(norm),
@@ -479,7 +601,9 @@ class Trainer:
             seconds=self.progress.seconds,
         )
         self._skipped_steps = skipped
-        window.clear()
+        self._window.clear()
+        if not self._guard.is_calm:
+            return  # what there is to say of an explosion, the guard says
         try:
             warning = self.step.review(mean)
         except TrainingError:
