@@ -12,7 +12,11 @@ DEV_STAMP := $(VENV)/installed-dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo results test check bench format clean
+.PHONY: help demo results test check bench train-on format clean
+
+MINUTES := 60
+RECIPE := configs/gllmm.toml
+THREADS := 1
 
 # Six rates from 0.1 to 1.5 bits per pixel, and photographs that differ: faces, fine texture, smooth skies, edges.
 RESULTS_QUALITIES := 18,32,46,60,71,82
@@ -61,6 +65,11 @@ check: $(DEV_STAMP) ## Formatting, lint, types, import rules, then the tests
 bench: $(DEV_STAMP) ## Measure the speed of coder and codec
 	$(BIN)/python benchmarks/range_coder.py
 	$(BIN)/python benchmarks/speed.py
+
+train-on: $(DEV_STAMP) ## Train the long run further: TRIMIX_DATA=folder MINUTES=60 RECIPE=configs/gllmm.toml THREADS=1
+	@test -d "$(TRIMIX_DATA)/train" || { echo "make train-on TRIMIX_DATA=FOLDER: FOLDER must hold train/ with its tars"; exit 1; }
+	$(BIN)/python tools/train_on.py $(RECIPE) --minutes $(MINUTES) --threads $(THREADS) --validation $(TRIMIX_DATA)/train/validation.tar \
+		--data $(filter-out %/validation.tar,$(wildcard $(TRIMIX_DATA)/train/*.tar))
 
 format: $(DEV_STAMP) ## Format the code and mend what lint can
 	$(BIN)/ruff check --fix-only .

@@ -28,13 +28,13 @@ import typer
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load as load_safetensors
 
 import trimix
 from trimix.errors import ConfigurationError, OutputError, TrainingError, TrimixError
 from trimix.images.atomic_files import write_atomically
 from trimix.models.building import build
 from trimix.models.weights import load_frozen
+from trimix.training.averaged_weights import checkpoint_of_averaged
 from trimix.training.checkpoint import load_checkpoint, misfit
 from trimix.training.config import TrainingConfig, load_training_config
 
@@ -294,15 +294,8 @@ def join(
             f"{folder}: {name} has brought no weights: {report['error'] or 'it was killed early'}"
         )
     data = _joined(folder, report["weights"])
-    about = json.loads(_metadata(data)["training_piece"])
-    weights = {
-        key: value.float() if value.is_floating_point() else value
-        for key, value in load_safetensors(data).items()
-    }
     contents = io.BytesIO()
-    torch.save(
-        {"average": weights, "configuration": about["configuration"], "progress": about["progress"]}, contents
-    )
+    torch.save(checkpoint_of_averaged(data, str(folder)), contents)
     write_atomically(output, contents.getvalue(), overwrite=force)
     typer.echo(
         f"{output}: {name} after {report['steps']} steps, {report['seconds']:.0f} s in steps, "
@@ -350,12 +343,6 @@ def _check(path: Path, data: bytes, expected: str) -> None:
         raise TrainingError(
             f"{path}: must have the SHA-256 {expected[:16]}..., found another one: it is damaged; fetch it again"
         )
-
-
-def _metadata(data: bytes) -> dict[str, str]:
-    """Of a safetensors file: a length of 8 bytes, then JSON."""
-    length = int.from_bytes(data[:8], "little")
-    return json.loads(data[8 : 8 + length])["__metadata__"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -43,8 +43,6 @@ ENDING_SECONDS = 1.0
 """Kept by the first process for the manifest and the logs."""
 GRACE_SECONDS = 5.0
 """After the end of the time, until a run that has not ended is killed."""
-WARM_UP_STEPS = 100
-"""Of a run that starts from weights: Adam's moments have to be found again."""
 PACE_AFTER_STEPS = 20
 """Steps that do not count for the pace: they compile, and find the fastest kernels."""
 LONGEST_RUN_STEPS = 10**9
@@ -322,7 +320,7 @@ def piece_of(recipe: "Any", start: Path | None, save_minutes: float) -> "Any":
         "steps": LONGEST_RUN_STEPS,
         "minutes": None,
         "schedule": "constant",
-        "warm_up_steps": first.warm_up_steps if start is None else WARM_UP_STEPS,
+        "warm_up_steps": first.warm_up_steps if start is None else 0,
     }
     return recipe.model_copy(
         update={
@@ -336,8 +334,8 @@ def piece_of(recipe: "Any", start: Path | None, save_minutes: float) -> "Any":
 
 def _trainer_class() -> "Any":
     import torch
-    from safetensors.torch import save
 
+    from trimix.training.averaged_weights import averaged_weights
     from trimix.training.checkpoint import load_checkpoint
     from trimix.training.loop import Trainer
 
@@ -364,13 +362,10 @@ def _trainer_class() -> "Any":
         def _write_checkpoint(self) -> None:
             super()._write_checkpoint()
             stem = f"{self._options.worker}-{self.progress.step:08d}"
-            weights = {name: halved(value) for name, value in self.average.module.state_dict().items()}
-            # One entry: several would be written in an order that differs from time to time.
-            about = {"configuration": self._recipe.model_dump_json(), "progress": vars(self.progress)}
-            metadata = {"training_piece": json.dumps(about)}
+            weights = averaged_weights(self.average.module, self.progress, self._recipe)
             part_bytes = max(1, int(self._options.part_mebibytes * 2**20))
             report = {
-                "weights": write_parts(save(weights, metadata), self._options.output, stem, part_bytes),
+                "weights": write_parts(weights, self._options.output, stem, part_bytes),
                 "steps": self.progress.step,
                 "steps_of_this_call": self.progress.step - self._first_step,
                 "pixels": self.progress.pixels,
@@ -401,14 +396,6 @@ def _trainer_class() -> "Any":
             return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
                 1 if sys.platform == "darwin" else 1024
             )
-
-    def halved(value: torch.Tensor) -> torch.Tensor:
-        """In float16 where that can hold it, on the CPU."""
-        value = value.detach().cpu().contiguous()
-        if not value.is_floating_point():
-            return value
-        half = value.half()
-        return half if bool((half.isfinite() | ~value.isfinite()).all()) else value
 
     return PieceTrainer
 

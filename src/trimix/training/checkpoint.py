@@ -4,7 +4,7 @@ import io
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import torch
@@ -20,7 +20,7 @@ from trimix.training.explosion_guard import ExplosionGuard
 from trimix.training.schedules import Plateau
 from trimix.training.steps import Companion
 
-_TIMES = ("seconds", "phase_seconds")
+_TIMES = ("seconds", "phase_seconds", "core_seconds")
 
 
 @dataclass
@@ -36,6 +36,8 @@ class Progress:
         phase_seconds: time spent in the phase, where that is minutes long: steps, validation and saving, but for the
             first step of every process, which may compile.
         explosions: times that the run went back to an earlier state; each has lowered its learning rates for good.
+        optimizer_steps: of them those that the optimiser remembers: fewer than ``step`` where it began anew.
+        core_seconds: processor time of this process spent in steps.
     """
 
     step: int = 0
@@ -45,6 +47,8 @@ class Progress:
     pixels: int = 0
     phase_seconds: float = 0.0
     explosions: int = 0
+    optimizer_steps: int = 0
+    core_seconds: float = 0.0
 
 
 def contents_of(
@@ -199,6 +203,8 @@ def restore(
 ) -> Progress:
     """Put the state that a checkpoint holds into place and return where it stood.
 
+    One without an optimiser's state, which averaged weights leave behind, begins with a new optimiser.
+
     Raises:
         TrainingError: the checkpoint is missing, damaged, or of another model; or only one of checkpoint and run has a
             companion.
@@ -229,13 +235,15 @@ def put_into_place(
     if not _is_count(averaged):
         raise _damaged(path, f"'averaged' must be a count of steps, found {averaged!r}")
     average.n_averaged.fill_(averaged)  # type: ignore[operator, union-attr, arg-type]
-    _load_optimizer(path, checkpoint, "optimizer", optimizer)
+    if has_optimizer := "optimizer" in checkpoint:
+        _load_optimizer(path, checkpoint, "optimizer", optimizer)
     _restore_companion(path, checkpoint, companion)
     if plateau is not None and "plateau" in checkpoint:
         _restore_plateau(path, checkpoint["plateau"], plateau)
     if guard is not None and "recent_steps" in checkpoint:
         _restore_recent_steps(path, checkpoint["recent_steps"], guard)
-    return _progress(path, _entry(path, checkpoint, "progress"))
+    progress = _progress(path, _entry(path, checkpoint, "progress"))
+    return progress if has_optimizer else replace(progress, optimizer_steps=0)
 
 
 def _restore_companion(path: Path, checkpoint: dict[str, object], companion: Companion | None) -> None:
@@ -346,13 +354,14 @@ def _is_whole(state: Mapping[str, object], parameter: nn.Parameter) -> bool:
 
 def _progress(path: Path, values: object) -> Progress:
     names = {field.name for field in fields(Progress)}
-    # Checkpoints of earlier versions know no phases of minutes, and no explosions.
-    if not isinstance(values, Mapping) or set(values) | {"phase_seconds", "explosions"} != names:
+    # Checkpoints of earlier versions do not know all.
+    later = {"phase_seconds", "explosions", "optimizer_steps", "core_seconds"}
+    if not isinstance(values, Mapping) or set(values) | later != names:
         raise _damaged(path, f"'progress' must hold {', '.join(sorted(names))}, found {values!r}")
     for name, value in values.items():
         if not (_is_count(value) or (name in _TIMES and isinstance(value, float) and value >= 0)):
             raise _damaged(path, f"'progress' must count from 0, found {name} {value!r}")
-    return Progress(**values)
+    return Progress(**{"optimizer_steps": values["step"]} | values)
 
 
 def _is_count(value: object) -> bool:

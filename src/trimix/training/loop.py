@@ -60,6 +60,8 @@ from trimix.training.two_stage import TwoStageStep
 from trimix.training.validation import VALIDATION_SIZE, validate
 
 LOG_EVERY_STEPS = 50
+WARM_UP_STEPS = 100
+"""Of an optimiser that begins anew in the middle of a run."""
 _LOOK_EVERY_STEPS = 10
 """How often losses are read for the guard where that waits for a device."""
 _OTHER_PATCHES = 2**32
@@ -235,8 +237,12 @@ class Trainer:
                 self._guard,
             )
 
-    def validate(self) -> None:
-        """Measure the averaged weights on the validation crops and log it."""
+    def validate(self, *, in_time: bool = True) -> None:
+        """Measure the averaged weights on the validation crops and log it.
+
+        Args:
+            in_time: stop where the run is stopped, or its time is up.
+        """
         if self.crops is None:
             return
         # Every process measures all crops, so that all can stop between two batches.
@@ -245,13 +251,14 @@ class Trainer:
             self.crops,
             distortion=self.config.objective.distortion,
             linear_only=self._phase.linear_only,
-            between_batches=self.stop_if_requested,
+            between_batches=self.stop_if_requested if in_time else lambda: None,
         )
         objective = self.devices.number_of_first(sum(row.objective for row in rows) / len(rows))
         self._plateau.note(self._phase, self.progress.step, objective)
         self._write(
             "validation",
             hours=self.progress.seconds / 3600,
+            core_hours=self.progress.core_seconds / 3600,
             quality=[row.quality for row in rows],
             bits_per_pixel=[row.bits_per_pixel for row in rows],
             psnr_db=[row.psnr_db for row in rows],
@@ -342,11 +349,12 @@ class Trainer:
             self._clock = self._last_save  # what came between two phases belongs to neither
         while not self._is_over(phase) or (self._ends_badly() and not self._is_over(phase)):
             self._between_steps()
-            self._step_started = time.monotonic()
+            self._step_started, processor_started = time.monotonic(), time.process_time()
             proportion = self._set_learning_rates(phase)
             report = self._gradients(phase)
             norm = self._update(phase)
             self.progress.step += 1
+            self.progress.optimizer_steps += 1
             self.progress.phase_step += 1
             self.progress.pixels += phase.batch_size * phase.patch_size**2
             self._window.append(report)
@@ -358,6 +366,7 @@ class Trainer:
             if self._display.is_due():
                 self._display.show(self._reading(report), self.progress.step, self._left())
             self.progress.seconds += time.monotonic() - self._step_started
+            self.progress.core_seconds += time.process_time() - processor_started
             self._count_time(phase)
         if self._window:
             self._close_window(norm, proportion * phase.learning_rate)
@@ -421,7 +430,7 @@ class Trainer:
     def _set_learning_rates(self, phase: PhaseConfig) -> float:
         """Returns the proportion of the phase's learning rate."""
         rate = learning_rate(phase, self.progress.phase_step, self.progress.phase_seconds)
-        rate *= self._plateau.proportion * self._lowered
+        rate *= self._plateau.proportion * self._lowered * self._warmth
         if self._time_limit is not None:
             rate = self.devices.number_of_first(self._time_limit.cooled(rate))
         proportion = rate / phase.learning_rate
@@ -431,6 +440,12 @@ class Trainer:
             for group in companion.optimizer.param_groups:
                 group["lr"] = companion.learning_rate * proportion
         return proportion
+
+    @property
+    def _warmth(self) -> float:
+        """Of the learning rates, while an optimiser that began anew in the middle of a run finds its moments again."""
+        begun_anew = self.progress.optimizer_steps < self.progress.step
+        return min(1.0, (self.progress.optimizer_steps + 1) / WARM_UP_STEPS) if begun_anew else 1.0
 
     @property
     def _lowered(self) -> float:

@@ -1,0 +1,76 @@
+"""Averaged weights of a run as one small file, from which it goes on with a new optimiser.
+
+::
+
+    Trainer --> bytes: safetensors, float16, with the recipe and the progress --> checkpoint --> Trainer
+
+A checkpoint holds the weights twice, and the moments of the optimiser, in single precision: some six times as much.
+"""
+
+import json
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import nn
+
+from trimix.errors import TrainingError
+from trimix.shapes import Tensor
+from trimix.training.checkpoint import Progress
+from trimix.training.config import TrainingConfig
+
+_ENTRY = "trimix_training"
+_HEADER_BYTES = 8
+
+
+def averaged_weights(average: nn.Module, progress: Progress, config: TrainingConfig) -> bytes:
+    """The file.
+
+    Args:
+        average: of the weights.
+        progress: where the run stands.
+        config: of the run.
+    """
+    weights = {name: _halved(value) for name, value in average.state_dict().items()}
+    # One entry: several would be written in an order that differs from time to time.
+    about = {"configuration": config.model_dump_json(), "progress": vars(progress)}
+    return save(weights, {_ENTRY: json.dumps(about)})
+
+
+def checkpoint_of_averaged(data: bytes, name: str) -> dict[str, object]:
+    """The entries of a checkpoint that `Trainer` resumes, or starts from.
+
+    Args:
+        data: of the file.
+        name: of the file, for the message.
+
+    Raises:
+        TrainingError: it is no such file.
+    """
+    try:
+        length = int.from_bytes(data[:_HEADER_BYTES], "little")
+        header = json.loads(data[_HEADER_BYTES : _HEADER_BYTES + length])
+        about = json.loads(header["__metadata__"][_ENTRY])
+        weights = {
+            key: value.float() if value.is_floating_point() else value for key, value in load(data).items()
+        }
+        progress = about["progress"]
+        return {
+            "model": weights,
+            "average": weights,
+            "averaged": progress["step"],
+            "progress": progress,
+            "configuration": about["configuration"],
+        }
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise TrainingError(
+            f"{name}: must hold the averaged weights of a run, found something else ({type(error).__name__})"
+        ) from error
+
+
+def _halved(value: Tensor) -> Tensor:
+    """In float16 where that can hold it, on the CPU."""
+    value = value.detach().cpu().contiguous()
+    if not value.is_floating_point():
+        return value
+    half = value.half()
+    return half if bool((half.isfinite() | ~value.isfinite()).all()) else value
