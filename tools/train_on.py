@@ -4,8 +4,8 @@
 
 The run lies in ``runs/NAME``, NAME being the recipe's. Where that folder has no checkpoint (another machine, a fresh
 clone), it goes on from ``weights/NAME-training.safetensors``: averaged weights in float16 and where the run stood, with
-a new optimiser, which is warmed up. At the end this file is written anew, to be committed, and the weights are validated:
-``benchmarks/learning_curve.py`` makes a row of the log.
+a new optimiser, which is warmed up. At the end this file is written anew, to be committed. The weights are
+validated; ``benchmarks/learning_curve.py`` reads the log.
 
 The process has the lowest priority and takes at most the time given, the last validation included.
 """
