@@ -121,7 +121,10 @@ def rows_of(folder):
 REGULARIZER = {"regularizer": RegularizerConfig(alpha=0.01, features=4)}
 
 
-@pytest.fixture(scope="module", params=[{}, REGULARIZER], ids=["plain", "regularized"])
+SOAP = {"optimizer": {"kind": "soap"}}
+
+
+@pytest.fixture(scope="module", params=[{}, REGULARIZER, SOAP], ids=["plain", "regularized", "soap"])
 def exploded(request, picture_folder, tmp_path_factory):
     """A run that has exploded once; configuration and folder."""
     folder = tmp_path_factory.mktemp("exploded")

@@ -50,11 +50,13 @@ def states(trainer):
     return trainer.model.state_dict(), trainer.average.module.state_dict()
 
 
-def test_a_resumed_run_ends_bit_for_bit_like_an_uninterrupted_one(pictures, tmp_path):
-    whole = Trainer(configuration(pictures, (3, 3)), tmp_path / "whole", "cpu")
+@pytest.mark.parametrize("kind", ["adam", "soap"])
+def test_a_resumed_run_ends_bit_for_bit_like_an_uninterrupted_one(pictures, tmp_path, kind):
+    optimizer = {"optimizer": {"kind": kind}}
+    whole = Trainer(configuration(pictures, (3, 3), **optimizer), tmp_path / "whole", "cpu")
     whole.run()
-    Trainer(configuration(pictures, (3,)), tmp_path / "parts", "cpu").run()
-    resumed = Trainer(configuration(pictures, (3, 3)), tmp_path / "parts", "cpu")
+    Trainer(configuration(pictures, (3,), **optimizer), tmp_path / "parts", "cpu").run()
+    resumed = Trainer(configuration(pictures, (3, 3), **optimizer), tmp_path / "parts", "cpu")
     assert resumed.progress.step == 3
     resumed.run()
     for one, other in zip(states(whole), states(resumed), strict=True):

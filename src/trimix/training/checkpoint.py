@@ -325,6 +325,13 @@ def _load_optimizer(
     path: Path, checkpoint: dict[str, object], name: str, optimizer: torch.optim.Optimizer
 ) -> None:
     state = _entry(path, checkpoint, name)
+    own_kind = _is_soap(optimizer.state_dict())
+    if isinstance(state, Mapping) and _is_soap(state) != own_kind:
+        kinds = ("soap", "adam") if own_kind else ("adam", "soap")
+        raise TrainingError(
+            f"{path}: its optimiser must be that of the run, {kinds[0]}, found {kinds[1]}; take the optimizer.kind "
+            "that it was made with, or start_from it in another folder"
+        )
     # These are the configuration's, which may have changed since.
     kept = [
         {key: group[key] for key in ("ratio", "betas") if key in group} for group in optimizer.param_groups
@@ -344,8 +351,16 @@ def _load_optimizer(
         group.update(own)
 
 
+def _is_soap(state: Mapping[str, object]) -> bool:
+    match state.get("param_groups"):
+        case [{"taps": _}, *_]:
+            return True
+        case _:
+            return False
+
+
 def _is_whole(state: Mapping[str, object], parameter: nn.Parameter) -> bool:
-    """Whether Adam can go on with this; it is empty where no gradient has come yet."""
+    """Whether Adam and SOAP can go on with this; it is empty where no gradient has come yet."""
     moments = ("exp_avg", "exp_avg_sq")
     return not state or (
         "step" in state and all(_shape(state[name]) == _shape(parameter) for name in moments)

@@ -94,11 +94,32 @@ class PhaseConfig(_Section):
         return self
 
 
+class SoapConfig(_Section):
+    """SOAP of matrices; all else is Adam's, with ``second_moment_decay``."""
+
+    vector_ratio: PositiveFloat = Field(
+        default=0.67,
+        description="learning rate of Adam's part over that of the matrices, which is the phase's",
+    )
+    decay: float = Field(default=0.95, gt=0, lt=1, description="of both moments and of the factors")
+    basis_every_steps: PositiveInt = Field(default=10, description="how often eigenbases are renewed")
+    largest_side: PositiveInt = Field(
+        default=1024, description="rows or columns of which there are more keep their standard basis"
+    )
+    half_products: bool = Field(
+        default=False, description="products with bases in bfloat16, which some processors are faster at"
+    )
+
+
 class OptimizerConfig(_Section):
     """Optimiser, clipping and averaging."""
 
+    kind: Literal["adam", "soap"] = Field(
+        default="adam", description="soap: Adam in the eigenbasis of Shampoo's factors, for matrices"
+    )
+    soap: SoapConfig = SoapConfig()
     linear_path_ratio: PositiveFloat = Field(
-        default=0.1, description="learning rate of the Karhunen-Loeve path over that of the others"
+        default=0.1, description="learning rate of the Karhunen-Loeve path over Adam's of the others"
     )
     clip_norm: PositiveFloat = 1.0
     second_moment_decay: float = Field(

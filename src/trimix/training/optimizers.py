@@ -3,13 +3,18 @@
 import torch
 from torch import nn
 
+from trimix.layers.masked_convolution import TapConvolution
 from trimix.training.config import OptimizerConfig
+from trimix.training.soap import Matrices, Soap
+from trimix.transforms.karhunen_loeve import LinearAnalysis, LinearSynthesis
 
 _FIRST_MOMENT_DECAY = 0.9
+_SMALLEST_SIDE = 4
+"""Rows and columns from which on a weight is a matrix."""
 
 
-def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Adam:
-    """Adam; each parameter group carries its learning rate's ratio to the phase's.
+def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Adam | Soap:
+    """Adam, or SOAP for weights of convolutions; each parameter group carries its learning rate's ratio to the phase's.
 
     The Karhunen-Loeve path starts at its optimum and has small, orthonormal weights: it moves more slowly.
 
@@ -19,15 +24,49 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Ad
 
     where its gradient was near zero for long and suddenly is not: 3.2 rates at beta2 = 0.999, 1 at 0.99.
     """
-    groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
-    for name, parameter in model.named_parameters():
-        groups[".linear." in name].append(parameter)
-    return torch.optim.Adam(
-        [
-            {"params": groups[False], "ratio": 1.0},
-            {"params": groups[True], "ratio": config.linear_path_ratio},
-        ],
-        lr=0.0,
-        betas=(_FIRST_MOMENT_DECAY, config.second_moment_decay),
-        fused=True,
+    taps = _taps_of_matrices(model) if config.kind == "soap" else {}
+    linear = {
+        id(parameter)
+        for module in model.modules()
+        if isinstance(module, LinearAnalysis | LinearSynthesis)
+        for parameter in module.parameters()
+    }
+    others = [parameter for parameter in model.parameters() if id(parameter) not in taps]
+    ratio = config.soap.vector_ratio if config.kind == "soap" else 1.0
+    betas = (_FIRST_MOMENT_DECAY, config.second_moment_decay)
+    groups = [
+        {
+            "params": [parameter for parameter in others if id(parameter) not in linear],
+            "ratio": ratio,
+            "betas": betas,
+        },
+        {
+            "params": [parameter for parameter in others if id(parameter) in linear],
+            "ratio": ratio * config.linear_path_ratio,
+            "betas": betas,
+        },
+    ]
+    if config.kind == "adam":
+        return torch.optim.Adam(groups, lr=0.0, betas=betas, fused=True)
+    matrices = [parameter for parameter in model.parameters() if id(parameter) in taps]
+    return Soap(
+        Matrices(matrices, [taps[id(parameter)] for parameter in matrices]),
+        groups,
+        decay=config.soap.decay,
+        basis_every=config.soap.basis_every_steps,
+        largest_side=config.soap.largest_side,
+        half_products=config.soap.half_products,
     )
+
+
+def _taps_of_matrices(model: nn.Module) -> dict[int, int]:
+    """Taps of every weight of a convolution or linear layer that is not too narrow to be a matrix, by its id."""
+    taps = {}
+    for module in model.modules():
+        if not isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            continue
+        weight = module.weight
+        count = len(module.offsets) if isinstance(module, TapConvolution) else weight[0, 0].numel()
+        if min(len(weight), weight[0].numel() // count) >= _SMALLEST_SIDE:
+            taps[id(weight)] = count
+    return taps
