@@ -15,7 +15,8 @@ from enum import Enum
 import torch
 from torch import nn
 
-from trimix.layers.lower_bound import lower_bound
+from trimix.layers.lower_bound import lower_bound, within_bounds
+from trimix.layers.pointwise import PointwiseConvolution
 from trimix.layers.residual import GLLMM_SLOPE
 from trimix.probability import Family, MixtureParameters
 from trimix.shapes import Float, Tensor
@@ -119,9 +120,9 @@ def mixture_head(
     """
     layers: list[nn.Module] = []
     for width in hidden:
-        layers += [nn.Conv2d(inputs, width, 1), nn.LeakyReLU(slope)]
+        layers += [PointwiseConvolution(inputs, width), nn.LeakyReLU(slope)]
         inputs = width
-    return nn.Sequential(*layers, nn.Conv2d(inputs, outputs, 1, bias=last_bias))
+    return nn.Sequential(*layers, PointwiseConvolution(inputs, outputs, bias=last_bias))
 
 
 def read_parameters(raw: Float[Tensor, "N D h w"], layout: HeadLayout) -> MixtureParameters:
@@ -142,7 +143,7 @@ def read_parameters(raw: Float[Tensor, "N D h w"], layout: HeadLayout) -> Mixtur
     >>> layout.sizes, p.means.shape, round(p.log_weights.exp().unique().item(), 3)
     ((2, 4, 4, 4), torch.Size([1, 2, 2, 1, 2, 2]), 0.25)
     """
-    n, channels, rows, columns = raw.shape
+    channels = raw.shape[1]
     if channels % layout.numbers:
         family_logits, component_logits, means, scales = layout.sizes
         raise ValueError(
@@ -150,22 +151,25 @@ def read_parameters(raw: Float[Tensor, "N D h w"], layout: HeadLayout) -> Mixtur
             f"{layout.numbers} channels (family logits, component logits, means, scales), found {channels}: give its "
             f"last layer {layout.numbers} channels for each latent channel"
         )
-    latent = (channels // layout.numbers, rows, columns)
-    mixture = (n, len(layout.families), layout.components, *latent)
-    numbers = raw.float().reshape(n, layout.numbers, *latent)
-    family_logits, logits, means, scales = numbers.split(layout.sizes, dim=1)
-    log_weights = mixture_log_weights(family_logits, logits, layout)
+    # Position by position, as heads lay them out: then nothing is copied.
+    numbers = raw.float().permute(0, 2, 3, 1).unflatten(3, (layout.numbers, -1))
+    family_logits, logits, means, scales = numbers.split(layout.sizes, dim=3)
     return MixtureParameters(
         layout.families,
-        log_weights.reshape(mixture),
-        (torch.zeros_like(scales) if layout.zero_mean else means).reshape(mixture),
-        _scales(scales, layout).reshape(mixture),
+        by_component(mixture_log_weights(family_logits, logits, layout), layout),
+        by_component(torch.zeros_like(scales) if layout.zero_mean else means, layout),
+        by_component(_scales(scales, layout), layout),
     )
 
 
+def by_component(numbers: Float[Tensor, "N h w K M"], layout: HeadLayout) -> Float[Tensor, "N F k M h w"]:
+    """Numbers of every component as ``MixtureParameters`` has them: a view."""
+    return numbers.unflatten(3, (len(layout.families), layout.components)).permute(0, 3, 4, 5, 1, 2)
+
+
 def mixture_log_weights(
-    family_logits: Float[Tensor, "N _ M h w"], logits: Float[Tensor, "N _ M h w"], layout: HeadLayout
-) -> Float[Tensor, "N K M h w"]:
+    family_logits: Float[Tensor, "N h w _ M"], logits: Float[Tensor, "N h w _ M"], layout: HeadLayout
+) -> Float[Tensor, "N h w K M"]:
     """Natural logarithms of the weights of all components, families one after the other.
 
     Args:
@@ -173,13 +177,12 @@ def mixture_log_weights(
         logits: as ``layout.sizes`` has them, none for a single component.
         layout: says which there are.
     """
-    n, _, *latent = logits.shape
     if layout.count == 1:
-        return logits.new_zeros(n, 1, *latent)
-    if family_logits.shape[1] == 0:
-        return torch.log_softmax(logits, dim=1)
-    inside = torch.log_softmax(logits.unflatten(1, (len(layout.families), layout.components)), dim=2)
-    return (inside + torch.log_softmax(family_logits, dim=1)[:, :, None]).flatten(1, 2)
+        return logits.new_zeros(*logits.shape[:3], 1, logits.shape[4])
+    if family_logits.shape[3] == 0:
+        return torch.log_softmax(logits, dim=3)
+    inside = torch.log_softmax(logits.unflatten(3, (len(layout.families), layout.components)), dim=4)
+    return (inside + torch.log_softmax(family_logits, dim=3)[..., None, :]).flatten(3, 4)
 
 
 def _scales(numbers: Tensor, layout: HeadLayout) -> Tensor:
@@ -187,8 +190,7 @@ def _scales(numbers: Tensor, layout: HeadLayout) -> Tensor:
         return lower_bound(numbers, layout.scale_minimum)
     if layout.scale_form is ScaleForm.ABSOLUTE:
         return numbers.abs() + layout.scale_minimum
-    above = lower_bound(numbers, math.log2(layout.scale_minimum))
-    return torch.exp2(-lower_bound(-above, -LOG2_SCALE_MAXIMUM))
+    return torch.exp2(within_bounds(numbers, math.log2(layout.scale_minimum), LOG2_SCALE_MAXIMUM))
 
 
 def parameters_from_head(

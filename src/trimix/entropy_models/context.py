@@ -1,11 +1,19 @@
 """Context models: what already coded latents say about the next ones."""
 
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
 import torch
 from torch import nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from trimix.entropy_models.schedule import (
     INTERLACED_LEVELS,
+    Lattice,
     Schedule,
     checkerboard,
     interlaced,
@@ -14,6 +22,7 @@ from trimix.entropy_models.schedule import (
 )
 from trimix.layers.masked_convolution import (
     MaskedConvolution,
+    Offset,
     TapConvolution,
     checkerboard_offsets,
     raster_offsets,
@@ -96,23 +105,126 @@ class InterlacedContext(nn.Module):
 
     def forward(self, y_hat: Float[Tensor, "N M h w"]) -> Float[Tensor, "N D h w"]:
         """Context features of every position, given all latents."""
-        count, _, height, width = y_hat.shape
-        found = y_hat.new_zeros(count, self.features, height, width)
-        margin = max(reach_of(level.offsets) for level in INTERLACED_LEVELS)
-        padded = F.pad(y_hat, (margin,) * 4)
-        for level, convolution in zip(INTERLACED_LEVELS, self.levels, strict=True):
-            for lattice in level.lattices:
-                own = found[:, :, lattice.row :: lattice.stride, lattice.column :: lattice.stride]
-                if not own.numel():
-                    continue
-                rows, columns = (lattice.stride * (size - 1) + 1 for size in own.shape[2:])
-                taps = []
-                for down, right in level.offsets:
-                    top, left = margin + lattice.row + down, margin + lattice.column + right
-                    within = padded[:, :, top : top + rows, left : left + columns]
-                    taps.append(within[:, :, :: lattice.stride, :: lattice.stride])
-                own.copy_(convolution(torch.cat(taps, dim=1)))
-        return found
+        height, width = y_hat.shape[2:]
+        places = _places(height, width)
+        gathered = _Gathering.apply(y_hat, places)
+        found = [
+            convolution(taps) for convolution, taps in zip(self.levels, gathered, strict=True) if taps.numel()
+        ]
+        if not found:
+            return y_hat.new_zeros(len(y_hat), self.features, height, width)
+        return _Spreading.apply(tuple(level for level in places if level), (height, width), *found)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A lattice in an array of latents.
+
+    Args:
+        own: rows and columns of its positions.
+        shape: how many there are each way.
+        taps: for each offset of the level, rows and columns of what they look at, in an array with a margin.
+    """
+
+    own: tuple[slice, slice]
+    shape: tuple[int, int]
+    taps: tuple[tuple[slice, slice], ...]
+
+    @property
+    def count(self) -> int:
+        """Its positions."""
+        return math.prod(self.shape)
+
+
+_Places = tuple[tuple[_Place, ...], ...]
+"""For each level its lattices that have positions."""
+_MARGIN = max(reach_of(level.offsets) for level in INTERLACED_LEVELS)
+
+
+@lru_cache(maxsize=64)
+def _places(height: int, width: int) -> _Places:
+    def place(lattice: Lattice, offsets: tuple[Offset, ...]) -> _Place:
+        starts, sides, step = (lattice.row, lattice.column), (height, width), lattice.stride
+        shape = tuple(len(range(start, side, step)) for start, side in zip(starts, sides, strict=True))
+
+        def seen(start: int, size: int) -> slice:
+            return slice(_MARGIN + start, _MARGIN + start + step * (size - 1) + 1, step)
+
+        return _Place(
+            (slice(lattice.row, None, step), slice(lattice.column, None, step)),
+            (shape[0], shape[1]),
+            tuple(
+                (seen(lattice.row + down, shape[0]), seen(lattice.column + right, shape[1]))
+                for down, right in offsets
+            ),
+        )
+
+    levels = ([place(lattice, level.offsets) for lattice in level.lattices] for level in INTERLACED_LEVELS)
+    return tuple(tuple(one for one in level if one.count) for level in levels)
+
+
+class _Gathering(torch.autograd.Function):
+    """What the positions of every level look at, [N taps*M positions 1]: copies, and one sum of their gradients.
+
+    The automatic derivative fills and adds an array of all latents for every tap.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, y_hat: Tensor, places: _Places) -> tuple[Tensor, ...]:
+        ctx.places, ctx.shape = places, y_hat.shape
+        padded = F.pad(y_hat.permute(0, 2, 3, 1), (0, 0, _MARGIN, _MARGIN, _MARGIN, _MARGIN))
+        gathered = []
+        for level, lattices in zip(INTERLACED_LEVELS, places, strict=True):
+            count = sum(place.count for place in lattices)
+            taps = padded.new_empty(len(padded), count, len(level.offsets), padded.shape[3])
+            for place, part in _by_lattice(taps, lattices):
+                for tap, (rows, columns) in enumerate(place.taps):
+                    part[:, :, :, tap] = padded[:, rows, columns]
+            gathered.append(taps.flatten(2).transpose(1, 2)[..., None])
+        return tuple(gathered)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        count, channels, height, width = ctx.shape
+        padded = gradients[0].new_zeros(count, height + 2 * _MARGIN, width + 2 * _MARGIN, channels)
+        for lattices, gradient in zip(ctx.places, gradients, strict=True):
+            taps = gradient[..., 0].transpose(1, 2).unflatten(2, (-1, channels))
+            for place, part in _by_lattice(taps, lattices):
+                for tap, (rows, columns) in enumerate(place.taps):
+                    padded[:, rows, columns] += part[:, :, :, tap]
+        inner = padded[:, _MARGIN : _MARGIN + height, _MARGIN : _MARGIN + width]
+        return inner.permute(0, 3, 1, 2), None
+
+
+class _Spreading(torch.autograd.Function):
+    """Features of the positions of every level, [N D positions 1], at their places; zero at those of the first pass."""
+
+    @staticmethod
+    def forward(ctx: Any, places: _Places, size: tuple[int, int], *found: Tensor) -> Tensor:
+        ctx.places = places
+        whole = found[0].new_zeros(len(found[0]), *size, found[0].shape[1])
+        for lattices, features in zip(places, found, strict=True):
+            for place, part in _by_lattice(features[..., 0].transpose(1, 2), lattices):
+                whole[:, place.own[0], place.own[1]] = part
+        return whole.permute(0, 3, 1, 2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        rows = gradient.permute(0, 2, 3, 1)
+        parts = [
+            torch.cat([rows[:, place.own[0], place.own[1]].flatten(1, 2) for place in lattices], dim=1)
+            for lattices in ctx.places
+        ]
+        return None, None, *(part.transpose(1, 2)[..., None] for part in parts)
+
+
+def _by_lattice(by_position: Tensor, lattices: tuple[_Place, ...]) -> Iterator[tuple[_Place, Tensor]]:
+    """The part of each lattice of an array [N positions ...], as rows and columns."""
+    parts = by_position.split([place.count for place in lattices], dim=1) if lattices else ()
+    for place, part in zip(lattices, parts, strict=True):
+        yield place, part.unflatten(1, place.shape)
 
 
 Context = CheckerboardContext | RasterContext | InterlacedContext

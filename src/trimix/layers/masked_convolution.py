@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from trimix.layers.pointwise import PointwiseConvolution
 from trimix.shapes import Float, Tensor
 
 Offset = tuple[int, int]
@@ -115,7 +116,7 @@ class MaskedConvolution(nn.Conv2d):
         )
 
 
-class TapConvolution(nn.Conv2d):
+class TapConvolution(PointwiseConvolution):
     """A convolution over taps that somebody has gathered: what a masked one computes, at some positions only.
 
     Args:
@@ -129,7 +130,7 @@ class TapConvolution(nn.Conv2d):
     """
 
     def __init__(self, inputs: int, outputs: int, offsets: tuple[Offset, ...]) -> None:
-        super().__init__(inputs * len(offsets), outputs, 1)
+        super().__init__(inputs * len(offsets), outputs)
         self.offsets = offsets
 
     def tap_weights(self) -> Float[Tensor, "D T C"]:

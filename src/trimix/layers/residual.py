@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from trimix.layers.gdn import GeneralizedDivisiveNormalization
-from trimix.layers.resampling import strided_convolution, subpixel_convolution
+from trimix.layers.resampling import every_second, strided_convolution, subpixel_convolution
 from trimix.shapes import Float, Tensor
 
 GLLMM_SLOPE = 0.2
@@ -62,7 +62,7 @@ class ConcatenatedResidualModule(nn.Module):
 
     def forward(self, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C H W"]:
         """Return ``x + blocks(x)``."""
-        return x + self.blocks(x)
+        return self.blocks(x).add_(x)
 
 
 def residual_module(channels: int, stages: int, *, concatenated: bool) -> nn.Module:
@@ -104,7 +104,7 @@ class DownsamplingBlock(nn.Module):
         branch = self.normalization(self.second(self.activation(self.first(x))))
         # Of stride 2 by leaving pixels out: in channels_last, on a CPU, the gradient of such a convolution of three
         # channels writes where it must not (torch 2.13).
-        return branch.add_(self.shortcut(x[:, :, ::2, ::2]))
+        return branch.add_(self.shortcut(every_second(x)))
 
 
 class UpsamplingBlock(nn.Module):

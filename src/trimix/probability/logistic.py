@@ -1,18 +1,42 @@
-"""The logistic: F(u) = 1 / (1 + exp(-u)); its scale is s, of standard deviation s pi / sqrt 3."""
+"""The logistic: F(u) = 1 / (1 + exp(-u)); its scale is s, of standard deviation s pi / sqrt 3.
+
+With u = (1/2 - d)/s, v = (1/2 + d)/s the edges of a bin as seen from the mean, the mass of the bin is
+
+    P = F(u) F(v) (1 - exp(-1/s))
+
+without cancellation at any distance or scale; where u is negative F(u) is exp(u) F(-u), and the power stays a
+logarithm.
+
+    dlog P/dd = -[F(-u) - F(-v)] / s
+    dlog P/ds = -[u F(-u) + v F(-v) + 1/s / (exp(1/s) - 1)] / s
+"""
 
 import torch
-from torch.nn import functional as F
 
+from trimix.probability.closed_derivatives import with_closed_derivatives
 from trimix.shapes import Float, Tensor
 
 
-def log_mass(distance: Float[Tensor, "*shape"], scale: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """``log [F(u) - F(l)]`` with u = (1/2 - d)/s, l = (-1/2 - d)/s: log mass of the unit bin at distance ``d``.
+def log_mass_and_slopes(distance: Tensor, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """``log_mass`` and its derivatives by distance and scale."""
+    inverse = scale.reciprocal()
+    u = (0.5 - distance).mul_(inverse)
+    v = inverse - u
+    shrunk = torch.expm1(-inverse)  # -(1 - exp(-1/s))
+    value = torch.sigmoid(u.abs()).mul_(torch.sigmoid(v)).mul_(shrunk).neg_().log_().add_(u.clamp(max=0))
+    beyond_u, beyond_v = torch.sigmoid(-u), torch.sigmoid(-v)
+    by_scale = shrunk.reciprocal_().add_(1).mul_(inverse)
+    by_scale.addcmul_(u, beyond_u, value=-1).addcmul_(v, beyond_v, value=-1).mul_(inverse)
+    by_distance = beyond_v.sub_(beyond_u).mul_(inverse)
+    return value, by_distance, by_scale
 
-    As ``log F(u) + log F(-l) + log(1 - exp(-1/s))``, which has no cancellation at any distance or scale.
+
+def log_mass(distance: Float[Tensor, "*shape"], scale: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """``log [F(u) - F(-v)]`` with u = (1/2 - d)/s, v = (1/2 + d)/s: log mass of the unit bin at distance ``d``.
 
     Error of log p for scales 2^-4..4096 and distances up to 30 scales: at most 3e-7 (1 + |log p|) in single, 1e-15
     (1 + |log p|) in double precision. Value and gradient are finite at any distance up to 1e4 for scales from 1e-3.
+    The gradient cannot be differentiated again.
 
     Args:
         distance: |y - mean| >= 0, any shape, in steps of the quantizer, single or double precision.
@@ -22,6 +46,4 @@ def log_mass(distance: Float[Tensor, "*shape"], scale: Float[Tensor, "*shape"]) 
     >>> round(log_mass(torch.tensor([0.0]), torch.tensor([1.0])).exp().item(), 4)
     0.2449
     """
-    upper = F.logsigmoid((0.5 - distance) / scale)
-    lower = F.logsigmoid((0.5 + distance) / scale)
-    return upper + lower + torch.log(-torch.expm1(-1.0 / scale))
+    return with_closed_derivatives(log_mass_and_slopes, distance, scale)

@@ -9,13 +9,15 @@
     log w + log mass_f(distance, scale)  --logsumexp over F, K-->  log p(y) [N ...]
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import cast
 
 import torch
+from torch.autograd.function import FunctionCtx, once_differentiable
 
 from trimix.probability import gaussian, laplacian, logistic
+from trimix.probability.closed_derivatives import LogMassAndSlopes
 from trimix.shapes import Float, Tensor
 
 
@@ -27,11 +29,13 @@ class Family(IntEnum):
     LOGISTIC = 2
 
 
-_LOG_MASS: dict[Family, Callable[[Tensor, Tensor], Tensor]] = {
-    Family.GAUSSIAN: gaussian.log_mass,
-    Family.LAPLACIAN: laplacian.log_mass,
-    Family.LOGISTIC: logistic.log_mass,
+_LOG_MASS_AND_SLOPES: dict[Family, LogMassAndSlopes] = {
+    Family.GAUSSIAN: gaussian.log_mass_and_slopes,
+    Family.LAPLACIAN: laplacian.log_mass_and_slopes,
+    Family.LOGISTIC: logistic.log_mass_and_slopes,
 }
+_COMPONENTS_AT_ONCE = 2**16
+"""Of one family, on a CPU, so that what is made of them on the way stays in its cache."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,73 @@ class MixtureParameters:
             )
 
 
+class _LogLikelihood(torch.autograd.Function):
+    """Value and closed derivatives of latents [P M], given log weights, means and scales [P F K M].
+
+    With r the share of a component in the likelihood p and m its mass:
+
+        dlog p/dlog w = r     dlog p/dmean = r dlog m/dmean     dlog p/dscale = r dlog m/dscale
+        dlog p/dy = - sum of dlog p/dmean
+    """
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: FunctionCtx,
+        families: tuple[Family, ...],
+        latent: Tensor,
+        log_weights: Tensor,
+        means: Tensor,
+        scales: Tensor,
+    ) -> Tensor:
+        value, by_latent = torch.empty_like(latent), torch.empty_like(latent)
+        shares, by_means, by_scales = (
+            torch.empty_like(array, memory_format=torch.contiguous_format)
+            for array in (log_weights, means, scales)
+        )
+        for part in _parts(latent, components=means.shape[2]):
+            for index, family in enumerate(families):
+                difference = latent[part, None] - means[part, index]
+                found = _LOG_MASS_AND_SLOPES[family](difference.abs(), scales[part, index])
+                log_mass, by_distance, by_scales[part, index] = found
+                torch.add(log_mass, log_weights[part, index], out=shares[part, index])
+                torch.mul(by_distance, difference.sign_().neg_(), out=by_means[part, index])
+            value[part] = _turned_to_shares(shares[part])
+            by_means[part] *= shares[part]
+            by_scales[part] *= shares[part]
+            torch.sum(by_means[part], dim=(1, 2), out=by_latent[part]).neg_()
+        ctx.save_for_backward(by_latent, shares, by_means, by_scales)
+        return value
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        by_latent, *others = cast(tuple[Tensor, ...], ctx.saved_tensors)  # type: ignore[attr-defined]
+        return None, gradient * by_latent, *(gradient[:, None, None] * slope for slope in others)
+
+
+def _parts(latent: Tensor, components: int) -> list[slice]:
+    size, numbers = len(latent), latent.shape[1] * components
+    step = size if latent.device.type != "cpu" else max(1, _COMPONENTS_AT_ONCE // max(1, numbers))
+    return [slice(first, first + step) for first in range(0, size, max(1, step))]
+
+
+def _turned_to_shares(terms: Tensor) -> Tensor:
+    """The logarithm [p M] of the sum of exponentials of terms [p F K M], which become their shares in it."""
+    largest = terms.amax(dim=(1, 2)).clamp_(min=torch.finfo(terms.dtype).min)
+    total = terms.sub_(largest[:, None, None]).exp_().sum(dim=(1, 2))
+    terms.mul_(total.reciprocal()[:, None, None])
+    return largest.add_(total.log_())
+
+
+def _by_position(latent: Tensor) -> Tensor:
+    return latent.movedim(1, -1).flatten(0, -2) if latent.dim() > 1 else latent[:, None]
+
+
+def _components_by_position(array: Tensor) -> Tensor:
+    array = array if array.dim() > 3 else array[..., None]
+    return array.movedim((1, 2, 3), (-3, -2, -1)).flatten(0, -4)
+
+
 def log_likelihood(
     latent: Float[Tensor, "N *latent"], parameters: MixtureParameters
 ) -> Float[Tensor, "N *latent"]:
@@ -70,7 +141,7 @@ def log_likelihood(
     ``p(y) = sum_f sum_k w_fk [F_f((y + 1/2 - mu_fk)/s_fk) - F_f((y - 1/2 - mu_fk)/s_fk)]``.
     At integers these are the probabilities of the rounded latent; in between, the density of the latent with
     uniform noise. Computed in single precision at least, whatever the precision around it; in double precision
-    where the latent is in double precision.
+    where the latent is in double precision. The gradient cannot be differentiated again.
 
     Args:
         latent: rounded or noisy, in steps of the quantizer.
@@ -83,14 +154,12 @@ def log_likelihood(
     0.2449
     """
     latent = latent if latent.dtype == torch.float64 else latent.float()
-    # One unbind an array: its backward is one stack, where indexing would fill and add a full array per family.
-    unbound = (
-        array.to(latent.dtype).unbind(dim=1)
+    rows = _by_position(latent)
+    arrays = (
+        _components_by_position(array.to(latent.dtype))
         for array in (parameters.log_weights, parameters.means, parameters.scales)
     )
-    terms = [
-        log_weight + _LOG_MASS[family]((latent[:, None] - mean).abs(), scale)
-        for family, log_weight, mean, scale in zip(parameters.families, *unbound, strict=True)
-    ]
-    joined = torch.cat(terms, dim=1) if len(terms) > 1 else terms[0]
-    return torch.logsumexp(joined, dim=1) if joined.shape[1] > 1 else joined[:, 0]
+    found = cast(Tensor, _LogLikelihood.apply(parameters.families, rows, *arrays))  # pyright: ignore[reportUnknownMemberType]
+    if latent.dim() < 2:
+        return found[:, 0]
+    return found.unflatten(0, (len(latent), *latent.shape[2:])).movedim(-1, 1)

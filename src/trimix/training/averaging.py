@@ -23,6 +23,12 @@ def build_average(model: nn.Module, decay: float, non_finite: NonFiniteSteps) ->
 
     @torch.no_grad()
     def update(averaged: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int) -> None:
+        if averaged[0].device.type == "cpu":
+            # To look at numbers is free there, and one pass over memory does.
+            if not non_finite.found:
+                weight = 1 - min(decay, (1 + int(count)) / (10 + int(count)))
+                torch._foreach_lerp_(list(averaged), list(current), weight)  # pyright: ignore[reportPrivateImportUsage]
+            return
         steps = torch.as_tensor(count)
         weight = 1 - ((1 + steps) / (10 + steps)).clamp(max=decay)
         # torch's own moving average keeps its decay constant, and its lerp takes no weight that lies on a device.

@@ -51,6 +51,7 @@ from trimix.training.linear_path import start_linear_path
 from trimix.training.non_finite import MAXIMUM_IN_A_ROW, NonFiniteSteps
 from trimix.training.optimizers import build_optimizer
 from trimix.training.patches import PatchSampler, load_pictures, validation_crops
+from trimix.training.products import fast_products
 from trimix.training.reports import mean_report, read_report
 from trimix.training.run_log import RunLog
 from trimix.training.schedules import Plateau, learning_rate
@@ -287,6 +288,7 @@ class Trainer:
         # torchrun passes Ctrl-C on to processes that have seen it themselves.
         grace_seconds = 2.0 if self.devices.count > 1 else 0.0
         with (
+            fast_products(self.device),
             delayed_signals(grace_seconds) as self._stop,
             self._display.showing(),
             suppress(TimeIsUpError),

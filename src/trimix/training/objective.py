@@ -62,7 +62,8 @@ def rate_distortion(
     bits_per_pixel = (output.latent_bits + output.hyper_latent_bits) / pixels
     # Of MS-SSIM only the value of the error is told; its graph would only hold memory.
     with torch.set_grad_enabled(torch.is_grad_enabled() and distortion == "mse"):
-        error = (x - output.reconstruction).square().mean(dim=(1, 2, 3)) * 255.0**2
+        # A sum, not a mean: the gradient of a mean is laid out anew, channel by channel, and all that follow are slow.
+        error = (output.reconstruction - x).square().sum(dim=(1, 2, 3)) * (255.0**2 / x[0].numel())
     weighted = rate_distortion_lambda * (
         error if distortion == "mse" else 1 - ms_ssim(x, output.reconstruction)
     )

@@ -23,6 +23,7 @@ from trimix.entropy_models.conditional import (
     LOG2_SCALE_MAXIMUM,
     LOG2_SCALE_MINIMUM,
     HeadLayout,
+    by_component,
     mixture_log_weights,
 )
 from trimix.layers.masked_convolution import MaskedConvolution, raster_offsets
@@ -215,16 +216,14 @@ class SourceEntropyModel(nn.Module):
 
     def _mixture(self, raw: Float[Tensor, "N D H W"]) -> MixtureParameters:
         config, layout = self.config, self.config.layout
-        n, _, rows, columns = raw.shape
-        mixture = (n, len(layout.families), layout.components, COLOURS, rows, columns)
-        numbers = raw.reshape(n, layout.numbers, COLOURS, rows, columns)
-        family_logits, logits, means, scales = numbers.split(layout.sizes, dim=1)
+        numbers = raw.permute(0, 2, 3, 1).unflatten(3, (layout.numbers, COLOURS))
+        family_logits, logits, means, scales = numbers.split(layout.sizes, dim=3)
         corrections = means * (_MEAN_STEP * config.peak) if config.has_means else torch.zeros_like(scales)
         return MixtureParameters(
             layout.families,
-            mixture_log_weights(family_logits, logits, layout).reshape(mixture),
-            corrections.reshape(mixture),
-            _scales(scales, _START_SCALE * config.peak).reshape(mixture),
+            by_component(mixture_log_weights(family_logits, logits, layout), layout),
+            by_component(corrections, layout),
+            by_component(_scales(scales, _START_SCALE * config.peak), layout),
         )
 
 
