@@ -376,7 +376,7 @@ def _progress(path: Path, values: object) -> Progress:
     for name, value in values.items():
         if not (_is_count(value) or (name in _TIMES and isinstance(value, float) and value >= 0)):
             raise _damaged(path, f"'progress' must count from 0, found {name} {value!r}")
-    return Progress(**{"optimizer_steps": values["step"]} | values)
+    return Progress(**{"optimizer_steps": values["step"], **values})
 
 
 def _is_count(value: object) -> bool:
