@@ -188,7 +188,7 @@ def test_the_stated_subsampling_is_the_one_of_the_file(codec, factor, smooth_pic
     assert data[start + 11] == 16 * factor + factor  # sampling factors of the first component, luma
 
 
-@pytest.mark.parametrize("quality", [10, 50, 90])
+@pytest.mark.parametrize("quality", [0, 50, 99, 100])
 @pytest.mark.parametrize("made_grey", [False, True])
 def test_files_of_avif_are_those_of_the_defaults_where_one_tile_is_enough(quality, made_grey, smooth_picture):
     picture = grey(smooth_picture) if made_grey else smooth_picture

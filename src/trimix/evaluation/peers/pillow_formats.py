@@ -98,9 +98,12 @@ class AvifPeer(PillowPeer):
 
     def _arguments(self, image: Image.Image, quality: float) -> dict[str, Any]:
         # Pillow's default is as many tiles as suit the number of cores: files would differ from machine to machine.
-        arguments = {"quality": quality, "speed": 6, "autotiling": False, "advanced": {"tune": self.tune}}
-        # Grey has no chroma, and Pillow chooses that by itself.
-        return arguments if image.mode == "L" else arguments | {"subsampling": self.subsampling}
+        arguments: dict[str, Any] = {"quality": quality, "speed": 6, "autotiling": False}
+        if quality < 100 or self.tune != "iq":  # without loss that tune is refused
+            arguments["advanced"] = {"tune": self.tune}
+        if image.mode != "L":  # grey has no chroma, and Pillow sees that by itself
+            arguments["subsampling"] = self.subsampling
+        return arguments
 
 
 @dataclass(frozen=True, kw_only=True)
