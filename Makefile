@@ -36,6 +36,7 @@ results: $(EVALUATE_STAMP) ## Measure beside JPEG, WebP, AVIF and JPEG XL, on Ko
 	$(call measure,kodak,kodak)
 	$(BIN)/trimix report results/kodak --output runs/kodak.html --markdown results/kodak.md --figures runs/kodak --force $(RESULTS_PICTURES)
 	cp runs/kodak/rate-distortion-psnr-rgb.svg results/kodak.svg
+	cp runs/kodak/rate-distortion-ssimulacra2.svg results/kodak-ssimulacra2.svg
 	$(foreach set,$(RESULTS_OUT_OF_DOMAIN),$(call out_of_domain,$(set)))
 
 # measure(DATA, folder of results/)

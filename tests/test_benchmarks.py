@@ -14,7 +14,7 @@ from PIL import Image
 from trimix.errors import ConfigurationError, UsageError
 
 RESULTS = Path(__file__).parents[1] / "results"
-KEEPING = ("effort", "equal_time", "learning_curve", "likelihoods", "targets")
+KEEPING = ("drawn", "effort", "equal_time", "learning_curve", "likelihoods", "targets")
 RATES = (0.25, 0.5, 1.0, 2.0)
 BRACKETS = "In brackets where curves have less than half of their range in common."
 
@@ -50,7 +50,7 @@ def test_what_a_benchmark_has_not_written_is_refused_in_one_line(name, tmp_path)
         assert "\n" not in message
 
 
-@pytest.mark.parametrize("name", ["effort", "likelihoods", "targets"])
+@pytest.mark.parametrize("name", ["drawn", "effort", "likelihoods", "targets"])
 def test_what_a_benchmark_has_written_is_shown(name):
     assert importlib.import_module(name).main(["--show", str(RESULTS / f"{name}.json")]) == 0
 

@@ -66,8 +66,8 @@ def test_published_curves_against_each_other(trimix: Command) -> None:
     assert (outcome.code, outcome.error) == (0, "")
     assert outcome.text.startswith("against VTM of 8 points, interpolated by pchip\n")
     assert rows(outcome.text) == [
-        ["HM", "PSNR RGB", "+23.33", "26.14 to 46.14", "94", "-1.009", "0.0514 to 3.6326", "97"],
-        ["ELIC", "PSNR RGB", "-7.01", "29.11 to 37.62", "42*", "+0.323", "0.1235 to 0.8573", "45*"],
+        ["HM", "PSNR RGB", "+23.33", "26.14 to 46.14 dB", "94", "-1.009 dB", "0.0514 to 3.6326", "97"],
+        ["ELIC", "PSNR RGB", "-7.01", "29.11 to 37.62 dB", "42*", "+0.323 dB", "0.1235 to 0.8573", "45*"],
     ]
     assert "* less than 50 % of the range of both curves together" in outcome.text
 
@@ -81,7 +81,7 @@ def test_every_metric_that_both_have(trimix: Command, tmp_path: Path) -> None:
     two = write_evaluation(tmp_path / "two.json", "some", offset_db=1.5)
     found = {row[1]: row for row in rows(trimix("bd-rate", one, two).text)}
     assert list(found) == ["PSNR RGB", "PSNR Y", "MS-SSIM"]
-    assert [row[5] for row in found.values()] == ["+1.500", "+1.500", "+0.000"]
+    assert [row[5] for row in found.values()] == ["+1.500 dB", "+1.500 dB", "+0.000 dB"]
     assert found["MS-SSIM"][2] == "+0.00"
     # The file of CompressAI has no luma, and no MS-SSIM.
     assert [row[1] for row in rows(trimix("bd-rate", one, write_compressai(tmp_path / "c.json")).text)] == [
@@ -188,7 +188,7 @@ def test_what_is_refused_stands_beside_what_is_not(trimix: Command, tmp_path: Pa
     assert refused == ["short", "PSNR RGB", *"------"]
     # No distortion in common, but rates: one of the two means is there.
     assert half[:5] == ["better", "PSNR RGB", "-", "-", "-"]
-    assert float(half[5]) > 10
+    assert float(half[5].removesuffix(" dB")) > 10
     reasons = [line for line in outcome.text.splitlines() if line.startswith("- ")]
     assert len(reasons) == 2
     assert "short: a Bjontegaard delta needs at least 4 points, found 3" in reasons[0]
@@ -196,7 +196,7 @@ def test_what_is_refused_stands_beside_what_is_not(trimix: Command, tmp_path: Pa
     record = json.loads(trimix("bd-rate", "vtm", short, better, "--json").text)
     assert "at least 4 points" in record["comparisons"][0]["bd_rate"]["refused"]
     assert "in common" in record["comparisons"][1]["bd_rate"]["refused"]
-    assert record["comparisons"][1]["bd_distortion"]["decibels"] > 10
+    assert record["comparisons"][1]["bd_distortion"]["difference"] > 10
 
 
 @pytest.mark.parametrize(
@@ -289,3 +289,23 @@ assert main(["bd-rate", "vtm", "hm"]) == 0
     )
     assert finished.returncode == 0, finished.stderr
     assert "+23.33" in finished.stdout
+
+
+def test_perceptual_metrics_in_their_units(trimix: Command, tmp_path: Path) -> None:
+    arrays = {"ssimulacra2": [10.0, 30.0, 50.0, 70.0, 90.0], "butteraugli-3-norm": [4.0, 2.0, 1.0, 0.5, 0.25]}
+    one = write_compressai(tmp_path / "one.json", **arrays)
+    two = write_compressai(tmp_path / "two.json", "two", factor=0.9, **arrays)
+    chosen = ("--metric", "ssimulacra2", "--metric", "butteraugli")
+    found = rows(trimix("bd-rate", one, two, *chosen).text)
+    assert [row[1:4] for row in found] == [
+        ["SSIMULACRA2", "-10.00", "10.00 to 90.00 points"],
+        ["Butteraugli", "-10.00", "-6.02 to 6.02 dB"],
+    ]
+    assert [row[5].split()[1] for row in found] == ["points", "dB"]
+    (record,) = json.loads(trimix("bd-rate", one, two, "--metric", "ssimulacra2", "--json").text)[
+        "comparisons"
+    ]
+    assert (record["metric"], record["bd_rate"]["unit"]) == ("ssimulacra2", "points")
+    refused = trimix("bd-rate", "vtm", one, "--metric", "butteraugli")
+    assert refused.code == 2
+    assert "has no Butteraugli; measure it, or choose another --metric" in refused.line

@@ -13,7 +13,7 @@ import pytest
 from command_line import MODEL_NAME, Command, process_environment
 from PIL import Image, features
 
-from trimix.evaluation import run
+from trimix.evaluation import perceptual_metrics, run
 from trimix.evaluation.data_sets import DATA_VARIABLE
 from trimix.evaluation.measuring import measuring
 from trimix.evaluation.results import read_results
@@ -24,6 +24,8 @@ from trimix.search.effort import DEFAULT_EFFORT, EFFORT_REVISION
 def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Processes take seconds to start; tests/evaluation/test_run.py has some."""
     monkeypatch.setattr(run, "measuring", lambda contender, isolated: measuring(contender, isolated=False))
+    # Which metrics are installed is told on standard error: the same everywhere.
+    monkeypatch.setattr(perceptual_metrics, "missing_metrics", list)
     monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
     monkeypatch.delenv(DATA_VARIABLE, raising=False)
 
@@ -99,12 +101,13 @@ def test_of_a_group_what_is_not_installed_is_left_out(
     monkeypatch.setattr(features, "check", lambda name: name != "avif" and check(name))
     refused = trimix("evaluate", pictures, "--peer", "avif")
     assert refused.code == 2
-    assert "AVIF needs a Pillow that writes it, found one that does not" in refused.line
+    assert "AVIF, tune=iq needs a Pillow that writes it, found one that does not" in refused.line
     outcome = trimix(
         "evaluate", pictures, "--peers", "default", "--peer", "jpeg=50", "--limit", "1", "-o", "out"
     )
     assert outcome.code == 0
-    assert "left out: AVIF needs a Pillow that writes it" in outcome.error
+    assert "left out: AVIF, tune=iq needs a Pillow that writes it" in outcome.error
+    assert "left out: AVIF, tune=psnr needs a Pillow that writes it" in outcome.error
     names = {path.name for path in Path("out").iterdir()}
     assert {"jpeg.json", "webp.json"} <= names
     assert "avif.json" not in names
@@ -194,6 +197,8 @@ def test_mistakes_are_one_line_and_leave_nothing(trimix: Command, pictures: str)
 
 
 def test_a_busy_machine_is_told(trimix: Command, pictures: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Which metrics are installed is told on standard error: the same everywhere.
+    monkeypatch.setattr(perceptual_metrics, "missing_metrics", list)
     monkeypatch.setattr(os, "getloadavg", lambda: (1000.0, 0.0, 0.0))
     outcome = trimix("evaluate", pictures, "--peer", "jpeg=50", "--limit", "1")
     assert outcome.code == 0
@@ -293,3 +298,13 @@ def test_efforts_are_kept_apart(trimix: Command, pictures: str) -> None:
     assert searched.provenance["effort"] == 3
     assert " --effort 3 " in searched.provenance["command"]
     assert trimix("evaluate", pictures, "--effort", "10").code == 2
+
+
+def test_a_metric_that_is_not_installed_is_told_in_one_line(
+    trimix: Command, pictures: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(perceptual_metrics, "missing_metrics", lambda: ["Butteraugli needs a program"])
+    outcome = trimix("evaluate", pictures, "--peer", "jpeg=50", "--limit", "1", "-o", "out")
+    assert outcome.code == 0
+    assert outcome.error.splitlines()[0] == "left out: Butteraugli needs a program"
+    assert outcome.error.count("\n") == 2

@@ -59,7 +59,7 @@ def test_swapping_the_curves_inverts_the_ratio(vtm, key, method):
 @METHODS
 def test_a_curve_against_itself_is_0_decibels(vtm, method):
     result = bd_distortion(vtm, vtm, method=method)
-    assert result.decibels == pytest.approx(0.0, abs=1e-12)
+    assert result.difference == pytest.approx(0.0, abs=1e-12)
     assert result.overlap_share == 1.0
 
 
@@ -67,7 +67,7 @@ def test_a_curve_against_itself_is_0_decibels(vtm, method):
 @pytest.mark.parametrize("offset_db", [-2.0, -0.01, 0.5, 40.0])
 def test_a_shift_of_every_distortion_is_the_decibels(vtm, offset_db, method):
     # The rates stay the same, however far apart the distortions are.
-    decibels = bd_distortion(vtm, scaled(vtm, offset_db=offset_db), method=method).decibels
+    decibels = bd_distortion(vtm, scaled(vtm, offset_db=offset_db), method=method).difference
     assert decibels == pytest.approx(offset_db, abs=1e-9)
 
 
@@ -77,7 +77,7 @@ def test_swapping_the_curves_negates_the_decibels(vtm, key, method):
     other = reference_curves()[key]
     there = bd_distortion(vtm, other, method=method)
     back = bd_distortion(other, vtm, method=method)
-    assert there.decibels == pytest.approx(-back.decibels)
+    assert there.difference == pytest.approx(-back.difference)
     assert there.overlap_share == back.overlap_share
 
 
@@ -101,7 +101,7 @@ def test_both_means_are_integrals_over_what_the_curves_have_in_common(vtm, key):
     rate = 100 * math.expm1(mean_difference(decibels, logarithms))
     assert bd_rate(vtm, test).percent == pytest.approx(rate, abs=1e-6)
     distortion_db = mean_difference(logarithms, decibels)
-    assert bd_distortion(vtm, test).decibels == pytest.approx(distortion_db, abs=1e-6)
+    assert bd_distortion(vtm, test).difference == pytest.approx(distortion_db, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_both_means_are_integrals_over_what_the_curves_have_in_common(vtm, key):
 def test_published_curves_against_vtm(vtm, key, percent):
     curve = reference_curves()[key]
     assert bd_rate(vtm, curve).percent == pytest.approx(percent, abs=0.5)
-    assert math.copysign(1, bd_distortion(vtm, curve).decibels) == -math.copysign(1, percent)
+    assert math.copysign(1, bd_distortion(vtm, curve).difference) == -math.copysign(1, percent)
 
 
 def test_straight_lines_by_hand():
@@ -131,12 +131,12 @@ def test_straight_lines_by_hand():
     test = RateCurve("test", tuple(RatePoint(1.25 * 2.0 ** (d - 30), float(d)) for d in (31, 32, 34, 38, 39)))
     result = bd_rate(anchor, test)
     assert result.percent == pytest.approx(25.0)
-    assert (result.overlap_minimum_db, result.overlap_maximum_db) == (31.0, 36.0)
+    assert (result.overlap_minimum, result.overlap_maximum) == (31.0, 36.0)
     assert result.overlap_share == pytest.approx(5 / 9)
     assert str(result) == "+25.00 % (31.00 to 36.00 dB)"
     # One decibel for each doubling of the rate: what costs 25 % more is log2(1.25) dB worse.
     distortion = bd_distortion(anchor, test)
-    assert distortion.decibels == pytest.approx(-math.log2(1.25))
+    assert distortion.difference == pytest.approx(-math.log2(1.25))
     assert distortion.overlap_minimum_bits_per_pixel == 2.5
     assert distortion.overlap_maximum_bits_per_pixel == 64.0
     assert distortion.overlap_share == pytest.approx(math.log2(64 / 2.5) / math.log2(1.25 * 2**9))
@@ -150,7 +150,39 @@ def test_ms_ssim_is_compared_in_decibels(vtm):
     assert result.percent == pytest.approx(-20.0)
     better = tuple(RatePoint(0.1 * 2**n, 30.0, 1 - 0.05 / 2**n) for n in range(4))
     distortion = bd_distortion(RateCurve("a", points), RateCurve("c", better), metric="ms_ssim_db")
-    assert distortion.decibels == pytest.approx(10 * math.log10(2))
+    assert distortion.difference == pytest.approx(10 * math.log10(2))
+
+
+def test_butteraugli_is_a_distance_and_smaller_is_better():
+    def curve(rate, factor):
+        return RateCurve(
+            "a", tuple(RatePoint(rate * 2.0**n, 30.0, butteraugli=factor * 4 / 2**n) for n in range(4))
+        )
+
+    # Half the distance for twice the rate.
+    anchor = curve(0.1, 1.0)
+    assert bd_rate(anchor, curve(0.08, 1.0), "butteraugli_db").percent == pytest.approx(-20)
+    closer = curve(0.1, 0.8)
+    assert bd_rate(anchor, closer, "butteraugli_db").percent == pytest.approx(-20)
+    assert bd_distortion(anchor, closer, "butteraugli_db").difference == pytest.approx(-10 * math.log10(0.8))
+    assert bd_rate(anchor, curve(0.1, 1.25), "butteraugli_db").percent == pytest.approx(25)
+    rising = RateCurve("rising", tuple(RatePoint(0.1 * 2**n, 30.0, butteraugli=1.0 + n) for n in range(4)))
+    with pytest.raises(UsageError, match="butteraugli_db must grow with the rate"):
+        bd_rate(anchor, rising, "butteraugli_db")
+
+
+def test_ssimulacra2_is_compared_in_points_below_zero_too():
+    scores = (-30.0, 10.0, 50.0, 90.0)
+    anchor = RateCurve(
+        "a", tuple(RatePoint(0.1 * 2**n, 30.0, ssimulacra2=one) for n, one in enumerate(scores))
+    )
+    test = RateCurve(
+        "b", tuple(RatePoint(0.15 * 2**n, 30.0, ssimulacra2=one) for n, one in enumerate(scores))
+    )
+    found = bd_rate(anchor, test, "ssimulacra2")
+    assert str(found) == "+50.00 % (-30.00 to 90.00 points)"
+    # 40 points for each doubling of the rate.
+    assert str(bd_distortion(anchor, test, "ssimulacra2")).startswith(f"{-40 * math.log2(1.5):+.3f} points (")
 
 
 @BOTH

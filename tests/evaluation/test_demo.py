@@ -70,7 +70,7 @@ def test_takes_any_picture_and_leaves_its_metadata_out(commands, tmp_path, monke
 def test_says_that_pillow_lacks_a_format(commands, tmp_path, monkeypatch):
     monkeypatch.setattr("PIL.features.check", lambda name: name != "avif")
     text = demonstrate(picture=None, quality=25.0, output=tmp_path)
-    assert "AVIF is left out: it needs a Pillow that writes it" in text
+    assert "AVIF, tune=iq is left out: it needs a Pillow that writes it" in text
 
 
 def test_says_that_a_codec_cannot_be_that_small(commands, tmp_path, monkeypatch):

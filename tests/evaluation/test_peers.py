@@ -2,9 +2,11 @@
 
 import sys
 from dataclasses import replace
+from io import BytesIO
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from trimix.errors import PictureError, UsageError
 from trimix.evaluation import peers
@@ -160,7 +162,7 @@ def test_unknown_names_are_refused():
 def test_a_format_that_pillow_lacks_is_refused(monkeypatch, smooth_picture):
     monkeypatch.setattr("PIL.features.check", lambda name: False)
     assert not peers.AVIF.available
-    with pytest.raises(UsageError, match=r"AVIF needs a Pillow that writes it, .* install Pillow"):
+    with pytest.raises(UsageError, match=r"AVIF, tune=iq needs a Pillow that writes it, .* install Pillow"):
         peers.AVIF.encode(smooth_picture, 50)
     with pytest.raises(UsageError, match="install Pillow"):
         find_peers(["avif"])
@@ -186,5 +188,21 @@ def test_the_stated_subsampling_is_the_one_of_the_file(codec, factor, smooth_pic
     assert data[start + 11] == 16 * factor + factor  # sampling factors of the first component, luma
 
 
-def test_files_of_avif_are_those_of_the_defaults_where_one_tile_is_enough(smooth_picture):
-    assert peers.AVIF.encode(smooth_picture, 50) == replace(peers.AVIF, options={}).encode(smooth_picture, 50)
+@pytest.mark.parametrize("quality", [0, 50, 99, 100])
+@pytest.mark.parametrize("made_grey", [False, True])
+def test_files_of_avif_are_those_of_the_defaults_where_one_tile_is_enough(quality, made_grey, smooth_picture):
+    picture = grey(smooth_picture) if made_grey else smooth_picture
+    buffer = BytesIO()
+    Image.fromarray(picture.pixels.squeeze()).save(buffer, "AVIF", quality=quality)
+    assert peers.AVIF.encode(picture, quality) == buffer.getvalue()
+
+
+def test_every_tune_of_avif_makes_files_of_its_own(smooth_picture):
+    tunes = (peers.AVIF, peers.AVIF_PSNR, peers.AVIF_444, replace(peers.AVIF, tune="ssim"))
+    assert len({codec.encode(smooth_picture, 50) for codec in tunes}) == len(tunes)
+
+
+def test_a_tune_that_the_encoder_does_not_know_is_refused(smooth_picture):
+    unknown = replace(peers.AVIF, name="AVIF, tune=other", tune="other")
+    with pytest.raises(UsageError, match=r"needs an encoder with tune=other, found one without \(libavif"):
+        unknown.encode(smooth_picture, 50)

@@ -70,18 +70,27 @@ def test_no_path_of_a_machine_stands_in_the_results():
         )
 
 
+def curve_of(curves, codec):
+    """AVIF is named with its tune."""
+    (found,) = [curve for name, curve in curves.items() if name in (codec, f"{codec}, tune=iq")]
+    return found
+
+
 def test_what_is_said_of_other_pictures_is_what_was_found(collections):
     readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     for name in SETS.keys() - {"kodak"}:
         curves = {one.name: one.curve for one in collections[name].measured}
         ours = curves[find_model(DEFAULT_MODEL).name]
-        found = [f"{bd_rate(curves[other], ours).percent:+.1f}" for other in ("AVIF", "WebP")]
+        found = [f"{bd_rate(curve_of(curves, other), ours).percent:+.1f}" for other in ("AVIF", "WebP")]
         assert f"(results/{name}.md) {found[0]} and {found[1]} %" in readme
 
 
 def test_what_is_said_of_luma_is_what_was_found(collections):
     curves = {one.name: one.curve for one in collections["kodak"].measured}
     ours = curves[find_model(DEFAULT_MODEL).name]
-    found = [f"{bd_rate(curves[other], ours, 'luma_psnr_db').percent:+.1f} %" for other in ("AVIF", "WebP")]
+    found = [
+        f"{bd_rate(curve_of(curves, other), ours, 'luma_psnr_db').percent:+.1f} %"
+        for other in ("AVIF", "WebP")
+    ]
     said = f"In luma PSNR they are {found[0]} against AVIF and {found[1]} against WebP"
     assert said in " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())

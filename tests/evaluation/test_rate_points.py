@@ -17,7 +17,11 @@ def test_points_stand_in_the_order_of_their_rates():
 def test_json_keeps_everything():
     curve = RateCurve(
         "codec 1.0",
-        (RatePoint(0.25, 30.5, 0.95, 31.0, 10.0), RatePoint(9.0, math.inf, 1.0), RatePoint(3.0, 45.0)),
+        (
+            RatePoint(0.25, 30.5, 0.95, 31.0, 10.0, 70.5, 1.5),
+            RatePoint(9.0, math.inf, 1.0),
+            RatePoint(3.0, 45.0),
+        ),
         source="measured",
     )
     text = json.dumps(curve.to_json(), allow_nan=False)
@@ -58,6 +62,20 @@ def test_a_mean_over_pictures_without_ms_ssim_has_none():
 def test_ms_ssim_in_decibels():
     assert RatePoint(0.2, 30.0, 0.99).ms_ssim_db == pytest.approx(20.0)
     assert RatePoint(0.2, 30.0).ms_ssim_db is None
+
+
+def test_butteraugli_in_decibels_grows_as_the_distance_falls():
+    assert RatePoint(0.2, 30.0, butteraugli=2.0).butteraugli_db == pytest.approx(-3.0103)
+    assert RatePoint(0.2, 30.0, butteraugli=0.1).butteraugli_db == pytest.approx(10.0)
+    assert RatePoint(0.2, 30.0, butteraugli=0.0).butteraugli_db == math.inf
+    assert RatePoint(0.2, 30.0).butteraugli_db is None
+
+
+def test_means_of_perceptual_metrics_are_of_scores_and_distances():
+    points = [RatePoint(1.0, 30.0, ssimulacra2=60.0, butteraugli=1.0), RatePoint(1.0, 30.0, ssimulacra2=80.0)]
+    mean = mean_point(points)
+    assert (mean.ssimulacra2, mean.butteraugli) == (70.0, None)
+    assert mean_point(points[:1] * 2).butteraugli == 1.0
 
 
 @pytest.mark.parametrize("arguments", [(0.0, 30.0), (-1.0, 30.0), (math.inf, 30.0), (0.1, math.nan)])

@@ -13,7 +13,7 @@ def measurement(picture="a.png", quality=10.0, **changes):
     values = {
         "picture": picture, "width": 200, "height": 100, "quality": quality, "file_bytes": 1000,
         "payload_bytes": 950, "psnr_db": 30.0, "luma_psnr_db": 31.0, "ms_ssim": 0.95, "encoding_seconds": 0.5,
-        "decoding_seconds": 0.25, "peak_memory_bytes": 2**20,
+        "decoding_seconds": 0.25, "peak_memory_bytes": 2**20, "ssimulacra2": 70.5, "butteraugli": 1.25,
     }  # fmt: skip
     return Measurement(**(values | changes))
 
@@ -43,11 +43,14 @@ def test_means_are_of_values_by_picture():
 
 def test_what_is_not_known_of_every_picture_has_no_mean():
     unknown = {"payload_bytes": None, "luma_psnr_db": None, "ms_ssim": None, "peak_memory_bytes": None}
+    unknown |= {"ssimulacra2": None, "butteraugli": None}
     (means,) = results(measurement(), measurement("b.png", **unknown)).means
     assert means.payload_bits_per_pixel is None
     assert means.peak_memory_bytes is None
     assert means.point.ms_ssim is None
     assert means.point.luma_psnr_db is None
+    assert means.point.ssimulacra2 is None
+    assert means.point.butteraugli is None
 
 
 def test_means_stand_by_growing_rate_whatever_the_quality():
@@ -84,6 +87,23 @@ def test_the_file_has_the_form_of_compressai():
     assert {"bpp", "psnr-rgb", "ms-ssim-rgb", "encoding_time", "decoding_time"} <= set(record["results"])
     assert {len(values) for values in record["results"].values()} == {2}
     assert record["results"]["peak_memory_mib"] == [3.0, 1.0]
+
+
+def test_perceptual_metrics_have_arrays_of_their_own():
+    record = results(*TWO_BY_TWO).to_json()["results"]
+    assert (record["ssimulacra2"], record["butteraugli-3-norm"]) == ([70.5, 70.5], [1.25, 1.25])
+
+
+def test_files_from_before_perceptual_metrics_are_read():
+    record = results(*TWO_BY_TWO).to_json()
+    for one in record["pictures"]:
+        del one["ssimulacra2"], one["butteraugli"]
+    del record["results"]["ssimulacra2"], record["results"]["butteraugli-3-norm"]
+    found = Results.from_json(record)
+    assert found.measurements[0] == measurement(ssimulacra2=None, butteraugli=None)
+    assert [one.point.psnr_db for one in found.means] == [31.0, math.inf]
+    assert found.means[0].point.ssimulacra2 is None
+    assert found.to_json()["results"].keys() == record["results"].keys()
 
 
 def test_files_of_compressai_are_read():

@@ -36,6 +36,8 @@ class MetricName(StrEnum):
     PSNR_RGB = "psnr-rgb"
     PSNR_Y = "psnr-y"
     MS_SSIM = "ms-ssim"
+    SSIMULACRA2 = "ssimulacra2"
+    BUTTERAUGLI = "butteraugli"
 
 
 @dataclass(frozen=True)
@@ -100,10 +102,11 @@ def bd_rate(
     """Compare codecs by BD-rate and BD-PSNR.
 
     BD-rate is the mean difference in rate at equal distortion: negative
-    where fewer bits are needed than by the anchor. BD dB is the mean
+    where fewer bits are needed than by the anchor. BD is the mean
     difference in distortion at equal rate: positive where the picture is
-    better. MS-SSIM is compared in decibels. Both are means over the part
-    that the curves have in common, which stands behind them.
+    better. MS-SSIM and Butteraugli are compared in decibels. Both are
+    means over the part that the curves have in common, which stands
+    behind them.
     """
     chosen, others = _contenders(curves, anchor)
     metrics = [one for one in METRICS if not metric or one.file_name in metric]
@@ -222,7 +225,7 @@ def _doubts(anchor: _Contender, others: Sequence[_Contender]) -> Iterator[str]:
             )
 
 
-_COLUMNS = ("curve", "metric", "BD-rate %", "over dB", "share %", "BD dB", "over bpp", "share %")
+_COLUMNS = ("curve", "metric", "BD-rate %", "over", "share %", "BD", "over bpp", "share %")
 _TEXT_COLUMNS = 2
 _NOTHING = ("-", "-", "- ")
 _MARK = "*"
@@ -249,7 +252,7 @@ def _row(comparison: _Comparison) -> tuple[str, ...]:
             if isinstance(rate, str)
             else (
                 f"{rate.percent:+.2f}",
-                f"{rate.overlap_minimum_db:.2f} to {rate.overlap_maximum_db:.2f}",
+                f"{rate.overlap_minimum:.2f} to {rate.overlap_maximum:.2f} {rate.unit}",
                 _share(rate.overlap_share),
             )
         ),
@@ -257,7 +260,7 @@ def _row(comparison: _Comparison) -> tuple[str, ...]:
             _NOTHING
             if isinstance(distortion, str)
             else (
-                f"{distortion.decibels:+.3f}",
+                f"{distortion.difference:+.3f} {distortion.unit}",
                 f"{distortion.overlap_minimum_bits_per_pixel:.4f} to "
                 f"{distortion.overlap_maximum_bits_per_pixel:.4f}",
                 _share(distortion.overlap_share),

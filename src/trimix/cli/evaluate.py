@@ -124,8 +124,9 @@ def evaluate(
     """Measure models and other codecs on a set of pictures.
 
     Every picture is coded at every quality, to real files: bits, PSNR,
-    MS-SSIM, seconds and memory. Pixels only: metadata are left out. An
-    evaluation that was stopped goes on with the same command.
+    MS-SSIM, SSIMULACRA2, Butteraugli, seconds and memory. Pixels only:
+    metadata are left out. An evaluation that was stopped goes on with the
+    same command.
     """
     command = _command_line(locals())
     roots = data_roots(data_root)
@@ -149,6 +150,7 @@ def evaluate(
     with working("loading torch"):
         torch_device = prepare_torch(device, threads)
         from trimix.evaluation.contenders import DEFAULT_QUALITIES, find_peer_contenders, model_contender
+        from trimix.evaluation.perceptual_metrics import missing_metrics
         from trimix.evaluation.run import Evaluation, examine
     contenders: list[Contender] = [
         model_contender(name, qualities or DEFAULT_QUALITIES, torch_device, threads, effort)
@@ -166,6 +168,8 @@ def evaluate(
         force=force,
         command=command,
     )
+    for note in missing_metrics():
+        print(f"left out: {note}", file=sys.stderr)
     if models:
         announce_compilation("everything")
     _warn_if_busy()

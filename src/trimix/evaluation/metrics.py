@@ -1,12 +1,13 @@
-"""Distortion of a decoded picture: PSNR and MS-SSIM of 8-bit pixels.
+"""Distortion of a decoded picture: PSNR and MS-SSIM of 8-bit pixels, and what `perceptual_metrics` adds.
 
-All are means over one picture; a data set's value is the mean over its pictures.
+All are values of one picture; a data set's value is the mean over its pictures.
 """
 
 import math
 
 import numpy as np
 
+from trimix.evaluation.perceptual_metrics import BUTTERAUGLI, SSIMULACRA2
 from trimix.evaluation.rate_points import RatePoint, ms_ssim_db
 from trimix.images import BT601_LUMA_WEIGHTS, PEAK, check_shapes, psnr_db, psnr_of_error_db
 from trimix.shapes import Float, UInt8
@@ -26,7 +27,7 @@ def measure_point(
     file_bytes: int,
     quality: float | None = None,
 ) -> RatePoint:
-    """All metrics of one decoded picture, and the rate of the whole file it came from.
+    """All metrics of one decoded picture that are installed, and the rate of the whole file it came from.
 
     Args:
         original: pixels, 0 .. 255, RGB or grey.
@@ -36,6 +37,7 @@ def measure_point(
 
     Raises:
         UsageError: the shapes differ.
+        TrimixError: the program of a metric failed.
     """
     return RatePoint(
         bits_per_pixel=8 * file_bytes / (original.shape[0] * original.shape[1]),
@@ -43,6 +45,8 @@ def measure_point(
         ms_ssim=ms_ssim(original, decoded),
         luma_psnr_db=luma_psnr_db(original, decoded),
         quality=quality,
+        ssimulacra2=SSIMULACRA2.measure(original, decoded),
+        butteraugli=BUTTERAUGLI.measure(original, decoded),
     )
 
 

@@ -26,6 +26,21 @@ def ms_ssim_db(value: float) -> float:
     return math.inf if value >= 1.0 else -10.0 * math.log10(1.0 - value)
 
 
+def butteraugli_db(distance: float) -> float:
+    """A Butteraugli distance in decibels, -10 log10(distance): grows with the quality, nearly evenly with log rate.
+
+    Args:
+        distance: 3-norm, from 0.
+
+    Returns:
+        dB, 0 for the distance 1; infinity for 0.
+
+    >>> butteraugli_db(0.1)
+    10.0
+    """
+    return math.inf if distance <= 0.0 else -10.0 * math.log10(distance)
+
+
 def in_words(error: Exception) -> str:
     """What a reader of JSON has found instead of what it needs.
 
@@ -50,6 +65,8 @@ class RatePoint:
         ms_ssim: 0 .. 1; None where a picture is too small for it.
         luma_psnr_db: of the BT.601 luma; None where it was not measured.
         quality: setting of the codec on its own scale; None where it is not known.
+        ssimulacra2: score, at most 100; None where it was not measured.
+        butteraugli: distance, 3-norm, from 0; None where it was not measured.
 
     Raises:
         UsageError: a rate that is not positive and finite, or a PSNR that is not a number.
@@ -60,6 +77,8 @@ class RatePoint:
     ms_ssim: float | None = None
     luma_psnr_db: float | None = None
     quality: float | None = None
+    ssimulacra2: float | None = None
+    butteraugli: float | None = None
 
     def __post_init__(self) -> None:
         if not 0.0 < self.bits_per_pixel < math.inf:
@@ -73,6 +92,11 @@ class RatePoint:
     def ms_ssim_db(self) -> float | None:
         """-10 log10(1 - MS-SSIM); None where MS-SSIM is."""
         return None if self.ms_ssim is None else ms_ssim_db(self.ms_ssim)
+
+    @property
+    def butteraugli_db(self) -> float | None:
+        """-10 log10 of the Butteraugli distance; None where that is."""
+        return None if self.butteraugli is None else butteraugli_db(self.butteraugli)
 
 
 @dataclass(frozen=True)
@@ -155,6 +179,8 @@ def mean_point(points: Iterable[RatePoint]) -> RatePoint:
         ms_ssim=mean(point.ms_ssim for point in points),
         luma_psnr_db=mean(point.luma_psnr_db for point in points),
         quality=qualities.pop() if len(qualities) == 1 else None,
+        ssimulacra2=mean(point.ssimulacra2 for point in points),
+        butteraugli=mean(point.butteraugli for point in points),
     )
 
 

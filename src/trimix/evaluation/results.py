@@ -4,7 +4,8 @@ The JSON begins as the results files of CompressAI do, so that its tools read ou
 
     {"name": ..., "description": ...,
      "results": {"bpp": [...], "psnr-rgb": [...], "ms-ssim-rgb": [...], "encoding_time": [...], "decoding_time": [...],
-                 "quality": [...], "psnr-y": [...], "payload-bpp": [...], "peak_memory_mib": [...]},
+                 "quality": [...], "psnr-y": [...], "ssimulacra2": [...], "butteraugli-3-norm": [...],
+                 "payload-bpp": [...], "peak_memory_mib": [...]},
      "data": "kodak", "pictures": [{one picture at one quality}, ...], "provenance": {...}}
 
 Arrays are parallel, one entry for each quality, each the mean of the pictures' values. Works without torch.
@@ -21,6 +22,7 @@ from trimix.errors import UsageError
 from trimix.evaluation.rate_points import RateCurve, RatePoint, in_words, mean_point
 
 _INTEGER_FIELDS = frozenset({"width", "height", "file_bytes", "payload_bytes", "peak_memory_bytes"})
+_LATER_FIELDS = frozenset({"ssimulacra2", "butteraugli"})
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class Measurement:
         decoding_seconds: wall clock, bytes in memory to pixels in memory.
         peak_memory_bytes: largest resident memory of the process that measured it, meanwhile (on Linux) or so far; of
             the program where the codec is one. None where unknown.
+        ssimulacra2: score, at most 100; None where it was not measured.
+        butteraugli: distance, 3-norm; None where it was not measured.
     """
 
     picture: str
@@ -55,6 +59,8 @@ class Measurement:
     encoding_seconds: float
     decoding_seconds: float
     peak_memory_bytes: int | None = None
+    ssimulacra2: float | None = None
+    butteraugli: float | None = None
 
     @property
     def point(self) -> RatePoint:
@@ -65,6 +71,8 @@ class Measurement:
             ms_ssim=self.ms_ssim,
             luma_psnr_db=self.luma_psnr_db,
             quality=self.quality,
+            ssimulacra2=self.ssimulacra2,
+            butteraugli=self.butteraugli,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -79,7 +87,11 @@ class Measurement:
             UsageError: fields are missing or of the wrong kind.
         """
         try:
-            arguments: dict[str, Any] = {one.name: value[one.name] for one in fields(cls)}
+            arguments: dict[str, Any] = {
+                one.name: value[one.name]
+                for one in fields(cls)
+                if one.name in value or one.name not in _LATER_FIELDS  # files from before them
+            }
             for name, found in arguments.items():
                 if found is not None and name != "picture":
                     arguments[name] = int(found) if name in _INTEGER_FIELDS else float(found)
@@ -187,6 +199,8 @@ class Results:
             "decoding_time": [one.decoding_seconds for one in self.means],
             "quality": [point.quality for point in points],
             "psnr-y": [_plain(point.luma_psnr_db) for point in points],
+            "ssimulacra2": [point.ssimulacra2 for point in points],
+            "butteraugli-3-norm": [point.butteraugli for point in points],
             "payload-bpp": [one.payload_bits_per_pixel for one in self.means],
             "peak_memory_mib": mebibytes,
         }
@@ -224,25 +238,25 @@ class Results:
                 return [None if number is None else float(number) for number in found]
 
             # CompressAI's older files say "psnr" and "ms-ssim".
-            psnr, ms_ssim = column("psnr-rgb", "psnr"), column("ms-ssim-rgb", "ms-ssim")
-            memory = column("peak_memory_mib")
             columns = zip(
-                column("bpp"), psnr, ms_ssim, column("psnr-y"), column("quality"), memory, strict=True
+                column("bpp"),
+                column("psnr-rgb", "psnr"),
+                column("ms-ssim-rgb", "ms-ssim"),
+                column("psnr-y"),
+                column("quality"),
+                column("ssimulacra2"),
+                column("butteraugli-3-norm"),
+                strict=True,
             )
+            points = [
+                RatePoint(_needed("bpp", rate), _needed("psnr-rgb", decibels), *others)
+                for rate, decibels, *others in columns
+            ]
+            memory = column("peak_memory_mib")
             times = zip(column("payload-bpp"), column("encoding_time"), column("decoding_time"), strict=True)
             means = [
-                QualityMeans(
-                    RatePoint(_needed("bpp", rate), _needed("psnr-rgb", decibels), similarity, luma, quality),
-                    payload,
-                    encoding,
-                    decoding,
-                    None if mebibytes is None else round(mebibytes * 2**20),
-                )
-                for (rate, decibels, similarity, luma, quality, mebibytes), (
-                    payload,
-                    encoding,
-                    decoding,
-                ) in zip(columns, times, strict=True)
+                QualityMeans(point, *of_point, None if mebibytes is None else round(mebibytes * 2**20))
+                for point, of_point, mebibytes in zip(points, times, memory, strict=True)
             ]
             if not means:
                 raise ValueError("bpp is empty")

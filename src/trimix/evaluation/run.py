@@ -25,6 +25,7 @@ from trimix.evaluation.machine import machine, versions
 from trimix.evaluation.measuring import Coded, Measure, measuring
 from trimix.evaluation.metrics import measure_point
 from trimix.evaluation.observer import Observer
+from trimix.evaluation.perceptual_metrics import versions_of_metrics
 from trimix.evaluation.results import Measurement, Results
 from trimix.images import Picture, read_picture, write_atomically
 
@@ -206,6 +207,7 @@ class Evaluation:
             "pictures": self.pictures.name,
             "pictures_count": len(self.pictures.paths),
             "pictures_sha256": self.pictures.fingerprint,
+            "metrics": versions_of_metrics(),
             **contender.settings(),
         }
 
@@ -254,6 +256,8 @@ def _measurement(name: str, original: Picture, quality: float, coded: Coded) -> 
         encoding_seconds=coded.encoding_seconds,
         decoding_seconds=coded.decoding_seconds,
         peak_memory_bytes=coded.peak_memory_bytes,
+        ssimulacra2=point.ssimulacra2,
+        butteraugli=point.butteraugli,
     )
 
 

@@ -137,9 +137,7 @@ def baselines(comparisons: Comparisons, architecture: Architecture) -> str:
             found = None if curve is None else bd_rate(anchor, curve)
         except UsageError:
             found = None
-        overlap = (
-            "–" if found is None else f"{found.overlap_minimum_db:.1f} to {found.overlap_maximum_db:.1f} dB"
-        )
+        overlap = "–" if found is None else f"{found.overlap_minimum:.1f} to {found.overlap_maximum:.1f} dB"
         rows.append(
             [
                 str(seed),

@@ -41,6 +41,8 @@ def results(
             encoding_seconds=0.5,
             decoding_seconds=0.25,
             peak_memory_bytes=300 * 2**20,
+            ssimulacra2=20.0 + 12 * step,
+            butteraugli=4.0 / 1.5**step,
         )
         for number, picture in enumerate(pictures)
         for step in range(1, qualities + 1)

@@ -127,15 +127,15 @@ def test_the_view_holds_what_was_measured_and_no_far_published_rates():
     for metric in METRICS:
         view = view_of(collection, metric)
         rates = [point.bits_per_pixel for point in measured.curve.points]
-        values = [metric.value_db(point) for point in measured.curve.points]
+        values = [metric.value(point) for point in measured.curve.points]
         assert view.bits_per_pixel[0] == 0
         assert max(rates) < view.bits_per_pixel[1] < 1.1 * max(rates)
-        assert view.distortion_db[0] < min(values) < max(values) < view.distortion_db[1]
+        assert view.distortion[0] < min(values) < max(values) < view.distortion[1]
 
 
 def test_infinite_distortions_are_no_points():
     lossless = QualityMeans(RatePoint(9.0, math.inf), None, None, None, None)
-    assert METRICS[0].value_db(lossless.point) is None
+    assert METRICS[0].value(lossless.point) is None
     with pytest.raises(UsageError, match="none that is finite"):
         collect([Results("lossless", "", (lossless,))])
 

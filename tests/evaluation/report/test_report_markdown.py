@@ -31,6 +31,20 @@ def test_every_mean_has_its_row():
     assert rows[0][2:4] == [f"{means.point.bits_per_pixel:.4f}", f"{means.point.psnr_db:.3f}"]
 
 
+def test_perceptual_metrics_have_columns_where_a_codec_has_them():
+    collection = collect([results("new"), means_only("old")])
+    head, _, *rows = cells(markdown_tables(collection, collection.curves[0]), "Means over the pictures")
+    assert head[6:8] == ["SSIMULACRA2", "Butteraugli"]
+    point = collection.curves[0].results.means[0].point
+    assert rows[0][6:8] == [f"{point.ssimulacra2:.2f}", f"{point.butteraugli:.3f}"]
+    assert rows[-1][6:8] == ["–", "–"]
+    old = collect([means_only("old")])
+    (row,) = [
+        line for line in markdown_tables(old, old.curves[0]).splitlines() if line.startswith("| codec |")
+    ]
+    assert row == "| codec | quality | bpp | PSNR, dB | PSNR Y, dB | MS-SSIM | encode, s | decode, s |"
+
+
 def test_a_published_anchor_comes_first_and_what_is_unknown_is_a_dash():
     collection = collect([means_only("ours", data="kodak")])
     document = markdown_tables(collection, collection.anchor("vtm"))

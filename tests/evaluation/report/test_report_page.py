@@ -11,7 +11,7 @@ from report_examples import HOSTILE, compared, means_only, results
 
 from trimix.errors import UsageError
 from trimix.evaluation.packages import REPORT_PACKAGES, require_packages
-from trimix.evaluation.report.curves import collect
+from trimix.evaluation.report.curves import METRICS, collect
 from trimix.evaluation.report.figures import all_figures, figure_names, page_figure
 from trimix.evaluation.report.page import PAGE_MAXIMUM_BYTES, make_page, script_json
 
@@ -87,7 +87,8 @@ def test_values_come_from_the_results(collection, page):
         assert [point["psnr_db"] for point in found["points"]] == [one.psnr_db for one in curve.curve.points]
     assert data["anchor"] == collection.curves[0].key
     assert len(data["measurements"]) == 20
-    assert {metric["key"] for metric in data["metrics"]} == {"psnr_db", "luma_psnr_db", "ms_ssim_db"}
+    assert {metric["key"] for metric in data["metrics"]} == {metric.key for metric in METRICS}
+    assert [metric["unit"] for metric in data["metrics"]] == ["dB", "dB", "dB", "points", "dB"]
 
 
 def test_without_pictures_there_is_no_such_part(collection):

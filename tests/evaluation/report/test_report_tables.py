@@ -22,6 +22,7 @@ def test_infinite_and_unknown_values_are_plain():
     strange = replace(found.measurements[0], psnr_db=float("inf"), ms_ssim=None)
     (row,) = measurement_rows(collect([replace(found, measurements=(strange,))]))
     assert (row[5], row[7]) == ("inf", None)
+    assert row[8:] == [strange.ssimulacra2, round(strange.butteraugli, 4), 0.5, 0.25]
 
 
 def test_speeds_are_means_and_megapixels_of_what_was_measured():

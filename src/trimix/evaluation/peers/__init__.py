@@ -15,12 +15,14 @@ from trimix.evaluation.peers.peer import Peer, QualityScale, SizedFile
 from trimix.evaluation.peers.pillow_formats import (
     AVIF,
     AVIF_444,
+    AVIF_PSNR,
     JPEG,
     JPEG_444,
     JPEG_2000,
     JPEG_PROGRESSIVE,
     WEBP,
     WEBP_SLOW,
+    AvifPeer,
     Jpeg2000Peer,
     PillowPeer,
 )
@@ -30,6 +32,7 @@ __all__ = [
     "ALL_PEERS",
     "AVIF",
     "AVIF_444",
+    "AVIF_PSNR",
     "BPG",
     "BPG_420",
     "DEFAULT_PEERS",
@@ -42,6 +45,7 @@ __all__ = [
     "VTM",
     "WEBP",
     "WEBP_SLOW",
+    "AvifPeer",
     "BpgPeer",
     "Jpeg2000Peer",
     "JpegXlPeer",
@@ -53,8 +57,8 @@ __all__ = [
     "find_peers",
 ]
 
-DEFAULT_PEERS: tuple[Peer, ...] = (JPEG, WEBP, AVIF, JPEG_XL)
-"""As most people write these files."""
+DEFAULT_PEERS: tuple[Peer, ...] = (JPEG, WEBP, AVIF, AVIF_PSNR, JPEG_XL)
+"""As most people write these files, and AVIF for either of its aims."""
 ALL_PEERS: Mapping[str, Peer] = MappingProxyType(
     {
         peer.key: peer
@@ -66,6 +70,7 @@ ALL_PEERS: Mapping[str, Peer] = MappingProxyType(
             WEBP,
             WEBP_SLOW,
             AVIF,
+            AVIF_PSNR,
             AVIF_444,
             JPEG_XL,
             BPG,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from io import BytesIO
 from typing import Any
 
@@ -72,6 +73,40 @@ class PillowPeer(Peer):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AvifPeer(PillowPeer):
+    """AVIF at speed 6, in one tile.
+
+    Attributes:
+        subsampling: of chroma.
+        tune: what the encoder libaom aims at.
+    """
+
+    pillow_format: str = "AVIF"
+    subsampling: str = "4:2:0"
+    tune: str = "iq"
+
+    @property
+    def obstacle(self) -> str | None:
+        """A build of Pillow without the format, or with an encoder that does not know the tune."""
+        missing = super().obstacle
+        if missing is not None or _avif_knows(self.tune):
+            return missing
+        return (
+            f"needs an encoder with tune={self.tune}, found one without ({self.version}); "
+            "install a newer Pillow from its wheels"
+        )
+
+    def _arguments(self, image: Image.Image, quality: float) -> dict[str, Any]:
+        # Pillow's default is as many tiles as suit the number of cores: files would differ from machine to machine.
+        arguments: dict[str, Any] = {"quality": quality, "speed": 6, "autotiling": False}
+        if quality < 100 or self.tune != "iq":  # without loss that tune is refused
+            arguments["advanced"] = {"tune": self.tune}
+        if image.mode != "L":  # grey has no chroma, and Pillow sees that by itself
+            arguments["subsampling"] = self.subsampling
+        return arguments
+
+
+@dataclass(frozen=True, kw_only=True)
 class Jpeg2000Peer(PillowPeer):
     """JPEG 2000, whose quality is the rate that it aims at."""
 
@@ -99,6 +134,16 @@ class Jpeg2000Peer(PillowPeer):
             ) from error
 
 
+@lru_cache
+def _avif_knows(tune: str) -> bool:
+    """Whether the encoder takes it: it refuses names that it does not know."""
+    try:
+        Image.new("RGB", (8, 8)).save(BytesIO(), "AVIF", advanced={"tune": tune})
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 def _avif_encoders() -> str:
     """The encoders and decoders that libavif works by; their versions decide more than its own."""
     try:
@@ -114,6 +159,7 @@ _SCALE = QualityScale(0, 100)
 _JPEG_QUALITIES = (5, 15, 25, 35, 45, 55, 65, 75, 85, 95)
 _WEBP_QUALITIES = (0, 10, 25, 45, 65, 80, 88, 93, 96)
 _AVIF_QUALITIES = (18, 28, 38, 48, 58, 68, 76, 84, 90)
+_AVIF_PSNR_QUALITIES = (10, 20, 30, 40, 50, 60, 70, 80, 88)
 
 JPEG = PillowPeer(
     key="jpeg",
@@ -165,22 +211,26 @@ WEBP_SLOW = PillowPeer(
     pillow_format="WEBP",
     options={"method": 6},
 )
-# Pillow's default is as many tiles as suit the number of cores: files would differ from machine to machine.
-AVIF = PillowPeer(
+AVIF = AvifPeer(
     key="avif",
-    name="AVIF",
-    settings="Pillow defaults (speed 6, 4:2:0), but one tile",
+    name="AVIF, tune=iq",
+    settings="speed 6, 4:2:0, tune=iq: defaults of Pillow with libavif 1.4; one tile",
     scale=_SCALE,
     qualities=_AVIF_QUALITIES,
-    pillow_format="AVIF",
-    options={"autotiling": False},
 )
-AVIF_444 = PillowPeer(
+AVIF_PSNR = AvifPeer(
+    key="avif-psnr",
+    name="AVIF, tune=psnr",
+    settings="speed 6, 4:2:0, tune=psnr, one tile",
+    scale=_SCALE,
+    qualities=_AVIF_PSNR_QUALITIES,
+    tune="psnr",
+)
+AVIF_444 = AvifPeer(
     key="avif-444",
-    name="AVIF 4:4:4",
-    settings="speed 6, 4:4:4, one tile",
+    name="AVIF 4:4:4, tune=iq",
+    settings="speed 6, 4:4:4, tune=iq, one tile",
     scale=_SCALE,
     qualities=_AVIF_QUALITIES,
-    pillow_format="AVIF",
-    options={"subsampling": "4:4:4", "autotiling": False},
+    subsampling="4:4:4",
 )

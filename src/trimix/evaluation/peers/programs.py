@@ -32,7 +32,7 @@ def missing_programs(wanted: Sequence[Sequence[str]]) -> str:
     return " and no ".join(" or ".join(names) for names in wanted if find_program(names) is None)
 
 
-def run_program(program: Path, arguments: Sequence[str], folder: Path, timeout_seconds: float) -> None:
+def run_program(program: Path, arguments: Sequence[str], folder: Path, timeout_seconds: float) -> str:
     """Run a program and wait for its end.
 
     Args:
@@ -40,6 +40,9 @@ def run_program(program: Path, arguments: Sequence[str], folder: Path, timeout_s
         arguments: of it.
         folder: where it runs; what it writes without being asked to stays there.
         timeout_seconds: it is ended after that.
+
+    Returns:
+        What it printed.
 
     Raises:
         TrimixError: it cannot be started, takes too long, or ends with an exit code other than 0.
@@ -66,14 +69,15 @@ def run_program(program: Path, arguments: Sequence[str], folder: Path, timeout_s
                 f"{program} must be a program of this machine, found that it cannot be started: {error.strerror}; "
                 "install it anew"
             ) from error
+        messages.seek(0)
+        printed = messages.read().decode(errors="replace")
         if code != 0:
-            messages.seek(0)
-            lines = messages.read().decode(errors="replace").split("\n")
-            said = [" ".join(line.split()) for line in lines if line.strip()]
+            said = [" ".join(line.split()) for line in printed.split("\n") if line.strip()]
             raise TrimixError(
                 f"{program.name} must succeed, found {_end(code)} and the last line "
                 f"{said[-1][:_QUOTED_LETTERS] if said else ''!r}; check its installation and configuration"
             )
+        return printed
 
 
 def output_of(program: Path, path: Path) -> bytes:

@@ -46,7 +46,7 @@ def _plain(found: BdRate | str) -> list[float] | str:
         return found
     return [
         round(found.percent, 4),
-        round(found.overlap_minimum_db, 4),
-        round(found.overlap_maximum_db, 4),
+        round(found.overlap_minimum, 4),
+        round(found.overlap_maximum, 4),
         round(found.overlap_share, 4),
     ]

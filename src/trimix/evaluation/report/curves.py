@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from trimix.errors import UsageError
-from trimix.evaluation.bd_rate import DistortionMetric
+from trimix.evaluation.bd_rate import DistortionMetric, unit_of
 from trimix.evaluation.data_sets import find_data_set
 from trimix.evaluation.rate_points import RateCurve, RatePoint, reference_curves
 from trimix.evaluation.report.palette import Style, measured_style, published_style
@@ -26,7 +26,7 @@ class Metric:
     """A distortion that curves are drawn over.
 
     Attributes:
-        key: attribute of `RatePoint`, in dB.
+        key: attribute of `RatePoint`, which grows with the quality.
         name: on buttons.
         axis: on the axis.
         file_name: part of file names.
@@ -37,20 +37,29 @@ class Metric:
     axis: str
     file_name: str
 
-    def value_db(self, point: RatePoint) -> float | None:
+    @property
+    def unit(self) -> str:
+        """Of the values: "dB" or "points"."""
+        return unit_of(self.key)
+
+    def value(self, point: RatePoint) -> float | None:
         """The distortion of a point, or None where it is not known or infinite."""
         found = getattr(point, self.key)
         return found if found is not None and math.isfinite(found) else None
 
     def is_known_of(self, curve: RateCurve) -> bool:
         """Whether any point has it."""
-        return any(self.value_db(point) is not None for point in curve.points)
+        return any(self.value(point) is not None for point in curve.points)
 
 
 METRICS = (
     Metric("psnr_db", "PSNR RGB", "PSNR of RGB, dB", "psnr-rgb"),
     Metric("luma_psnr_db", "PSNR Y", "PSNR of luma, dB", "psnr-y"),
     Metric("ms_ssim_db", "MS-SSIM", "MS-SSIM, dB", "ms-ssim"),
+    Metric("ssimulacra2", "SSIMULACRA2", "SSIMULACRA2, points", "ssimulacra2"),
+    Metric(
+        "butteraugli_db", "Butteraugli", "-10 log10 of Butteraugli's distance (3-norm), dB", "butteraugli"
+    ),
 )
 
 

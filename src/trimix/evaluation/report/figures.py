@@ -135,7 +135,7 @@ def _draw_curves(collection: Collection, metric: Metric) -> "Figure":
         _draw(axes, curve, metric)
     view = view_of(collection, metric)
     axes.set_xlim(*view.bits_per_pixel)
-    axes.set_ylim(*view.distortion_db)
+    axes.set_ylim(*view.distortion)
     axes.set_xlabel("rate, bits per pixel", color=_INK)
     axes.set_ylabel(metric.axis, color=_INK)
     axes.grid(color=_RULE, linewidth=0.6)
@@ -158,12 +158,12 @@ def _draw_curves(collection: Collection, metric: Metric) -> "Figure":
 
 
 def _draw(axes: "Axes", curve: ReportCurve, metric: Metric) -> None:
-    points = [(point.bits_per_pixel, metric.value_db(point)) for point in curve.curve.points]
-    known = [(rate, distortion_db) for rate, distortion_db in points if distortion_db is not None]
+    points = [(point.bits_per_pixel, metric.value(point)) for point in curve.curve.points]
+    known = [(rate, distortion) for rate, distortion in points if distortion is not None]
     style = curve.style
     axes.plot(
         [rate for rate, _ in known],
-        [distortion_db for _, distortion_db in known],
+        [distortion for _, distortion in known],
         label=_literal(f"{curve.short_name} (published)" if curve.is_published else curve.name),
         color=style.light,
         linewidth=1.2 if curve.is_published else 1.8,

@@ -113,7 +113,10 @@ def _percent(found: BdRate | str) -> str:
     return text if found.overlap_share >= SMALL_OVERLAP_SHARE else f"({text})"
 
 
-_COLUMNS = ("codec", "quality", "bpp", "PSNR, dB", "PSNR Y, dB", "MS-SSIM", "encode, s", "decode, s")
+_COLUMNS = ("codec", "quality", "bpp", "PSNR, dB", "PSNR Y, dB", "MS-SSIM")
+_LATER_COLUMNS = ("SSIMULACRA2", "Butteraugli")
+"""Left out where no curve has them: older results do not."""
+_TIMES = ("encode, s", "decode, s")
 
 
 def _points(collection: Collection) -> list[str]:
@@ -123,7 +126,13 @@ def _points(collection: Collection) -> list[str]:
         if curve.results is not None
         for means in curve.results.means
     ]
-    return table(_COLUMNS, rows)
+    headings = (*_COLUMNS, *_LATER_COLUMNS, *_TIMES)
+    shown = [
+        column
+        for column, heading in enumerate(headings)
+        if heading not in _LATER_COLUMNS or any(row[column] != ABSENT for row in rows)
+    ]
+    return table([headings[column] for column in shown], [[row[column] for column in shown] for row in rows])
 
 
 def _numbers(means: QualityMeans) -> Iterator[str]:
@@ -134,6 +143,8 @@ def _numbers(means: QualityMeans) -> Iterator[str]:
         (point.psnr_db, ".3f"),
         (point.luma_psnr_db, ".3f"),
         (point.ms_ssim, ".5f"),
+        (point.ssimulacra2, ".2f"),
+        (point.butteraugli, ".3f"),
         (means.encoding_seconds, ".3f"),
         (means.decoding_seconds, ".3f"),
     ):

@@ -156,8 +156,9 @@ def _metric(collection: Collection, metric: Metric) -> dict[str, Any]:
         "key": metric.key,
         "name": metric.name,
         "axis": metric.axis,
+        "unit": metric.unit,
         "file_name": metric.file_name,
-        "view": {"rate": view.bits_per_pixel, "distortion": view.distortion_db},
+        "view": {"rate": view.bits_per_pixel, "distortion": view.distortion},
     }
 
 
@@ -177,5 +178,11 @@ def _curve(curve: ReportCurve) -> dict[str, Any]:
 
 
 def _point(point: RatePoint) -> dict[str, Any]:
-    values = {metric.key: metric.value_db(point) for metric in METRICS}
-    return {"bpp": point.bits_per_pixel, "quality": point.quality, "ms_ssim": point.ms_ssim, **values}
+    values = {metric.key: metric.value(point) for metric in METRICS}
+    return {
+        "bpp": point.bits_per_pixel,
+        "quality": point.quality,
+        "ms_ssim": point.ms_ssim,
+        "butteraugli": point.butteraugli,
+        **values,
+    }

@@ -129,6 +129,8 @@ def _rendition(rendition: Rendition) -> dict[str, Any]:
         "psnr_db": _plain(point.psnr_db),
         "luma_psnr_db": _plain(point.luma_psnr_db),
         "ms_ssim": point.ms_ssim,
+        "ssimulacra2": point.ssimulacra2,
+        "butteraugli": point.butteraugli,
     }
 
 

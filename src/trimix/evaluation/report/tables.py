@@ -39,7 +39,8 @@ class SettingsCard:
 def measurement_rows(collection: Collection) -> list[list[Any]]:
     """A row for each picture, codec and quality.
 
-    Key of the curve, picture, quality, bytes, bpp, PSNR RGB, PSNR Y, MS-SSIM, encoding and decoding seconds.
+    Key of the curve, picture, quality, bytes, bpp, PSNR RGB, PSNR Y, MS-SSIM, SSIMULACRA2, Butteraugli, encoding and
+    decoding seconds.
     """
     return [
         [
@@ -51,6 +52,8 @@ def measurement_rows(collection: Collection) -> list[list[Any]]:
             _rounded(one.psnr_db, 4),
             _rounded(one.luma_psnr_db, 4),
             _rounded(one.ms_ssim, 6),
+            _rounded(one.ssimulacra2, 3),
+            _rounded(one.butteraugli, 4),
             _rounded(one.encoding_seconds, 5),
             _rounded(one.decoding_seconds, 5),
         ]

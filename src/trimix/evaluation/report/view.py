@@ -12,7 +12,7 @@ class View:
     """Ends of the two axes."""
 
     bits_per_pixel: tuple[float, float]
-    distortion_db: tuple[float, float]
+    distortion: tuple[float, float]
 
 
 def view_of(collection: Collection, metric: Metric) -> View:
@@ -24,15 +24,15 @@ def view_of(collection: Collection, metric: Metric) -> View:
         point.bits_per_pixel
         for curve in collection.measured
         for point in curve.curve.points
-        if metric.value_db(point) is not None
+        if metric.value(point) is not None
     )
     found = [
-        distortion_db
+        distortion
         for curve in collection.curves
         if curve.shown
         for point in curve.curve.points
         if point.bits_per_pixel <= highest
-        if (distortion_db := metric.value_db(point)) is not None
+        if (distortion := metric.value(point)) is not None
     ]
-    margin_db = max(_MARGIN * (max(found) - min(found)), 0.1)
-    return View((0.0, highest * (1 + _MARGIN)), (min(found) - margin_db, max(found) + margin_db))
+    margin = max(_MARGIN * (max(found) - min(found)), 0.1)
+    return View((0.0, highest * (1 + _MARGIN)), (min(found) - margin, max(found) + margin))

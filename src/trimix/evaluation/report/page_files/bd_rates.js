@@ -29,6 +29,7 @@ function known(curve) {
 
 function drawBdRates() {
   byId("bd-rate-metric").textContent = metric.name;
+  byId("bd-rate-unit").textContent = metric.unit;
   const current = drawAnchors();
   const found = report.bd_rates[metric.key][current];
   const rows = report.curves.filter((curve) => curve.key !== current && known(curve)).map((curve) => [curve, found[curve.key]]);

@@ -94,10 +94,11 @@ function traces(dark) {
       customdata: points.map((point) => [
         literal(curve.name),
         point.quality === null ? "" : `quality ${point.quality}<br>`,
-        metric.key === "ms_ssim_db" ? `, ${point.ms_ssim.toFixed(4)}` : "",
+        metric.key === "ms_ssim_db" ? `, ${point.ms_ssim.toFixed(4)}`
+          : metric.key === "butteraugli_db" ? `, distance ${point.butteraugli.toFixed(3)}` : "",
       ]),
       hovertemplate:
-        `<b>%{customdata[0]}</b><br>%{customdata[1]}%{x:.3f} bpp<br>${metric.name} %{y:.2f} dB%{customdata[2]}<extra></extra>`,
+        `<b>%{customdata[0]}</b><br>%{customdata[1]}%{x:.3f} bpp<br>${metric.name} %{y:.2f} ${metric.unit}%{customdata[2]}<extra></extra>`,
       line: { color: colour, width: curve.published ? 1.6 : 2.4, dash: curve.dash },
       marker: { color: colour, size: curve.marker === "star" ? 11 : 8, symbol: curve.marker },
     };

@@ -15,6 +15,7 @@ function startEqualSize() {
       `${grouped(rendition.bytes)} bytes, ${fixed(rendition.bpp, 3)} bpp`,
       `PSNR ${fixed(rendition.psnr_db, 2)} dB`,
       ...(rendition.ms_ssim === null ? [] : [`MS-SSIM ${fixed(rendition.ms_ssim, 4)}`]),
+      ...(rendition.ssimulacra2 === null ? [] : [`SSIMULACRA2 ${fixed(rendition.ssimulacra2, 1)}`]),
     ];
     byId(`${side}-caption`).replaceChildren(element("b", {}, rendition.name), ...facts.map((fact) => element("span", {}, fact)));
   }
@@ -68,6 +69,8 @@ function startEqualSize() {
       element("td", { class: "number" }, fixed(rendition.psnr_db, 2)),
       element("td", { class: "number" }, fixed(rendition.luma_psnr_db, 2)),
       element("td", { class: "number" }, fixed(rendition.ms_ssim, 4)),
+      element("td", { class: "number" }, fixed(rendition.ssimulacra2, 1)),
+      element("td", { class: "number" }, fixed(rendition.butteraugli, 3)),
       element("td", {}, rendition.setting, element("small", {}, rendition.description)))));
     byId("missing-codecs").hidden = !picture.notes.length;
     byId("missing-codecs").textContent = picture.notes.join(" ");

@@ -9,8 +9,10 @@ const columns = [
   ["PSNR RGB", 5, (value) => fixed(value, 2)],
   ["PSNR Y", 6, (value) => fixed(value, 2)],
   ["MS-SSIM", 7, (value) => fixed(value, 4)],
-  ["Encoding, s", 8, (value) => fixed(value, 3)],
-  ["Decoding, s", 9, (value) => fixed(value, 3)],
+  ["SSIMULACRA2", 8, (value) => fixed(value, 1)],
+  ["Butteraugli", 9, (value) => fixed(value, 3)],
+  ["Encoding, s", 10, (value) => fixed(value, 3)],
+  ["Decoding, s", 11, (value) => fixed(value, 3)],
 ];
 const numeric = (column) => column > 1;
 let order = { column: 0, descending: false };
