@@ -120,9 +120,8 @@ def ssimulacra2(
     Args:
         x: pictures in [0, 1], both sides at least 128 pixels.
         x_hat: what came of them; gets the gradient.
-        as_patches: of larger pictures, whose score is meant: windows then count only what is inside. With zeros around,
-            a patch scores the better the smaller it is, 11 points from 384 to 192 pixels where the score is near 0;
-            without, 1 point.
+        as_patches: of larger pictures, whose score is meant: windows then count only what is inside. Zeros around hide
+            errors near the border, of small pictures most, where a coarse scale is hardly more than border.
 
     >>> x = torch.linspace(0, 1, 128).expand(1, 3, 128, 128)
     >>> ssimulacra2(x, x).item()
