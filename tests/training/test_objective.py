@@ -1,8 +1,10 @@
-"""MS-SSIM as a distortion equals the metric of evaluation and an independent one, with gradients that stay finite."""
+"""Distortions have their units; MS-SSIM equals that of evaluation and an independent one, with finite gradients."""
 
+import numpy as np
 import pytest
 import pytorch_msssim
 import torch
+from PIL import Image
 from torch.nn import functional
 
 from tiny_models import TINY, tiny_model
@@ -11,8 +13,11 @@ from trimix.evaluation import metrics
 from trimix.models.training_output import TrainingOutput
 from trimix.training.config import ObjectiveConfig, PhaseConfig, TrainingConfig, load_training_config
 from trimix.training.ms_ssim import MS_SSIM_MINIMUM_SIDE, MS_SSIM_SCALE_WEIGHTS, ms_ssim
-from trimix.training.objective import rate_distortion
+from trimix.training.objective import rate_distortion, weighted_squared_error
+from trimix.training.ssimulacra2 import ssimulacra2
 from trimix.training.steps import Batch, PlainStep
+
+MS_SSIM = ObjectiveConfig(distortion="ms-ssim")
 
 
 def smooth(rows, columns, seed=0, count=2):
@@ -144,7 +149,7 @@ def test_the_objective_for_ms_ssim_is_its_formula():
     x_hat = damaged(x).requires_grad_()
     output = TrainingOutput(x_hat, torch.tensor([9216.0, 4608.0]), torch.tensor([9216.0, 4608.0]))
     trade_off = torch.tensor([12.0, 80.0])
-    parts = rate_distortion(x, output, trade_off, 0.0, "ms-ssim")
+    parts = rate_distortion(x, output, trade_off, 0.0, MS_SSIM)
     similarity = pytorch_msssim.ms_ssim(x, x_hat, data_range=1, size_average=False).detach()
     assert parts.bits_per_pixel.tolist() == [0.5, 0.25]
     assert parts.weighted_distortion.detach() == pytest.approx(trade_off * (1 - similarity), rel=1e-3)
@@ -154,16 +159,99 @@ def test_the_objective_for_ms_ssim_is_its_formula():
         parts.mean_squared_error, rate_distortion(x, output, trade_off, 0.0).mean_squared_error.detach()
     )
     assert not parts.mean_squared_error.requires_grad
-    balanced = rate_distortion(x, output, trade_off, 0.5, "ms-ssim")
+    balanced = rate_distortion(x, output, trade_off, 0.5, MS_SSIM)
     assert balanced.weight == pytest.approx((trade_off / 20) ** -0.5)
     assert torch.equal(balanced.loss, balanced.weight * parts.loss)
 
 
-def configuration(patch_size, **model):
+def test_the_weighted_error_is_that_of_jpegs_luma_and_chroma():
+    pixels = [
+        np.array(Image.fromarray((picture * 255).byte().permute(1, 2, 0).numpy()).convert("YCbCr"), float)
+        for picture in (smooth(64, 80, count=1)[0], smooth(64, 80, seed=1, count=1)[0])
+    ]
+    rounded = [(smooth(64, 80, seed=seed, count=1) * 255).byte() / 255 for seed in (0, 1)]
+    errors = np.square(pixels[0] - pixels[1]).mean(axis=(0, 1))
+    for weights in ((6.0, 1.0, 1.0), (1.0, 0.0, 0.0), (1.0, 2.0, 5.0)):
+        # Pillow rounds what it converts.
+        expected = errors @ weights / sum(weights)
+        assert float(weighted_squared_error(*rounded, weights)) == pytest.approx(expected, rel=1e-3)
+
+
+def test_of_grey_errors_the_weighted_one_sees_the_share_of_luma():
+    x = smooth(64, 64)
+    x_hat = x + 0.02 * noise(x[:, :1])
+    plain = 255**2 * (x - x_hat).square().mean(dim=(1, 2, 3))
+    assert weighted_squared_error(x, x_hat, (6.0, 1.0, 1.0)) == pytest.approx(0.75 * plain, rel=1e-5)
+    assert weighted_squared_error(x, x_hat, (1.0, 0.0, 0.0)) == pytest.approx(plain, rel=1e-5)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+def test_the_objective_for_the_eye_is_its_formula(weight):
+    x = smooth(192, 192)
+    x_hat = damaged(x, 0.02).requires_grad_()
+    output = TrainingOutput(x_hat, torch.tensor([9216.0, 4608.0]), torch.tensor([9216.0, 4608.0]))
+    trade_off = torch.tensor([0.01, 0.1])
+    objective = ObjectiveConfig(
+        distortion="ssimulacra2", luma_chroma_weights=(2.0, 1.0, 1.0), squared_error_weight=weight
+    )
+    parts = rate_distortion(x, output, trade_off, 0.0, objective)
+    root = weighted_squared_error(x, x_hat, (2.0, 1.0, 1.0)).sqrt()
+    distortion = 100 - ssimulacra2(x, x_hat, as_patches=True) + weight * root
+    # Off by half a step of 8 bits at most, which a root without a slope at 0 costs.
+    assert parts.weighted_distortion.detach() == pytest.approx(
+        (trade_off * distortion).detach(), abs=0.5 * weight * 0.1 + 1e-5
+    )
+    assert torch.equal(parts.loss, parts.bits_per_pixel + parts.weighted_distortion)
+    assert not parts.mean_squared_error.requires_grad
+    assert rate_distortion(x, output, trade_off, 0.5, objective).weight == pytest.approx(
+        (trade_off / 0.034) ** -0.5
+    )
+    parts.loss.sum().backward()
+    assert bool(x_hat.grad.any())
+
+
+@pytest.mark.parametrize("distortion", ["mse", "weighted-mse", "ms-ssim", "ssimulacra2"])
+def test_of_equal_pictures_nothing_is_lost_and_nothing_learned(distortion):
+    x = smooth(192, 192)
+    x_hat = x.clone().requires_grad_()
+    output = TrainingOutput(x_hat, torch.zeros(2), torch.zeros(2))
+    parts = rate_distortion(x, output, torch.ones(2), 0.0, ObjectiveConfig(distortion=distortion))
+    parts.loss.sum().backward()
+    assert parts.weighted_distortion.detach() == pytest.approx(torch.zeros(2), abs=1e-6)
+    assert float(x_hat.grad.abs().max()) < 1e-4
+
+
+def test_the_squared_error_holds_the_colour_that_the_score_hardly_sees():
+    x = smooth(192, 192, count=1)
+    tint = torch.tensor([1.0, -0.5, 1.0])[:, None, None] * 4 / 255
+    output = TrainingOutput(x + tint, torch.zeros(1), torch.zeros(1))
+    lost = {}
+    for weight in (0.0, 0.5):
+        objective = ObjectiveConfig(
+            distortion="ssimulacra2", luma_chroma_weights=(1.0, 1.0, 1.0), squared_error_weight=weight
+        )
+        lost[weight] = float(rate_distortion(x, output, torch.ones(1), 0.0, objective).weighted_distortion)
+    red, green = 4 * 1.0, 4 * -0.5
+    y = 0.299 * red + 0.587 * green + 0.114 * red
+    error = (y**2 + ((red - y) / 1.772) ** 2 + ((red - y) / 1.402) ** 2) / 3
+    assert lost[0.5] - lost[0.0] == pytest.approx(0.5 * ((error + 0.25) ** 0.5 - 0.5), rel=1e-3)
+
+
+def test_a_power_of_lambda_gives_that_of_squared_errors():
+    config = {"lambda_minimum": 0.0024, "lambda_maximum": 0.18, "lambda_ratio": 0.52, "lambda_exponent": 0.66}
+    model = tiny_model(TINY.model_copy(update=config))
+    quality = torch.tensor([1.0, 50.0, 100.0])
+    squared = model.squared_error_lambda(quality)
+    assert 0.52 * squared**0.66 == pytest.approx(model.rate_distortion_lambda(quality), rel=1e-5)
+    # The range of the models for squared errors.
+    assert squared[[0, 2]] == pytest.approx([0.0003, 0.2], rel=0.05)
+
+
+def configuration(patch_size, distortion="ms-ssim", **model):
     return {
         "model": {"kind": "gllmm-lite", "lambda_minimum": 0.4, "lambda_maximum": 240.0} | model,
         "data": {"training": ["pictures"]},
-        "objective": {"distortion": "ms-ssim"},
+        "objective": {"distortion": distortion},
         "phases": [{"name": "all", "steps": 1, "patch_size": patch_size}],
     }
 
@@ -188,11 +276,22 @@ def test_ms_ssim_needs_patches_and_lambdas_that_fit(tmp_path):
     assert "\n" not in str(caught.value)
 
 
+def test_the_eye_needs_patches_and_lambdas_that_fit():
+    fitting = {"lambda_minimum": 0.0024, "lambda_maximum": 0.18}
+    TrainingConfig.model_validate(configuration(192, "ssimulacra2", **fitting))
+    TrainingConfig.model_validate(configuration(64, "weighted-mse"))
+    with pytest.raises(ValueError, match=r"patch_size must be at least 192 .*ssimulacra2.*found 128"):
+        TrainingConfig.model_validate(configuration(128, "ssimulacra2", **fitting))
+    for lambda_minimum in (0.0003, 2.4):
+        with pytest.raises(ValueError, match=rf"lambda_minimum must be between .*found {lambda_minimum}"):
+            TrainingConfig.model_validate(configuration(192, "ssimulacra2", lambda_minimum=lambda_minimum))
+
+
 def test_the_step_minimises_the_distortion_of_its_configuration():
     model = tiny_model(TINY.model_copy(update={"lambda_minimum": 0.4, "lambda_maximum": 240.0})).train()
     x, phase = smooth(192, 192), PhaseConfig(name="all", steps=1, patch_size=192)
     batches = (Batch(x, torch.tensor([20.0, 80.0]), torch.Generator().manual_seed(0)) for _ in range(2))
-    step = PlainStep(model, ObjectiveConfig(distortion="ms-ssim"))
+    step = PlainStep(model, MS_SSIM)
     output, parts = step.forward(model, next(batches), phase)
     trade_off = model.rate_distortion_lambda(torch.tensor([20.0, 80.0]))
     distortion = 1 - ms_ssim(x, output.reconstruction).detach()

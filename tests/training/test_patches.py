@@ -201,3 +201,62 @@ def test_validation_takes_the_centre(pictures):
     assert torch.equal(
         (crops[0] * 255).round().byte(), torch.from_numpy(pictures[0][3:67, 8:72].copy()).permute(2, 0, 1)
     )
+
+
+def drawn(count=3, side=70):
+    """Pictures that no photograph of the fixture looks like: of one colour each."""
+    return [np.full((side, side, 3), (10 * index + 1, 5, 250), np.uint8) for index in range(count)]
+
+
+@pytest.mark.parametrize("cache", [HostCache, lambda pictures: DeviceCache(pictures, HOST)])
+def test_photographs_stay_the_same_bit_for_bit_whatever_is_put_among_them(pictures, cache):
+    def sampler(*extra, **shares):
+        found = PatchSampler(pictures, 1, 0.5, 0.7, **shares)
+        found._cache = cache([*pictures, *extra])
+        return found
+
+    plain = sampler().batch(3, 24, 64)
+    assert torch.equal(sampler(*drawn(), drawn=drawn()).batch(3, 24, 64), plain)
+    mixed = sampler(*drawn(), drawn=drawn(), drawn_share=0.3, grey_share=0.4).batch(3, 24, 64)
+    is_drawn = (mixed[:, 2] == 250 / 255).all(dim=(1, 2))
+    is_grey = (mixed == mixed[:, :1]).all(dim=(1, 2, 3))
+    assert 0 < int(is_drawn.sum()) < 24
+    assert 0 < int(is_grey.sum()) < 24
+    assert not bool((is_drawn & is_grey).any())
+    kept = ~(is_drawn | is_grey)
+    assert torch.equal(mixed[kept], plain[kept])
+    # Grey as Pillow has it.
+    for patch, before in zip(mixed[is_grey], plain[is_grey], strict=True):
+        pixels = (before * 255).byte().permute(1, 2, 0).numpy()
+        assert np.array_equal((patch[0] * 255).byte().numpy(), np.array(Image.fromarray(pixels).convert("L")))
+
+
+def test_shares_of_drawn_and_grey_patches_are_those_asked_for(pictures):
+    sampler = PatchSampler(pictures, 5, 0.5, 0.5, drawn=drawn(), drawn_share=0.12, grey_share=0.25)
+    batch = torch.cat([sampler.batch(step, 8, 64) for step in range(250)])
+    is_drawn = (batch[:, 2] == 250 / 255).all(dim=(1, 2))
+    is_grey = (batch == batch[:, :1]).all(dim=(1, 2, 3))
+    assert float(is_drawn.float().mean()) == pytest.approx(0.12, abs=0.025)
+    assert float(is_grey.float().mean()) == pytest.approx(0.88 * 0.25, abs=0.03)
+    # Which ones they are has nothing to do with their place, by which qualities go.
+    assert float(is_drawn.view(250, 8).float().mean(dim=0).std()) < 0.05
+    # All are used, as often.
+    shades, counts = batch[is_drawn][:, 0, 0, 0].unique(return_counts=True)
+    assert len(shades) == 3
+    assert int(counts.min()) > 0.2 * int(counts.sum())
+
+
+def test_parts_of_a_mixed_batch_are_those_of_the_whole(pictures):
+    sampler = PatchSampler(pictures, 1, 0.5, 0.7, drawn=drawn(), drawn_share=0.5, grey_share=0.5)
+    whole = sampler.batch(3, 12, 64)
+    parts = [sampler.batch(3, 12, 64, part=range(rank, 12, 3)) for rank in range(3)]
+    assert all(torch.equal(part, whole[rank::3]) for rank, part in enumerate(parts))
+    # Drawn ones are cut as they are: an edge stays one, and text is not mirrored.
+    for index in range(50):
+        cut = sampler._drawn_cut(np.random.default_rng(index), 64)
+        assert cut.side == 64
+        assert not cut.upside_down
+        assert not cut.mirrored
+        assert 0 <= cut.top <= 6
+        assert 0 <= cut.left <= 6
+        assert 0 <= cut.picture - len(pictures) < 3

@@ -59,7 +59,7 @@ def differences(one, other):
 
 
 def test_there_is_a_recipe_for_every_run():
-    expected = {"gllmm-lite", "gllmm-lite-ms-ssim"}
+    expected = {"gllmm-lite", "gllmm-lite-ms-ssim", "gllmm-lite-eye"}
     expected |= {
         f"{model}-{level}{how}" for model, level, how in product(BASELINES, LEVELS, ["", "-regularized"])
     }
@@ -206,6 +206,16 @@ def test_gllmm_lite_for_ms_ssim_has_patches_that_the_measure_takes():
         "lambda_maximum",
         "lambda_ratio",
     }
+
+
+def test_gllmm_lite_for_the_eye_has_the_rates_of_gllmm_lite():
+    run, base = recipe("gllmm-lite-eye"), recipe("gllmm-lite")
+    assert run.objective.distortion == "ssimulacra2"
+    lambdas = {"lambda_minimum", "lambda_maximum"}
+    assert differences(run.model, base.model) == {*lambdas, "lambda_ratio", "lambda_exponent"}
+    for name in lambdas:
+        power = getattr(base.model, name) ** run.model.lambda_exponent
+        assert getattr(run.model, name) == pytest.approx(run.model.lambda_ratio * power, rel=0.05)
 
 
 BASE = """

@@ -411,6 +411,12 @@ class GllmmLiteConfig(BaseModel):
         description="lambda over the one for squared errors that gives about the same rate: 1 for MSE, about 1200 for "
         "1 - MS-SSIM; first quantizer steps and the encoder's choice of symbols go by it",
     )
+    lambda_exponent: float = Field(
+        default=1.0,
+        gt=0,
+        description="where that ratio changes with the rate: lambda is lambda_ratio times that power of the one for "
+        "squared errors; about 0.52 and 0.66 for SSIMULACRA2",
+    )
 
     @property
     def all_rates(self) -> bool:

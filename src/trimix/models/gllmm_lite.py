@@ -85,7 +85,8 @@ class GllmmLiteTransforms(nn.Module):
 
     def squared_error_lambda(self, quality: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
         """The lambda for squared errors that gives about the same rate."""
-        return self.rate_distortion_lambda(quality) / self.config.lambda_ratio
+        ratio = self.rate_distortion_lambda(quality) / self.config.lambda_ratio
+        return ratio ** (1 / self.config.lambda_exponent)
 
     def step_weights(self, quality: Float[Tensor, "N"]) -> Float[Tensor, "N M"]:
         """Bits that a squared error of one quantizer step costs in every channel, by the filters of the linear path."""

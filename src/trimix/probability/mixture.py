@@ -162,4 +162,5 @@ def log_likelihood(
     found = cast(Tensor, _LogLikelihood.apply(parameters.families, rows, *arrays))  # pyright: ignore[reportUnknownMemberType]
     if latent.dim() < 2:
         return found[:, 0]
-    return found.unflatten(0, (len(latent), *latent.shape[2:])).movedim(-1, 1)
+    by_position: Tensor = found.reshape(len(latent), *latent.shape[2:], -1)
+    return by_position.movedim(-1, 1)

@@ -7,6 +7,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
@@ -19,13 +20,15 @@ from trimix.errors import ConfigurationError
 from trimix.models.config import Families, GllmmLiteConfig, ModelConfig
 from trimix.training.recipes import Recipe, read_recipe
 
-Distortion = Literal["mse", "ms-ssim"]
+Distortion = Literal["mse", "weighted-mse", "ms-ssim", "ssimulacra2"]
 SourceEntropyUnit = Literal["bits_per_pixel", "nats_per_dimension", "unit_range"]
 LinearPathStart = Literal["karhunen_loeve", "random", "zero"]
 SourceEntropyStrength = Literal["aligned", "stronger", "weaker"]
 
 _SHOWN_CHARACTERS = 80
-_MS_SSIM_PATCH_SIZE = 192  # the first multiple of 64 that holds 161 pixels
+_SSIMULACRA2_LAMBDAS = (0.001, 1.0)
+# Of MS-SSIM 161 pixels must fit in, of SSIMULACRA2 a coarsest scale whose windows are not mostly cut off.
+_SMALLEST_PATCH_SIZES: dict[Distortion, int] = {"ms-ssim": 192, "ssimulacra2": 192}
 
 
 class _Section(BaseModel):
@@ -40,6 +43,19 @@ class DataConfig(_Section):
     validation: tuple[Path, ...] = ()
     scale_minimum: float = Field(default=0.5, gt=0, le=1, description="smallest random scale of a patch")
     scaled_share: float = Field(default=0.5, ge=0, le=1, description="share of patches that are scaled down")
+    drawn_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="share of patches that are drawn instead: ramps, flat colours, text, line art, charts, interfaces, "
+        "pixel art",
+    )
+    grey_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="share of the photographs' patches that are turned grey, R = G = B",
+    )
 
 
 class PhaseConfig(_Section):
@@ -165,7 +181,16 @@ class ObjectiveConfig(_Section):
         default="mse",
         description="mse: D = 255^2 * MSE, lambda of the model about 0.0003 .. 0.2; ms-ssim: D = 1 - MS-SSIM, lambda "
         "about 1200 times as large (12, 40, 80, 120 in Fu et al. 2023): set the model's rate_distortion_lambda, or "
-        "lambda_minimum and lambda_maximum, and a patch_size of at least 192",
+        "lambda_minimum and lambda_maximum, and a patch_size of at least 192; weighted-mse: as mse, in Y, Cb and Cr; "
+        "ssimulacra2: D = 100 - score + squared_error_weight * root of weighted-mse, lambda about 0.0024 .. 0.18, "
+        "patch_size as for ms-ssim",
+    )
+    luma_chroma_weights: tuple[PositiveFloat, NonNegativeFloat, NonNegativeFloat] = Field(
+        default=(6.0, 1.0, 1.0), description="of the squared errors of Y, Cb and Cr; only their ratios count"
+    )
+    squared_error_weight: NonNegativeFloat = Field(
+        default=0.5,
+        description="with ssimulacra2: points for each step of 8 bits by which values are off, root mean square",
     )
     quality_minimum: float = Field(default=1.0, ge=1, le=100)
     quality_maximum: float = Field(default=100.0, ge=1, le=100)
@@ -174,7 +199,7 @@ class ObjectiveConfig(_Section):
         ge=0,
         le=1,
         description="a picture's loss is divided by (lambda / lambda_0)^balance, so that rates count by ratio; "
-        "lambda_0 is 0.016 for mse, 20 for ms-ssim",
+        "lambda_0 is 0.016 for mse and weighted-mse, 20 for ms-ssim, 0.034 for ssimulacra2",
     )
 
     @model_validator(mode="after")
@@ -260,22 +285,37 @@ class TrainingConfig(_Section):
     )
 
     @model_validator(mode="after")
-    def _ms_ssim_has_its_patches_and_lambda(self) -> "TrainingConfig":
-        if self.objective.distortion != "ms-ssim":
-            return self
+    def _distortion_has_its_patches(self) -> "TrainingConfig":
+        distortion = self.objective.distortion
+        smallest = _SMALLEST_PATCH_SIZES.get(distortion, 1)
         for phase in self.phases:
-            if phase.patch_size < _MS_SSIM_PATCH_SIZE:
+            if phase.patch_size < smallest:
                 raise ValueError(
-                    f"patch_size must be at least {_MS_SSIM_PATCH_SIZE} for the distortion ms-ssim, whose coarsest of "
-                    f"five scales needs 161 pixels a side, found {phase.patch_size} in the phase {phase.name}; raise it"
+                    f"patch_size must be at least {smallest} for the distortion {distortion}, whose coarsest of five "
+                    f"scales needs as much, found {phase.patch_size} in the phase {phase.name}; raise it"
                 )
-        name = "lambda_maximum" if self.model.all_rates else "rate_distortion_lambda"
-        largest = getattr(self.model, name)
-        if largest < 1:
-            raise ValueError(
-                f"model.{name} must be at least 1 for the distortion ms-ssim, found {largest:g}, which is for mse; "
-                "multiply the model's lambdas by about 1200"
-            )
+        return self
+
+    @model_validator(mode="after")
+    def _distortion_has_its_lambda(self) -> "TrainingConfig":
+        of_many = self.model.all_rates
+        if self.objective.distortion == "ms-ssim":
+            name = "lambda_maximum" if of_many else "rate_distortion_lambda"
+            largest = getattr(self.model, name)
+            if largest < 1:
+                raise ValueError(
+                    f"model.{name} must be at least 1 for the distortion ms-ssim, found {largest:g}, which is for "
+                    "mse; multiply the model's lambdas by about 1200"
+                )
+        if self.objective.distortion == "ssimulacra2":
+            name = "lambda_minimum" if of_many else "rate_distortion_lambda"
+            found = getattr(self.model, name)
+            if not _SSIMULACRA2_LAMBDAS[0] <= found <= _SSIMULACRA2_LAMBDAS[1]:
+                raise ValueError(
+                    f"model.{name} must be between {_SSIMULACRA2_LAMBDAS[0]} and {_SSIMULACRA2_LAMBDAS[1]:g} for the "
+                    f"distortion ssimulacra2, found {found:g}, which is for another; take 0.0024 at low rates to 0.18 "
+                    "at high ones"
+                )
         return self
 
     @model_validator(mode="after")

@@ -25,7 +25,7 @@ GROWING = (
 )
 """Sizes that may grow. Any other change would move numbers to other places, or mean other latents."""
 
-_FREE = {"lambda_minimum", "lambda_maximum", "lambda_ratio"}
+_FREE = {"lambda_minimum", "lambda_maximum", "lambda_ratio", "lambda_exponent"}
 """What weights are trained for next may be something else, MS-SSIM for one."""
 
 

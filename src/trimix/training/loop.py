@@ -44,6 +44,7 @@ from trimix.training.checkpoint import (
 from trimix.training.config import PhaseConfig, TrainingConfig
 from trimix.training.devices import Devices
 from trimix.training.display import Display, Left, Reading
+from trimix.training.drawn_pictures import drawn_pictures
 from trimix.training.explosion_guard import Explosion, ExplosionGuard
 from trimix.training.growing import differs, grown
 from trimix.training.interruption import StopRequest, delayed_signals
@@ -149,7 +150,14 @@ class Trainer:
             data.training, largest, advice="remove it or lower patch_size", on_progress=on_progress
         )
         self.sampler = PatchSampler(
-            pictures, self.config.seed, data.scale_minimum, data.scaled_share, self.device
+            pictures,
+            self.config.seed,
+            data.scale_minimum,
+            data.scaled_share,
+            self.device,
+            drawn=drawn_pictures(self.config.seed, largest) if data.drawn_share > 0 else (),
+            drawn_share=data.drawn_share,
+            grey_share=data.grey_share,
         )
         self.crops = None
         if data.validation:
@@ -250,12 +258,13 @@ class Trainer:
         rows = validate(
             self.average.module,  # type: ignore[arg-type]
             self.crops,
-            distortion=self.config.objective.distortion,
+            objective=self.config.objective,
             linear_only=self._phase.linear_only,
             between_batches=self.stop_if_requested if in_time else lambda: None,
         )
         objective = self.devices.number_of_first(sum(row.objective for row in rows) / len(rows))
         self._plateau.note(self._phase, self.progress.step, objective)
+        scores = [row.ssimulacra2 for row in rows if row.ssimulacra2 is not None]
         self._write(
             "validation",
             hours=self.progress.seconds / 3600,
@@ -264,8 +273,9 @@ class Trainer:
             bits_per_pixel=[row.bits_per_pixel for row in rows],
             psnr_db=[row.psnr_db for row in rows],
             objective=objective,
+            **({"ssimulacra2": scores} if scores else {}),
         )
-        points = "  ".join(f"{row.bits_per_pixel:.3f} bpp {row.psnr_db:.2f} dB" for row in rows)
+        points = "  ".join(row.told for row in rows)
         self._display.tell(f"validation at step {self.progress.step}: {points}")
 
     def run(self, after_phase: Callable[[], None] = lambda: None) -> None:

@@ -13,6 +13,7 @@ import torch
 from torch.nn import functional
 
 from trimix.shapes import Float, Tensor
+from trimix.training.windows import windowed_sums
 
 MS_SSIM_SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Exponents of the five scales, finest first (Wang, Simoncelli and Bovik 2003, section 3.2)."""
@@ -29,33 +30,15 @@ _SMALLEST_FACTOR = 0.01
 
 
 class _GaussianMean(torch.autograd.Function):
-    """Weighted mean in an 11 x 11 window that stays inside the picture.
-
-    Sums of shifted pictures: exact in float32 on every device, where a convolution may be computed in TF32, which
-    variances do not survive; and on a CPU several times as fast as one of a single channel.
-    """
+    """Weighted mean in an 11 x 11 window that stays inside the picture."""
 
     @staticmethod
     def forward(ctx, x: Float[Tensor, "C H W"]) -> Float[Tensor, "C h w"]:  # noqa: ANN001
-        for axis in (1, 2):
-            length = x.shape[axis] - 2 * _REACH
-            total = x.narrow(axis, 0, length) * _WINDOW[0]
-            for start, weight in enumerate(_WINDOW[1:], 1):
-                total.add_(x.narrow(axis, start, length), alpha=weight)
-            x = total
-        return x
+        return windowed_sums(x, _WINDOW, margin=0)
 
     @staticmethod
     def backward(ctx, gradient: Float[Tensor, "C h w"]) -> Float[Tensor, "C H W"]:  # noqa: ANN001
-        for axis in (2, 1):
-            length = gradient.shape[axis]
-            shape = list(gradient.shape)
-            shape[axis] += 2 * _REACH
-            total = gradient.new_zeros(shape)
-            for start, weight in enumerate(_WINDOW):
-                total.narrow(axis, start, length).add_(gradient, alpha=weight)
-            gradient = total
-        return gradient
+        return windowed_sums(gradient, _WINDOW, margin=2 * _REACH)
 
 
 def ms_ssim(x: Float[Tensor, "N 3 H W"], x_hat: Float[Tensor, "N 3 H W"]) -> Float[Tensor, "N"]:

@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 
 from trimix.errors import ConfigurationError
-from trimix.shapes import Float, Tensor
+from trimix.shapes import Float, Tensor, UInt8
 from trimix.training.picture_cache import Cut, DeviceCache, HostCache, PictureCache
 
 _HOST = torch.device("cpu")
@@ -147,6 +147,9 @@ class PatchSampler:
         scale_minimum: smallest factor by which a patch may be scaled down.
         scaled_share: share of patches that are scaled at all.
         device: where pictures are kept and patches are cut.
+        drawn: uint8 arrays [H W 3], not to be scaled or flipped; no side is smaller than a patch.
+        drawn_share: share of patches that are cut from these.
+        grey_share: share of the other patches that are turned grey, all channels the luma (BT.601).
 
     >>> pictures = [np.zeros((70, 90, 3), np.uint8)]
     >>> sampler = PatchSampler(pictures, seed=1, scale_minimum=0.5, scaled_share=0.5)
@@ -161,17 +164,23 @@ class PatchSampler:
         scale_minimum: float,
         scaled_share: float,
         device: torch.device = _HOST,
+        *,
+        drawn: Sequence[np.ndarray] = (),
+        drawn_share: float = 0.0,
+        grey_share: float = 0.0,
     ) -> None:
         self.seed = seed
         self.scale_minimum = scale_minimum
         self.scaled_share = scaled_share
+        self.drawn_share = drawn_share
+        self.grey_share = grey_share
         self._shapes = [picture.shape[:2] for picture in pictures]
+        self._drawn_shapes = [picture.shape[:2] for picture in drawn]
         # A large picture has more patches to offer than a small one.
         share = np.sqrt([rows * columns for rows, columns in self._shapes])
         self._shares_up_to = np.cumsum(share) / share.sum()
-        self._cache: PictureCache = (
-            HostCache(pictures) if device.type == "cpu" else DeviceCache(pictures, device)
-        )
+        held = [*pictures, *drawn]
+        self._cache: PictureCache = HostCache(held) if device.type == "cpu" else DeviceCache(held, device)
 
     def batch(self, step: int, count: int, size: int, part: range | None = None) -> Float[Tensor, "n 3 H W"]:
         """Patches of one step on the device, values k / 255 in [0, 1].
@@ -182,8 +191,22 @@ class PatchSampler:
             size: pixels a side; no picture is smaller.
             part: those patches of the batch that are wanted; by default all.
         """
-        cuts = [self._cut(step, index, size) for index in (range(count) if part is None else part)]
-        return self._cache.patches(cuts, size).permute(0, 3, 1, 2).float().div_(255)
+        cuts, grey = [], []
+        for index in range(count) if part is None else part:
+            # Drawn from a source of its own: the photographs are the same ones whatever the shares are.
+            random = np.random.default_rng((self.seed, step, index, 1))
+            is_drawn = random.random() < self.drawn_share
+            grey.append(not is_drawn and random.random() < self.grey_share)
+            cuts.append(self._drawn_cut(random, size) if is_drawn else self._cut(step, index, size))
+        patches = self._cache.patches(cuts, size)
+        for index in np.flatnonzero(grey).tolist():
+            patches[index] = _grey(patches[index])
+        return patches.permute(0, 3, 1, 2).float().div_(255)
+
+    def _drawn_cut(self, random: np.random.Generator, size: int) -> Cut:
+        picture = int(random.integers(len(self._drawn_shapes)))
+        top, left = (int(random.integers(side - size + 1)) for side in self._drawn_shapes[picture])
+        return Cut(len(self._shapes) + picture, top, left, size, upside_down=False, mirrored=False)
 
     def _cut(self, step: int, index: int, size: int) -> Cut:
         random = np.random.default_rng((self.seed, step, index))
@@ -202,6 +225,12 @@ class PatchSampler:
             upside_down=random.random() < 0.5,
             mirrored=random.random() < 0.5,
         )
+
+
+def _grey(patch: UInt8[Tensor, "H W 3"]) -> UInt8[Tensor, "H W 1"]:
+    """Luma in whole numbers, the same on every device."""
+    red, green, blue = patch.int().unbind(dim=2)
+    return ((19595 * red + 38470 * green + 7471 * blue + 32768) >> 16).byte()[..., None]
 
 
 def validation_crops(pictures: Sequence[np.ndarray], size: int) -> Float[Tensor, "N 3 H W"]:

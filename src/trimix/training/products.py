@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -39,7 +40,7 @@ def fast_products(device: torch.device) -> Iterator[None]:
         settings.fp32_precision = before
 
 
-def _settings() -> object | None:
+def _settings() -> Any | None:
     """What has the leave to round; None in a PyTorch that has no such settings."""
     return getattr(torch.backends.mkldnn, "matmul", None) if torch.backends.mkldnn.is_available() else None
 

@@ -147,7 +147,7 @@ class PlainStep:
         )
         rate_distortion_lambda = self._bare_model.rate_distortion_lambda(batch.quality)
         return output, rate_distortion(
-            batch.x, output, rate_distortion_lambda, self._balance, self._objective.distortion
+            batch.x, output, rate_distortion_lambda, self._balance, self._objective
         )
 
     def backward(self, model: nn.Module, batch: Batch, phase: PhaseConfig, share: float = 1.0) -> StepReport:
