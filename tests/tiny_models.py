@@ -30,6 +30,18 @@ GLLMM_WITH_LINEAR_PATH = GllmmConfig(
     quality_factors=True,
     context="interlaced",
 )
+LOW_RESOLUTION = GLLMM_WITH_LINEAR_PATH.model_copy(
+    update={
+        "channels": None,
+        "low_resolution_widths": (6, 8),
+        "low_resolution_blocks": (1, 2),
+        "low_resolution_synthesis_widths": (4, 6),
+        "low_resolution_synthesis_blocks": (2, 1),
+        "narrow_hyper_channels": 4,
+        "side_channels": 12,
+        "context_channels": 6,
+    }
+)
 
 
 def tiny_model(config: GllmmLiteConfig = TINY, seed: int = 0) -> GllmmLite:

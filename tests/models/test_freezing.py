@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tiny_models import GLLMM_WITH_LINEAR_PATH, calibration_pictures, lively
+from tiny_models import GLLMM_WITH_LINEAR_PATH, LOW_RESOLUTION, calibration_pictures, lively
 from trimix.codec import Codec
 from trimix.images import Picture
 from trimix.models.catalogue import IDENTIFIERS
@@ -31,6 +31,7 @@ CONFIGURATIONS = {
     ),
     "gllmm, all rates": GllmmConfig(latent_channels=6, head_widths=(12, 16), all_rates=True),
     "gllmm with a linear path": GLLMM_WITH_LINEAR_PATH,
+    "gllmm at a low resolution": LOW_RESOLUTION,
 }
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from tiny_models import GLLMM_WITH_LINEAR_PATH, calibration_pictures
+from tiny_models import GLLMM_WITH_LINEAR_PATH, LOW_RESOLUTION, calibration_pictures
 from trimix.entropy_models.context import InterlacedContext
 from trimix.layers.quality import QualityFactor
 from trimix.models.building import build
@@ -15,13 +15,19 @@ from trimix.transforms.karhunen_loeve import LinearSynthesis
 QUALITY = torch.tensor([20.0, 80.0])
 
 
-def new_model(**changes):
+def new_model(config=GLLMM_WITH_LINEAR_PATH, **changes):
     torch.manual_seed(3)
-    return build(GLLMM_WITH_LINEAR_PATH.model_copy(update=changes))
+    return build(config.model_copy(update=changes))
 
 
-def test_it_begins_as_its_linear_path():
-    model = new_model()
+both = pytest.mark.parametrize(
+    "config", [GLLMM_WITH_LINEAR_PATH, LOW_RESOLUTION], ids=["paper's", "low resolution"]
+)
+
+
+@both
+def test_it_begins_as_its_linear_path(config):
+    model = new_model(config)
     x = calibration_pictures()
     with torch.no_grad():
         y = model.analysis(x, QUALITY)
@@ -29,8 +35,9 @@ def test_it_begins_as_its_linear_path():
         torch.testing.assert_close(model.synthesis(y, QUALITY), model.synthesis.linear(y / 255))
 
 
-def test_what_the_networks_say_is_added():
-    model = new_model()
+@both
+def test_what_the_networks_say_is_added(config):
+    model = new_model(config)
     x = calibration_pictures()
     with torch.no_grad():
         model.analysis.to_latent.bias.fill_(2.0)
@@ -41,11 +48,12 @@ def test_what_the_networks_say_is_added():
         torch.testing.assert_close(model.synthesis(y, QUALITY), expected)
 
 
-def test_every_weight_learns_once_the_networks_speak():
-    model = new_model()
+@both
+def test_every_weight_learns_once_the_networks_speak(config):
+    model = new_model(config)
     with torch.no_grad():
-        for layer in (model.analysis.to_latent, *model.synthesis.network[-1]):
-            for parameter in layer.parameters():
+        for parameter in model.parameters():
+            if parameter.dim() == 4 and not parameter.any():
                 parameter.normal_(std=0.1)
         model.hyper_analysis[-1].weight.mul_(100)  # hyper-latents that are not all zero
     output = model(calibration_pictures(), QUALITY, generator=torch.Generator().manual_seed(1))
@@ -100,11 +108,31 @@ def test_the_context_is_the_configurations():
     assert isinstance(new_model(context="interlaced").context, InterlacedContext)
 
 
+def test_low_resolution_networks_are_those_of_the_configuration():
+    model = new_model(LOW_RESOLUTION)
+    sizes = {
+        name: [
+            (m.in_channels, m.out_channels) for m in part.network.modules() if isinstance(m, torch.nn.Conv2d)
+        ]
+        for name, part in (("analysis", model.analysis), ("synthesis", model.synthesis))
+    }
+    assert sizes["analysis"] == [(192, 6), *[(6, 6)] * 2, (6, 8), *[(8, 8)] * 4]
+    assert sizes["synthesis"] == [*[(6, 6)] * 2, (6, 16), *[(4, 4)] * 4, (4, 192)]
+    assert (model.config.hyper_channels, model.config.side_features, model.config.context_features) == (
+        4,
+        12,
+        6,
+    )
+    assert model.side_features(torch.zeros(1, 4, 1, 1), QUALITY[:1]).shape == (1, 12, 4, 4)
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"channels": 4}, "without a linear path"),
         ({"lapped_channels": 1}, "without a linear path"),
+        ({"low_resolution_widths": (4, 4), "all_rates": True}, "low_resolution_widths need a linear path"),
+        ({"side_channels": 4}, "side_channels must be 2 M without narrow_hyper_channels"),
         ({"linear_path": True}, "linear_path must be false in a model of one rate"),
         ({"quality_factors": True}, "quality_factors must be false in a model of one rate"),
         (

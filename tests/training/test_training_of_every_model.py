@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tiny_models import GLLMM_WITH_LINEAR_PATH
+from tiny_models import GLLMM_WITH_LINEAR_PATH, LOW_RESOLUTION
 from trimix.errors import ConfigurationError
 from trimix.models.config import (
     AttentionConfig,
@@ -28,6 +28,7 @@ MODELS: dict[str, CompressionConfig] = {
     "gllmm": GllmmConfig(latent_channels=4, head_widths=(8, 8)),
     "gllmm, all rates": GllmmConfig(latent_channels=4, head_widths=(8, 8), all_rates=True),
     "gllmm with a linear path": GLLMM_WITH_LINEAR_PATH,
+    "gllmm at a low resolution": LOW_RESOLUTION,
     "hyperprior, all rates": HyperpriorConfig(channels=4, latent_channels=6, all_rates=True),
 }
 every_model = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)

@@ -4,6 +4,8 @@
 
     residual block   x --+-> conv -> LReLU -> conv -> LReLU --(+)-->
                          `------------------------------------^
+    preactivated     x --+-> LReLU -> conv -> LReLU -> conv --(+)-->
+                         `------------------------------------^
     CRM, two stages  x --+-> residual block -> residual block --(+)-->
                          `---------------------------------------^
     downsampling     x --+-> conv/2 -> LReLU -> conv -> GDN --(+)-->
@@ -43,6 +45,39 @@ class ResidualBlock(nn.Module):
         """Return ``x + LReLU(conv(LReLU(conv(x))))``."""
         branch = self.activation(self.second(self.activation(self.first(x))))
         return x + branch if torch.is_grad_enabled() else branch.add_(x)
+
+
+class PreactivatedBlock(nn.Module):
+    """Leaky ReLU, 3x3 convolution, twice, plus the input (He et al. 2016, "Identity mappings").
+
+    The last convolution starts at zero: a stack of blocks begins as the identity, however deep it is.
+
+    Args:
+        channels: channels of input and output.
+        slope: negative slope of the leaky ReLU.
+
+    >>> x = torch.randn(1, 4, 8, 8)
+    >>> torch.equal(PreactivatedBlock(4)(x), x)
+    True
+    """
+
+    def __init__(self, channels: int, slope: float = GLLMM_SLOPE) -> None:
+        super().__init__()
+        self.activation = nn.LeakyReLU(slope)
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        start_at_zero(self.second)
+
+    def forward(self, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C H W"]:
+        """Return ``x + conv(LReLU(conv(LReLU(x))))``."""
+        return x + self.second(self.activation(self.first(self.activation(x))))
+
+
+def start_at_zero(layer: nn.Module) -> None:
+    """Make a layer give zero until training changes it."""
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.zero_()
 
 
 class ConcatenatedResidualModule(nn.Module):

@@ -298,7 +298,29 @@ class GllmmConfig(CompressionConfig):
     quality_factors: bool = Field(
         default=False, description="channels of g_a and g_s are scaled with the quality (ours)"
     )
+    low_resolution_widths: Widths2 | None = Field(
+        default=None,
+        description="channels at 1/8 and 1/16 of networks that work there alone, in place of the paper's (ours)",
+    )
+    low_resolution_synthesis_widths: Widths2 | None = Field(
+        default=None, description="of g_s, where they are not those of g_a"
+    )
+    low_resolution_blocks: Widths2 = Field(default=(3, 3), description="residual blocks at 1/8 and 1/16")
+    low_resolution_synthesis_blocks: Widths2 | None = Field(
+        default=None, description="of g_s, where they are not those of g_a"
+    )
+    narrow_hyper_channels: PositiveInt | None = Field(
+        default=None,
+        description="channels of the hyper-latent, of narrow hyper transforms as gllmm-lite's in place of the paper's",
+    )
+    side_channels: PositiveInt | None = Field(
+        default=None,
+        description="features from the hyper-latent; by default 2 M; others need narrow hyper transforms",
+    )
     context: ContextKind = Field(default="raster", description="the paper's is raster")
+    context_channels: PositiveInt | None = Field(
+        default=None, description="features from the context; by default 2 M"
+    )
     stages: PositiveInt = Field(
         default=2, description="residual blocks of a module; the paper has two and three"
     )
@@ -318,19 +340,36 @@ class GllmmConfig(CompressionConfig):
     )
 
     @property
+    def side_features(self) -> int:
+        """Features from the hyper-latent."""
+        return self.side_channels or 2 * self.latent_channels
+
+    @property
+    def context_features(self) -> int:
+        """Features from the context."""
+        return self.context_channels or 2 * self.latent_channels
+
+    @property
     def transform_channels(self) -> int:
         """N."""
         return self.channels or self.latent_channels
 
     @property
     def hyper_channels(self) -> int:
-        """M."""
-        return self.latent_channels
+        """M, or what the narrow hyper transforms have."""
+        return self.narrow_hyper_channels or self.latent_channels
 
     @property
     def latent_halo(self) -> int:
         """More than the receptive fields of g_a and g_s."""
-        return 8 + 4 * self.stages
+        if self.low_resolution_widths is None:
+            return 8 + 4 * self.stages
+        pairs = (
+            self.low_resolution_blocks,
+            self.low_resolution_synthesis_blocks or self.low_resolution_blocks,
+        )
+        eighth, sixteenth = (max(blocks) for blocks in zip(*pairs, strict=True))
+        return eighth + 2 * sixteenth + 3
 
     @property
     def head_layout(self) -> HeadLayout:
@@ -366,6 +405,12 @@ class GllmmConfig(CompressionConfig):
             raise ValueError(
                 f"channels must be latent_channels, {self.latent_channels}, and lapped_channels 0 without a linear "
                 f"path, found {self.transform_channels} and {self.lapped_channels}; set linear_path = true"
+            )
+        if self.low_resolution_widths is not None and not self.linear_path:
+            raise ValueError("low_resolution_widths need a linear path, found none; set linear_path = true")
+        if self.side_channels is not None and self.narrow_hyper_channels is None:
+            raise ValueError(
+                f"side_channels must be 2 M without narrow_hyper_channels, found {self.side_channels}; give both"
             )
         for name in ("linear_path", "quality_factors"):
             if getattr(self, name) and not self.all_rates:

@@ -120,7 +120,7 @@ class GllmmLite(GllmmLiteTransforms):
         super().__init__(config)
         m = config.latent_channels
         self.hyper_synthesis = lite_hyper_synthesis(
-            config.hyper_channels, config.hyper_synthesis_widths, config.side_channels
+            config.hyper_channels + 1, config.hyper_synthesis_widths, config.side_channels
         )
         self.context = CONTEXTS[config.context](m, config.context_channels)
         outputs = 3 * len(config.families) * config.components * m

@@ -12,8 +12,10 @@ from trimix.layers.residual import (
     SMALL_SLOPE,
     ConcatenatedResidualModule,
     DownsamplingBlock,
+    PreactivatedBlock,
     ResidualBlock,
     residual_module,
+    start_at_zero,
 )
 from trimix.shapes import Float, Tensor
 from trimix.transforms.karhunen_loeve import LinearAnalysis
@@ -120,13 +122,6 @@ class LinearPathAnalysis(nn.Module):
         return 255.0 * self.linear(x) + self.branch_gain * correction
 
 
-def start_at_zero(layer: nn.Module) -> None:
-    """Make a layer give zero until training changes it."""
-    with torch.no_grad():
-        for parameter in layer.parameters():
-            parameter.zero_()
-
-
 def gdn_analysis(channels: int, latent_channels: int) -> QualitySequential:
     """g_a of Ballé et al. 2018 and Minnen et al. 2018: four 5x5 convolutions of stride 2, GDN between them.
 
@@ -191,5 +186,51 @@ def gllmm_analysis(
         residual_module(channels, stages, concatenated=concatenated),
         strided_convolution(channels, channels, 3, bias=False),
         Attention(channels) if attention else None,
+    ]
+    return QualitySequential(*(layer for layer in layers if layer is not None))
+
+
+class SpaceToDepth(nn.Module):
+    """Pixels of a picture as channels, around zero: [N 3 H W] -> [N 3 factor^2 H/factor W/factor].
+
+    Args:
+        factor: side of a block of pixels.
+    """
+
+    def __init__(self, factor: int) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Float[Tensor, "N 3 H W"]) -> Float[Tensor, "N C h w"]:
+        """Return the pixels, less 0.5."""
+        unshuffled = nn.functional.pixel_unshuffle(x - 0.5, self.factor)
+        return unshuffled.contiguous(memory_format=torch.channels_last)
+
+
+EIGHTH = 8
+"""Pixels a side of a block that low-resolution networks begin with, and end with."""
+
+
+def low_resolution_analysis(
+    widths: tuple[int, int], blocks: tuple[int, int], *, quality_factors: bool
+) -> QualitySequential:
+    """A network at 1/8 and 1/16 of the resolution alone, where convolutions are cheap: 8x8 pixels are channels.
+
+    Args:
+        widths: channels at 1/8 and 1/16.
+        blocks: residual blocks there.
+        quality_factors: factors of the channels at the start of both, which follow the quality.
+    """
+    eighth, sixteenth = widths
+    layers: list[nn.Module | None] = [
+        SpaceToDepth(EIGHTH),
+        nn.Conv2d(3 * EIGHTH**2, eighth, 3, padding=1),
+        QualityFactor(eighth) if quality_factors else None,
+        *(PreactivatedBlock(eighth) for _ in range(blocks[0])),
+        nn.LeakyReLU(GLLMM_SLOPE),
+        nn.Conv2d(eighth, sixteenth, 2, stride=2),
+        QualityFactor(sixteenth) if quality_factors else None,
+        *(PreactivatedBlock(sixteenth) for _ in range(blocks[1])),
+        nn.LeakyReLU(GLLMM_SLOPE),
     ]
     return QualitySequential(*(layer for layer in layers if layer is not None))

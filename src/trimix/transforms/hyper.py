@@ -21,10 +21,10 @@ def lite_hyper_analysis(latent_channels: int, width: int, hyper_channels: int) -
     )
 
 
-def lite_hyper_synthesis(hyper_channels: int, widths: tuple[int, int], side_channels: int) -> nn.Sequential:
-    """h_s of ``gllmm-lite``: hyper-latent and quality plane [N hyper_channels+1 h/4 w/4] -> [N side_channels h w]."""
+def lite_hyper_synthesis(inputs: int, widths: tuple[int, int], side_channels: int) -> nn.Sequential:
+    """h_s of ``gllmm-lite``: hyper-latent, and a quality plane if there is one [N inputs h/4 w/4] -> [N side h w]."""
     return nn.Sequential(
-        subpixel_convolution(hyper_channels + 1, widths[0]),
+        subpixel_convolution(inputs, widths[0]),
         nn.LeakyReLU(GLLMM_SLOPE),
         subpixel_convolution(widths[0], widths[1]),
         nn.LeakyReLU(GLLMM_SLOPE),

@@ -11,12 +11,14 @@ from trimix.layers.residual import (
     GLLMM_SLOPE,
     SMALL_SLOPE,
     ConcatenatedResidualModule,
+    PreactivatedBlock,
     ResidualBlock,
     UpsamplingBlock,
     residual_module,
+    start_at_zero,
 )
 from trimix.shapes import Float, Tensor
-from trimix.transforms.analysis import LATENT_STRIDE, start_at_zero
+from trimix.transforms.analysis import EIGHTH, LATENT_STRIDE
 from trimix.transforms.karhunen_loeve import LinearSynthesis
 
 
@@ -189,5 +191,29 @@ def gllmm_synthesis(
         QualityFactor(channels) if quality_factors else None,
         residual_module(channels, stages, concatenated=concatenated),
         subpixel_convolution(channels, 3),
+    ]
+    return QualitySequential(*(layer for layer in layers if layer is not None))
+
+
+def low_resolution_synthesis(
+    widths: tuple[int, int], blocks: tuple[int, int], *, quality_factors: bool
+) -> QualitySequential:
+    """The mirror of ``low_resolution_analysis``: [N widths[1] H/16 W/16] -> [N 3 H W].
+
+    Args:
+        widths: channels at 1/8 and 1/16.
+        blocks: residual blocks there.
+        quality_factors: factors of the channels at the start of both, which follow the quality.
+    """
+    eighth, sixteenth = widths
+    layers: list[nn.Module | None] = [
+        QualityFactor(sixteenth) if quality_factors else None,
+        *(PreactivatedBlock(sixteenth) for _ in range(blocks[1])),
+        nn.LeakyReLU(GLLMM_SLOPE),
+        subpixel_convolution(sixteenth, eighth, 1),
+        QualityFactor(eighth) if quality_factors else None,
+        *(PreactivatedBlock(eighth) for _ in range(blocks[0])),
+        nn.LeakyReLU(GLLMM_SLOPE),
+        nn.Sequential(nn.Conv2d(eighth, 3 * EIGHTH**2, 3, padding=1), nn.PixelShuffle(EIGHTH)),
     ]
     return QualitySequential(*(layer for layer in layers if layer is not None))
