@@ -50,9 +50,9 @@ def states(trainer):
     return trainer.model.state_dict(), trainer.average.module.state_dict()
 
 
-@pytest.mark.parametrize("kind", ["adam", "soap"])
-def test_a_resumed_run_ends_bit_for_bit_like_an_uninterrupted_one(pictures, tmp_path, kind):
-    optimizer = {"optimizer": {"kind": kind}}
+@pytest.mark.parametrize("settings", [{}, {"kind": "soap"}, {"change_limit": 0.005}])
+def test_a_resumed_run_ends_bit_for_bit_like_an_uninterrupted_one(pictures, tmp_path, settings):
+    optimizer = {"optimizer": settings}
     whole = Trainer(configuration(pictures, (3, 3), **optimizer), tmp_path / "whole", "cpu")
     whole.run()
     Trainer(configuration(pictures, (3,), **optimizer), tmp_path / "parts", "cpu").run()
