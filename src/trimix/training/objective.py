@@ -9,8 +9,8 @@ ms-ssim       1 - MS-SSIM
 ssimulacra2   points of SSIMULACRA2 lost, 100 - score, plus squared_error_weight times the root of weighted-mse
 ============  ============================================================================================
 
-The root grows with the rate as the score falls, so the second part of the last is about the same share at all rates. It
-holds what the score hardly sees: colour that drifts, and flat areas that are no longer flat.
+Where the rate doubles the root shrinks about as much as the points lost: its part in the last is much the same at all
+rates. It holds what the score hardly sees, colour that drifts and flat areas that are no longer flat.
 
 Where many rates share one model a picture's loss is divided by ``(lambda / lambda_0)^balance``, so that rates count by
 their ratio and not by their difference; of one rate it is not. lambda_0 is a lambda of middling rate: 0.016 for the
