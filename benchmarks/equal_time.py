@@ -2,6 +2,8 @@
 
     python benchmarks/equal_time.py --training TRAIN --validation VALIDATION --only-times
     python benchmarks/equal_time.py --training TRAIN --validation VALIDATION --variants base,gaussian --seeds 1
+    python benchmarks/equal_time.py --training TRAIN --validation VALIDATION --minutes 20 --variants \\
+        base,soap,gllmm,gllmm-narrow,low-resolution,low-resolution-narrow,gllmm-lite-1
     python benchmarks/equal_time.py --show results/equal_time.json
 
 ::
@@ -125,8 +127,65 @@ _SLOWLY_THEN_ROUNDED = (
         },
     ),
 )
+ARCHITECTURES = ("optimiser", "architecture")
+"""Questions of the other study, which a training of eight minutes does not answer."""
+_SOAP = {"kind": "soap", "second_moment_decay": 0.99}
+
+
+def _at_once(rate: float) -> tuple[Phase, ...]:
+    return tuple(
+        Phase(one.name, one.share, one.settings | {"learning_rate": rate}) for one in _WITHOUT_LINEAR
+    )
+
+
+_WITH_LINEAR_PATH = {
+    "kind": "gllmm",
+    "latent_channels": 192,
+    "linear_path": True,
+    "lapped_channels": 0,
+    "quality_factors": True,
+    "all_rates": True,
+}
+_PAPERS = _WITH_LINEAR_PATH | {"channels": 128, "context": "raster"}
+_NARROW = {
+    "narrow_hyper_channels": 64,
+    "side_channels": 384,
+    "context_channels": 192,
+    "head_widths": [224, 224],
+    "context": "interlaced",
+}
+_LOW_RESOLUTION = _WITH_LINEAR_PATH | {"low_resolution_widths": [160, 256], "context": "raster"}
+
+
+def _architecture(name: str, **model: Any) -> Variant:
+    return Variant("architecture", name, {"model": model, "optimizer": _SOAP}, _at_once(1.5e-3))
+
+
 VARIANTS = {
     BASE: Variant("", "gllmm-lite"),
+    "soap": Variant("optimiser", "SOAP at 1.5e-3", {"optimizer": _SOAP}, _at_once(1.5e-3)),
+    "gllmm": _architecture("GLLMM, N = 128, linear path of 192", **_PAPERS),
+    "gllmm-adam": Variant("architecture", "the same, Adam at 7e-4", {"model": _PAPERS}, _at_once(7e-4)),
+    "gllmm-one-of-each": _architecture("the same, one component of each family", **_PAPERS, components=1),
+    "gllmm-interlaced": _architecture("the same, interlaced context", **_PAPERS | {"context": "interlaced"}),
+    "gllmm-narrow": _architecture("the same, narrow entropy model, interlaced", **_PAPERS | _NARROW),
+    "low-resolution": _architecture("networks at 1/8 and 1/16, 160 and 256 channels", **_LOW_RESOLUTION),
+    "low-resolution-narrow": _architecture(
+        "the same, narrow entropy model, interlaced", **_LOW_RESOLUTION | _NARROW
+    ),
+    "gllmm-lite-1": _architecture(
+        "gllmm-lite 1.0",
+        **_WITH_LINEAR_PATH
+        | _NARROW
+        | {
+            "latent_channels": 256,
+            "components": 1,
+            "low_resolution_widths": [192, 256],
+            "low_resolution_synthesis_widths": [144, 256],
+            "low_resolution_synthesis_blocks": [2, 3],
+            "head_widths": [320, 320],
+        },
+    ),
     "no-linear-phase": Variant("start", "fitted, but all is trained at once", phases=_WITHOUT_LINEAR),
     "random": Variant(
         "start", "random orthonormal filters", {"linear_path_start": "random"}, _WITHOUT_LINEAR
@@ -514,7 +573,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--validation", type=Path, nargs="+", help="folders or tars of pictures")
     parser.add_argument("--show", type=Path, metavar="FILE", help="print what an earlier run has found, only")
     parser.add_argument(
-        "--variants", default=",".join(VARIANTS), help=f"of {', '.join(VARIANTS)} (default: all)"
+        "--variants",
+        default=",".join(key for key, variant in VARIANTS.items() if variant.question not in ARCHITECTURES),
+        help=f"of {', '.join(VARIANTS)} (default: those that differ from {BASE} in one thing)",
     )
     parser.add_argument("--seeds", default="1,2", help="(default: %(default)s)")
     parser.add_argument(

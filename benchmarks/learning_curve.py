@@ -142,7 +142,7 @@ def against_part(anchor: RateCurve, test: RateCurve) -> BdRate | None:
     found = bd_rate_or_none(RateCurve(anchor.name, points), test)
     if found is None:
         return None
-    counted = found.overlap_maximum_db - found.overlap_minimum_db
+    counted = found.overlap_maximum - found.overlap_minimum
     return replace(found, overlap_share=counted / (points[-1].psnr_db - points[0].psnr_db))
 
 
