@@ -12,6 +12,7 @@ from torch import nn
 from trimix.entropy_models.conditional import ScaleForm, read_parameters
 from trimix.evaluation.rate_points import reference_curves
 from trimix.layers.attention import Attention, BottleneckBlock
+from trimix.layers.resampling import SubpixelConvolution
 from trimix.layers.residual import (
     ConcatenatedResidualModule,
     DownsamplingBlock,
@@ -46,7 +47,7 @@ BLOCKS = {
     ResidualBlock: "RB",
     Attention: "attention",
     nn.Conv2d: "conv",
-    nn.Sequential: "sub-pixel",
+    SubpixelConvolution: "sub-pixel",
 }
 
 

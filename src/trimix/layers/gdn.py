@@ -25,18 +25,14 @@ def _restored(stored: Tensor, minimum: float) -> Tensor:
     return lower_bound(stored, (minimum + PEDESTAL) ** 0.5).square() - PEDESTAL
 
 
-def _root(x: Tensor, beta: Tensor, gamma: Tensor, inverse: bool) -> Tensor:
-    energy = F.conv2d(x.square(), gamma[:, :, None, None], beta)
-    # In place: at full resolution, fresh memory costs more than the arithmetic.
-    return energy.sqrt_() if inverse else energy.rsqrt_()
-
-
 _NUMBERS_AT_ONCE = 2**18
 """On a CPU, so that what is made of them on the way stays in its cache."""
 
 
 def _parts(rows: Tensor) -> list[slice]:
-    step = len(rows) if rows.device.type != "cpu" else max(1, _NUMBERS_AT_ONCE // rows.shape[1])
+    if rows.device.type != "cpu":
+        return [slice(None)]
+    step = max(1, _NUMBERS_AT_ONCE // rows.shape[1])
     return [slice(first, first + step) for first in range(0, len(rows), step)]
 
 
@@ -110,7 +106,10 @@ def normalize(
     if torch.is_grad_enabled():
         return cast(Tensor, _Normalization.apply(x, beta, gamma, inverse))
     values = x.to(beta.dtype)
-    return _root(values, beta, gamma, inverse).mul_(values).to(x.dtype)
+    energy = F.conv2d(values.square(), gamma[:, :, None, None], beta)
+    # In place: at full resolution, fresh memory costs more than the arithmetic.
+    root = energy.sqrt_() if inverse else energy.rsqrt_()
+    return root.mul_(values).to(x.dtype)
 
 
 class GeneralizedDivisiveNormalization(nn.Module):

@@ -6,6 +6,7 @@ is a continuous, piecewise exponential function of the quality (gain units, Cui 
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from trimix.shapes import Float, Tensor
 
@@ -45,7 +46,8 @@ class QualityFactor(nn.Module):
         )
         lower = place.floor().clamp(max=last - 1).long()
         fraction = (place - lower)[:, None].to(self.log_factors.dtype)
-        return torch.exp(torch.lerp(self.log_factors[lower], self.log_factors[lower + 1], fraction))
+        below, above = (F.embedding(anchor, self.log_factors) for anchor in (lower, lower + 1))
+        return torch.exp(torch.lerp(below, above, fraction))
 
     def forward(self, x: Float[Tensor, "N C H W"], quality: Float[Tensor, "N"]) -> Float[Tensor, "N C H W"]:
         """Return ``x * factor(quality)``, one quality for each picture."""

@@ -40,11 +40,35 @@ class _EverySecond(torch.autograd.Function):
 def every_second(x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C h w"]:
     """Every second row and column, from the first on; position by position in memory (``torch.channels_last``).
 
-    >>> import torch
     >>> every_second(torch.arange(16.0).view(1, 1, 4, 4)).flatten().tolist()
     [0.0, 2.0, 8.0, 10.0]
     """
     return cast(Tensor, _EverySecond.apply(x))
+
+
+class _WholeChannelsToSpace(torch.autograd.Function):
+    """Depth to space where the four places of a square come before the channels: [N 4 D h w] -> [N D 2h 2w].
+
+    A function of its own, since its result may be changed in place, which of a view costs another copy.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        count, channels, rows, columns = x.shape
+        shape = (count, channels // 4, 2 * rows, 2 * columns)
+        result = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
+        _by_place(result.permute(0, 2, 3, 1)).copy_(x.permute(0, 2, 3, 1).unflatten(3, (2, -1)))
+        return result
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return _by_place(gradient.permute(0, 2, 3, 1)).flatten(3).permute(0, 3, 1, 2)
+
+
+def _by_place(rows: Float[Tensor, "N H W D"]) -> Float[Tensor, "N h w 2 E"]:
+    """Two rows of squares, each with both of its columns one after the other."""
+    return rows.unflatten(2, (-1, 2)).flatten(3).unflatten(1, (-1, 2)).transpose(2, 3)
 
 
 class SubpixelConvolution(nn.Sequential):
@@ -72,12 +96,8 @@ class SubpixelConvolution(nn.Sequential):
         by_tap = convolution.weight.permute(0, 2, 3, 1).unflatten(0, (outputs, 4))
         weight = by_tap.transpose(0, 1).flatten(0, 1).permute(0, 3, 1, 2)
         bias = convolution.bias.view(outputs, 4).T.flatten()
-        rows = F.conv2d(x, weight, bias, padding=convolution.padding).permute(0, 2, 3, 1)
-        return (
-            rows.unflatten(3, (2, -1))
-            .transpose(2, 3)
-            .reshape(len(x), 2 * x.shape[2], 2 * x.shape[3], outputs)
-            .permute(0, 3, 1, 2)
+        return cast(
+            Tensor, _WholeChannelsToSpace.apply(F.conv2d(x, weight, bias, padding=convolution.padding))
         )
 
 

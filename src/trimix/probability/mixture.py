@@ -90,13 +90,17 @@ class _LogLikelihood(torch.autograd.Function):
             for array in (log_weights, means, scales)
         )
         for part in _parts(latent, components=means.shape[2]):
+            terms: list[Tensor] = []
             for index, family in enumerate(families):
                 difference = latent[part, None] - means[part, index]
                 found = _LOG_MASS_AND_SLOPES[family](difference.abs(), scales[part, index])
                 log_mass, by_distance, by_scales[part, index] = found
-                torch.add(log_mass, log_weights[part, index], out=shares[part, index])
-                torch.mul(by_distance, difference.sign_().neg_(), out=by_means[part, index])
-            value[part] = _turned_to_shares(shares[part])
+                # Mass never grows with the distance: to move the mean towards the latent never loses.
+                torch.copysign(by_distance, difference, out=by_means[part, index])
+                terms.append(log_mass.add_(log_weights[part, index]))
+            joined = torch.cat(terms, dim=1)
+            torch.softmax(joined, dim=1, out=shares[part].flatten(1, 2))
+            value[part] = torch.logsumexp(joined, dim=1)
             by_means[part] *= shares[part]
             by_scales[part] *= shares[part]
             torch.sum(by_means[part], dim=(1, 2), out=by_latent[part]).neg_()
@@ -111,26 +115,21 @@ class _LogLikelihood(torch.autograd.Function):
 
 
 def _parts(latent: Tensor, components: int) -> list[slice]:
-    size, numbers = len(latent), latent.shape[1] * components
-    step = size if latent.device.type != "cpu" else max(1, _COMPONENTS_AT_ONCE // max(1, numbers))
-    return [slice(first, first + step) for first in range(0, size, max(1, step))]
-
-
-def _turned_to_shares(terms: Tensor) -> Tensor:
-    """The logarithm [p M] of the sum of exponentials of terms [p F K M], which become their shares in it."""
-    largest = terms.amax(dim=(1, 2)).clamp_(min=torch.finfo(terms.dtype).min)
-    total = terms.sub_(largest[:, None, None]).exp_().sum(dim=(1, 2))
-    terms.mul_(total.reciprocal()[:, None, None])
-    return largest.add_(total.log_())
+    if latent.device.type != "cpu":
+        return [slice(None)]
+    step = max(1, _COMPONENTS_AT_ONCE // max(1, latent.shape[1] * components))
+    return [slice(first, first + step) for first in range(0, len(latent), step)]
 
 
 def _by_position(latent: Tensor) -> Tensor:
-    return latent.movedim(1, -1).flatten(0, -2) if latent.dim() > 1 else latent[:, None]
+    if latent.dim() < 2:
+        return latent[:, None]
+    return latent.permute(0, *range(2, latent.dim()), 1).flatten(0, -2)
 
 
 def _components_by_position(array: Tensor) -> Tensor:
     array = array if array.dim() > 3 else array[..., None]
-    return array.movedim((1, 2, 3), (-3, -2, -1)).flatten(0, -4)
+    return array.permute(0, *range(4, array.dim()), 1, 2, 3).flatten(0, -4)
 
 
 def log_likelihood(
@@ -162,5 +161,5 @@ def log_likelihood(
     found = cast(Tensor, _LogLikelihood.apply(parameters.families, rows, *arrays))  # pyright: ignore[reportUnknownMemberType]
     if latent.dim() < 2:
         return found[:, 0]
-    by_position: Tensor = found.reshape(len(latent), *latent.shape[2:], -1)
-    return by_position.movedim(-1, 1)
+    found = found.view(len(latent), *latent.shape[2:], latent.shape[1])
+    return found.permute(0, -1, *range(1, latent.dim() - 1))

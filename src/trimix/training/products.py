@@ -6,7 +6,7 @@ processors with instructions for tiles (AMX), and on no other with AVX-512. So i
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,10 +28,13 @@ def fast_products(device: torch.device) -> Iterator[None]:
     Args:
         device: that trains.
     """
-    settings = _settings()
-    if device.type != "cpu" or settings is None or not is_harmless():
+    with _leave_to_round() if device.type == "cpu" and rounds_nothing() else nullcontext():
         yield
-        return
+
+
+@contextmanager
+def _leave_to_round() -> Iterator[None]:
+    settings = _settings()
     before = settings.fp32_precision
     settings.fp32_precision = "bf16"
     try:
@@ -40,15 +43,15 @@ def fast_products(device: torch.device) -> Iterator[None]:
         settings.fp32_precision = before
 
 
-def _settings() -> Any | None:
-    """What has the leave to round; None in a PyTorch that has no such settings."""
+def _settings() -> Any:
+    """Those of oneDNN's products; None in a PyTorch that has none."""
     return getattr(torch.backends.mkldnn, "matmul", None) if torch.backends.mkldnn.is_available() else None
 
 
 @cache
-def is_harmless() -> bool:
+def rounds_nothing() -> bool:
     """Whether products keep single precision where they may lose it: no tiles, and no error in some of all kinds."""
-    return not _has_tiles() and _largest_error() < _ERROR_LIMIT
+    return _settings() is not None and not _has_tiles() and _largest_error() < _ERROR_LIMIT
 
 
 def _has_tiles(processor: Path = Path("/proc/cpuinfo")) -> bool:
@@ -60,14 +63,8 @@ def _has_tiles(processor: Path = Path("/proc/cpuinfo")) -> bool:
 
 def _largest_error() -> float:
     """Relative, of products with the leave to round."""
-    settings = _settings()
-    assert settings is not None
-    before = settings.fp32_precision
-    settings.fp32_precision = "bf16"
-    try:
+    with _leave_to_round():
         return max(_error(*shape) for shape in _SHAPES)
-    finally:
-        settings.fp32_precision = before
 
 
 def _error(rows: int, inputs: int, outputs: int) -> float:
