@@ -316,3 +316,17 @@ def test_efforts_warm_up_at_full_size(tmp_path, monkeypatch):
     measured.clear()
     effort.measure_all(options, None, record)
     assert measured == []
+
+
+def test_steps_of_recipes_are_timed_beside_their_plain_forms(tmp_path, monkeypatch):
+    import training
+
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
+    picture = write_picture(tmp_path, 0, 768) / "0.png"
+    output = tmp_path / "training.json"
+    options = ["--picture", str(picture), "--batch", "1", "--patch", "64", "--repeats", "1"]
+    assert training.main(["--forms", "--models", "gllmm-lite", *options, "--output", str(output)]) == 0
+    found = json.loads(output.read_text())["seconds"]["gllmm-lite"]
+    assert found["ratio"] == found["step"] / found["plain_forms"]
+    with pytest.raises(UsageError, match="--models must be of gllmm-lite, gllmm, found hyperprior"):
+        training.main(["--forms", "--models", "hyperprior"])

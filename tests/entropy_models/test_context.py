@@ -11,6 +11,7 @@ from trimix.entropy_models.context import (
     layers_of,
     schedule_of,
 )
+from trimix.layers.masked_convolution import MaskedConvolution
 
 ROWS, COLUMNS = 4, 5
 sizes = pytest.mark.parametrize("size", [(1, 1), (1, 4), (4, 5), (6, 6)])
@@ -115,3 +116,35 @@ def test_the_last_level_of_an_interlaced_context_is_a_checkerboards():
     latent = random_latent(7, 9)
     second = (1 - anchor_mask(7, 9)).bool().expand(2, 4, -1, -1)
     assert torch.allclose(one(latent)[second], other(latent)[second], atol=1e-6)
+
+
+@sizes
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_interlaced_is_a_masked_convolution_at_every_level_in_value_and_gradients(size, layout):
+    torch.manual_seed(6)
+    context = InterlacedContext(3, 4).double()
+    latent = random_latent(*size).double().contiguous(memory_format=layout).requires_grad_()
+    expected = torch.zeros(2, 4, *size, dtype=torch.float64)
+    for one in schedule_of(context)(*size):
+        if one.context is not None:
+            layer = layers_of(context)[one.context]
+            masked = MaskedConvolution(3, 4, 5, layer.offsets).double()
+            weight = torch.zeros_like(masked.weight)
+            for tap, (down, right) in enumerate(layer.offsets):
+                weight[:, :, 2 + down, 2 + right] = layer.tap_weights()[:, tap]
+            everywhere = torch.func.functional_call(masked, {"weight": weight, "bias": layer.bias}, (latent,))
+            own = torch.zeros(size, dtype=torch.float64)
+            own[one.rows, one.columns] = 1
+            expected = expected + everywhere * own
+    found = context(latent)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    if size == (1, 1):
+        assert not found.requires_grad  # there is only the first pass
+        return
+    inputs = (latent, *context.parameters())
+    gradients = [
+        torch.autograd.grad(value.square().sum(), inputs, allow_unused=True, materialize_grads=True)
+        for value in (found, expected)
+    ]
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)

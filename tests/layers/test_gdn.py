@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from trimix.layers import gdn
 from trimix.layers.gdn import GeneralizedDivisiveNormalization
 
 
@@ -109,3 +110,31 @@ def test_keeps_channels_last():
     last = layer(x.contiguous(memory_format=torch.channels_last))
     assert last.is_contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(last, layer(x))
+
+
+@pytest.mark.parametrize("inverse", [False, True])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_parts_make_no_difference(inverse, layout, monkeypatch):
+    layer, x = random_layer(6, 4, inverse)
+    x = x.contiguous(memory_format=layout).requires_grad_()
+    results = []
+    for at_once in (2**18, 20):
+        monkeypatch.setattr(gdn, "_NUMBERS_AT_ONCE", at_once)
+        result = layer(x)
+        results.append((result, *torch.autograd.grad(result.square().sum(), (x, *layer.parameters()))))
+    for whole, in_parts in zip(*results, strict=True):
+        torch.testing.assert_close(in_parts, whole, rtol=1e-12, atol=1e-12)
+
+
+def test_half_precision_has_gradients_in_half_precision():
+    layer, x = random_layer(7, 8, False, torch.float32)
+    gradients = []
+    for values in (x, x.bfloat16()):
+        values = values.clone().requires_grad_()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            (layer(values) * x).sum().backward()
+        gradients.append(values.grad)
+    exact, found = gradients
+    assert exact.dtype == torch.float32
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), exact, rtol=0, atol=0.02 * float(exact.abs().max()))

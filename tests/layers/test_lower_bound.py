@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trimix.layers.lower_bound import lower_bound
+from trimix.layers.lower_bound import lower_bound, within_bounds
 
 finite = st.floats(-1e6, 1e6, width=32)
 
@@ -38,3 +38,20 @@ def test_keeps_the_precision(dtype):
     y = lower_bound(x, 0.0)
     y.sum().backward()
     assert y.dtype == x.grad.dtype == dtype
+
+
+@settings(deadline=None, max_examples=50, derandomize=True)
+@given(values=st.lists(finite, min_size=1, max_size=8), bounds=st.tuples(finite, finite), incoming=finite)
+def test_two_bounds_are_a_lower_one_from_either_side(values, bounds, incoming):
+    low, high = sorted(bounds)
+    results = []
+    for bounded in (
+        lambda x: within_bounds(x, low, high),
+        lambda x: -lower_bound(-lower_bound(x, low), -high),
+    ):
+        x = torch.tensor(values, requires_grad=True)
+        y = bounded(x)
+        (y * incoming).sum().backward()
+        results.append((y, x.grad))
+    for one, other in zip(*results, strict=True):
+        assert torch.equal(one, other)

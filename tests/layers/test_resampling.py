@@ -6,6 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from trimix.layers.resampling import (
+    every_second,
     strided_convolution,
     subpixel_convolution,
     subpixel_weights_of_transposed,
@@ -84,3 +85,37 @@ def test_other_transposed_convolutions_are_refused(module):
 
 def test_strided_convolution_without_bias():
     assert strided_convolution(3, 4, 3, bias=False).bias is None
+
+
+@pytest.mark.parametrize("kernel", [1, 3])
+@pytest.mark.parametrize("size", [(2, 2), (16, 10)])
+def test_subpixel_is_its_convolution_and_depth_to_space_in_value_and_gradients(kernel, size):
+    torch.manual_seed(3)
+    up = subpixel_convolution(3, 2, kernel).double().to(memory_format=torch.channels_last)
+    x = torch.randn(2, 3, *size, dtype=torch.float64).contiguous(memory_format=torch.channels_last)
+    x.requires_grad_()
+    # Both ways are seen: whole channels are moved where there are many positions.
+    assert (2 * size[0] * size[1] >= 4 * up[0].weight[0].numel()) == (size[0] > 2)
+    plain = F.pixel_shuffle(F.conv2d(x, up[0].weight, up[0].bias, padding=kernel // 2), 2)
+    results = []
+    for result in (up(x), plain):
+        # What follows may change the result in place.
+        result = F.leaky_relu(result, 0.2, inplace=True)
+        results.append((result, *torch.autograd.grad(result.square().sum(), (x, *up.parameters()))))
+    for found, expected in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    assert results[0][0].is_contiguous(memory_format=torch.channels_last)
+    with torch.no_grad():
+        torch.testing.assert_close(up(x).relu_(), results[0][0].relu())
+
+
+@pytest.mark.parametrize("size", [(1, 1), (4, 6), (5, 3)])
+def test_every_second_is_a_slice_in_value_and_gradient(size):
+    x = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(4), requires_grad=True)
+    results = []
+    for result in (every_second(x), x[:, :, ::2, ::2]):
+        weight = torch.arange(result.numel(), dtype=x.dtype).view(result.shape)
+        results.append((result, *torch.autograd.grad((result * weight).sum(), x)))
+    for found, expected in zip(*results, strict=True):
+        assert torch.equal(found, expected)
+        assert found.is_contiguous(memory_format=torch.channels_last)

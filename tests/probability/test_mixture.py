@@ -9,7 +9,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trimix.probability import Family, MixtureParameters, gaussian, laplacian, log_likelihood, logistic
+from trimix.probability import (
+    Family,
+    MixtureParameters,
+    gaussian,
+    laplacian,
+    log_likelihood,
+    logistic,
+    mixture,
+)
 
 LOG_MASS = {
     Family.GAUSSIAN: gaussian.log_mass,
@@ -148,3 +156,57 @@ def test_families_and_arrays_must_agree():
     p = random_parameters(14, (Family.GAUSSIAN, Family.LOGISTIC), 1)
     with pytest.raises(ValueError, match="3 families, found 2"):
         MixtureParameters(tuple(Family), p.log_weights, p.means, p.scales)
+
+
+CUMULATIVE = {
+    Family.GAUSSIAN: lambda u: 0.5 * torch.special.erfc(-u * 0.5**0.5),
+    Family.LAPLACIAN: lambda u: torch.where(u < 0, 0.5 * u.exp(), 1 - 0.5 * (-u).exp()),
+    Family.LOGISTIC: torch.sigmoid,
+}
+
+
+def gradients_of(likelihood, latent, p):
+    inputs = [a.clone().requires_grad_() for a in (latent, p.log_weights, p.means, p.scales)]
+    value = likelihood(inputs[0], MixtureParameters(p.families, *inputs[1:]))
+    weight = torch.linspace(-1, 2, value.numel(), dtype=value.dtype).view(value.shape)
+    return value.detach(), *torch.autograd.grad((value * weight).sum(), inputs)
+
+
+@pytest.mark.parametrize("families", SUBSETS, ids=str)
+@pytest.mark.parametrize("components", [1, 3])
+def test_gradients_are_the_automatic_ones_of_the_formula(families, components):
+    p, latent = random_parameters(13, families, components), random_latent(14)
+    p.scales.clamp_(min=1.0)  # so that the formula does not underflow
+
+    def formula(y, p):
+        total = 0.0
+        for f, family in enumerate(p.families):
+            difference, scale = y[:, None] - p.means[:, f], p.scales[:, f]
+            # On the side where nothing is near 1.
+            away = -difference.abs()
+            mass = CUMULATIVE[family]((away + 0.5) / scale) - CUMULATIVE[family]((away - 0.5) / scale)
+            total = total + (p.log_weights[:, f].exp() * mass).sum(dim=1)
+        return total.log()
+
+    for found, expected in zip(
+        gradients_of(log_likelihood, latent, p), gradients_of(formula, latent, p), strict=True
+    ):
+        torch.testing.assert_close(found, expected, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_parts_and_the_layout_in_memory_make_no_difference(dtype, monkeypatch):
+    p = random_parameters(15, tuple(Family), 2, dtype=dtype)
+    latent = random_latent(16, dtype=dtype)
+    whole = gradients_of(log_likelihood, latent, p)
+    last = MixtureParameters(
+        p.families,
+        *(
+            a.permute(0, 4, 5, 1, 2, 3).contiguous().permute(0, 3, 4, 5, 1, 2)
+            for a in (p.log_weights, p.means, p.scales)
+        ),
+    )
+    monkeypatch.setattr(mixture, "_COMPONENTS_AT_ONCE", 8 * 3)
+    in_parts = gradients_of(log_likelihood, latent.contiguous(memory_format=torch.channels_last), last)
+    for one, other in zip(whole, in_parts, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)

@@ -41,7 +41,7 @@ class _Bounds(torch.autograd.Function):
     @staticmethod
     def forward(ctx: FunctionCtx, values: Tensor, minimum: float, maximum: float) -> Tensor:
         bounded = values.clamp(minimum, maximum)
-        ctx.save_for_backward(bounded - values)
+        ctx.save_for_backward((bounded - values).sign_())
         return bounded
 
     @staticmethod

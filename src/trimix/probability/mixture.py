@@ -100,6 +100,10 @@ class _LogLikelihood(torch.autograd.Function):
                 terms.append(log_mass.add_(log_weights[part, index]))
             joined = torch.cat(terms, dim=1)
             torch.softmax(joined, dim=1, out=shares[part].flatten(1, 2))
+            if joined.shape[1] == 1:
+                value[part] = joined[:, 0]
+                torch.neg(by_means[part, 0, 0], out=by_latent[part])
+                continue
             value[part] = torch.logsumexp(joined, dim=1)
             by_means[part] *= shares[part]
             by_scales[part] *= shares[part]

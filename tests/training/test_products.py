@@ -1,0 +1,104 @@
+"""Products of single precision go to the faster library where it rounds nothing, and integers never notice."""
+
+import pytest
+import torch
+from small_runs import small_run
+from torch.nn import functional as F
+
+from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT
+from trimix.training import products
+from trimix.training.loop import Trainer
+from trimix.training.products import fast_products, rounds_nothing
+
+CPU = torch.device("cpu")
+settings = getattr(torch.backends.mkldnn, "matmul", None)
+pytestmark = pytest.mark.skipif(settings is None, reason="this PyTorch has no such settings")
+
+
+@pytest.fixture(autouse=True)
+def unchanged():
+    before = settings.fp32_precision
+    rounds_nothing.cache_clear()
+    yield
+    rounds_nothing.cache_clear()
+    assert settings.fp32_precision == before
+
+
+def test_products_keep_single_precision():
+    generator = torch.Generator().manual_seed(0)
+    x, weight = torch.randn(300, 500, generator=generator), torch.randn(200, 500, generator=generator)
+    with fast_products(CPU):
+        found = F.linear(x, weight)
+    exact = x.double() @ weight.double().T
+    assert torch.linalg.norm(found - exact) < 1e-6 * torch.linalg.norm(exact)
+
+
+def test_integers_in_double_precision_are_exact_with_the_leave_to_round():
+    generator = torch.Generator().manual_seed(1)
+    x, weight = (
+        torch.randint(-ACTIVATION_LIMIT, ACTIVATION_LIMIT + 1, shape, generator=generator)
+        for shape in ((130, 1216), (192, 1216))
+    )
+    exact = x @ weight.T
+    with products._leave_to_round():  # on any processor
+        assert settings.fp32_precision == "bf16"
+        for found in (
+            x.double() @ weight.double().T,
+            F.linear(x.double(), weight.double()),
+            torch.bmm(x.double()[None], weight.double().T[None])[0],
+            torch.einsum("pc,dc->pd", x.double(), weight.double()),
+        ):
+            assert torch.equal(found.long(), exact)
+
+
+def test_the_leave_is_given_inside_alone_and_taken_back_after_an_error(monkeypatch):
+    monkeypatch.setattr(products, "rounds_nothing", lambda: True)
+    before = settings.fp32_precision
+    with pytest.raises(KeyError), fast_products(CPU):
+        assert settings.fp32_precision == "bf16"
+        raise KeyError
+    assert settings.fp32_precision == before
+
+
+def test_other_devices_are_left_alone():
+    before = settings.fp32_precision
+    with fast_products(torch.device("cuda")):
+        assert settings.fp32_precision == before
+
+
+@pytest.mark.parametrize("reason", ["rounds", "tiles", "no settings"])
+def test_a_processor_or_a_library_that_may_round_gets_no_leave(reason, monkeypatch):
+    if reason == "rounds":
+        # What a product of bfloat16 factors loses.
+        plain = torch.Tensor.__matmul__
+
+        def rounded(one, other):
+            short = one.dtype == torch.float32
+            return plain(one.bfloat16().float(), other.bfloat16().float()) if short else plain(one, other)
+
+        monkeypatch.setattr(torch.Tensor, "__matmul__", rounded)
+        monkeypatch.setattr(products, "_has_tiles", lambda: False)
+    elif reason == "tiles":
+        monkeypatch.setattr(products, "_has_tiles", lambda: True)
+    else:
+        monkeypatch.setattr(products, "_settings", lambda: None)
+    assert not rounds_nothing()
+    before = settings.fp32_precision
+    with fast_products(CPU):
+        assert settings.fp32_precision == before
+
+
+@pytest.mark.parametrize(("flags", "expected"), [("avx512f amx_tile amx_bf16", True), ("avx512f", False)])
+def test_tiles_are_read_from_the_processors_flags(flags, expected, tmp_path):
+    (tmp_path / "cpuinfo").write_text(f"model name : one\nflags : fpu {flags} sse\n")
+    assert products._has_tiles(tmp_path / "cpuinfo") == expected
+    assert not products._has_tiles(tmp_path / "missing")
+
+
+def test_a_run_has_the_leave_while_it_trains(picture_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(products, "rounds_nothing", lambda: True)
+    trainer = Trainer(small_run(picture_folder, steps=1), tmp_path, "cpu")
+    before, seen = settings.fp32_precision, []
+    trainer.run(after_phase=lambda: seen.append(settings.fp32_precision))
+    assert seen == ["bf16"]
+    assert settings.fp32_precision == before
