@@ -62,7 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = load_training_config(options.recipe)
         data = {"training": tuple(options.data), "validation": tuple(options.validation)}
         data = {key: paths for key, paths in data.items() if paths}
-        config = config.model_copy(update={"data": config.data.model_copy(update=data)})
+        changes = {"data": config.data.model_copy(update=data), "validation_minutes": 60 * options.minutes}
+        config = config.model_copy(update=changes)
         os.nice(LOWEST_PRIORITY)
         torch.set_num_threads(options.threads)
         put_checkpoint(weights, folder, config)

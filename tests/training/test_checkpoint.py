@@ -148,7 +148,7 @@ def test_the_checkpoint_of_another_model_is_one_clear_line(saved):
     one_line(caught)
 
 
-@pytest.mark.parametrize("name", ["model", "average", "averaged", "optimizer", "progress"])
+@pytest.mark.parametrize("name", ["model", "average", "averaged", "progress"])
 def test_a_missing_entry_is_named(saved, name):
     changed(saved, lambda contents: contents.pop(name))
     with pytest.raises(TrainingError, match=rf"last\.ckpt.*must hold '{name}'") as caught:

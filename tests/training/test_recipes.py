@@ -59,7 +59,7 @@ def differences(one, other):
 
 
 def test_there_is_a_recipe_for_every_run():
-    expected = {"gllmm-lite", "gllmm-lite-ms-ssim", "gllmm-lite-eye"}
+    expected = {"gllmm-lite", "gllmm-lite-ms-ssim", "gllmm-lite-eye", "gllmm", "gllmm-lite-1"}
     expected |= {
         f"{model}-{level}{how}" for model, level, how in product(BASELINES, LEVELS, ["", "-regularized"])
     }
@@ -324,7 +324,7 @@ def test_a_list_of_phases_replaces_that_of_the_base(write):
         ('base = "base.toml"\nspeed = 3', r"run\.toml: speed: is no key of a training configuration"),
         ('base = "base.toml"\n[regularizer]', r"run\.toml: regularizer: either alpha or rho must be given"),
         (
-            'base = "base.toml"\n[model]\nkind = "gllmm"',
+            'base = "base.toml"\n[model]\nkind = "attention"',
             r"base\.toml \(which \S+run\.toml stands on\): model\.channels: is no key",
         ),
         (
