@@ -3,7 +3,7 @@
     python tools/train_on.py configs/gllmm.toml --minutes 60 --data pictures/train --validation pictures/validation
 
 The run lies in ``runs/NAME``, NAME being the recipe's. Where that folder has no checkpoint (another machine, a fresh
-clone), it goes on from ``weights/NAME-training.safetensors``: averaged weights in float16 and where the run stood, with
+clone), it goes on from ``weights/NAME-training.safetensors``: averaged weights in 8 bits and where the run stood, with
 a new optimiser, which is warmed up. At the end this file is written anew, to be committed. The weights are
 validated; ``benchmarks/learning_curve.py`` reads the log.
 
@@ -72,7 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{name}: from step {trainer.progress.step}, {_hours(trainer)}", file=sys.stderr)
         trainer.run()
         write_atomically(
-            weights, averaged_weights(trainer.average.module, trainer.progress, config), overwrite=True
+            weights,
+            averaged_weights(trainer.average.module, trainer.progress, config, in_bytes=True),
+            overwrite=True,
         )
         trainer.validate(in_time=False)
     except TrimixError as error:

@@ -78,6 +78,20 @@ def test_they_take_half_of_the_bytes_of_the_weights(picture_folder, tmp_path):
     assert 2 * weights < len(file_of(trainer)) < 2 * weights + 30_000
 
 
+def test_in_bytes_they_take_half_of_that_and_are_nearly_the_same():
+    torch.manual_seed(1)
+    model = torch.nn.Sequential(torch.nn.Conv2d(64, 32, 3), torch.nn.Conv2d(32, 8, 1))
+    config = configuration(Path("pictures"))
+    halves, data = (averaged_weights(model, Progress(), config, in_bytes=one) for one in (False, True))
+    assert len(data) < len(halves) - 0.9 * model[0].weight.numel()
+    found = checkpoint_of_averaged(data, "file")["average"]
+    assert found.keys() == model.state_dict().keys()
+    for name, value in model.state_dict().items():
+        limit = value.abs().max() / 127 if name == "0.weight" else 1e-3
+        assert (found[name] - value).abs().max() <= limit
+    assert torch.equal(found["1.weight"], model[1].weight.half().float())  # too small to be worth it
+
+
 def test_what_float16_cannot_hold_stays_as_it_is():
     model = torch.nn.Linear(1, 1)
     with torch.no_grad():

@@ -11,6 +11,7 @@ by orders of magnitude: a weight that is small beside the others may belong to t
 """
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import nn
@@ -37,18 +38,48 @@ def transform_tensors(prefix: str, transforms: nn.Module, *, in_bytes: bool) -> 
     stored: dict[str, Tensor] = {}
     for name, value in transforms.state_dict().items():
         key = f"{prefix}.{name}"
-        is_large = value.dim() == 4 and value.numel() >= _SMALLEST_IN_BYTES
-        if in_bytes and is_large and _LINEAR not in name.split("."):
-            tiny = torch.finfo(torch.float32).tiny
-            of_inputs = value.abs().amax(dim=(0, 2, 3), keepdim=True).clamp(min=tiny)
-            relative = value / of_inputs
-            of_outputs = relative.abs().amax(dim=(1, 2, 3), keepdim=True).clamp(min=tiny) / _LARGEST
-            stored[key] = (relative / of_outputs).round().to(torch.int8)
-            stored[f"{key}_input_scale"] = of_inputs.flatten()
-            stored[f"{key}_output_scale"] = of_outputs.flatten()
+        if in_bytes and is_for_bytes(name, value):
+            stored |= byte_tensors(key, value)
         else:
             stored[key] = value.half().contiguous()
     return stored
+
+
+def is_for_bytes(name: str, value: Tensor) -> bool:
+    """Whether a weight is one of a large convolution of a learned branch."""
+    return value.dim() == 4 and value.numel() >= _SMALLEST_IN_BYTES and _LINEAR not in name.split(".")
+
+
+def byte_tensors(key: str, weight: Float[Tensor, "D C k l"]) -> dict[str, Tensor]:
+    """A weight in 8 bits, with a scale for each output and one for each input; `weight_of_bytes` is the way back.
+
+    Args:
+        key: of the weight.
+        weight: in single precision.
+    """
+    tiny = torch.finfo(torch.float32).tiny
+    of_inputs = weight.abs().amax(dim=(0, 2, 3), keepdim=True).clamp(min=tiny)
+    relative = weight / of_inputs
+    of_outputs = relative.abs().amax(dim=(1, 2, 3), keepdim=True).clamp(min=tiny) / _LARGEST
+    return {
+        key: (relative / of_outputs).round().to(torch.int8),
+        f"{key}_input_scale": of_inputs.flatten(),
+        f"{key}_output_scale": of_outputs.flatten(),
+    }
+
+
+def weight_of_bytes(tensors: Mapping[str, Tensor], key: str) -> Float[Tensor, "D C k l"]:
+    """The weight that `byte_tensors` has stored.
+
+    Raises:
+        KeyError: a part of it is missing.
+
+    >>> weight = torch.tensor([[[[1.0]], [[-0.5]]]])
+    >>> weight_of_bytes(byte_tensors("w", weight), "w").flatten().tolist()
+    [1.0, -0.5]
+    """
+    inputs, outputs = tensors[f"{key}_input_scale"], tensors[f"{key}_output_scale"]
+    return tensors[key].float() * inputs.view(1, -1, 1, 1) * outputs.view(-1, 1, 1, 1)
 
 
 def read_transform(stored: StoredTensors, name: str, shape: torch.Size) -> Float[Tensor, "*shape"]:

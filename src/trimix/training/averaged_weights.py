@@ -2,9 +2,10 @@
 
 ::
 
-    Trainer --> bytes: safetensors, float16, with the recipe and the progress --> checkpoint --> Trainer
+    Trainer --> bytes: safetensors with the recipe and the progress --> checkpoint --> Trainer
 
-A checkpoint holds the weights twice, and the moments of the optimiser, in single precision: some six times as much.
+A checkpoint holds the weights twice, and the moments of the optimiser, in single precision: some eight times as much as
+float16, sixteen times as much as 8 bits.
 """
 
 import json
@@ -14,6 +15,7 @@ from safetensors.torch import load, save
 from torch import nn
 
 from trimix.errors import TrainingError
+from trimix.models.stored_transforms import byte_tensors, is_for_bytes, weight_of_bytes
 from trimix.shapes import Tensor
 from trimix.training.checkpoint import Progress
 from trimix.training.config import TrainingConfig
@@ -22,15 +24,23 @@ _ENTRY = "trimix_training"
 _HEADER_BYTES = 8
 
 
-def averaged_weights(average: nn.Module, progress: Progress, config: TrainingConfig) -> bytes:
-    """The file.
+def averaged_weights(
+    average: nn.Module, progress: Progress, config: TrainingConfig, *, in_bytes: bool = False
+) -> bytes:
+    """The file: weights in float16.
 
     Args:
         average: of the weights.
         progress: where the run stands.
         config: of the run.
+        in_bytes: large convolutions in 8 bits, with scales, as a released model has them.
     """
-    weights = {name: _halved(value) for name, value in average.state_dict().items()}
+    weights: dict[str, Tensor] = {}
+    for name, value in average.state_dict().items():
+        if in_bytes and is_for_bytes(name, value):
+            weights |= byte_tensors(name, value.detach().cpu())
+        else:
+            weights[name] = _halved(value)
     # One entry: several would be written in an order that differs from time to time.
     about = {"configuration": config.model_dump_json(), "progress": vars(progress)}
     return save(weights, {_ENTRY: json.dumps(about)})
@@ -50,8 +60,11 @@ def checkpoint_of_averaged(data: bytes, name: str) -> dict[str, object]:
         length = int.from_bytes(data[:_HEADER_BYTES], "little")
         header = json.loads(data[_HEADER_BYTES : _HEADER_BYTES + length])
         about = json.loads(header["__metadata__"][_ENTRY])
+        tensors = load(data)
         weights = {
-            key: value.float() if value.is_floating_point() else value for key, value in load(data).items()
+            key: weight_of_bytes(tensors, key) if f"{key}_input_scale" in tensors else _single(value)
+            for key, value in tensors.items()
+            if not key.endswith(("_input_scale", "_output_scale"))
         }
         progress = about["progress"]
         return {
@@ -65,6 +78,10 @@ def checkpoint_of_averaged(data: bytes, name: str) -> dict[str, object]:
         raise TrainingError(
             f"{name}: must hold the averaged weights of a run, found something else ({type(error).__name__})"
         ) from error
+
+
+def _single(value: Tensor) -> Tensor:
+    return value.float() if value.is_floating_point() else value
 
 
 def _halved(value: Tensor) -> Tensor:
