@@ -21,7 +21,7 @@ import zipfile
 from collections.abc import Sequence
 from email.parser import Parser
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import torch
 import typer
@@ -34,7 +34,7 @@ from trimix.errors import ConfigurationError, OutputError, TrainingError, Trimix
 from trimix.images.atomic_files import write_atomically
 from trimix.models.building import build
 from trimix.models.weights import load_frozen
-from trimix.training.averaged_weights import checkpoint_of_averaged
+from trimix.training.averaged_weights import AVERAGED_WEIGHTS, checkpoint_of_averaged
 from trimix.training.checkpoint import load_checkpoint, misfit
 from trimix.training.config import TrainingConfig, load_training_config
 
@@ -68,8 +68,9 @@ def pack(
         typer.Option(
             "--start",
             metavar="[NAME=]FILE",
-            help="Weights to start from, of all recipes or of the one of that name: a checkpoint, or a model file and "
-            "the float entropy model that belongs to it. Without it, start_from of the recipe.",
+            help="Weights to start from, of all recipes or of the one of that name: a checkpoint, averaged weights of "
+            "a run that goes on, or a model file and the float entropy model that belongs to it. Without it, the "
+            "recipe's start_from.",
         ),
     ] = None,
     wheels: Annotated[
@@ -177,9 +178,9 @@ def start_weights(files: Sequence[Path], config: TrainingConfig) -> dict[str, An
     weights: Weights = {}
     progress = {}
     for file in files:
-        weights |= _read_weights(file)
-        if file.suffix != ".safetensors":
-            progress = load_checkpoint(file).get("progress", {})
+        read = _read_weights(file)
+        weights |= read.weights
+        progress = read.progress or progress
     if found := misfit(weights, build(config.model)):
         raise ConfigurationError(
             f"{', '.join(map(str, files))}: must hold the weights of the recipe's model, found {found}; a model file "
@@ -189,21 +190,33 @@ def start_weights(files: Sequence[Path], config: TrainingConfig) -> dict[str, An
     return {"average": halved, "progress": progress}
 
 
-def _read_weights(file: Path) -> Weights:
+class _Read(NamedTuple):
+    """What a file holds; no progress where it does not say."""
+
+    weights: Weights
+    progress: dict[str, Any] | None = None
+
+
+def _read_weights(file: Path) -> _Read:
     if file.suffix != ".safetensors":
-        average = load_checkpoint(file).get("average")
-        if not isinstance(average, dict):
-            raise TrainingError(
-                f"{file}: must hold averaged weights, found none; take a checkpoint of trimix"
-            )
-        return dict(average)
+        return _of_checkpoint(file, load_checkpoint(file))
     try:
         with safe_open(file, framework="pt") as opened:
-            if "configuration" in (opened.metadata() or {}):
-                return dict(load_frozen(file).transforms.state_dict())
-            return {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+            entries = opened.metadata() or {}
+            if AVERAGED_WEIGHTS in entries:
+                return _of_checkpoint(file, checkpoint_of_averaged(file.read_bytes(), str(file)))
+            if "configuration" in entries:
+                return _Read(dict(load_frozen(file).transforms.state_dict()))
+            return _Read({name: opened.get_tensor(name) for name in opened.keys()})  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise TrainingError(f"{file}: cannot be read as weights: {error}") from error
+
+
+def _of_checkpoint(file: Path, checkpoint: dict[str, Any]) -> _Read:
+    average = checkpoint.get("average")
+    if not isinstance(average, dict):
+        raise TrainingError(f"{file}: must hold averaged weights, found none; take a checkpoint of trimix")
+    return _Read(dict(average), checkpoint.get("progress"))
 
 
 def download_wheels(packages: Sequence[str], without: Sequence[str], python: str, folder: Path) -> None:

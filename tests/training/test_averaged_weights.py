@@ -17,8 +17,8 @@ from trimix.training.loop import WARM_UP_STEPS, Trainer
 pytest.importorskip("lightning")
 
 
-def tool():
-    path = Path(__file__).parents[2] / "tools" / "train_on.py"
+def tool(name="train_on"):
+    path = Path(__file__).parents[2] / "tools" / f"{name}.py"
     specification = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
@@ -144,6 +144,16 @@ def test_the_tool_trains_for_its_time_and_goes_on_in_another_place(picture_folde
         assert go_on(tmp_path / "there") > first
     finally:
         torch.set_num_threads(threads)
+
+
+def test_a_piece_for_another_machine_starts_from_them(picture_folder, tmp_path):
+    pieces = tool("training_piece")
+    before = trained(picture_folder, tmp_path / "run")
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(averaged_weights(before.average.module, before.progress, before.config, in_bytes=True))
+    start = pieces.start_weights([path], before.config)
+    assert start["progress"]["step"] == 2
+    assert start["average"].keys() == before.average.module.state_dict().keys()
 
 
 def test_the_tool_refuses_weights_of_another_model(picture_folder, tmp_path, capsys, monkeypatch):

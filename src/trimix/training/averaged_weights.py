@@ -20,7 +20,8 @@ from trimix.shapes import Tensor
 from trimix.training.checkpoint import Progress
 from trimix.training.config import TrainingConfig
 
-_ENTRY = "trimix_training"
+AVERAGED_WEIGHTS = "trimix_training"
+"""The entry in the metadata of such a file."""
 _HEADER_BYTES = 8
 
 
@@ -43,7 +44,7 @@ def averaged_weights(
             weights[name] = _halved(value)
     # One entry: several would be written in an order that differs from time to time.
     about = {"configuration": config.model_dump_json(), "progress": vars(progress)}
-    return save(weights, {_ENTRY: json.dumps(about)})
+    return save(weights, {AVERAGED_WEIGHTS: json.dumps(about)})
 
 
 def checkpoint_of_averaged(data: bytes, name: str) -> dict[str, object]:
@@ -59,7 +60,7 @@ def checkpoint_of_averaged(data: bytes, name: str) -> dict[str, object]:
     try:
         length = int.from_bytes(data[:_HEADER_BYTES], "little")
         header = json.loads(data[_HEADER_BYTES : _HEADER_BYTES + length])
-        about = json.loads(header["__metadata__"][_ENTRY])
+        about = json.loads(header["__metadata__"][AVERAGED_WEIGHTS])
         tensors = load(data)
         weights = {
             key: weight_of_bytes(tensors, key) if f"{key}_input_scale" in tensors else _single(value)
