@@ -99,12 +99,12 @@ class _LogLikelihood(torch.autograd.Function):
                 torch.copysign(by_distance, difference, out=by_means[part, index])
                 terms.append(log_mass.add_(log_weights[part, index]))
             joined = torch.cat(terms, dim=1)
-            torch.softmax(joined, dim=1, out=shares[part].flatten(1, 2))
+            share = torch.softmax(joined, dim=1, out=shares[part].flatten(1, 2))
+            # The largest has the share 1 over the sum relative to it: several times faster than logsumexp.
+            value[part] = joined.amax(dim=1).sub_(share.amax(dim=1).log_())
             if joined.shape[1] == 1:
-                value[part] = joined[:, 0]
                 torch.neg(by_means[part, 0, 0], out=by_latent[part])
                 continue
-            value[part] = torch.logsumexp(joined, dim=1)
             by_means[part] *= shares[part]
             by_scales[part] *= shares[part]
             torch.sum(by_means[part], dim=(1, 2), out=by_latent[part]).neg_()
