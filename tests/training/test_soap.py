@@ -276,3 +276,22 @@ def test_a_damaged_basis_is_one_clear_line(tmp_path, name):
     torch.save(contents, tmp_path / "last.ckpt")
     with pytest.raises(TrainingError, match="is not a whole checkpoint"):
         restore(tmp_path / "last.ckpt", *checkpoint_parts("soap"))
+
+
+def test_bases_of_gradients_nearly_of_rank_one_are_found_in_double_precision(monkeypatch):
+    plain = torch.linalg.eigh
+
+    def giving_up(matrix):
+        if matrix.dtype != torch.float64:
+            raise torch.linalg.LinAlgError("too many repeated eigenvalues")  # as LAPACK did, of a long run
+        return plain(matrix)
+
+    monkeypatch.setattr(torch.linalg, "eigh", giving_up)
+    weight = nn.Parameter(torch.zeros(48, 32))
+    rows = torch.randn(48, generator=generator()) * (torch.arange(48) % 3 > 0)
+    weight.grad = torch.outer(rows, torch.randn(32, generator=generator(1)))
+    optimizer = soap(weight)
+    optimizer.step()
+    for side, size in (("row", 48), ("column", 32)):
+        basis = optimizer.state[weight][f"{side}_basis"]
+        torch.testing.assert_close(basis.T @ basis, torch.eye(size), rtol=0, atol=1e-5)

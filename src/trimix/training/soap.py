@@ -199,7 +199,9 @@ class _Stack:
             # Of factors that may be as small as squares of small gradients.
             size = factor.diagonal(dim1=1, dim2=2).sum(1)[:, None, None]
             size = size.clamp(min=torch.finfo(factor.dtype).tiny)
-            self._bases[side] = torch.linalg.eigh(factor / size)[1].flip(2).contiguous()  # largest first
+            # In double precision: in single, LAPACK gives up on some factors of a gradient that is nearly of rank one.
+            vectors = torch.linalg.eigh((factor / size).double())[1].to(factor.dtype)
+            self._bases[side] = vectors.flip(2).contiguous()  # largest first
 
     def restore(self, states: Sequence[Mapping[str, Any]]) -> None:
         """What `state_of` told."""
