@@ -48,7 +48,7 @@ class Validation:
         run: its name.
         phase: of the run.
         step: of the run.
-        hours: of training since the first run began.
+        hours: of training since the first run began: of processors, where the log tells them, or by the clock.
         bits_per_pixel: at each quality.
         psnr_db: at each quality.
     """
@@ -104,7 +104,7 @@ def validations(given: str) -> list[Validation]:
                 name,
                 line["phase"],
                 line["step"],
-                start + line["hours"],
+                start + line.get("core_hours", line["hours"]),
                 tuple(line["bits_per_pixel"]),
                 tuple(line["psnr_db"]),
             )
