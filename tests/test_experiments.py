@@ -48,6 +48,7 @@ def test_the_learning_curve_is_that_of_the_results(benchmarks):
     import learning_curve
 
     page = (ROOT / "docs" / "training.md").read_text(encoding="utf-8").replace("−", "-")
+    page = page[page.index("A plan of the compute for `gllmm-lite`") :]
     table = learning_curve.table(learning_curve.Record.read(ROOT / "results" / "learning_curve.json"))
     found = {
         (cells[1], cells[-3], cells[-2])
@@ -60,3 +61,24 @@ def test_the_learning_curve_is_that_of_the_results(benchmarks):
         assert any(
             (hours, jpeg) == (one, other) and webp.strip() in ("", last.strip()) for one, other, last in found
         ), hours
+
+
+def test_the_learning_curve_of_gllmm_is_that_of_the_results(benchmarks):
+    import learning_curve
+
+    page = (ROOT / "docs" / "training.md").read_text(encoding="utf-8").replace("−", "-")
+    page = page[page.index("| core-hours |") : page.index("A plan of the compute for `gllmm-lite`")]
+    record, anchor = (
+        learning_curve.Record.read(ROOT / "results" / f"learning_curve{name}.json") for name in ("_gllmm", "")
+    )
+    found = [
+        [hours, f"`{run}`", step, *changes]
+        for hours, run, _, step, *changes in (
+            [cell.strip() for cell in row.strip("|").split("|")]
+            for row in learning_curve.table(record, anchor).splitlines()
+            if row.startswith("| ") and row[2].isdigit()
+        )
+    ]
+    rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in page.splitlines()]
+    assert found
+    assert [row for row in rows if row[0][:1].isdigit()] == found
