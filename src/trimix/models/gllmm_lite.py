@@ -25,7 +25,12 @@ from trimix.quantization import add_uniform_noise, round_straight_through
 from trimix.shapes import Float, Tensor
 from trimix.transforms.analysis import LiteAnalysis
 from trimix.transforms.hyper import lite_hyper_analysis, lite_hyper_synthesis
-from trimix.transforms.karhunen_loeve import LinearAnalysis, LinearSynthesis, log_linear_path_step
+from trimix.transforms.karhunen_loeve import (
+    LinearAnalysis,
+    LinearSynthesis,
+    log_linear_path_step,
+    orthonormal_step_weights,
+)
 from trimix.transforms.synthesis import LiteSynthesis
 
 _CAUTION = 4.0
@@ -100,7 +105,8 @@ class GllmmLiteTransforms(nn.Module):
         """
         if self.config.lambda_ratio == 1:
             return None
-        return _CAUTION * self.step_weights(quality) / self.synthesis.linear.energies()
+        steps = self.inverse_gain.factors(quality)
+        return _CAUTION * orthonormal_step_weights(steps, self.squared_error_lambda(quality))
 
     def decode(
         self, y_hat: Float[Tensor, "N M h w"], quality: Float[Tensor, "N"], *, linear_only: bool = False

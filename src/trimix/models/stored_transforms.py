@@ -94,15 +94,16 @@ def read_transform(stored: StoredTensors, name: str, shape: torch.Size) -> Float
         ModelError: it is missing, of another type or shape, or not finite.
     """
     if f"{name}_input_scale" in stored:
-        numbers = stored.take(name, torch.int8, shape).float()
-        for side, size, place in (("input", shape[1], (1, -1)), ("output", shape[0], (-1, 1))):
-            scale = stored.take(f"{name}_{side}_scale", torch.float32, (size,))
+        tensors = {name: stored.take(name, torch.int8, shape)}
+        for side, size in (("input", shape[1]), ("output", shape[0])):
+            scale = tensors[f"{name}_{side}_scale"] = stored.take(
+                f"{name}_{side}_scale", torch.float32, (size,)
+            )
             if not bool((scale.abs() <= _SCALE_LIMIT).all()):  # written so that NaN is refused, too
                 raise ModelError(
                     f"{name}_{side}_scale must lie within {_SCALE_LIMIT:g}, found {float(scale.abs().max()):g}"
                 )
-            numbers = numbers * scale.view(*place, *[1] * (len(shape) - 2))
-        return numbers
+        return weight_of_bytes(tensors, name)
     value = stored.take(name, torch.float16, shape).float()
     if not math.isfinite(float(value.sum())):  # of float16 values: it cannot overflow
         raise ModelError(f"{name} must be finite, found NaN or infinity")
