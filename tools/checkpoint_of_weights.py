@@ -17,10 +17,12 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from trimix.architectures.building import build
+from trimix.architectures.config import read_configuration
 from trimix.errors import ModelError, TrimixError
+from trimix.freezing.freeze import float_weights
+from trimix.frozen.storage import load_frozen
 from trimix.images.atomic_files import write_atomically
-from trimix.models.building import build
-from trimix.models.weights import load_frozen
 from trimix.training.checkpoint import misfit
 from trimix.training.config import TrainingConfig
 
@@ -31,9 +33,10 @@ def checkpoint_of(released: Path, entropy_model: Path) -> dict[str, object]:
     Raises:
         ModelError: a file cannot be read, or they do not belong together.
     """
-    transforms = load_frozen(released).transforms
-    weights = transforms.state_dict() | _floats(entropy_model)
-    if found := misfit(weights, build(transforms.config)):
+    frozen = load_frozen(released)
+    config = read_configuration(frozen.stored.configuration)
+    weights = float_weights(frozen) | _floats(entropy_model)
+    if found := misfit(weights, build(config)):
         raise ModelError(
             f"{entropy_model}: must be the float entropy model of {released.name}, found {found}; take the one that "
             "was released with it"
@@ -41,7 +44,7 @@ def checkpoint_of(released: Path, entropy_model: Path) -> dict[str, object]:
     # A start reads the model alone; data and phases are there because no run is without.
     run = TrainingConfig.model_validate(
         {
-            "model": transforms.config,
+            "model": config,
             "data": {"training": [released]},
             "phases": [{"name": "released", "steps": 1}],
         }

@@ -12,8 +12,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from tiny_models import tiny_frozen
 from trimix.codec import Codec
+from trimix.frozen.storage import save_frozen
 from trimix.images import Picture, write_picture
-from trimix.models.weights import save_frozen
 
 
 def waves(height: int, width: int, channels: int) -> Picture:

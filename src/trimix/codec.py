@@ -32,13 +32,12 @@ from trimix.errors import (
     UnknownModelError,
     UsageError,
 )
+from trimix.frozen.catalogue import find_model, find_model_by_hash
+from trimix.frozen.model import QUALITY_STEPS, FrozenModel, SymbolBits, quality_to_integer
+from trimix.frozen.storage import load_frozen
+from trimix.frozen.strips import Strip, latent_strips
 from trimix.images import Picture, collapse_to_grey, pad_to_multiple, to_pixels, to_tensor
-from trimix.models.catalogue import find_model, find_model_by_hash
-from trimix.models.frozen import QUALITY_STEPS, FrozenModel, SymbolBits, quality_to_integer
-from trimix.models.weights import load_frozen
-from trimix.shapes import Float, Int, Int16, Tensor, UInt8
-from trimix.transforms.analysis import LATENT_STRIDE
-from trimix.transforms.strips import Strip, latent_strips
+from trimix.shapes import LATENT_STRIDE, Float, Int, Int16, Tensor, UInt8
 
 PICTURE_MULTIPLE = 64
 """Sides are padded to a multiple of it: 16 pixels a latent, 4 latents a hyper-latent."""
@@ -106,8 +105,6 @@ class Codec:
     def __init__(self, model: FrozenModel, device: str | torch.device = "cpu") -> None:
         self.model = model.to(device)
         self.device = torch.device(device)
-        # Convolutions are faster so, transposed ones twice.
-        self.model.transforms.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @classmethod
     def load(cls, model: str | Path = "gllmm-lite", device: str | torch.device = "cpu") -> "Codec":
@@ -227,8 +224,8 @@ class Codec:
         return pixels[:height]
 
     def _strips(self, rows: int, pixels_a_row: int) -> Iterator[Strip]:
-        config = self.model.transforms.config
-        return latent_strips(rows, pixels_a_row, config.latent_halo, config.pixels_at_once)
+        facts = self.model.transforms.facts
+        return latent_strips(rows, pixels_a_row, facts.halo, facts.pixels_at_once)
 
     def _analyse(
         self, pixels: UInt8[np.ndarray, "H W C"], strip: Strip, quality: Float[Tensor, "1"]
@@ -321,11 +318,11 @@ class Codec:
 
     def _unpack(self, container: Container) -> Symbols:
         header = container.header
-        config = self.model.transforms.config
+        facts = self.model.transforms.facts
         rows, columns = (-(-side // PICTURE_MULTIPLE) for side in (header.height, header.width))
-        channels = self.model.hyper_channels_of((config.hyper_channels, rows, columns))
+        channels = self.model.hyper_channels_of((facts.hyper_channels, rows, columns))
         decoded = RangeDecoder(container.side).decode_factorized(channels, self.model.hyper_table)
-        z = torch.as_tensor(decoded, dtype=torch.int16).view(config.hyper_channels, rows, columns)
+        z = torch.as_tensor(decoded, dtype=torch.int16).view(facts.hyper_channels, rows, columns)
         empty = torch.empty(0, 0, 0, dtype=torch.int16)
         side = self._side_features(Symbols(empty, z, header.quality))
         hand = DecodingHand(RangeDecoder(container.latent))

@@ -14,12 +14,12 @@ from tiny_models import (
     tiny_frozen,
     tiny_model,
 )
+from trimix.architectures.config import AutoregressiveConfig, GllmmConfig, HyperpriorConfig
 from trimix.codec import Codec, Symbols
+from trimix.freezing.freeze import freeze
+from trimix.frozen.catalogue import IDENTIFIERS
+from trimix.frozen.model import FrozenModel, ModelIdentity
 from trimix.images import Picture, to_tensor
-from trimix.models.catalogue import IDENTIFIERS
-from trimix.models.config import AutoregressiveConfig, GllmmConfig, HyperpriorConfig
-from trimix.models.freeze import freeze
-from trimix.models.frozen import FrozenModel, ModelIdentity
 from trimix.search.distortion import SquaredError, values_of
 from trimix.transforms.karhunen_loeve import principal_components
 

@@ -6,10 +6,10 @@ import torch
 from searched import CONFIGURATIONS, MODELS, some_picture, tiny_codec
 
 from trimix.codec import Codec
+from trimix.frozen.strips import latent_strips
 from trimix.images import Picture, collapse_to_grey
 from trimix.search import distortion
 from trimix.search.distortion import SquaredError, measured_curvature, shares_that_matter, values_of
-from trimix.transforms.strips import latent_strips
 
 
 def in_one_piece(codec, picture, quality_integer, values):
@@ -39,9 +39,8 @@ def test_the_gradient_is_that_of_the_whole_picture(name, channels, in_strips, mo
             distortion, "latent_strips", lambda rows, pixels, halo, _: latent_strips(rows, pixels, halo, 1)
         )
     error = SquaredError(codec, picture.pixels, symbols.quality_integer)
-    assert len(list(error._strips(values))) == (
-        1 if not in_strips else -(-32 // codec.model.transforms.config.latent_halo)
-    )
+    strips = -(-32 // codec.model.transforms.facts.halo) if in_strips else 1
+    assert len(list(error._strips(values))) == strips
     bits, gradient = error.gradient(values)
     whole_bits, whole_gradient = in_one_piece(codec, picture, symbols.quality_integer, values)
     assert bits == pytest.approx(whole_bits, rel=1e-4)

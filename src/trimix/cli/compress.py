@@ -41,7 +41,7 @@ from trimix.cli.search_options import (
     checked_target,
 )
 from trimix.errors import PictureError
-from trimix.models.catalogue import DEFAULT_MODEL, find_model
+from trimix.frozen.catalogue import DEFAULT_MODEL, find_model
 from trimix.search.effort import DEFAULT_EFFORT, effort_of
 
 if TYPE_CHECKING:

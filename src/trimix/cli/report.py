@@ -14,7 +14,7 @@ from trimix.cli.options import Device, ForceOption
 from trimix.cli.outputs import Destination, print_summary
 from trimix.cli.progress import working
 from trimix.errors import OutputError, PictureError, UsageError
-from trimix.models.catalogue import DEFAULT_MODEL, find_model
+from trimix.frozen.catalogue import DEFAULT_MODEL, find_model
 
 if TYPE_CHECKING:
     from trimix.evaluation.report.equal_size import EqualSize

@@ -18,7 +18,7 @@ from trimix.cli.progress import working
 from trimix.errors import ConfigurationError, OutputError, UsageError
 
 if TYPE_CHECKING:
-    from trimix.models.config import GllmmLiteConfig
+    from trimix.architectures.config import CompressionConfig
     from trimix.training.config import TrainingConfig
     from trimix.training.devices import Devices
     from trimix.training.loop import Trainer
@@ -157,7 +157,7 @@ def _about_source_entropy(run: "TrainingConfig") -> str:
     )
 
 
-def _about_growth(before: "GllmmLiteConfig", after: object) -> str:
+def _about_growth(before: "CompressionConfig", after: object) -> str:
     sizes = (
         f"{name} {value} -> {getattr(after, name)}" for name, value in before if value != getattr(after, name)
     )

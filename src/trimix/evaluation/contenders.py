@@ -12,8 +12,8 @@ from trimix import __version__
 from trimix.bitstream import describe
 from trimix.errors import ModelError, UsageError
 from trimix.evaluation.peers import ALL_PEERS, DEFAULT_PEERS, Peer, find_peers
+from trimix.frozen.catalogue import find_model
 from trimix.images import Picture
-from trimix.models.catalogue import find_model
 from trimix.search.effort import DEFAULT_EFFORT, EFFORT_REVISION, effort_of
 
 DEFAULT_QUALITIES = tuple(float(quality) for quality in range(5, 100, 10))

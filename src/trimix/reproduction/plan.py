@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from trimix.models.config import (
+from trimix.architectures.config import (
     MSE_LAMBDAS,
     AttentionConfig,
     AutoregressiveConfig,

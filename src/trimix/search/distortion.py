@@ -6,10 +6,9 @@ import numpy as np
 import torch
 
 from trimix.codec import Codec, Symbols
+from trimix.frozen.strips import Strip, latent_strips
 from trimix.images import PEAK, collapse_to_grey, psnr_of_error_db, shares_in_picture
-from trimix.shapes import Float, Tensor, UInt8
-from trimix.transforms.analysis import LATENT_STRIDE
-from trimix.transforms.strips import Strip, latent_strips
+from trimix.shapes import LATENT_STRIDE, Float, Tensor, UInt8
 
 _REACH_OF_LINEAR_PATH = 8
 """Pixels: how far lapped filters reach into the blocks around their own. The learned branch reaches further, weakly."""
@@ -139,11 +138,11 @@ class SquaredError:
         return total, where_it_matters(gradient, self.shares(*values.shape[1:]))
 
     def _strips(self, values: Float[Tensor, "M h w"]) -> Iterator[Strip]:
-        config = self._transforms.config
+        facts = self._transforms.facts
         _, rows, columns = values.shape
         # A backward pass keeps what a forward pass forgets: some ten times as much.
-        pixels_at_once = config.pixels_at_once // 8
-        return latent_strips(rows, LATENT_STRIDE**2 * columns, config.latent_halo, pixels_at_once)
+        pixels_at_once = facts.pixels_at_once // 8
+        return latent_strips(rows, LATENT_STRIDE**2 * columns, facts.halo, pixels_at_once)
 
     def _of_strip(self, y: Float[Tensor, "1 M h w"], strip: Strip) -> Float[Tensor, ""]:
         channels, height, width = self._pixels.shape

@@ -8,8 +8,8 @@ from typing import TypeVar
 from trimix.bitstream import QUALITY_STEPS
 from trimix.codec import Codec, Symbols
 from trimix.errors import OutOfReachError
+from trimix.frozen.model import quality_to_integer
 from trimix.images import Picture, psnr_db
-from trimix.models.frozen import quality_to_integer
 from trimix.search.effort import DEFAULT_EFFORT, effort_of
 from trimix.search.searching import Found, Standing, search
 from trimix.search.targets import (
@@ -168,7 +168,7 @@ class _TargetSearch:
     def run(self, effort: int, deadline: float | None) -> None:
         takes_steps = bool(effort_of(effort).moves)
         fast = min(effort, _FAST_EFFORT)
-        if not self._codec.model.transforms.config.all_rates:
+        if not self._codec.model.transforms.facts.all_rates:
             trials = [self._attempt(nearest_quality(50.0), fast, None)]
             self._search_or_refuse(trials, effort, deadline)
             return
@@ -323,7 +323,7 @@ class _TargetSearch:
     def _reach(self) -> str:
         target, name = self._target, self._codec.model.identity.name
         beginning = f"{target.text(target.value)} is out of reach for this picture: {name}"
-        if not self._codec.model.transforms.config.all_rates:
+        if not self._codec.model.transforms.facts.all_rates:
             return f"{beginning} has one rate and gives {self._range(with_quality=False)}"
         tried = {attempt.trial.quality_integer for attempt in self._attempts}
         for end in (LOWEST, HIGHEST):

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from trimix.models.frozen import FrozenModel
+from trimix.frozen.model import FrozenModel
 from trimix.search.curvature import half_curvatures
 from trimix.search.differentiable_path import DifferentiablePath
 from trimix.shapes import Float, Int16, Tensor

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
+from trimix.architectures.config import CompressionConfig
 from trimix.errors import TrainingError
-from trimix.models.config import CompressionConfig, GllmmLiteConfig
 from trimix.shapes import Tensor
 from trimix.training.config import TrainingConfig
 from trimix.training.explosion_guard import ExplosionGuard
@@ -180,7 +180,7 @@ def misfit(weights: Mapping[str, Tensor], model: nn.Module) -> str | None:
     return f"{name} to be {is_like} ({len(differing)} in all)"
 
 
-def model_of(path: Path, checkpoint: dict[str, object]) -> CompressionConfig | GllmmLiteConfig:
+def model_of(path: Path, checkpoint: dict[str, object]) -> CompressionConfig:
     """The configuration of a checkpoint's model.
 
     Raises:

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 
 import torch
 
+from trimix.architectures.training_output import TrainingOutput
 from trimix.images.colour import BT601_LUMA_WEIGHTS
-from trimix.models.training_output import TrainingOutput
 from trimix.shapes import Float, Tensor
 from trimix.training.config import Distortion, ObjectiveConfig
 from trimix.training.ms_ssim import ms_ssim

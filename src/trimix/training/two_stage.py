@@ -15,8 +15,8 @@ from dataclasses import replace
 import torch
 from torch import nn
 
+from trimix.architectures.compression_model import CompressionModel
 from trimix.errors import TrainingError
-from trimix.models.building import TrainableModel
 from trimix.shapes import Float, Tensor
 from trimix.training.config import ObjectiveConfig, PhaseConfig, RegularizerConfig
 from trimix.training.objective import RateDistortion
@@ -49,7 +49,7 @@ class TwoStageStep:
 
     def __init__(
         self,
-        bare_model: TrainableModel,
+        bare_model: CompressionModel,
         objective: ObjectiveConfig,
         config: RegularizerConfig,
         seed: int = 1,

@@ -7,8 +7,7 @@ import numpy as np
 
 from trimix.codec import PICTURE_MULTIPLE, Codec, Symbols
 from trimix.evaluation.report.heat import heat_colours, upper_end
-from trimix.shapes import Float, UInt8
-from trimix.transforms.analysis import LATENT_STRIDE
+from trimix.shapes import LATENT_STRIDE, Float, UInt8
 
 HYPER_LATENT_REACH = PICTURE_MULTIPLE // LATENT_STRIDE
 """Latents a side that share a hyper-latent."""

@@ -13,8 +13,8 @@ from trimix.errors import TrimixError
 from trimix.evaluation.metrics import measure_point
 from trimix.evaluation.rate_points import RatePoint
 from trimix.evaluation.report.bit_map import BitMap, map_bits
+from trimix.frozen.model import QUALITY_STEPS
 from trimix.images import Picture
-from trimix.models.frozen import QUALITY_STEPS
 from trimix.search.encoding import encode
 from trimix.shapes import UInt8
 
