@@ -6,7 +6,7 @@ import torch
 from tiny_models import INTERLACED, TINY, calibration_pictures, tiny_model
 from trimix.architectures.building import build
 from trimix.errors import TrainingError
-from trimix.training.growing import GROWING, grown
+from trimix.training.growing import grown
 
 QUALITY = torch.tensor([30.0, 70.0])
 WIDER = {
@@ -43,7 +43,7 @@ def test_it_does_what_it_did(config, sizes):
 
 
 def test_all_sizes_that_may_grow_are_tried_here():
-    assert set(WIDER) == set(GROWING)
+    assert set(WIDER) == set(INTERLACED.growing)
 
 
 def test_everything_new_is_trained():
