@@ -36,6 +36,10 @@ class Display(Observer):
         """Say so."""
         self._show(f"{self.name}: warming up")
 
+    def coding(self, picture: str, quality: float) -> None:
+        """Say what is coded."""
+        self._show(f"{self.name} {self.done}/{self.total} {picture} quality {quality:g}")
+
     def measured(self, measurement: Measurement) -> None:
         """Say what was found."""
         self.done += 1
