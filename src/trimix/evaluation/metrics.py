@@ -7,11 +7,11 @@ import math
 
 import numpy as np
 
+from trimix.distortion.ms_ssim import MS_SSIM_MINIMUM_SIDE, MS_SSIM_SCALE_WEIGHTS
 from trimix.evaluation.perceptual_metrics import BUTTERAUGLI, SSIMULACRA2
 from trimix.evaluation.rate_points import RatePoint, ms_ssim_db
 from trimix.images import BT601_LUMA_WEIGHTS, PEAK, check_shapes, psnr_db, psnr_of_error_db
 from trimix.shapes import Float, UInt8
-from trimix.training.ms_ssim import MS_SSIM_MINIMUM_SIDE, MS_SSIM_SCALE_WEIGHTS
 
 __all__ = ["MS_SSIM_MINIMUM_SIDE", "luma_psnr_db", "measure_point", "ms_ssim", "ms_ssim_db", "psnr_db"]
 
