@@ -12,7 +12,7 @@ from tiny_models import TINY, calibration_pictures, tiny_model
 from trimix.cli import freezing
 from trimix.models.freeze import freeze, measure_freezing_loss
 from trimix.models.frozen import ModelIdentity
-from trimix.training.checkpoint import Progress, save_checkpoint
+from trimix.training.checkpoint import Progress, RunState
 from trimix.training.config import TrainingConfig
 from trimix.training.optimizers import build_optimizer
 
@@ -36,7 +36,8 @@ def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         {"model": TINY, "data": {"training": ["pictures"]}, "phases": [{"name": "all", "steps": 7}]}
     )
     optimizer = build_optimizer(model, config.optimizer)
-    save_checkpoint(Path("last.ckpt"), model, average, optimizer, Progress(step=7), config.model_dump_json())
+    state = RunState(model, average, optimizer, progress=Progress(step=7))
+    state.save(Path("last.ckpt"), config.model_dump_json())
     return Path("last.ckpt")
 
 

@@ -20,7 +20,7 @@ STEPS = 110  # rows of the log at 50 and 100
 KILLED_FROM_STEP = 52
 CONFIGURATION = f"""
 checkpoint_minutes = 1e-9
-validation_steps = 20
+validation_minutes = 0.05
 [model]
 kind = "hyperprior"
 channels = 4

@@ -12,9 +12,9 @@ from trimix.cli.interrupts import raise_if_interrupted
 from trimix.cli.networks import announce_compilation, prepare_torch
 from trimix.cli.options import Device, ForceOption
 from trimix.cli.outputs import Destination, print_summary
-from trimix.cli.progress import working
 from trimix.errors import OutputError, PictureError, UsageError
 from trimix.models.catalogue import DEFAULT_MODEL, find_model
+from trimix.progress import working
 
 if TYPE_CHECKING:
     from trimix.evaluation.report.equal_size import EqualSize

@@ -14,9 +14,9 @@ import typer
 
 from trimix.cli.networks import prepare_torch
 from trimix.cli.options import Device, DeviceOption
-from trimix.cli.progress import working
 from trimix.errors import OutputError, UsageError
 from trimix.evaluation.data_sets import DATA_VARIABLE, data_roots, find_pictures
+from trimix.progress import working
 
 if TYPE_CHECKING:
     from trimix.reproduction.campaign import Standing
