@@ -133,6 +133,21 @@ def test_commands_that_compute_nothing_do_not_import_torch(arguments):
     assert run_python("-c", script).split()[-1] == "False"
 
 
+@pytest.mark.parametrize("effort", ["1", "3"])
+def test_coding_a_picture_imports_no_compiler_of_torch(tmp_path, effort):
+    # It takes longer than all the rest of a command.
+    picture, file, back = (str(tmp_path / name) for name in ("a.png", "a.tmix", "b.png"))
+    Image.fromarray(np.full((20, 30, 3), 90, np.uint8)).save(picture)
+    script = (
+        "import sys; from trimix.cli import main\n"
+        f"for line in (['compress', {picture!r}, '-o', {file!r}, '--effort', {effort!r}], "
+        f"['info', {file!r}], ['decompress', {file!r}, '-o', {back!r}]):\n"
+        "    assert not main(line), line\n"
+        "print(*sorted({'torch._dynamo', 'sympy'} & set(sys.modules)))"
+    )
+    assert not run_python("-c", script).splitlines()[-1]
+
+
 def examples():
     """The Python examples of the README, in order."""
     return re.findall(

@@ -71,7 +71,7 @@ def test_the_gradient_is_that_of_its_own_bits(name, monkeypatch):
         up[place] += step
         down[place] -= step
         assert float(gradient[place]) == pytest.approx(
-            (bits(up) - bits(down)) / (2 * step), rel=0.02, abs=2e-3
+            (bits(up) - bits(down)) / (2 * step), rel=0.03, abs=1e-2
         )
 
 
@@ -123,4 +123,4 @@ def test_the_gradient_by_hyper_latents_is_that_of_the_bits(name, monkeypatch):
         up[place] += step
         down[place] -= step
         difference = float((counted(up) - counted(down)).sum()) / (2 * step)
-        assert float(gradient[place]) == pytest.approx(difference, rel=0.02, abs=2e-3)
+        assert float(gradient[place]) == pytest.approx(difference, rel=0.03, abs=1e-2)

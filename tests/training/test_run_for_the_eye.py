@@ -6,9 +6,9 @@ import pytest
 import torch
 from small_runs import contents, same_checkpoint, small_run, stop_after, write_pictures
 
+from trimix.distortion.ssimulacra2 import ssimulacra2
 from trimix.training import drawn_pictures
 from trimix.training.loop import Trainer
-from trimix.training.ssimulacra2 import ssimulacra2
 from trimix.training.validation import validate
 
 

@@ -6,11 +6,11 @@ All are values of one picture; a data set's value is the mean over its pictures.
 import numpy as np
 import torch
 
+from trimix.distortion.ms_ssim import MS_SSIM_MINIMUM_SIDE, MS_SSIM_SCALE_WEIGHTS, ms_ssim_factors
 from trimix.evaluation.perceptual_metrics import BUTTERAUGLI, SSIMULACRA2
 from trimix.evaluation.rate_points import RatePoint, ms_ssim_db
 from trimix.images import BT601_LUMA_WEIGHTS, PEAK, check_shapes, psnr_db, psnr_of_error_db
 from trimix.shapes import UInt8
-from trimix.training.ms_ssim import MS_SSIM_MINIMUM_SIDE, MS_SSIM_SCALE_WEIGHTS, ms_ssim_factors
 
 __all__ = ["MS_SSIM_MINIMUM_SIDE", "luma_psnr_db", "measure_point", "ms_ssim", "ms_ssim_db", "psnr_db"]
 
@@ -67,8 +67,8 @@ def luma_psnr_db(original: UInt8[np.ndarray, "H W C"], decoded: UInt8[np.ndarray
 def ms_ssim(original: UInt8[np.ndarray, "H W C"], decoded: UInt8[np.ndarray, "h w c"]) -> float | None:
     """Multi-scale structural similarity, mean over the channels.
 
-    prod_j cs_j^w_j (scales 1 .. 4) times ssim_5^w_5, see `trimix.training.ms_ssim`; negative factors count as 0, as in
-    pytorch-msssim.
+    prod_j cs_j^w_j (scales 1 .. 4) times ssim_5^w_5, see `trimix.distortion.ms_ssim`; negative factors count as 0, as
+    in pytorch-msssim.
 
     Args:
         original: pixels, 0 .. 255, RGB or grey.

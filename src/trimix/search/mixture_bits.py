@@ -6,7 +6,6 @@
                     `-> log_likelihood of training (elsewhere)     --> bits
 """
 
-import math
 from typing import Any, cast
 
 import torch
@@ -14,8 +13,6 @@ import torch
 from trimix.coding import CDF_BITS, information
 from trimix.probability import MixtureParameters, log_likelihood
 from trimix.shapes import Float, Tensor
-
-_TO_BITS = -1 / math.log(2)
 
 
 class _Bits(torch.autograd.Function):
@@ -44,7 +41,7 @@ class _Bits(torch.autograd.Function):
 
 
 def bits_of(values: Float[Tensor, "1 M h w"], parameters: MixtureParameters) -> Float[Tensor, "1 M h w"]:
-    """``-log2 p`` of every value, at most 30; the gradient is of the parameters, once, and zero at most.
+    """``-log2 p`` of every value, at most 30; the gradient is of the parameters, once.
 
     Args:
         values: in steps of the quantizer.
@@ -57,8 +54,7 @@ def bits_of(values: Float[Tensor, "1 M h w"], parameters: MixtureParameters) -> 
     2.03
     """
     if values.device.type != "cpu" or values.dtype != torch.float32:
-        likelihood = log_likelihood(values, parameters)
-        return likelihood.clamp(min=-CDF_BITS * math.log(2)) * _TO_BITS
+        return -torch.log2(log_likelihood(values, parameters).exp() + 2.0**-CDF_BITS)
     components = parameters.means.shape[2]
     families = tuple(int(family) for family in parameters.families for _ in range(components))
     found = _Bits.apply(values, parameters.log_weights, parameters.means, parameters.scales, families)  # pyright: ignore[reportUnknownMemberType]

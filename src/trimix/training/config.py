@@ -17,11 +17,11 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from trimix.distortion import Distortion, DistortionKind
 from trimix.errors import ConfigurationError
 from trimix.models.config import Families, GllmmLiteConfig, ModelConfig
 from trimix.training.recipes import Recipe, read_recipe
 
-Distortion = Literal["mse", "weighted-mse", "ms-ssim", "ssimulacra2"]
 SourceEntropyUnit = Literal["bits_per_pixel", "nats_per_dimension", "unit_range"]
 LinearPathStart = Literal["karhunen_loeve", "random", "zero"]
 SourceEntropyStrength = Literal["aligned", "stronger", "weaker"]
@@ -29,7 +29,7 @@ SourceEntropyStrength = Literal["aligned", "stronger", "weaker"]
 _SHOWN_CHARACTERS = 80
 _SSIMULACRA2_LAMBDAS = (0.001, 1.0)
 # Of MS-SSIM 161 pixels must fit in, of SSIMULACRA2 a coarsest scale whose windows are not mostly cut off.
-_SMALLEST_PATCH_SIZES: dict[Distortion, int] = {"ms-ssim": 192, "ssimulacra2": 192}
+_SMALLEST_PATCH_SIZES: dict[DistortionKind, int] = {"ms-ssim": 192, "ssimulacra2": 192}
 
 
 _FORMER_KEYS = {
@@ -172,7 +172,7 @@ class GuardConfig(_Section):
 class ObjectiveConfig(_Section):
     """R + lambda * D; in a model of all rates with a random quality, and its lambda, for every picture."""
 
-    distortion: Distortion = Field(
+    distortion: DistortionKind = Field(
         default="mse",
         description="mse: D = 255^2 * MSE, lambda of the model about 0.0003 .. 0.2; ms-ssim: D = 1 - MS-SSIM, lambda "
         "about 1200 times as large (12, 40, 80, 120 in Fu et al. 2023): set the model's rate_distortion_lambda, or "
@@ -196,6 +196,11 @@ class ObjectiveConfig(_Section):
         description="a picture's loss is divided by (lambda / lambda_0)^balance, so that rates count by ratio; "
         "lambda_0 is 0.016 for mse and weighted-mse, 20 for ms-ssim, 0.034 for ssimulacra2",
     )
+
+    @property
+    def measure(self) -> Distortion:
+        """D."""
+        return Distortion(self.distortion, self.luma_chroma_weights, self.squared_error_weight)
 
     @model_validator(mode="after")
     def _range_is_not_empty(self) -> "ObjectiveConfig":

@@ -11,10 +11,10 @@ from scipy import ndimage
 from ssimulacra2 import ssimulacra2 as package
 from torch.nn import functional
 
-from trimix.training import ssimulacra2 as ours
+from trimix.distortion import ssimulacra2 as ours
+from trimix.distortion.ssimulacra2 import SSIMULACRA2_MINIMUM_SIDE, ssimulacra2
+from trimix.distortion.windows import windowed_sums
 from trimix.training.drawn_pictures import draw_picture
-from trimix.training.ssimulacra2 import SSIMULACRA2_MINIMUM_SIDE, ssimulacra2
-from trimix.training.windows import windowed_sums
 
 SIGMA, END = 1.5, 5
 

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 import torch
 from torch.nn import functional
 
+from trimix.distortion.windows import windowed_sums
 from trimix.shapes import Float, Tensor
-from trimix.training.windows import windowed_sums
 
 MS_SSIM_SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Exponents of the five scales, finest first (Wang, Simoncelli and Bovik 2003, section 3.2)."""

@@ -21,8 +21,8 @@ import torch
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional
 
+from trimix.distortion.windows import windowed_sums
 from trimix.shapes import Float, Tensor
-from trimix.training.windows import windowed_sums
 
 SSIMULACRA2_MINIMUM_SIDE = 128
 """Pixels: the coarsest scale with a weight has 8, which the metric asks for."""
