@@ -80,7 +80,12 @@ def test_mistakes_are_one_line_and_leave_nothing(trimix: Command, checkpoint: Pa
         (checkpoint, {"--name": "Mine 1"}, 2, "--name must be at most 100 small letters"),
         (checkpoint, {"--name": "a" * 101}, 2, "--name must be at most 100 small letters"),
         (checkpoint, {"-o": "new.bin"}, 2, "must end in .safetensors"),
-        (checkpoint, {"-o": "old.safetensors"}, 6, "already exists; use --force"),
+        (
+            checkpoint,
+            {"-o": "old.safetensors"},
+            6,
+            "already exists; replace it, or choose another name (--force)",
+        ),
         (checkpoint, {"-o": "none/new.safetensors"}, 6, "there is no folder"),
         (checkpoint, {"--description": "author"}, 2, "--description must be KEY=VALUE, found 'author'"),
         (checkpoint, {"--card": "none.json"}, 2, "none.json: cannot be read"),

@@ -235,7 +235,9 @@ def test_results_of_other_settings_are_refused_until_forced(folder, output, fini
         with pytest.raises(KeyboardInterrupt):
             evaluation(folder, output).run(StopsAfter(2))
     other = Shift(qualities=(1.0, 4.0, 6.0))
-    with pytest.raises(UsageError, match=r"found qualities 1,4 \(now 1,4,6\); give another -o, or --force"):
+    with pytest.raises(
+        UsageError, match=r"found qualities 1,4 \(now 1,4,6\); choose another folder, or measure anew"
+    ):
         evaluation(folder, output, other)
     with pytest.raises(KeyboardInterrupt):
         evaluation(folder, output, other, force=True).run(StopsAfter(4))
