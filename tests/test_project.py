@@ -97,7 +97,9 @@ def test_errors_of_the_library_name_no_options_of_the_command_line():
                 for one in (ast.walk(node) if isinstance(node, ast.Raise) else ())
                 if isinstance(one, ast.Constant) and isinstance(one.value, str)
             ]
-            assert not re.search(r"(^|[\s(])(--[a-z]|-[oq]\b)", " ".join(texts)), f"{path}:{node.lineno}: {texts}"
+            assert not re.search(r"(^|[\s(])(--[a-z]|-[oq]\b)", " ".join(texts)), (
+                f"{path}:{node.lineno}: {texts}"
+            )
 
 
 def floors_of_contracts():
