@@ -180,7 +180,7 @@ class Codec:
         if header.width * header.height > maximum_pixels:
             raise PictureTooLargeError(
                 f"the picture must have at most {maximum_pixels} pixels, the file claims "
-                f"{header.width}x{header.height}; raise the limit with --max-pixels"
+                f"{header.width}x{header.height}; raise the limit if you trust the file"
             )
         _check_sides(header.width, header.height)
         if header.weights_hash != identity.weights_hash:

@@ -56,7 +56,7 @@ def test_validation_tells_the_score_of_whole_pictures(run, tmp_path):
     score = ssimulacra2(trainer.crops, output.reconstruction)
     assert row["ssimulacra2"] == pytest.approx(score.tolist(), abs=1e-3)
     (found,) = validate(model, trainer.crops, objective=trainer.config.objective, linear_only=False)
-    assert f"{float(score):.2f} points" in found.told
+    assert f"{float(score):.2f} points" in found.summary
     (found,) = validate(model, trainer.crops, linear_only=False)
     assert found.ssimulacra2 is None
-    assert "points" not in found.told
+    assert "points" not in found.summary

@@ -29,7 +29,6 @@ from trimix.cli.outputs import (
     print_summary,
     refuse_json_with_data,
 )
-from trimix.cli.progress import working
 from trimix.cli.search_display import searching
 from trimix.cli.search_options import (
     EffortOption,
@@ -43,6 +42,7 @@ from trimix.cli.search_options import (
 from trimix.encoder.effort import DEFAULT_EFFORT, search_steps
 from trimix.errors import PictureError
 from trimix.models.catalogue import DEFAULT_MODEL, find_model
+from trimix.progress import working
 
 if TYPE_CHECKING:
     from trimix.encoder.target_search import Encoded

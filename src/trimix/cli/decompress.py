@@ -30,8 +30,8 @@ from trimix.cli.outputs import (
     print_summary,
     refuse_json_with_data,
 )
-from trimix.cli.progress import working
 from trimix.errors import CodecError, UsageError
+from trimix.progress import working
 
 _DEFAULT_FORMAT = "png"
 

@@ -19,8 +19,8 @@ from trimix.cli.options import (
     ThreadsOption,
 )
 from trimix.cli.outputs import Destination, default_output, print_json, print_summary, refuse_json_with_data
-from trimix.cli.progress import working
 from trimix.errors import CodecError, UsageError
+from trimix.progress import working
 
 if TYPE_CHECKING:
     from trimix.evaluation.inspection.inspecting import Inspection

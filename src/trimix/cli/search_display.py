@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from trimix.cli.interrupts import raise_if_interrupted
-from trimix.cli.picture_progress import LINE_SECONDS
+from trimix.progress import LINE_SECONDS
 
 if TYPE_CHECKING:
     from trimix.encoder.search import SearchProgress

@@ -8,6 +8,7 @@
 """
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch.nn import functional
@@ -63,15 +64,26 @@ def ms_ssim(x: Float[Tensor, "N 3 H W"], x_hat: Float[Tensor, "N 3 H W"]) -> Flo
     0.995
     """
     with torch.autocast(x.device.type, enabled=False):
-        planes, planes_hat = (_planes(pictures) for pictures in (x, x_hat))
-        logarithm = planes.new_zeros(len(planes))
-        last = len(MS_SSIM_SCALE_WEIGHTS) - 1
-        for scale, weight in enumerate(MS_SSIM_SCALE_WEIGHTS):
-            factor = _similarity(planes, planes_hat, with_luminance=scale == last)
-            logarithm = logarithm + weight * _bounded_logarithm(factor)
-            if scale < last:
-                planes, planes_hat = _halve(planes), _halve(planes_hat)
-        return logarithm.exp().view(x.shape[:2]).mean(dim=1)
+        factors = ms_ssim_factors(*(_planes(pictures) for pictures in (x, x_hat)))
+        logarithm = sum(
+            weight * _bounded_logarithm(factor)
+            for weight, factor in zip(MS_SSIM_SCALE_WEIGHTS, factors, strict=True)
+        )
+        return torch.as_tensor(logarithm).exp().view(x.shape[:2]).mean(dim=1)
+
+
+def ms_ssim_factors(x: Float[Tensor, "C H W"], x_hat: Float[Tensor, "C H W"]) -> Iterator[Float[Tensor, "C"]]:
+    """What every scale gives of each plane, finest first: cs of the first four, ssim of the last.
+
+    Args:
+        x: values in [0, 1], both sides at least 161 pixels.
+        x_hat: of the same shape.
+    """
+    last = len(MS_SSIM_SCALE_WEIGHTS) - 1
+    for scale in range(last + 1):
+        yield _similarity(x, x_hat, with_luminance=scale == last)
+        if scale < last:
+            x, x_hat = _halve(x), _halve(x_hat)
 
 
 def _planes(pictures: Float[Tensor, "N 3 H W"]) -> Float[Tensor, "C H W"]:

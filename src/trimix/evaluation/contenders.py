@@ -48,18 +48,17 @@ class Contender(Protocol):
     Attributes:
         key: short and unique; names the results file.
         name: as in tables and legends.
-        description: settings and version in words.
         qualities: settings to measure at, on the codec's own scale.
     """
 
+    key: str
+    name: str
+    qualities: tuple[float, ...]
+
     @property
-    def key(self) -> str: ...  # noqa: D102 (see above)
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def description(self) -> str: ...  # noqa: D102
-    @property
-    def qualities(self) -> tuple[float, ...]: ...  # noqa: D102
+    def description(self) -> str:
+        """Settings and version in words."""
+        ...
 
     def settings(self) -> Mapping[str, Any]:
         """Whatever changes its results; results of other settings are never mixed with these."""
@@ -172,9 +171,24 @@ class PeerContender:
             "qualities": list(self.qualities),
         }
 
-    def open(self) -> Coder:
-        """Look the codec up, by its name: not every codec can be sent to another process."""
-        return _PeerCoder(ALL_PEERS[self.key])
+    def open(self) -> "PeerContender":
+        """Itself: the codec is looked up by its key, for not every one can be sent to another process."""
+        return self
+
+    def encode(self, picture: Picture, quality: float) -> bytes:
+        """A whole file."""
+        return ALL_PEERS[self.key].encode(picture, quality)
+
+    def decode(self, data: bytes, channels: int) -> Picture:
+        """The picture of a file."""
+        return ALL_PEERS[self.key].decode(data, channels)
+
+    def payload_bytes(self, data: bytes) -> None:
+        """Not told apart."""
+
+    def facts(self) -> Mapping[str, Any]:
+        """None."""
+        return {}
 
 
 def model_contender(
@@ -268,20 +282,3 @@ class _ModelCoder:
         if self._codec.device.type == "cuda":
             facts["gpu"] = torch.cuda.get_device_name(self._codec.device)
         return facts
-
-
-class _PeerCoder:
-    def __init__(self, peer: Peer) -> None:
-        self._peer = peer
-
-    def encode(self, picture: Picture, quality: float) -> bytes:
-        return self._peer.encode(picture, quality)
-
-    def decode(self, data: bytes, channels: int) -> Picture:
-        return self._peer.decode(data, channels)
-
-    def payload_bytes(self, data: bytes) -> int | None:
-        return None
-
-    def facts(self) -> Mapping[str, Any]:
-        return {}

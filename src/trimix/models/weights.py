@@ -215,7 +215,8 @@ def _read_configuration(entry: ModelEntry) -> CompressionConfig | GllmmLiteConfi
 def _read_transforms(
     stored: StoredTensors, config: CompressionConfig | GllmmLiteConfig
 ) -> CompressionTransforms | GllmmLiteTransforms:
-    with torch.device("meta"):  # shapes only: no memory, no random weights
+    # Not on the device "meta": arithmetic there imports a compiler, which takes longer than all the rest.
+    with torch.random.fork_rng(devices=[]):
         transforms = build_transforms(config)
     state = {}
     for name, empty in transforms.state_dict().items():
@@ -240,7 +241,7 @@ class _Networks(NamedTuple):
 
 def _read_networks(stored: StoredTensors, config: CompressionConfig | GllmmLiteConfig) -> _Networks:
     """Every layer is read with the largest magnitudes that the layers before it can give."""
-    with torch.device("meta"):
+    with torch.random.fork_rng(devices=[]):
         model = build(config)
     layout, channels = parameter_layout(model), config.latent_channels
     largest = torch.full((config.hyper_channels,), ACTIVATION_LIMIT)

@@ -9,7 +9,7 @@ from trimix.errors import UsageError
 from trimix.evaluation.rate_points import reference_curves
 from trimix.evaluation.report.palette import measured_style, published_style
 from trimix.reproduction.comparisons import Comparisons, Curve
-from trimix.reproduction.plan import ARCHITECTURES, PLAIN, REGULARIZED, Architecture
+from trimix.reproduction.plan import ARCHITECTURES, PLAIN, REGULARIZED
 from trimix.reproduction.training import NATURAL
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def all_figures(comparisons: Comparisons) -> Iterator[tuple[str, bytes]]:
                 yield f"{architecture}-by-steps.svg", _figure(_draw_by_steps, comparisons, architecture)
 
 
-def _figure(draw: Any, comparisons: Comparisons, architecture: Architecture) -> bytes:
+def _figure(draw: Any, comparisons: Comparisons, architecture: str) -> bytes:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.0, 3.8), layout="constrained", facecolor="white")
@@ -55,7 +55,7 @@ def _figure(draw: Any, comparisons: Comparisons, architecture: Architecture) -> 
     return buffer.getvalue()
 
 
-def _draw_rates(axes: "Axes", comparisons: Comparisons, architecture: Architecture) -> None:
+def _draw_rates(axes: "Axes", comparisons: Comparisons, architecture: str) -> None:
     steps = comparisons.steps(architecture, NATURAL)[-1]
     for index, variant in enumerate((PLAIN, REGULARIZED)):
         style = measured_style(index)
@@ -86,7 +86,7 @@ def _draw_rates(axes: "Axes", comparisons: Comparisons, architecture: Architectu
     axes.legend()
 
 
-def _draw_by_steps(axes: "Axes", comparisons: Comparisons, architecture: Architecture) -> None:
+def _draw_by_steps(axes: "Axes", comparisons: Comparisons, architecture: str) -> None:
     steps = comparisons.steps(architecture, NATURAL)
     style = measured_style(1)
     seeds = comparisons.seeds(architecture, REGULARIZED)

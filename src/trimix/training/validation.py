@@ -37,10 +37,10 @@ class ValidationRow:
     ssimulacra2: float | None = None
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """In a line of a report.
 
-        >>> ValidationRow(50.0, 0.7115, 31.107, 1.0, 51.727).told
+        >>> ValidationRow(50.0, 0.7115, 31.107, 1.0, 51.727).summary
         '0.712 bpp 31.11 dB 51.73 points'
         """
         points = "" if self.ssimulacra2 is None else f" {self.ssimulacra2:.2f} points"

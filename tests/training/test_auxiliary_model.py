@@ -12,13 +12,13 @@ from torch import nn
 from trimix.errors import TrainingError
 from trimix.training import loop
 from trimix.training.loop import Trainer
-from trimix.training.steps import Companion, PlainStep
+from trimix.training.steps import AuxiliaryModel, PlainStep
 
 PEAK = 1e-2
 
 
 class StepBeside(PlainStep):
-    """R + lambda D, and a companion that learns how loud a picture is."""
+    """R + lambda D, and a auxiliary that learns how loud a picture is."""
 
     def __init__(self, config, model, fused):
         super().__init__(model, config.objective)
@@ -26,16 +26,16 @@ class StepBeside(PlainStep):
             torch.manual_seed(5)
             module = nn.Sequential(nn.Conv2d(3, 2, 3), nn.Conv2d(2, 1, 3))
         optimizer = torch.optim.Adam(module.parameters(), lr=0.0, fused=fused)
-        self.companion = Companion(module, optimizer, learning_rate=PEAK, clip_norm=0.5)
-        self.broken = {}  # factor of the gradients of "model" and "companion", by step of the run
+        self.auxiliary = AuxiliaryModel(module, optimizer, learning_rate=PEAK, clip_norm=0.5)
+        self.broken = {}  # factor of the gradients of "model" and "auxiliary", by step of the run
         self.step = 0
         self.reviews = []
 
     def backward(self, model, batch, phase, share=1.0):
         factors = self.broken.get(self.step, {})
         report = super().backward(model, batch, phase, share * factors.get("model", 1.0))
-        loud = (self.companion.module(batch.x).mean() - batch.x.mean()).square() * 1e3
-        (loud * share * factors.get("companion", 1.0)).backward()
+        loud = (self.auxiliary.module(batch.x).mean() - batch.x.mean()).square() * 1e3
+        (loud * share * factors.get("auxiliary", 1.0)).backward()
         self.step += 1
         return replace(report, source_entropy_bits_per_pixel=loud.detach(), gradient_ratio=torch.tensor(0.25))
 
@@ -72,12 +72,12 @@ def test_it_is_resumed_bit_for_bit_and_follows_the_schedule(picture_folder, tmp_
 def test_its_gradients_are_clipped_by_its_own_norm(picture_folder, tmp_path):
     trainer = Trainer(small_run(picture_folder, steps=1), tmp_path, "cpu")
     trainer.run()
-    norm = torch.stack([p.grad.norm() for p in trainer.step.companion.module.parameters()]).norm()
+    norm = torch.stack([p.grad.norm() for p in trainer.step.auxiliary.module.parameters()]).norm()
     assert float(norm) == pytest.approx(0.5, rel=1e-4)
 
 
 @pytest.mark.usefixtures("beside")
-@pytest.mark.parametrize("whose", ["model", "companion"])
+@pytest.mark.parametrize("whose", ["model", "auxiliary"])
 @pytest.mark.parametrize("factor", [math.inf, math.nan])
 def test_a_step_that_is_not_finite_changes_nothing(
     picture_folder, tmp_path, monkeypatch, capsys, whose, factor
@@ -89,8 +89,8 @@ def test_a_step_that_is_not_finite_changes_nothing(
     between = trainer._between_steps
 
     def recorded():
-        parts = (trainer.model, trainer.average.module, trainer.step.companion.module)
-        parts += (trainer.optimizer, trainer.step.companion.optimizer)
+        parts = (trainer.model, trainer.average.module, trainer.step.auxiliary.module)
+        parts += (trainer.optimizer, trainer.step.auxiliary.optimizer)
         states = [part.state_dict() for part in parts]
         seen.append([{k: v.clone() for k, v in state.items()} for state in states[:3]])
         seen[-1] += [
@@ -112,7 +112,7 @@ def test_a_step_that_is_not_finite_changes_nothing(
 
 def contents_of(trainer):
     return [
-        part.state_dict() for part in (trainer.model, trainer.average.module, trainer.step.companion.module)
+        part.state_dict() for part in (trainer.model, trainer.average.module, trainer.step.auxiliary.module)
     ]
 
 
