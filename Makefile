@@ -28,7 +28,7 @@ help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(DEMO_STAMP) ## Compress a photograph, compare with JPEG, WebP and AVIF at equal size
-	$(BIN)/python -m trimix.evaluation.demo $(DEMO)
+	$(BIN)/python tools/demo.py $(DEMO)
 
 results: export TRIMIX_DATA := $(TRIMIX_DATA)
 results: $(EVALUATE_STAMP) ## Measure beside JPEG, WebP, AVIF and JPEG XL, on Kodak and out of domain: results/, pages in runs/

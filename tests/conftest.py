@@ -1,6 +1,7 @@
 """What holds for all tests."""
 
 import os
+import signal
 
 # Tiny tensors gain nothing from threads, and lose much where cores are shared. Before torch is imported, and for
 # the commands that tests start; tests of threads ask for them.
@@ -9,6 +10,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pytest
 from hypothesis import settings
+
+# Where the suite runs in the background, Ctrl-C may be ignored, and by all that tests start: some send it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A shared machine may pause a test for long: no deadline per example. Examples are the same in every run.
 settings.register_profile("trimix", deadline=None, derandomize=True)

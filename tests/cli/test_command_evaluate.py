@@ -227,7 +227,7 @@ def test_a_terminal_shows_a_bar(trimix: Command, pictures: str, monkeypatch: pyt
     assert code == 0
     text = b"".join(shown).decode()
     assert f"{MODEL_NAME} 2/2" in text
-    assert "b.png quality 20 " in text
+    assert "b.png quality 20" in text
     assert " bpp " in text
 
 

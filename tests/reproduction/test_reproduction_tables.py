@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from trimix.reproduction.comparisons import Comparisons
-from trimix.reproduction.figures import all_figures
 from trimix.reproduction.plan import read_budget
+from trimix.reproduction.plots import all_figures
 from trimix.reproduction.rates import PictureRates
 from trimix.reproduction.record import Record, configuration_of, differing_settings, read_records
 from trimix.reproduction.tables import all_tables, by_set, by_steps, by_variant

@@ -66,7 +66,7 @@ def test_there_is_a_recipe_for_every_run():
     }
     expected |= {f"sweeps/hyperprior-0.0067-rho-{rho}" for rho in ["0.01", "0.03", "0.1", "0.3"]}
     expected |= {f"sweeps/hyperprior-0.0067-long-alpha-{alpha}" for alpha in ["0.003", "0.01", "0.03", "0.1"]}
-    expected |= {"sweeps/hyperprior-0.0067-long"}
+    expected |= {"sweeps/hyperprior-0.0067-long", "tables/small", "tables/small-start"}
     expected |= {f"sweeps/hyperprior-{level}-stronger" for level in LEVELS}
     expected |= {f"sweeps/autoregressive-{level}-weaker" for level in LEVELS}
     for distortion, channels in GLLMM_CHANNELS.items():

@@ -114,7 +114,7 @@ def inspect(
 
 def _drawn(inspection: "Inspection", title: str, *, draws_figure: bool) -> bytes:
     if draws_figure:
-        from trimix.evaluation.inspection.figures import draw_figure
+        from trimix.evaluation.inspection.figure import draw_figure
 
         return draw_figure(inspection, title)
     from trimix.evaluation.inspection.page import make_page

@@ -290,7 +290,7 @@ def _tables_of(comparisons: "Comparisons", budget: "Budget", folder: Path) -> st
 
 def _write(budget: "Budget", folder: Path) -> None:
     from trimix.images import write_atomically
-    from trimix.reproduction.figures import all_figures
+    from trimix.reproduction.plots import all_figures
     from trimix.reproduction.record import read_records
 
     comparisons = _comparisons(read_records(folder))

@@ -33,6 +33,7 @@ _SMALLEST_PATCH_SIZES: dict[DistortionKind, int] = {"ms-ssim": 192, "ssimulacra2
 
 
 _FORMER_KEYS = {
+    "change_limit",
     "minutes",
     "plateau_factor",
     "plateau_patience",
@@ -124,11 +125,6 @@ class OptimizerConfig(_Section):
         default="adam", description="soap: Adam in the eigenbasis of Shampoo's factors, for matrices"
     )
     soap: SoapConfig = SoapConfig()
-    change_limit: PositiveFloat | None = Field(
-        default=None,
-        description="largest change of a matrix in one step, over the root mean square of its singular values; 0.1 at "
-        "high rates, so that many layers cannot gain at once",
-    )
     linear_path_ratio: PositiveFloat = Field(
         default=0.1, description="learning rate of the Karhunen-Loeve path over Adam's of the others"
     )

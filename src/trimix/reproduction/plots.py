@@ -1,11 +1,11 @@
 """The curves of the regularizer's paper, drawn by Matplotlib as SVG."""
 
-import io
 from collections.abc import Iterator
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from trimix.errors import UsageError
+from trimix.evaluation.drawing import PALE, RULE, drawing, file_of
+from trimix.evaluation.packages import require_packages
 from trimix.evaluation.rate_points import reference_curves
 from trimix.evaluation.report.palette import measured_style, published_style
 from trimix.reproduction.comparisons import Comparisons, Curve
@@ -15,17 +15,6 @@ from trimix.reproduction.training import NATURAL
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_SETTINGS: dict[Any, Any] = {
-    "font.family": ["DejaVu Sans"],
-    "font.size": 9,
-    "svg.hashsalt": "trimix",
-    "axes.grid": True,
-    "grid.color": "#dfe2e5",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "legend.frameon": False,
-}
-
 
 def all_figures(comparisons: Comparisons) -> Iterator[tuple[str, bytes]]:
     """File name and contents of every figure that the records give.
@@ -33,11 +22,10 @@ def all_figures(comparisons: Comparisons) -> Iterator[tuple[str, bytes]]:
     Raises:
         UsageError: Matplotlib is not installed.
     """
-    try:
-        import matplotlib as mpl
-    except ImportError as error:
-        raise UsageError("figures need matplotlib, found none; pip install 'trimix[evaluate]'") from error
-    with mpl.rc_context(_SETTINGS):
+    require_packages("a figure", ("matplotlib",))
+    with drawing(
+        axes_grid=True, grid_color=RULE, axes_spines_top=False, axes_spines_right=False, legend_frameon=False
+    ):
         for architecture in ARCHITECTURES:
             if comparisons.seeds(architecture, PLAIN):
                 yield f"{architecture}-rate-distortion.svg", _figure(_draw_rates, comparisons, architecture)
@@ -49,10 +37,7 @@ def _figure(draw: Any, comparisons: Comparisons, architecture: str) -> bytes:
 
     figure = Figure(figsize=(6.0, 3.8), layout="constrained", facecolor="white")
     draw(figure.add_subplot(), comparisons, architecture)
-    buffer = io.BytesIO()
-    # A background: pages may be dark.
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": "trimix"})
-    return buffer.getvalue()
+    return file_of(figure, "svg")  # with a background: pages may be dark
 
 
 def _draw_rates(axes: "Axes", comparisons: Comparisons, architecture: str) -> None:
@@ -108,7 +93,7 @@ def _draw_by_steps(axes: "Axes", comparisons: Comparisons, architecture: str) ->
             color=published_style(0).light,
             label="plain, second seed against first",
         )
-    axes.axhline(0, color="#5c646b", linewidth=0.8)
+    axes.axhline(0, color=PALE, linewidth=0.8)
     axes.set_xlabel("steps")
     axes.set_ylabel("BD-rate on Kodak, %")
     axes.set_title(f"{architecture}: below zero the regularized models need fewer bits", fontsize=9)

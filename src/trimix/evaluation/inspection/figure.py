@@ -1,14 +1,12 @@
 """What was seen in a compressed file as one picture, by Matplotlib: for papers and slides."""
 
-import io
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from trimix.evaluation.drawing import INK, PALE, drawing, file_of, quieten
 from trimix.evaluation.inspection.inspecting import Inspection
 from trimix.evaluation.inspection.maps import (
     TRIANGLE_ASPECT,
@@ -33,7 +31,7 @@ _PANELS_A_ROW = 4
 _CHANNEL_BARS = 24
 _SHARE_MAPS_MAXIMUM = 9
 """More would be too small to see; the shares with least bits are left out."""
-_INK, _PALE, _RULE, _ACCENT = "#1b1e21", "#5c646b", "#dfe2e5", "#0b62a3"
+_ACCENT = "#0b62a3"
 _LONGEST_SIDE = 1024
 """Of pictures in the figure, pixels."""
 
@@ -47,11 +45,8 @@ def draw_figure(inspection: Inspection, title: str) -> bytes:
         inspection: of a file.
         title: above all.
     """
-    with _settings():
-        figure = _composed(inspection, title)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=FIGURE_DOTS_PER_INCH, metadata={"Software": "trimix"})
-    return buffer.getvalue()
+    with drawing(axes_titlesize=10):
+        return file_of(_composed(inspection, title), "png", dpi=FIGURE_DOTS_PER_INCH)
 
 
 def _composed(inspection: Inspection, title: str) -> "Figure":
@@ -83,14 +78,14 @@ def _composed(inspection: Inspection, title: str) -> "Figure":
 
 
 def _draw_head(part: "SubFigure", inspection: Inspection, title: str) -> None:
-    part.text(0.008, 0.68, title, fontsize=17, fontweight="bold", color=_INK, va="center")
+    part.text(0.008, 0.68, title, fontsize=17, fontweight="bold", color=INK, va="center")
     line = (
         f"{inspection.width} × {inspection.height} pixels by {inspection.model} at quality "
         f"{round(inspection.quality, 2):g}: {grouped(inspection.file_bytes)} bytes, "
         f"{inspection.bits_per_pixel:.3f} bits per pixel. Bits: {grouped(inspection.latent_bits)} of latents, "
         f"{grouped(inspection.hyper_latent_bits)} of hyper-latents, {grouped(inspection.header_bits)} of the header."
     )
-    part.text(0.008, 0.22, line, fontsize=10.5, color=_PALE, va="center")
+    part.text(0.008, 0.22, line, fontsize=10.5, color=PALE, va="center")
 
 
 Panel = Callable[["Axes"], None]
@@ -131,7 +126,7 @@ def _show_picture(inspection: Inspection, axes: "Axes") -> None:
     pixels = inspection.pixels[::step, ::step]
     colours = np.broadcast_to(pixels, (*pixels.shape[:2], 3))
     axes.imshow(colours, extent=(0, inspection.width, inspection.height, 0))
-    axes.set_title("decoded", color=_INK)
+    axes.set_title("decoded", color=INK)
 
 
 def _show_map(inspection: Inspection, maps: Maps, name: str, colours: np.ndarray, axes: "Axes") -> None:
@@ -141,7 +136,7 @@ def _show_map(inspection: Inspection, maps: Maps, name: str, colours: np.ndarray
     # The grid is that of the padded picture: it reaches beyond the border.
     axes.set_xlim(0, inspection.width)
     axes.set_ylim(inspection.height, 0)
-    axes.set_title(name, color=_INK)
+    axes.set_title(name, color=INK)
 
 
 def _show_heat(
@@ -160,7 +155,7 @@ def _show_heat(
     mappable = ScalarMappable(Normalize(0, highest), scale)
     bar = axes.figure.colorbar(mappable, ax=axes, location="bottom", aspect=40, pad=0.02, extend="max")
     bar.outline.set_visible(False)
-    bar.ax.tick_params(colors=_PALE, length=0, labelsize=7.5)
+    bar.ax.tick_params(colors=PALE, length=0, labelsize=7.5)
 
 
 def _show_triangle(inspection: Inspection, axes: "Axes") -> None:
@@ -170,7 +165,7 @@ def _show_triangle(inspection: Inspection, axes: "Axes") -> None:
     axes.set_ylim(-0.3, TRIANGLE_ASPECT + 0.2)
     for index, place in enumerate(((0.5, TRIANGLE_ASPECT + 0.04), (0.0, -0.04), (1.0, -0.04))):
         label = f"{names[index]}\n{percent(inspection.weight_shares[index])}"
-        axes.text(*place, label, ha="center", va="top" if index else "bottom", color=_INK)
+        axes.text(*place, label, ha="center", va="top" if index else "bottom", color=INK)
     left, top = triangle_place(inspection.weight_shares)
     centre = (left, TRIANGLE_ASPECT * (1 - top))
     axes.plot(*centre, "o", markersize=8, markerfacecolor="none", markeredgecolor="black", markeredgewidth=3)
@@ -186,7 +181,7 @@ def _show_shares(inspection: Inspection, axes: "Axes") -> None:
         height = len(inspection.weight_shares) - 1 - index
         label = f"{inspection.statistics.shares.names[index]} {percent(share, 1)}"
         axes.plot(0.12, height, "o", color=share_colour(index), markersize=8)
-        axes.text(0.2, height, label, va="center", color=_INK)
+        axes.text(0.2, height, label, va="center", color=INK)
 
 
 def _draw_channels(part: "SubFigure", inspection: Inspection) -> None:
@@ -197,9 +192,7 @@ def _draw_channels(part: "SubFigure", inspection: Inspection) -> None:
     _draw_channel_bits(bits, inspection)
     _draw_channel_shares(shares, inspection)
     handles, labels = bits.get_legend_handles_labels()
-    part.legend(
-        handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, labelcolor=_INK
-    )
+    part.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, labelcolor=INK)
 
 
 def _draw_channel_bits(axes: "Axes", inspection: Inspection) -> None:
@@ -213,11 +206,11 @@ def _draw_channel_bits(axes: "Axes", inspection: Inspection) -> None:
             upper, edges, baseline=lower, fill=True, color=share_colour(index), linewidth=0, label=name
         )
         lower = upper
-    axes.set_title("bits of every channel, most first", color=_INK)
+    axes.set_title("bits of every channel, most first", color=INK)
     axes.set_xlim(0, len(split))
     axes.set_ylim(0, None)
-    axes.set_xlabel("rank", color=_PALE)
-    _quiet(axes)
+    axes.set_xlabel("rank", color=PALE)
+    quieten(axes, "bottom", labelsize=8)
 
 
 def _draw_channel_shares(axes: "Axes", inspection: Inspection) -> None:
@@ -233,14 +226,14 @@ def _draw_channel_shares(axes: "Axes", inspection: Inspection) -> None:
     axes.set_xlim(-0.6, len(chosen) - 0.4)
     axes.set_ylim(0, 1)
     axes.set_yticks([0, 0.5, 1], ["0", "50 %", "100 %"])
-    axes.set_title("shares in the channels with most bits", color=_INK)
-    axes.set_xlabel("channel", color=_PALE)
-    _quiet(axes)
+    axes.set_title("shares in the channels with most bits", color=INK)
+    axes.set_xlabel("channel", color=PALE)
+    quieten(axes, "bottom", labelsize=8)
 
 
 def _draw_histograms(part: "SubFigure", inspection: Inspection, rows: int) -> None:
     part.suptitle(
-        "latents (line) and the mean of their predicted distributions (colours)", color=_INK, fontsize=10
+        "latents (line) and the mean of their predicted distributions (colours)", color=INK, fontsize=10
     )
     places = part.subplots(rows, _PANELS_A_ROW, squeeze=False).flat
     for axes, histogram in zip(places, [*inspection.statistics.histograms, *[None] * 3], strict=False):
@@ -258,15 +251,15 @@ def _draw_histogram(axes: "Axes", histogram: ChannelHistogram) -> None:
     for index, mass in enumerate(histogram.predicted[1:-1].T):
         axes.stairs(lower + mass, edges, baseline=lower, fill=True, color=share_colour(index), linewidth=0)
         lower = lower + mass
-    axes.stairs(histogram.observed[1:-1], edges, color=_INK, linewidth=1.1)
+    axes.stairs(histogram.observed[1:-1], edges, color=INK, linewidth=1.1)
     axes.set_xlim(edges[0], edges[-1])
     axes.set_ylim(0, None)
     axes.set_yticks([])
     axes.xaxis.set_major_locator(MaxNLocator(nbins="auto", integer=True))
     axes.set_title(
-        f"channel {histogram.channel}, difference {percent(histogram.difference, 1)}", color=_INK, fontsize=9
+        f"channel {histogram.channel}, difference {percent(histogram.difference, 1)}", color=INK, fontsize=9
     )
-    _quiet(axes)
+    quieten(axes, "bottom", labelsize=8)
 
 
 def _draw_calibration(part: "SubFigure", inspection: Inspection) -> None:
@@ -290,42 +283,19 @@ def _draw_calibration(part: "SubFigure", inspection: Inspection) -> None:
     ]
     for index, (name, value) in enumerate(lines):
         height = 0.95 - 0.13 * index
-        text.text(0.05, height, name, color=_PALE, va="top", transform=text.transAxes)
-        text.text(0.98, height, value, color=_INK, va="top", ha="right", transform=text.transAxes)
+        text.text(0.05, height, name, color=PALE, va="top", transform=text.transAxes)
+        text.text(0.98, height, value, color=INK, va="top", ha="right", transform=text.transAxes)
 
 
 def _draw_transform(axes: "Axes", name: str, transform: ProbabilityTransform) -> None:
     axes.stairs(
         transform.density, np.linspace(0, 1, len(transform.cumulative)), fill=True, color=_ACCENT, alpha=0.85
     )
-    axes.axhline(1, color=_INK, linewidth=1, linestyle=(0, (4, 3)))
+    axes.axhline(1, color=INK, linewidth=1, linestyle=(0, (4, 3)))
     axes.set_xlim(0, 1)
     axes.set_ylim(0, max(1.25, 1.05 * float(transform.density.max())))
     axes.set_yticks([0, 0.5, 1])
     axes.set_title(
-        f"{name}: probability integral transform, deviation {transform.deviation:.4f}", color=_INK, fontsize=9
+        f"{name}: probability integral transform, deviation {transform.deviation:.4f}", color=INK, fontsize=9
     )
-    _quiet(axes)
-
-
-def _quiet(axes: "Axes") -> None:
-    axes.tick_params(colors=_PALE, length=0, labelsize=8)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    axes.spines["bottom"].set(visible=True, color=_RULE)
-
-
-@contextmanager
-def _settings() -> Iterator[None]:
-    """Matplotlib's settings, whatever the machine's are."""
-    import matplotlib
-
-    settings: dict[Any, Any] = {
-        "font.family": ["DejaVu Sans"],
-        "font.size": 9,
-        "axes.titlesize": 10,
-        "text.parse_math": False,  # names are names
-    }
-    with matplotlib.rc_context(settings), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # of names in other alphabets
-        yield
+    quieten(axes, "bottom", labelsize=8)
