@@ -13,11 +13,11 @@ import pytest
 from command_line import MODEL_NAME, Command, process_environment
 from PIL import Image, features
 
+from trimix.encoder.effort import DEFAULT_EFFORT, EFFORT_REVISION
 from trimix.evaluation import perceptual_metrics, run
 from trimix.evaluation.data_sets import DATA_VARIABLE
 from trimix.evaluation.measuring import measuring
 from trimix.evaluation.results import read_results
-from trimix.search.effort import DEFAULT_EFFORT, EFFORT_REVISION
 
 
 @pytest.fixture(autouse=True)

@@ -29,7 +29,6 @@ from trimix.evaluation.results import read_results
 from trimix.evaluation.run import Evaluation, examine
 from trimix.images import Picture, read_picture
 from trimix.models.weights import save_frozen
-from trimix.search.encoding import encode
 
 QUALITIES = (1.0, 4.0)
 coded: list[tuple[int, float]] = []
@@ -366,7 +365,7 @@ def test_a_model_is_measured_by_its_files(folder, output, weights):
     assert results.name == contender.key == "tiny-1"
     for one in results.measurements:
         picture = Picture(read_picture(folder / one.picture).pixels)
-        data = encode(codec, picture, one.quality).data
+        data = codec.encode(picture, one.quality)
         assert one.file_bytes == len(data)
         assert one.payload_bytes is not None
         assert 0 < one.payload_bytes < len(data)

@@ -39,16 +39,14 @@ from trimix.cli.search_options import (
     check_time_limit,
     checked_target,
 )
+from trimix.encoder.effort import DEFAULT_EFFORT, search_steps
 from trimix.errors import PictureError
 from trimix.models.catalogue import DEFAULT_MODEL, find_model
 from trimix.progress import working
-from trimix.search.effort import DEFAULT_EFFORT, effort_of
 
 if TYPE_CHECKING:
-    from trimix.codec import Codec
-    from trimix.images import Picture
-    from trimix.search.encoding import Encoded
-    from trimix.search.targets import Target
+    from trimix.encoder.target_search import Encoded
+    from trimix.encoder.targets import Target
 
 _DEFAULT_QUALITY = 50.0
 
@@ -109,23 +107,22 @@ def compress(
     entry = find_model(model)
     with working("loading the model"):
         torch_device = prepare_torch(device, threads)
-        from trimix.codec import load_codec
+        from trimix.codec import Codec
         from trimix.images import read_picture
 
         raise_if_interrupted()
-        codec = load_codec(entry.path, torch_device)
-    is_search = target is not None or bool(effort_of(effort).moves)
+        codec = Codec.load(entry.path, torch_device)
+    is_search = target is not None or search_steps(effort) > 0
     with nullcontext() if is_search else working(f"compressing {source.name}"):
         with naming(source):
             original = read_picture(source.path_or_contents(), maximum_pixels=maximum_pixels)
         announce_compilation("searching" if is_search else "encoding")
         started = time.perf_counter()
-        if is_search:
-            encoded = _searched(codec, original, quality, effort, target, time_limit)
-        else:
-            from trimix.search.encoding import encode
-
-            encoded = encode(codec, original, quality, effort)
+        with searching(target) if is_search else nullcontext() as display:
+            callbacks = {} if display is None else {"on_step": display.step, "on_trial": display.tried}
+            encoded = codec.encode_to(
+                original, target or quality, effort, time_limit_seconds=time_limit, **callbacks
+            )
         encode_seconds = time.perf_counter() - started
         if encoded.ended == "interrupt":
             heed_interrupt()
@@ -149,7 +146,7 @@ def compress(
                 "bits_per_pixel": bits_per_pixel,
                 "quality": round(encoded.quality, 3),  # enough to give the same again
                 "effort": effort,
-                "search_steps": encoded.moves,
+                "search_steps": encoded.steps,
                 "ended": encoded.ended,
                 "encodings": encoded.encodings,
                 "target_met": None if target is None else encoded.is_met,
@@ -170,32 +167,6 @@ def compress(
     )
 
 
-def _searched(
-    codec: "Codec",
-    picture: "Picture",
-    quality: float,
-    effort: int,
-    target: "Target | None",
-    time_limit: float | None,
-) -> "Encoded":
-    from trimix.search.encoding import encode, encode_to_target
-
-    with searching(target) as display:
-        if target is None:
-            return encode(
-                codec, picture, quality, effort, time_limit_seconds=time_limit, on_standing=display.stands
-            )
-        return encode_to_target(
-            codec,
-            picture,
-            target,
-            effort,
-            time_limit_seconds=time_limit,
-            on_standing=display.stands,
-            on_trial=display.tried,
-        )
-
-
 def _how(encoded: "Encoded", quality: float, effort: int, target: "Target | None") -> str:
     """Quality and effort, and what ended it, for the line at the end."""
     if target is None:
@@ -207,5 +178,5 @@ def _how(encoded: "Encoded", quality: float, effort: int, target: "Target | None
         text += f", effort {effort}"
     if encoded.ended is not None:
         reason = {"time": "the time limit", "interrupt": "Ctrl-C"}[encoded.ended]
-        text += f" (ended by {reason} after {encoded.moves} steps)"
+        text += f" (ended by {reason} after {encoded.steps} steps)"
     return text

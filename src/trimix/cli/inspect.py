@@ -87,11 +87,11 @@ def inspect(
     entry = model_of_file(source, header, model)
     with working("loading the model"):
         torch_device = prepare_torch(device, threads)
-        from trimix.codec import load_codec
+        from trimix.codec import Codec
         from trimix.evaluation.inspection.inspecting import inspect_file, numbers
 
         raise_if_interrupted()
-        codec = load_codec(entry.path, torch_device)
+        codec = Codec.load(entry.path, torch_device)
     name = source.name if source.path is None else source.path.name
     with working(f"inspecting {source.name}"):
         announce_compilation("decoding")

@@ -165,14 +165,14 @@ def _compare(
     entry = find_model(model)
     with working("loading the model"):
         device = prepare_torch(Device.CPU, None)
-        from trimix.codec import load_codec
+        from trimix.codec import Codec
         from trimix.evaluation.peers import DEFAULT_PEERS, find_peers
         from trimix.evaluation.report.equal_size import compare_at_equal_size
         from trimix.images import read_picture
 
         raise_if_interrupted()
         peers = find_peers(peer_names) if peer_names else DEFAULT_PEERS
-        codec = load_codec(entry.path, device)
+        codec = Codec.load(entry.path, device)
     announce_compilation("encoding")
     compared = []
     for source in sources:

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
+from trimix.encoder.effort import DEFAULT_EFFORT, MAXIMUM, MINIMUM, search_steps
+from trimix.encoder.targets import Target, one_target
 from trimix.errors import UsageError
-from trimix.search.effort import DEFAULT_EFFORT, MAXIMUM, MINIMUM, effort_of
-from trimix.search.targets import Target, one_target
 
 _UNITS = {"": 1, "b": 1, "k": 10**3, "kb": 10**3, "m": 10**6, "mb": 10**6, "kib": 2**10, "mib": 2**20}
 
@@ -122,7 +122,7 @@ def check_time_limit(seconds: float | None, effort: int) -> None:
         return
     if math.isnan(seconds):
         raise UsageError("--time-limit must be seconds from 0, found nan")
-    if not effort_of(effort).moves:
+    if not search_steps(effort):
         raise UsageError(
             f"--time-limit must come with an effort that searches, 3 to {MAXIMUM}, found {effort}; add --effort "
             f"{MAXIMUM}"

@@ -10,11 +10,11 @@ from typing import Any, Protocol, runtime_checkable
 
 from trimix import __version__
 from trimix.bitstream import describe
+from trimix.encoder.effort import DEFAULT_EFFORT, EFFORT_REVISION, search_steps
 from trimix.errors import ModelError, UsageError
 from trimix.evaluation.peers import ALL_PEERS, DEFAULT_PEERS, Peer, find_peers
 from trimix.images import Picture
 from trimix.models.catalogue import find_model
-from trimix.search.effort import DEFAULT_EFFORT, EFFORT_REVISION, effort_of
 
 DEFAULT_QUALITIES = tuple(float(quality) for quality in range(5, 100, 10))
 """Of models, where none are asked for."""
@@ -204,7 +204,7 @@ def model_contender(
         ModelError: there is none.
         UsageError: a quality or the effort is out of range.
     """
-    effort_of(effort)
+    search_steps(effort)
     for quality in qualities:
         if not 1 <= quality <= 100:
             raise UsageError(
@@ -267,12 +267,7 @@ class _ModelCoder:
         self._effort = effort
 
     def encode(self, picture: Picture, quality: float) -> bytes:
-        from trimix.search.encoding import encode
-
-        encoded = encode(self._codec, picture, quality, self._effort)
-        if encoded.ended == "interrupt":
-            raise KeyboardInterrupt  # a search that was cut short is no measurement
-        return encoded.data
+        return self._codec.encode(picture, quality, self._effort)
 
     def decode(self, data: bytes, channels: int) -> Picture:
         return self._codec.decode(data)

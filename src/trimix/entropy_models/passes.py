@@ -1,17 +1,23 @@
-"""ONE walk over the passes of a schedule: it encodes, decodes and counts, depending on the hand that it is given.
+"""ONE run over the passes of a schedule: it encodes, decodes, counts and chooses, by a source and a sink of symbols.
 
 ::
 
-    for each group of passes:   positions --> IntegerMixtureModel.parameters --> hand.take --> symbols --> values
-                                                          ^                                                  |
-                                                          `------------------ context <----------------------'
+    for each group of passes:   positions --> IntegerMixtureModel.parameters --> source --> symbols --> values --+
+                                                          ^                                    |                 |
+                                                          |                                    v                 |
+                                                          |                                  sink                |
+                                                          `----------------- context <---------------------------'
+
+            encode   Rounding, or Choosing of the encoder --> SymbolWriter
+            decode   SymbolReader                         --> nothing
+            count    KnownSymbols                         --> BitCounter
 
 A symbol is what is coded. The value of a latent is its symbol, or, where latents are rounded around their mean, symbol
 plus mean in steps of 1/64.
 
-A hand that knows all values beforehand (encoding, counting) lets passes be merged into large groups: that is the
-dense form, the same integers by the same code in fewer, larger matrix products. So does a model without context. A
-decoding hand gets one pass at a time. Groups are bounded, and memory with them.
+A source that knows all symbols beforehand lets passes be merged into large groups: that is the dense form, the same
+integers by the same code in fewer, larger matrix products. So does a model without context. A reader gets one pass at a
+time. Groups are bounded, and memory with them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -35,39 +41,68 @@ VALUE_LIMIT = 2**19
 
 
 @runtime_checkable
-class Hand(Protocol):
-    """Takes the parameters of a group of latents and gives their symbols."""
+class SymbolSource(Protocol):
+    """Where symbols come from."""
 
     known: np.ndarray | None
-    """All symbols beforehand, int32 [h w M], if the hand has them."""
+    """All symbols, int32 [h w M], if they are known beforehand."""
 
     def take(self, rows: np.ndarray, columns: np.ndarray, parameters: LatentParameters) -> np.ndarray:
-        """Handle the latents at the positions; return their symbols, int32 [n * M], channels innermost."""
+        """The symbols at positions with these parameters, int32 [n * M], channels innermost."""
         ...
 
 
-class EncodingHand:
-    """Writes known symbols into a range coder.
+@runtime_checkable
+class SymbolSink(Protocol):
+    """Where symbols go."""
+
+    def put(
+        self, rows: np.ndarray, columns: np.ndarray, parameters: LatentParameters, symbols: np.ndarray
+    ) -> None:
+        """Take the symbols at positions with these parameters."""
+        ...
+
+
+class KnownSymbols:
+    """Source: symbols that are there already.
 
     Args:
         symbols: int32 [h w M].
-        encoder: takes the symbols.
     """
 
-    def __init__(self, symbols: np.ndarray, encoder: RangeEncoder) -> None:
+    def __init__(self, symbols: np.ndarray) -> None:
         self.known: np.ndarray | None = symbols
         self._symbols = symbols
-        self._encoder = encoder
 
     def take(self, rows: np.ndarray, columns: np.ndarray, parameters: LatentParameters) -> np.ndarray:
-        """Encode the symbols at the positions."""
-        symbols = self._symbols[rows, columns].ravel()
-        self._encoder.encode_mixture(symbols, parameters.mixture)
-        return symbols
+        """Pick the symbols at the positions."""
+        return self._symbols[rows, columns].ravel()
 
 
-class DecodingHand:
-    """Reads symbols out of a range coder.
+class Rounding:
+    """Source: latents rounded to the nearest integer, around their mean where the model does so.
+
+    Args:
+        latents: before rounding, float32 [h w M].
+        limit: largest magnitude of a symbol.
+    """
+
+    known: np.ndarray | None = None
+
+    def __init__(self, latents: np.ndarray, limit: int) -> None:
+        self._latents = latents
+        self._limit = limit
+
+    def take(self, rows: np.ndarray, columns: np.ndarray, parameters: LatentParameters) -> np.ndarray:
+        """Round the latents at the positions."""
+        y = self._latents[rows, columns]
+        if parameters.centres is not None:
+            y = y - parameters.centres.reshape(y.shape) * np.float32(1 / VALUE_STEPS)
+        return np.clip(np.rint(y), -self._limit, self._limit).astype(np.int32).ravel()
+
+
+class SymbolReader:
+    """Source: the payload of a file.
 
     Args:
         decoder: gives the symbols.
@@ -83,81 +118,44 @@ class DecodingHand:
         return self._decoder.decode_mixture(parameters.mixture)
 
 
-class QuantizingHand:
-    """Rounds latents to the nearest integer, around their mean where the model does so.
+class SymbolWriter:
+    """Sink: the payload of a file.
 
     Args:
-        latents: before rounding, float32 [h w M].
-        limit: largest magnitude of a symbol.
-        encoder: takes the symbols at once, so that rounding and writing share one walk.
-        counts: whether the bits of the symbols are added up.
+        encoder: takes the symbols.
     """
 
-    known: np.ndarray | None = None
+    def __init__(self, encoder: RangeEncoder) -> None:
+        self.encoder = encoder
 
-    def __init__(
-        self, latents: np.ndarray, limit: int, encoder: RangeEncoder | None = None, *, counts: bool = False
+    def put(
+        self, rows: np.ndarray, columns: np.ndarray, parameters: LatentParameters, symbols: np.ndarray
     ) -> None:
-        self._latents = latents
-        self._limit = limit
-        self._encoder = encoder
-        self._counts = counts
-        self.bits = 0.0
-        """Of the symbols, if it counts."""
-
-    def take(self, rows: np.ndarray, columns: np.ndarray, parameters: LatentParameters) -> np.ndarray:
-        """Round the latents at the positions."""
-        y = self._latents[rows, columns]
-        if parameters.centres is not None:
-            y = y - parameters.centres.reshape(y.shape) * np.float32(1 / VALUE_STEPS)
-        nearest = np.clip(np.rint(y), -self._limit, self._limit)
-        if self._counts:
-            self.bits += float(parameters.bits_of(nearest).sum())
-        symbols = nearest.astype(np.int32).ravel()
-        if self._encoder is not None:
-            self._encoder.encode_mixture(symbols, parameters.mixture)
-        return symbols
+        """Encode the symbols at the positions."""
+        self.encoder.encode_mixture(symbols, parameters.mixture)
 
 
-class KnownHand:
-    """Takes known symbols as they are: a walk to the values around their means.
+class BitCounter:
+    """Sink: -log2 of the coder's integer probabilities.
 
     Args:
-        symbols: int32 [h w M].
+        shape: of the latent, h, w and M.
     """
 
-    def __init__(self, symbols: np.ndarray) -> None:
-        self.known: np.ndarray | None = symbols
-        self._symbols = symbols
+    def __init__(self, shape: tuple[int, int, int]) -> None:
+        self.bits = np.zeros(shape, dtype=np.float64)
+        """Of every latent, [h w M]."""
 
-    def take(self, rows: np.ndarray, columns: np.ndarray, parameters: LatentParameters) -> np.ndarray:
-        """Give the symbols at the positions."""
-        return self._symbols[rows, columns].ravel()
-
-
-class CountingHand:
-    """Adds up -log2 of the coder's integer probabilities of known symbols.
-
-    Args:
-        symbols: int32 [h w M].
-    """
-
-    def __init__(self, symbols: np.ndarray) -> None:
-        self.known: np.ndarray | None = symbols
-        self._symbols = symbols
-        self.bits = np.zeros(symbols.shape, dtype=np.float64)
-        """Bits of every latent, [h w M]."""
-
-    def take(self, rows: np.ndarray, columns: np.ndarray, parameters: LatentParameters) -> np.ndarray:
+    def put(
+        self, rows: np.ndarray, columns: np.ndarray, parameters: LatentParameters, symbols: np.ndarray
+    ) -> None:
         """Count the symbols at the positions."""
-        symbols = self._symbols[rows, columns].ravel()
         self.bits[rows, columns] = parameters.mixture.information_bits(symbols).reshape(len(rows), -1)
-        return symbols
 
 
 @dataclass(frozen=True)
-class Walked:
-    """The latents after a walk.
+class QuantizedLatents:
+    """The latents after a run over the schedule.
 
     Args:
         symbols: what is coded.
@@ -194,21 +192,23 @@ def _joined(passes: list[Pass]) -> Pass:
     )
 
 
-def walk(
+def run_schedule(
     model: IntegerMixtureModel,
     side: Int[Tensor, "h w S"],
     passes: Sequence[Pass],
-    hand: Hand,
+    source: SymbolSource,
+    sink: SymbolSink | None = None,
     *,
     merged: bool = True,
-) -> Walked:
+) -> QuantizedLatents:
     """Go through all positions of a latent and return its symbols and values.
 
     Args:
         model: gives the parameters.
         side: side features.
         passes: the schedule; every position once.
-        hand: encodes, decodes or counts.
+        source: gives the symbols.
+        sink: takes them, if anything does.
         merged: merge passes where the values of the context are known; the stream is the same either way.
     """
     height, width, _ = side.shape
@@ -221,9 +221,9 @@ def walk(
     )
     values = padded[margin : margin + height, margin : margin + width]
     symbols = torch.zeros_like(values, dtype=torch.int16) if around_mean else values
-    prefilled = hand.known is not None and not around_mean
+    prefilled = source.known is not None and not around_mean
     if prefilled:
-        values.copy_(torch.from_numpy(hand.known))
+        values.copy_(torch.from_numpy(source.known))
     # One large matrix product instead of one in every small pass; of a large latent it would take much memory.
     together = height * width <= POSITIONS_PREPARED_AT_ONCE
     prepared = model.prepare(side.view(height * width, -1)).view(height, width, -1) if together else None
@@ -237,7 +237,9 @@ def walk(
             columns,
             context=group.context,
         )
-        found = hand.take(group.rows, group.columns, parameters)
+        found = source.take(group.rows, group.columns, parameters)
+        if sink is not None:
+            sink.put(group.rows, group.columns, parameters, found)
         if prefilled:
             continue
         taken = torch.from_numpy(found).view(len(rows), -1).to(side.device)
@@ -245,4 +247,4 @@ def walk(
         if parameters.centres is not None:
             centres = torch.from_numpy(parameters.centres).view(len(rows), -1).to(side.device)
             values[rows, columns] = (VALUE_STEPS * taken + centres).clamp(-VALUE_LIMIT, VALUE_LIMIT)
-    return Walked(symbols, values)
+    return QuantizedLatents(symbols, values)

@@ -1,20 +1,21 @@
-"""The squared error and its gradient, in strips and in one piece."""
+"""The distortion and its gradient, in strips and in one piece."""
 
 import numpy as np
 import pytest
 import torch
 from searched import CONFIGURATIONS, MODELS, some_picture, tiny_codec
 
+from nearest import nearest_symbols
+from trimix import latent_codec
 from trimix.codec import Codec
+from trimix.encoder.picture_distortion import PictureDistortion, shares_that_matter
 from trimix.images import Picture, collapse_to_grey
-from trimix.search import distortion
-from trimix.search.distortion import SquaredError, measured_curvature, shares_that_matter, values_of
 from trimix.transforms.strips import latent_strips
 
 
 def in_one_piece(codec, picture, quality_integer, values):
     """The definition, for the whole picture at once."""
-    quality = codec.quality_tensor(quality_integer)
+    quality = codec.latents.quality_tensor(quality_integer)
     height, width, channels = picture.pixels.shape
     y = values[None].clone().requires_grad_(True)
     x_hat = codec.model.transforms.decode(y, quality)[:, :, :height, :width]
@@ -32,13 +33,13 @@ def in_one_piece(codec, picture, quality_integer, values):
 def test_the_gradient_is_that_of_the_whole_picture(name, channels, in_strips, monkeypatch):
     codec = tiny_codec(name)
     picture = some_picture(16 * 28 + 5, 40, channels)
-    symbols = codec.quantize(picture, 60)
-    values = values_of(codec, symbols)
+    symbols = nearest_symbols(codec, picture, 60)
+    values = codec.latents.dequantize(symbols)
     if in_strips:
         monkeypatch.setattr(
-            distortion, "latent_strips", lambda rows, pixels, halo, _: latent_strips(rows, pixels, halo, 1)
+            latent_codec, "latent_strips", lambda rows, pixels, halo, _: latent_strips(rows, pixels, halo, 1)
         )
-    error = SquaredError(codec, picture.pixels, symbols.quality_integer)
+    error = PictureDistortion(codec.latents, picture.pixels, symbols.quality_integer)
     assert len(list(error._strips(values))) == (
         1 if not in_strips else -(-32 // codec.model.transforms.config.latent_halo)
     )
@@ -57,9 +58,9 @@ def test_the_gradient_is_that_of_the_whole_picture(name, channels, in_strips, mo
 def test_the_gradient_is_the_change_of_the_error(name):
     codec = tiny_codec(name)
     picture = some_picture(64, 64)
-    symbols = codec.quantize(picture, 60)
-    values = values_of(codec, symbols)
-    error = SquaredError(codec, picture.pixels, symbols.quality_integer)
+    symbols = nearest_symbols(codec, picture, 60)
+    values = codec.latents.dequantize(symbols)
+    error = PictureDistortion(codec.latents, picture.pixels, symbols.quality_integer)
     bits, gradient = error.gradient(values)
     place = tuple(int(index) for index in np.unravel_index(int(gradient.abs().argmax()), gradient.shape))
     # Far enough for single precision, near enough for what bends.
@@ -76,44 +77,27 @@ def test_the_gradient_is_the_change_of_the_error(name):
 def test_the_psnr_is_that_of_the_decoded_picture(name, channels):
     codec = tiny_codec(name)
     picture = some_picture(50, 70, channels)
-    symbols = codec.quantize(picture, 60)
-    error = SquaredError(codec, picture.pixels, symbols.quality_integer)
-    decoded = codec.reconstruct(symbols, 50, 70, channels)
+    symbols = nearest_symbols(codec, picture, 60)
+    error = PictureDistortion(codec.latents, picture.pixels, symbols.quality_integer)
+    decoded = codec.latents.synthesize(symbols, 50, 70, channels)
     mean = np.square(decoded.astype(float) - picture.pixels).mean()
-    assert error.psnr_db(error.bits(values_of(codec, symbols))) == pytest.approx(
-        10 * np.log10(255**2 / mean), abs=0.05
-    )
+    psnr_db, unit = error.text(error.bits(codec.latents.dequantize(symbols))).split()
+    assert unit == "dB"
+    assert float(psnr_db) == pytest.approx(10 * np.log10(255**2 / mean), abs=0.05)
 
 
 def test_pixels_that_pad_do_not_count():
     codec = tiny_codec("gllmm-lite")
     picture = some_picture(64, 64)
     cut = Picture(np.ascontiguousarray(picture.pixels[:17, :33]))
-    symbols = codec.quantize(cut, 50)
-    error = SquaredError(codec, cut.pixels, symbols.quality_integer)
-    decoded = codec.reconstruct(symbols, 17, 33).astype(float)
+    symbols = nearest_symbols(codec, cut, 50)
+    error = PictureDistortion(codec.latents, cut.pixels, symbols.quality_integer)
+    decoded = codec.latents.synthesize(symbols, 17, 33).astype(float)
     squared = np.square(decoded - cut.pixels).sum()
     trade_off = float(
-        codec.model.transforms.squared_error_lambda(codec.quality_tensor(symbols.quality_integer))
+        codec.model.transforms.squared_error_lambda(codec.latents.quality_tensor(symbols.quality_integer))
     )
-    assert error.bits(values_of(codec, symbols)) == pytest.approx(trade_off / 3 * squared, rel=0.01)
-
-
-def test_a_distortion_of_known_curvature_is_measured_whatever_lies_beyond_the_border():
-    random = torch.Generator().manual_seed(4)
-    gradient, moved = torch.randn(2, 5, 6, 7, generator=random)
-    weights = np.array([0.5, 1.0, 2.0, 4.0, 8.0], np.float32)
-    shares = np.ones((6, 7), np.float32)
-    shares[4], shares[5:], shares[:, 6] = 0.25, 0, 0
-    counts = torch.from_numpy(shares)
-    gradient *= counts > 0
-    slope = (gradient * moved).sum()
-    foreseen = (torch.from_numpy(weights)[:, None, None] * counts * moved.square()).sum()
-    change = float(slope + 3 * foreseen)
-    assert measured_curvature(change, gradient, moved, weights, shares) == pytest.approx(3, rel=1e-5)
-    beyond = torch.where(counts > 0, moved, moved + 100)
-    assert measured_curvature(change, gradient, beyond, weights, shares) == pytest.approx(3, rel=1e-5)
-    assert measured_curvature(change, gradient, beyond, weights, np.zeros_like(shares)) == 1
+    assert error.bits(codec.latents.dequantize(symbols)) == pytest.approx(trade_off / 3 * squared, rel=0.01)
 
 
 @pytest.mark.parametrize("height", [1, 15, 16, 17, 25, 31, 47, 64])
@@ -133,8 +117,8 @@ def test_a_position_counts_by_its_block_or_by_what_its_filters_reach(height):
 @pytest.mark.parametrize("name", ["released", *CONFIGURATIONS])
 def test_what_lies_beyond_the_reach_of_a_model_has_no_slope_and_little_effect(name):
     codec, picture = Codec.load() if name == "released" else tiny_codec(name), some_picture(65, 65)
-    values = values_of(codec, codec.quantize(picture, 60))
-    error = SquaredError(codec, picture.pixels, 15360)
+    values = codec.latents.dequantize(nearest_symbols(codec, picture, 60))
+    error = PictureDistortion(codec.latents, picture.pixels, 15360)
     _, gradient = error.gradient(values)
     is_beyond = torch.from_numpy(error.shares(8, 8) == 0)
     assert is_beyond.any()

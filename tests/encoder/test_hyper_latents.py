@@ -5,10 +5,10 @@ import pytest
 import torch
 from searched import MODELS, some_picture, tiny_codec
 
-from trimix.search import hyper_latents
-from trimix.search.differentiable_path import DifferentiablePath
-from trimix.search.distortion import values_of
-from trimix.search.hyper_latents import HyperLatentSearch
+from nearest import nearest_symbols
+from trimix.encoder import hyper_latents
+from trimix.encoder.differentiable_path import DifferentiablePath
+from trimix.encoder.hyper_latents import HyperLatentSearch
 
 HEIGHT, WIDTH = 130, 200
 
@@ -16,7 +16,7 @@ HEIGHT, WIDTH = 130, 200
 def setting(name, spoilt=0.3):
     """Codec, search, latents' values, and hyper-latents that are not those of h_a everywhere."""
     codec = tiny_codec(name)
-    symbols = codec.quantize(some_picture(HEIGHT, WIDTH), 60)
+    symbols = nearest_symbols(codec, some_picture(HEIGHT, WIDTH), 60)
     path = DifferentiablePath(codec.model)
     search = HyperLatentSearch(codec.model, path, symbols.quality_integer, np.random.default_rng(1))
     generator = torch.Generator().manual_seed(1)
@@ -30,7 +30,7 @@ def setting(name, spoilt=0.3):
 def total_bits(codec, search, symbols, hyper_latent):
     """Of the latents, by the path in floats, and of the hyper-latents."""
     path = DifferentiablePath(codec.model)
-    values = values_of(codec, symbols)
+    values = codec.latents.dequantize(symbols)
     context = path.context_features(values[None], path.looking_planes(*values.shape[1:]))
     bits, _ = path.hyper_gradient(values, context, hyper_latent.float(), symbols.quality_integer)
     return float(bits.double().sum()) + search.bits(hyper_latent)
@@ -39,7 +39,7 @@ def total_bits(codec, search, symbols, hyper_latent):
 @pytest.mark.parametrize("name", MODELS)
 def test_bits_get_fewer(name):
     codec, search, symbols, spoilt = setting(name)
-    found = search.improved(values_of(codec, symbols), spoilt, 30)
+    found = search.improved(codec.latents.dequantize(symbols), spoilt, 30)
     assert (found.shape, found.dtype) == (spoilt.shape, torch.int16)
     before, after = (total_bits(codec, search, symbols, one) for one in (spoilt, found))
     original = total_bits(codec, search, symbols, symbols.hyper_latent)
@@ -51,17 +51,17 @@ def test_bits_get_fewer(name):
 @pytest.mark.parametrize("name", MODELS)
 def test_bits_of_hyper_latents_are_the_coders(name):
     codec, search, symbols, _ = setting(name)
-    assert search.bits(symbols.hyper_latent) == pytest.approx(codec.count(symbols).hyper_latent_bits)
+    assert search.bits(symbols.hyper_latent) == pytest.approx(codec.latents.count(symbols).hyper_latent_bits)
 
 
 def test_no_steps_change_nothing():
     codec, search, symbols, spoilt = setting("gllmm-lite")
-    assert torch.equal(search.improved(values_of(codec, symbols), spoilt, 0), spoilt)
+    assert torch.equal(search.improved(codec.latents.dequantize(symbols), spoilt, 0), spoilt)
 
 
 def test_one_step_changes_a_position_by_one_at_most():
     codec, search, symbols, spoilt = setting("gllmm-lite")
-    change = (search.improved(values_of(codec, symbols), spoilt, 1) - spoilt).abs()
+    change = (search.improved(codec.latents.dequantize(symbols), spoilt, 1) - spoilt).abs()
     assert change.any()
     assert int(change.sum(dim=0).max()) == 1
 
@@ -70,7 +70,7 @@ def test_the_numbers_stay_within_what_a_file_holds():
     codec, search, symbols, _ = setting("autoregressive")
     limit = codec.model.hyper_latent_limit
     edge = torch.full_like(symbols.hyper_latent, limit)
-    found = search.improved(values_of(codec, symbols), edge, 4)
+    found = search.improved(codec.latents.dequantize(symbols), edge, 4)
     assert int(found.abs().max()) <= limit
 
 
@@ -78,7 +78,7 @@ def test_the_numbers_stay_within_what_a_file_holds():
 def test_a_band_tells_the_curvature_of_its_positions(name, monkeypatch):
     """Beside the band nothing is moved: only there the curvature is that of all positions moved at once."""
     codec, search, symbols, _ = setting(name)
-    values = values_of(codec, symbols)
+    values = codec.latents.dequantize(symbols)
     path = DifferentiablePath(codec.model)
     context = path.context_features(values[None], path.looking_planes(*values.shape[1:]))
     z = symbols.hyper_latent.numpy().astype(np.int32)

@@ -1,4 +1,4 @@
-"""From a picture to a file at an effort, at a quality or at a target."""
+"""From a picture to a file of a wanted size or PSNR: trials at some qualities, and searches at the best one."""
 
 import time
 from collections.abc import Callable
@@ -6,13 +6,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from trimix.bitstream import QUALITY_STEPS
-from trimix.codec import Codec, Symbols
-from trimix.errors import OutOfReachError
-from trimix.images import Picture, psnr_db
-from trimix.models.frozen import quality_to_integer
-from trimix.search.effort import DEFAULT_EFFORT, effort_of
-from trimix.search.searching import Found, Standing, search
-from trimix.search.targets import (
+from trimix.coding import RangeEncoder
+from trimix.encoder.effort import search_steps
+from trimix.encoder.search import FoundSymbols, SearchProgress, find_symbols
+from trimix.encoder.targets import (
     HIGHEST,
     LOWEST,
     TRIALS,
@@ -27,6 +24,9 @@ from trimix.search.targets import (
     seek,
     slope_near,
 )
+from trimix.errors import OutOfReachError
+from trimix.images import Picture, psnr_db
+from trimix.latent_codec import LatentCodec, Symbols
 
 _FAST_EFFORT = 2
 """The highest that takes no step: what the quality is looked for with."""
@@ -36,6 +36,9 @@ _Result = TypeVar("_Result")
 _HIGHEST_PSNR_DB = 100.0
 """Of equal pixels, so that the search for a quality has numbers to compare."""
 
+Packing = Callable[[Picture, Symbols, RangeEncoder | None], bytes]
+"""Makes a file of symbols, which an encoder may have written already."""
+
 
 @dataclass(frozen=True)
 class Encoded:
@@ -44,7 +47,7 @@ class Encoded:
     Args:
         data: contents of a ``.tmix`` file.
         quality: the header's, 1..100.
-        moves: steps of the search.
+        steps: of the search.
         ended: why before all were done: ``time`` or ``interrupt``; None where all were.
         encodings: of the latents.
         measured: of the target, in its unit; None without one.
@@ -53,49 +56,22 @@ class Encoded:
 
     data: bytes
     quality: float
-    moves: int = 0
+    steps: int = 0
     ended: str | None = None
     encodings: int = 1
     measured: float | None = None
     is_met: bool = True
 
 
-def encode(
-    codec: Codec,
-    picture: Picture,
-    quality: float = 50.0,
-    effort: int = DEFAULT_EFFORT,
-    *,
-    time_limit_seconds: float | None = None,
-    on_standing: Callable[[Standing], None] = lambda standing: None,
-) -> Encoded:
-    """Compress a picture at a quality; see ``search``.
-
-    >>> import numpy as np
-    >>> data = encode(Codec.load(), Picture(np.zeros((48, 64, 3), np.uint8)), effort=3).data
-    >>> Codec.for_file(data).decode(data).pixels.shape
-    (48, 64, 3)
-    """
-    found = search(
-        codec, picture, quality, effort, time_limit_seconds=time_limit_seconds, on_standing=on_standing
-    )
-    if not effort_of(effort).moves:
-        # There is no search that Ctrl-C could end.
-        data = codec.pack(picture, found.symbols, latent_encoder=found.latent_encoder)
-        return Encoded(data, _stored(quality))
-    data, ended = _packed(codec, picture, found)
-    return Encoded(data, _stored(quality), found.moves, ended)
-
-
 def encode_to_target(
-    codec: Codec,
+    codec: LatentCodec,
+    pack: Packing,
     picture: Picture,
     target: Target,
-    effort: int = DEFAULT_EFFORT,
-    *,
-    time_limit_seconds: float | None = None,
-    on_standing: Callable[[Standing], None] = lambda standing: None,
-    on_trial: Callable[[Trial], None] = lambda trial: None,
+    effort: int,
+    time_limit_seconds: float | None,
+    on_step: Callable[[SearchProgress], None],
+    on_trial: Callable[[Trial], None],
 ) -> Encoded:
     """Compress a picture to a size or a PSNR, by the quality that meets it.
 
@@ -107,32 +83,41 @@ def encode_to_target(
 
     Args:
         codec: of the model.
+        pack: makes a file.
         picture: 8 bits, grey or RGB.
         target: bits per pixel and bytes are those of the whole file, metadata and all; PSNR is that of 8-bit pixels.
         effort: 1..9.
         time_limit_seconds: of all; the trials without steps take place even so.
-        on_standing: called after every step of a search.
+        on_step: called after every step of a search.
         on_trial: called after every encoding.
 
     Raises:
         OutOfReachError: no quality meets the target.
         UsageError: the effort is out of range.
         KeyboardInterrupt: before any file met the target, or again after one interrupt.
-
-    >>> import numpy as np
-    >>> from trimix.search.targets import TargetKind
-    >>> picture = Picture(np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8))
-    >>> encoded = encode_to_target(Codec.load(), picture, Target(TargetKind.BYTES, 3000))
-    >>> 2940 <= len(encoded.data) <= 3000
-    True
     """
     deadline = None if time_limit_seconds is None else time.monotonic() + time_limit_seconds
-    state = _TargetSearch(codec, picture, target, on_standing, on_trial)
+    state = _TargetSearch(codec, pack, picture, target, on_step, on_trial)
     try:
         state.run(effort, deadline)
     except KeyboardInterrupt:
         state.interrupt()
     return state.encoded()
+
+
+def even_if_interrupted(action: Callable[[], _Result], ended: str | None) -> tuple[_Result, str | None]:
+    """The result of a last short step, which the first Ctrl-C delays and the second one prevents.
+
+    Args:
+        action: may be done twice.
+        ended: how the search before it ended; ``interrupt`` is the first Ctrl-C.
+    """
+    try:
+        return action(), ended
+    except KeyboardInterrupt:
+        if ended == "interrupt":
+            raise
+        return action(), "interrupt"
 
 
 @dataclass(frozen=True)
@@ -141,32 +126,34 @@ class _Attempt:
 
     trial: Trial
     effort: int
-    moves: int
+    steps: int
     ended: str | None
-    found: Found | None
+    found: FoundSymbols | None
     data: bytes | None
 
 
 class _TargetSearch:
     def __init__(
         self,
-        codec: Codec,
+        codec: LatentCodec,
+        pack: Packing,
         picture: Picture,
         target: Target,
-        on_standing: Callable[[Standing], None],
+        on_step: Callable[[SearchProgress], None],
         on_trial: Callable[[Trial], None],
     ) -> None:
         self._codec = codec
+        self._pack = pack
         self._picture = picture
         self._target = target
-        self._on_standing = on_standing
+        self._on_step = on_step
         self._on_trial = on_trial
         self._attempts: list[_Attempt] = []
         self._is_interrupted = False
         self._is_late = False
 
     def run(self, effort: int, deadline: float | None) -> None:
-        takes_steps = bool(effort_of(effort).moves)
+        takes_steps = search_steps(effort) > 0
         fast = min(effort, _FAST_EFFORT)
         if not self._codec.model.transforms.config.all_rates:
             trials = [self._attempt(nearest_quality(50.0), fast, None)]
@@ -190,7 +177,7 @@ class _TargetSearch:
         target = self._target
         nearest = best(trials, target)
         is_near = abs(target.error(nearest.measured)) <= target.aim.search_shift
-        if is_near and effort_of(effort).moves:
+        if is_near and search_steps(effort):
             self._attempt(nearest.quality_integer, effort, deadline)
         if self._has_met():
             return
@@ -219,11 +206,11 @@ class _TargetSearch:
             ended = "interrupt" if self._is_interrupted else "time"
         if data is None:
             assert found is not None
-            data, ended = _packed(self._codec, self._picture, found, ended)
+            data, ended = self._packed(found, ended)
         return Encoded(
             data,
             chosen.trial.quality,
-            chosen.moves,
+            chosen.steps,
             ended,
             len(self._attempts),
             chosen.trial.measured,
@@ -235,7 +222,7 @@ class _TargetSearch:
         return is_missed, -attempt.effort, is_above, distance
 
     def _attempt(self, quality_integer: int, effort: int, deadline: float | None) -> Trial:
-        if effort_of(effort).moves:
+        if search_steps(effort):
             attempt = self._searched(quality_integer, effort, deadline)
         else:
             attempt = self._fast(quality_integer, effort)
@@ -244,33 +231,36 @@ class _TargetSearch:
         return attempt.trial
 
     def _fast(self, quality_integer: int, effort: int) -> _Attempt:
-        found = search(self._codec, self._picture, quality_integer / QUALITY_STEPS, effort)
+        found = find_symbols(self._codec, self._picture, quality_integer / QUALITY_STEPS, effort)
         if self._target.is_rate:
-            data = self._codec.pack(self._picture, found.symbols, latent_encoder=found.latent_encoder)
+            data = self._pack(self._picture, found.symbols, found.encoder)
             return _Attempt(Trial(quality_integer, self._size(data)), effort, 0, None, None, data)
         trial = Trial(quality_integer, self._psnr_db(found.symbols))
         return _Attempt(trial, effort, 0, None, found, None)
 
     def _searched(self, quality_integer: int, effort: int, deadline: float | None) -> _Attempt:
-        found = search(
+        found = find_symbols(
             self._codec,
             self._picture,
             quality_integer / QUALITY_STEPS,
             effort,
             time_limit_seconds=None if deadline is None else max(0.0, deadline - time.monotonic()),
-            on_standing=self._on_standing,
+            on_step=self._on_step,
         )
         # First of all: another Ctrl-C is the second one from here on.
         self._is_interrupted |= found.ended == "interrupt"
-        effort = effort if found.moves else _FAST_EFFORT
+        effort = effort if found.steps else _FAST_EFFORT
         if self._target.is_rate:
-            data, ended = _packed(self._codec, self._picture, found)
+            data, ended = self._packed(found, found.ended)
             trial, kept = Trial(quality_integer, self._size(data)), None
         else:
-            measured, ended = _even_if_interrupted(lambda: self._psnr_db(found.symbols), found.ended)
+            measured, ended = even_if_interrupted(lambda: self._psnr_db(found.symbols), found.ended)
             trial, kept, data = Trial(quality_integer, measured), found, None
         self._is_interrupted |= ended == "interrupt"
-        return _Attempt(trial, effort, found.moves, ended, kept, data)
+        return _Attempt(trial, effort, found.steps, ended, kept, data)
+
+    def _packed(self, found: FoundSymbols, ended: str | None) -> tuple[bytes, str | None]:
+        return even_if_interrupted(lambda: self._pack(self._picture, found.symbols, found.encoder), ended)
 
     def _size(self, data: bytes) -> float:
         if self._target.kind is TargetKind.BYTES:
@@ -279,7 +269,7 @@ class _TargetSearch:
 
     def _psnr_db(self, symbols: Symbols) -> float:
         pixels = self._picture.pixels
-        decoded = self._codec.reconstruct(symbols, *pixels.shape)
+        decoded = self._codec.synthesize(symbols, *pixels.shape)
         return min(psnr_db(pixels, decoded), _HIGHEST_PSNR_DB)
 
     def _search(self, effort: int, fast: int, deadline: float | None, trials: list[Trial]) -> None:
@@ -338,31 +328,3 @@ class _TargetSearch:
             quality = f" (quality {trial.quality:g})" if with_quality else ""
             texts.append(f"{self._target.text(trial.measured)}{quality}")
         return " to ".join(dict.fromkeys(texts))
-
-
-def _packed(
-    codec: Codec, picture: Picture, found: Found, ended: str | None = None
-) -> tuple[bytes, str | None]:
-    return _even_if_interrupted(
-        lambda: codec.pack(picture, found.symbols, latent_encoder=found.latent_encoder),
-        ended or found.ended,
-    )
-
-
-def _even_if_interrupted(action: Callable[[], _Result], ended: str | None) -> tuple[_Result, str | None]:
-    """The result of a last short step, which the first Ctrl-C delays and the second one prevents.
-
-    Args:
-        action: may be done twice.
-        ended: how the search before it ended; ``interrupt`` is the first Ctrl-C.
-    """
-    try:
-        return action(), ended
-    except KeyboardInterrupt:
-        if ended == "interrupt":
-            raise
-        return action(), "interrupt"
-
-
-def _stored(quality: float) -> float:
-    return quality_to_integer(quality) / QUALITY_STEPS

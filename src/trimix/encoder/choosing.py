@@ -1,21 +1,20 @@
-"""The hand that chooses symbols near given values."""
+"""The source that chooses symbols near given values."""
 
 import numpy as np
 
-from trimix.coding import RangeEncoder
 from trimix.entropy_models.integer_mixture import VALUE_STEPS, LatentParameters
 from trimix.shapes import Float, Tensor
 
 
 def by_position(planes: Float[Tensor, "M h w"]) -> Float[np.ndarray, "h w M"]:
-    """Planes of a latent as hands take them."""
+    """Planes of a latent as sources take them."""
     return np.ascontiguousarray(planes.permute(1, 2, 0).cpu().numpy())
 
 
-class ChoosingHand:
+class Choosing:
     """Takes for every latent the symbol of least ``bits + linear * d + quadratic * d^2``, d from a given value.
 
-    Bits are the coder's own, with the contexts that this very walk has made. Candidates are the symbol nearest to the
+    Bits are the coder's own, with the contexts that this very run has made. Candidates are the symbol nearest to the
     value and its two neighbours. Where a position does not matter to the picture, also the symbol that is expected
     there, by its bits alone: it may be too far for a linear term to be true.
 
@@ -23,9 +22,7 @@ class ChoosingHand:
         values: around which is chosen, in steps of the quantizer, float32 [h w M].
         linear: bits a step, float32 [h w M].
         quadratic: bits a squared step, float32 [M].
-        movable: which latents may leave the symbol nearest to their value, bool [h w M or 1]; None for all.
         limit: largest magnitude of a symbol.
-        encoder: takes the chosen symbols at once, so that choosing and writing share one walk.
         shares: by which the quadratic term counts at a position, float32 [h w], 0 where it does not matter to the
             picture; None for 1 everywhere.
     """
@@ -37,17 +34,13 @@ class ChoosingHand:
         values: np.ndarray,
         linear: np.ndarray,
         quadratic: np.ndarray,
-        movable: np.ndarray | None,
         limit: int,
-        encoder: RangeEncoder | None = None,
         shares: np.ndarray | None = None,
     ) -> None:
         self._values = values
         self._linear = linear
         self._quadratic = quadratic
-        self._movable = movable
         self._limit = limit
-        self._encoder = encoder
         self._shares = shares
         self.bits = 0.0
         """Of the chosen symbols."""
@@ -68,24 +61,20 @@ class ChoosingHand:
         bits = parameters.bits_of(chosen)
         distance = chosen + centres - values
         least = bits + linear * distance + quadratic * np.square(distance)
-        movable = True if self._movable is None else self._movable[rows, columns]
         for step in (-1, 1):
             candidate = np.clip(nearest + step, -self._limit, self._limit)
             distance = candidate + centres - values
             bits_there = parameters.bits_of(candidate)
             cost = bits_there + linear * distance + quadratic * np.square(distance)
-            better = (cost < least) & movable
+            better = cost < least
             least = np.where(better, cost, least)
             bits = np.where(better, bits_there, bits)
             chosen = np.where(better, candidate, chosen)
         if outside is not None and outside.any():
             expected = np.clip(parameters.expected.reshape(values.shape), -self._limit, self._limit)
             bits_there = parameters.bits_of(expected)
-            better = (bits_there < bits) & outside & movable
+            better = (bits_there < bits) & outside
             bits = np.where(better, bits_there, bits)
             chosen = np.where(better, expected, chosen)
         self.bits += float(bits.sum())
-        symbols = chosen.astype(np.int32).ravel()
-        if self._encoder is not None:
-            self._encoder.encode_mixture(symbols, parameters.mixture)
-        return symbols
+        return chosen.astype(np.int32).ravel()

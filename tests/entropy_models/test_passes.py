@@ -6,7 +6,7 @@ import torch
 
 from tiny_models import INTERLACED, TINY, tiny_frozen
 from trimix.coding import RangeDecoder, RangeEncoder
-from trimix.entropy_models import walk as walk_module
+from trimix.entropy_models import passes as module
 from trimix.entropy_models.fixed_point import RequantizedActivation, freeze_layer
 from trimix.entropy_models.integer_mixture import (
     IntegerContext,
@@ -14,15 +14,16 @@ from trimix.entropy_models.integer_mixture import (
     ParameterLayout,
     ScaleReading,
 )
-from trimix.entropy_models.schedule import Pass, checkerboard, interlaced, one_pass, wavefront
-from trimix.entropy_models.walk import (
+from trimix.entropy_models.passes import (
     VALUE_LIMIT,
-    CountingHand,
-    DecodingHand,
-    EncodingHand,
-    QuantizingHand,
-    walk,
+    BitCounter,
+    KnownSymbols,
+    Rounding,
+    SymbolReader,
+    SymbolWriter,
+    run_schedule,
 )
+from trimix.entropy_models.schedule import Pass, checkerboard, interlaced, one_pass, wavefront
 from trimix.layers.masked_convolution import raster_offsets
 
 
@@ -54,7 +55,8 @@ def some_latents(model, seed, height=8, width=12):
 
 def encoded(model, side, latents, schedule, **options):
     encoder = RangeEncoder()
-    walk(model.latent_model, side, schedule(*side.shape[:2]), EncodingHand(latents, encoder), **options)
+    source, sink = KnownSymbols(latents), SymbolWriter(encoder)
+    run_schedule(model.latent_model, side, schedule(*side.shape[:2]), source, sink, **options)
     return encoder.finish()
 
 
@@ -62,8 +64,8 @@ def test_decoding_gives_back_what_was_encoded(scheduled):
     model, schedule = scheduled
     side, latents = some_latents(model, 1)
     data = encoded(model, side, latents, schedule)
-    hand = DecodingHand(RangeDecoder(data))
-    decoded = walk(model.latent_model, side, schedule(*side.shape[:2]), hand).symbols
+    source = SymbolReader(RangeDecoder(data))
+    decoded = run_schedule(model.latent_model, side, schedule(*side.shape[:2]), source).symbols
     assert np.array_equal(decoded.numpy(), latents)
 
 
@@ -72,7 +74,7 @@ def test_merged_and_single_passes_write_the_same_bytes(scheduled, monkeypatch):
     side, latents = some_latents(model, 2)
     reference = encoded(model, side, latents, schedule, merged=False)
     assert encoded(model, side, latents, schedule) == reference
-    monkeypatch.setattr(walk_module, "POSITIONS_AT_ONCE", 7)
+    monkeypatch.setattr(module, "POSITIONS_AT_ONCE", 7)
     assert encoded(model, side, latents, schedule) == reference
     assert encoded(model, side, latents, schedule, merged=False) == reference
 
@@ -105,20 +107,23 @@ def test_a_wavefront_decodes_what_it_encoded_with_values_around_means(around_mea
     side = torch.randint(-2000, 2000, (height, width, 5), generator=torch.Generator().manual_seed(4))
     y = np.random.default_rng(5).normal(scale=40, size=(height, width, 4)).astype(np.float32)
     encoder = RangeEncoder()
-    chosen = walk(model, side, wavefront(height, width), QuantizingHand(y, 2**15 - 1, encoder))
+    chosen = run_schedule(
+        model, side, wavefront(height, width), Rounding(y, 2**15 - 1), SymbolWriter(encoder)
+    )
     data = encoder.finish()
-    decoded = walk(model, side, wavefront(height, width), DecodingHand(RangeDecoder(data)))
+    decoded = run_schedule(model, side, wavefront(height, width), SymbolReader(RangeDecoder(data)))
     assert torch.equal(decoded.symbols, chosen.symbols)
     assert torch.equal(decoded.values, chosen.values)
     assert np.abs(decoded.values.numpy() / model.value_steps - y).max() <= 0.5 + 1e-5
     known = decoded.symbols.numpy().astype(np.int32)
     for merged in (False, True):
         again = RangeEncoder()
-        walked = walk(model, side, wavefront(height, width), EncodingHand(known, again), merged=merged)
+        source, sink = KnownSymbols(known), SymbolWriter(again)
+        found = run_schedule(model, side, wavefront(height, width), source, sink, merged=merged)
         assert again.finish() == data
-        assert torch.equal(walked.values, decoded.values)
+        assert torch.equal(found.values, decoded.values)
     raster = [Pass(np.array([r]), np.array([c]), 0) for r in range(height) for c in range(width)]
-    one_by_one = walk(model, side, raster, QuantizingHand(y, 2**15 - 1))
+    one_by_one = run_schedule(model, side, raster, Rounding(y, 2**15 - 1))
     assert torch.equal(one_by_one.values, decoded.values)
 
 
@@ -145,37 +150,33 @@ def test_side_features_do_not_depend_on_the_batch(model):
         )
 
 
+def counted(model, side, latents):
+    counter = BitCounter(latents.shape)
+    passes = checkerboard(*latents.shape[:2])
+    run_schedule(model.latent_model, side, passes, KnownSymbols(latents), counter)
+    return counter.bits
+
+
 def test_counted_bits_are_the_files_bits(model):
     side, latents = some_latents(model, 4, 16, 24)
-    hand = CountingHand(latents)
-    walk(model.latent_model, side, checkerboard(16, 24), hand)
-    bits = 8 * len(encoded(model, side, latents, checkerboard))
-    assert hand.bits.shape == latents.shape
-    assert abs(bits - hand.bits.sum()) <= 0.001 * hand.bits.sum() + 64
+    bits = counted(model, side, latents).sum()
+    assert abs(8 * len(encoded(model, side, latents, checkerboard)) - bits) <= 0.001 * bits + 64
 
 
 def test_the_first_pass_does_not_look_at_latents(model):
     side, latents = some_latents(model, 5)
     other = latents.copy()
     other[0, 1] += 5  # second pass
-    counts = []
-    for values in (latents, other):
-        hand = CountingHand(values)
-        walk(model.latent_model, side, checkerboard(8, 12), hand)
-        counts.append(hand.bits)
+    counts = [counted(model, side, values) for values in (latents, other)]
     even = np.indices((8, 12)).sum(axis=0) % 2 == 0
     assert np.array_equal(counts[0][even], counts[1][even])
     assert not np.array_equal(counts[0][~even], counts[1][~even])
 
 
-def test_latents_are_rounded_to_the_nearest_symbol_and_counted(model):
+def test_latents_are_rounded_to_the_nearest_symbol(model):
     side, _ = some_latents(model, 6)
     y = np.random.default_rng(0).normal(scale=2, size=(8, 12, 8)).astype(np.float32)
-    hand = QuantizingHand(y, 2**15 - 1, counts=True)
-    symbols = walk(model.latent_model, side, checkerboard(8, 12), hand).symbols.numpy()
-    assert np.array_equal(symbols, np.rint(y))
-    counting = CountingHand(symbols.astype(np.int32))
-    walk(model.latent_model, side, checkerboard(8, 12), counting)
-    assert hand.bits == pytest.approx(counting.bits.sum())
-    far = QuantizingHand(np.full_like(y, 1e6), 2**15 - 1)
-    assert (walk(model.latent_model, side, checkerboard(8, 12), far).symbols == 2**15 - 1).all()
+    for values, expected in ((y, np.rint(y)), (np.full_like(y, 1e6), 2**15 - 1)):
+        source = Rounding(values, 2**15 - 1)
+        found = run_schedule(model.latent_model, side, checkerboard(8, 12), source)
+        assert (found.symbols.numpy() == expected).all()

@@ -4,15 +4,13 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from trimix.encoder.curvature import half_curvatures
+from trimix.encoder.differentiable_path import DifferentiablePath
 from trimix.models.frozen import FrozenModel
-from trimix.search.curvature import half_curvatures
-from trimix.search.differentiable_path import DifferentiablePath
 from trimix.shapes import Float, Int16, Tensor
 
 _SHARE = 0.5
 """Of the positions that propose a change in one step: neighbours' changes add up, and what each did is not known."""
-_REMEMBERED = 0.5
-"""How much of a refusal still counts in the next stretch, when the latents are others."""
 _PROBED_POSITIONS = 48
 """At how many positions the curvature is measured, about, in a band across the middle: all would cost a step."""
 _REACH = 3
@@ -27,8 +25,6 @@ class HyperLatentSearch:
         gradient, curvature --> the most promising change of +-1 at half the positions --> bits around each
               ^                                                                                  |
               +---- what is known there now <---- kept where bits got fewer, taken back elsewhere +
-
-    A change that was taken back is remembered by how much it was misjudged.
 
     Args:
         model: frozen.
@@ -49,7 +45,6 @@ class HyperLatentSearch:
         self._quality_integer = quality_integer
         self._random = random
         self._curvature: np.ndarray | None = None
-        self._misjudged: np.ndarray | None = None
 
     def bits(self, hyper_latent: Int16[Tensor, "Z hh hw"]) -> float:
         """Of symbols, by the coder's table."""
@@ -74,12 +69,9 @@ class HyperLatentSearch:
         bits, gradient = self._latent_bits(values, context, symbols)
         if self._curvature is None:
             self._curvature = self._curvatures(values, context, symbols, gradient)
-            self._misjudged = np.zeros(symbols.shape)
-        assert self._misjudged is not None
-        self._misjudged *= _REMEMBERED
         own_bits = self._table_bits(symbols)
         for left in reversed(range(steps)):
-            change, promised = self._proposal(symbols, own_bits, gradient)
+            change = self._proposal(symbols, own_bits, gradient)
             if not change.any():
                 break
             changed = symbols + change
@@ -89,9 +81,6 @@ class HyperLatentSearch:
             difference = _around(new_bits - bits) + (new_own_bits - own_bits).sum(axis=0)
             is_changed = change.any(axis=0)
             is_refused = is_changed & (difference >= 0)
-            self._misjudged += np.where(
-                (change != 0) & is_refused, np.maximum(difference - promised.sum(axis=0), 0), 0
-            )
             symbols = np.where(is_refused, symbols, changed)
             own_bits = np.where(is_refused, own_bits, new_own_bits)
             # Of those taken back what was known before is the better guess; a new count would cost as much as a step.
@@ -99,12 +88,9 @@ class HyperLatentSearch:
             gradient = np.where(is_refused, gradient, new_gradient)
         return torch.from_numpy(symbols.astype(np.int16))
 
-    def _proposal(
-        self, symbols: np.ndarray, own_bits: np.ndarray, gradient: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """At some positions the one change that promises most: the changes, and the bits they promise, below 0."""
+    def _proposal(self, symbols: np.ndarray, own_bits: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+        """At some positions the one change that promises most."""
         assert self._curvature is not None
-        assert self._misjudged is not None
         limit = self._model.hyper_latent_limit
         promised, change = np.zeros(symbols.shape), np.zeros(symbols.shape, np.int32)
         for step in (-1, 1):
@@ -114,7 +100,6 @@ class HyperLatentSearch:
                 - own_bits
                 + gradient * (moved - symbols)
                 + self._curvature[:, None, None]
-                + self._misjudged
             )
             is_better = (expected < promised) & (moved != symbols)
             promised = np.where(is_better, expected, promised)
@@ -123,8 +108,7 @@ class HyperLatentSearch:
         is_drawn = self._random.random(symbols.shape[1:]) < _SHARE
         if not (change != 0)[:, is_drawn].any():
             is_drawn = ~is_drawn  # there may be few that promise anything, all in the other half
-        is_chosen = is_first & is_drawn
-        return np.where(is_chosen, change, 0), np.where(is_chosen, promised, 0)
+        return np.where(is_first & is_drawn, change, 0)
 
     def _latent_bits(
         self,

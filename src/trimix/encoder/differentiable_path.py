@@ -16,6 +16,7 @@ from collections.abc import Sequence
 import torch
 from torch.nn import functional as F
 
+from trimix.encoder.mixture_bits import bits_of
 from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT, IntegerConvolution, IntegerLayer
 from trimix.entropy_models.integer_mixture import (
     LINEAR_SCALE_STEPS,
@@ -28,7 +29,6 @@ from trimix.entropy_models.integer_mixture import (
 )
 from trimix.models.frozen import FrozenModel, quality_plane_value
 from trimix.probability import Family, MixtureParameters
-from trimix.search.mixture_bits import bits_of
 from trimix.shapes import Float, Int, Tensor
 from trimix.transforms.strips import latent_strips
 

@@ -7,8 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trimix.bitstream import QUALITY_STEPS
-from trimix.errors import UsageError
-from trimix.search.targets import (
+from trimix.encoder.targets import (
     HIGHEST,
     LOWEST,
     TRIALS,
@@ -21,6 +20,7 @@ from trimix.search.targets import (
     seek,
     slope_near,
 )
+from trimix.errors import UsageError
 
 PIXELS = 768 * 512
 

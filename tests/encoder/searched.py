@@ -5,6 +5,7 @@ from functools import cache
 import numpy as np
 import torch
 
+from nearest import nearest_symbols
 from tiny_models import (
     GLLMM_WITH_LINEAR_PATH,
     INTERLACED,
@@ -14,13 +15,14 @@ from tiny_models import (
     tiny_frozen,
     tiny_model,
 )
-from trimix.codec import Codec, Symbols
+from trimix.codec import Codec
+from trimix.encoder.picture_distortion import PictureDistortion
 from trimix.images import Picture, to_tensor
+from trimix.latent_codec import Symbols
 from trimix.models.catalogue import IDENTIFIERS
 from trimix.models.config import AutoregressiveConfig, GllmmConfig, HyperpriorConfig
 from trimix.models.freeze import freeze
 from trimix.models.frozen import FrozenModel, ModelIdentity
-from trimix.search.distortion import SquaredError, values_of
 from trimix.transforms.karhunen_loeve import principal_components
 
 CONFIGURATIONS = {
@@ -88,14 +90,14 @@ def some_picture(height: int = 100, width: int = 150, channels: int = 3, seed: i
 
 
 def cost(codec: Codec, picture: Picture, symbols: Symbols) -> float:
-    """Bits and lambda times squared error, by the coder's own count."""
-    error = SquaredError(codec, picture.pixels, symbols.quality_integer)
-    return codec.count(symbols).total + error.bits(values_of(codec, symbols))
+    """Bits and lambda times distortion, by the coder's own count."""
+    distortion = PictureDistortion(codec.latents, picture.pixels, symbols.quality_integer)
+    return codec.latents.count(symbols).total + distortion.bits(codec.latents.dequantize(symbols))
 
 
 def shaken(codec: Codec, picture: Picture, quality: float = 50.0) -> Symbols:
     """Symbols of a picture, a third of them moved by one."""
-    symbols = codec.quantize(picture, quality)
+    symbols = nearest_symbols(codec, picture, quality)
     generator = torch.Generator().manual_seed(3)
     steps = torch.randint(-1, 2, symbols.latent.shape, generator=generator)
     moved = symbols.latent + steps.to(torch.int16) * (torch.rand(steps.shape, generator=generator) < 0.5)

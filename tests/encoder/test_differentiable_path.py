@@ -4,9 +4,8 @@ import pytest
 import torch
 from searched import MODELS, shaken, some_picture, tiny_codec
 
-from trimix.search import differentiable_path
-from trimix.search.differentiable_path import DifferentiablePath
-from trimix.search.distortion import values_of
+from trimix.encoder import differentiable_path
+from trimix.encoder.differentiable_path import DifferentiablePath
 
 
 def setting(name, height=100, width=150):
@@ -18,7 +17,7 @@ def setting(name, height=100, width=150):
     for one in codec.model.schedule(*side.shape[:2]):
         if one.context is not None:
             looking[0, one.context, one.rows, one.columns] = 1
-    return codec, symbols, values_of(codec, symbols), side, looking
+    return codec, symbols, codec.latents.dequantize(symbols), side, looking
 
 
 def in_double_precision(path):
@@ -35,7 +34,7 @@ def test_floats_count_what_integers_count(name):
     planes = side.permute(2, 0, 1)[None].float()
     context = path.context_features(values[None], looking)
     found = path.bits(values[None], context, planes)[0]
-    counted = codec.count(symbols).latent_bits
+    counted = codec.latents.count(symbols).latent_bits
     assert float(found.double().sum()) == pytest.approx(counted.sum(), rel=0.01)
     by_channel = found.double().sum(dim=(1, 2)).numpy()
     assert by_channel == pytest.approx(counted.sum(axis=(0, 1)), rel=0.03, abs=5)

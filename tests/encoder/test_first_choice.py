@@ -17,16 +17,16 @@ from searched import (
     tiny_codec,
 )
 
+from nearest import nearest_symbols
 from trimix.codec import Codec
+from trimix.encoder import first_choice as module
+from trimix.encoder.first_choice import first_choice
+from trimix.encoder.picture_distortion import shares_that_matter
 from trimix.images import Picture
-from trimix.search import first_symbols as module
-from trimix.search.distortion import shares_that_matter
-from trimix.search.effort import effort_of
-from trimix.search.first_symbols import first_symbols
 
 
 def first(codec, picture, effort=2, *, writes=False):
-    return first_symbols(codec, picture, 60, chosen=effort_of(effort).chosen, writes=writes)
+    return first_choice(codec.latents, picture, 60, chosen=effort > 1, writes=writes)
 
 
 @pytest.mark.parametrize("name", WITH_LINEAR_PATH)
@@ -35,7 +35,7 @@ def first(codec, picture, effort=2, *, writes=False):
 def test_chosen_symbols_cost_less_than_the_nearest(name, size, channels):
     codec, picture = tiny_codec(name), some_picture(*size, channels)
     nearest, chosen = (first(codec, picture, effort).symbols for effort in (1, 2))
-    assert nearest.checksum() == codec.quantize(picture, 60).checksum()
+    assert nearest.checksum() == nearest_symbols(codec, picture, 60).checksum()
     # The random networks beside this model's linear path may bend so much that no walk is trusted.
     fell_back = name not in LITE and chosen.checksum() == nearest.checksum()
     assert fell_back or cost(codec, picture, chosen) < cost(codec, picture, nearest)
@@ -44,34 +44,15 @@ def test_chosen_symbols_cost_less_than_the_nearest(name, size, channels):
 @pytest.mark.parametrize("name", WITHOUT_LINEAR_PATH)
 def test_models_that_do_not_know_what_an_error_costs_take_the_nearest(name):
     codec, picture = tiny_codec(name), some_picture(60, 70)
-    assert first(codec, picture).symbols.checksum() == codec.quantize(picture, 60).checksum()
+    assert first(codec, picture).symbols.checksum() == nearest_symbols(codec, picture, 60).checksum()
 
 
-@pytest.mark.parametrize(("name", "effort"), [("gllmm-lite", 1), (FOR_MS_SSIM, 2), ("hyperprior", 2)])
+@pytest.mark.parametrize(("name", "effort"), [("gllmm-lite", 1), (FOR_MS_SSIM, 1), ("hyperprior", 1)])
 def test_no_gradient_is_taken_where_nothing_asks_for_it(monkeypatch, name, effort):
-    monkeypatch.delattr(module, "SquaredError")
-    assert first(tiny_codec(name), some_picture(60, 70), effort).latent_bits > 0
+    monkeypatch.delattr(module, "PictureDistortion")
+    assert first(tiny_codec(name), some_picture(60, 70), effort).symbols.latent.any()
     with pytest.raises(NameError):
         first(tiny_codec("gllmm-lite"), some_picture(60, 70))
-
-
-@pytest.mark.parametrize("size", [(128, 128), (100, 90)])
-def test_a_model_for_ms_ssim_weighs_every_latent_by_itself(size):
-    codec, picture = tiny_codec(FOR_MS_SSIM), some_picture(*size)
-    latents = codec.latents(picture, 60)
-    symbols = first(codec, picture).symbols
-    prices = codec.model.transforms.error_prices(codec.quality_tensor(latents.quality_integer))[0].numpy()
-    y = latents.by_position.transpose(2, 0, 1)
-    assert symbols.checksum() != codec.quantize(picture, 60).checksum()
-
-    def cost_by_price(symbols):
-        errors = prices[:, None, None] * np.square(symbols.latent.numpy() - y)
-        shares = shares_that_matter(*size, *y.shape[1:])
-        return codec.count(symbols).total + (errors if shares is None else errors * shares).sum()
-
-    assert cost_by_price(symbols) < cost_by_price(codec.quantize(picture, 60))
-    matters = [slice(-(-side // 16)) for side in size]
-    assert np.abs(symbols.latent.numpy() - y)[:, matters[0], matters[1]].max() < 1.5 + 1e-6
 
 
 @pytest.mark.parametrize("name", [*WITH_LINEAR_PATH, FOR_MS_SSIM, "autoregressive"])
@@ -80,9 +61,8 @@ def test_the_bits_and_the_bytes_are_those_of_the_symbols(name, effort):
     codec, picture = tiny_codec(name), some_picture(65, 70)
     counted, written = (first(codec, picture, effort, writes=writes) for writes in (False, True))
     assert counted.symbols.checksum() == written.symbols.checksum()
-    assert counted.latent_encoder is None
-    assert counted.latent_bits == pytest.approx(codec.count(counted.symbols).latent_bits.sum(), rel=1e-6)
-    data = codec.pack(picture, written.symbols, latent_encoder=written.latent_encoder)
+    assert counted.encoder is None
+    data = codec.pack(picture, written.symbols, written.encoder)
     assert data == codec.pack(picture, counted.symbols)
 
 
@@ -97,7 +77,7 @@ def test_gradients_are_its_own_affair(mode):
 def in_turn(monkeypatch, curvatures):
     """Give what the walks find."""
     found = iter(curvatures)
-    monkeypatch.setattr(module, "measured_curvature", lambda *_: next(found))
+    monkeypatch.setattr(module, "curvature_along", lambda *_: next(found))
     return found
 
 
@@ -109,7 +89,7 @@ def test_an_error_that_grows_more_than_foreseen_damps_the_next_walk(monkeypatch)
     in_turn(monkeypatch, [3.0, 5.0])
     twice = first(codec, picture)
     assert twice.damping.factor == pytest.approx(1.5 * 3.0)
-    nearest = codec.quantize(picture, 60).latent
+    nearest = nearest_symbols(codec, picture, 60).latent
     moved = [(start.symbols.latent != nearest).sum() for start in (once, twice)]
     assert 0 < moved[1] < moved[0]
 
@@ -120,20 +100,19 @@ def test_an_error_that_nobody_foresees_leaves_the_nearest(monkeypatch, grows):
     left = in_turn(monkeypatch, [3.0, 30.0, 300.0, 1.0] if grows else [math.nan, math.nan, math.nan, 1.0])
     start = first(codec, picture, writes=True)
     assert next(left) == 1.0
-    assert start.symbols.checksum() == codec.quantize(picture, 60).checksum()
+    assert start.symbols.checksum() == nearest_symbols(codec, picture, 60).checksum()
     assert start.damping.factor == 16
-    assert codec.pack(picture, start.symbols, latent_encoder=start.latent_encoder) == codec.encode(
-        picture, 60
-    )
+    assert codec.pack(picture, start.symbols, start.encoder) == codec.encode(picture, 60, 1)
 
 
 def test_an_error_that_nobody_foresees_leaves_what_pads_as_cheap_as_it_can_be(monkeypatch):
     codec, picture = tiny_codec("gllmm-lite"), some_picture(65, 65)
     in_turn(monkeypatch, [math.nan] * 3)
-    start, nearest = first(codec, picture), codec.quantize(picture, 60)
+    start, nearest = first(codec, picture), nearest_symbols(codec, picture, 60)
     has_moved = (start.symbols.latent != nearest.latent).any(dim=0).numpy()
     assert np.array_equal(has_moved & (shares_that_matter(65, 65, 8, 8) == 0), has_moved)
-    assert start.latent_bits < codec.count(nearest).latent_bits.sum()
+    bits = [codec.latents.count(one).latent_bits.sum() for one in (start.symbols, nearest)]
+    assert bits[0] < bits[1]
 
 
 @pytest.mark.parametrize("quality", [30, 90])
@@ -142,7 +121,8 @@ def test_the_released_model_damps_itself_where_pixels_are_noise(quality):
     codec = Codec.load()
     noise = np.random.default_rng(0).choice(np.array([0, 255], np.uint8), (64, 64, 3))
     nearest, chosen = (
-        first_symbols(codec, Picture(noise), quality, chosen=chosen, writes=False) for chosen in (False, True)
+        first_choice(codec.latents, Picture(noise), quality, chosen=chosen, writes=False)
+        for chosen in (False, True)
     )
     assert chosen.damping.factor > 2
     assert cost(codec, Picture(noise), chosen.symbols) < cost(codec, Picture(noise), nearest.symbols)
@@ -150,4 +130,4 @@ def test_the_released_model_damps_itself_where_pixels_are_noise(quality):
 
 def test_it_does_not_damp_itself_where_pictures_are_smooth():
     codec, picture = Codec.load(), smooth_picture(128, 128)
-    assert first_symbols(codec, picture, 50, chosen=True, writes=False).damping.factor == 1
+    assert first_choice(codec.latents, picture, 50, chosen=True, writes=False).damping.factor == 1

@@ -1,4 +1,4 @@
-"""What the choosing hand takes costs no more than any other candidate."""
+"""What is chosen costs no more than any other candidate."""
 
 import numpy as np
 import pytest
@@ -6,9 +6,9 @@ import torch
 
 from tiny_models import tiny_frozen
 from trimix.coding import RangeEncoder
+from trimix.encoder.choosing import Choosing
+from trimix.entropy_models.passes import BitCounter, KnownSymbols, SymbolWriter, run_schedule
 from trimix.entropy_models.schedule import checkerboard
-from trimix.entropy_models.walk import CountingHand, EncodingHand, walk
-from trimix.search.hands import ChoosingHand
 
 LIMIT = 2**15 - 1
 SHAPE = (8, 12, 8)
@@ -30,18 +30,18 @@ def some_values(seed, scale=2.0):
     return np.random.default_rng(seed).normal(scale=scale, size=SHAPE).astype(np.float32)
 
 
-def chosen(model, side, values, quadratic, linear=0.0, **options):
+def chosen(model, side, values, quadratic, linear=0.0, shares=None, sink=None):
     linear = np.broadcast_to(np.float32(linear), values.shape)
-    options = {"movable": None} | options
-    hand = ChoosingHand(values, linear, np.asarray(quadratic, np.float32), limit=LIMIT, **options)
-    symbols = walk(model.latent_model, side, checkerboard(*SHAPE[:2]), hand).symbols.numpy()
-    return symbols, hand.bits
+    source = Choosing(values, linear, np.asarray(quadratic, np.float32), LIMIT, shares)
+    passes = checkerboard(*SHAPE[:2])
+    return run_schedule(model.latent_model, side, passes, source, sink).symbols.numpy(), source.bits
 
 
 def bits_of(model, side, symbols):
-    hand = CountingHand(symbols.astype(np.int32))
-    walk(model.latent_model, side, checkerboard(*SHAPE[:2]), hand)
-    return hand.bits
+    counter = BitCounter(SHAPE)
+    source = KnownSymbols(symbols.astype(np.int32))
+    run_schedule(model.latent_model, side, checkerboard(*SHAPE[:2]), source, counter)
+    return counter.bits
 
 
 def test_where_errors_are_dear_latents_are_rounded(model, side):
@@ -69,19 +69,11 @@ def test_choices_of_the_first_pass_cost_no_more_than_any_other(model, side, quad
 
 def test_its_bits_and_what_it_writes_are_those_of_its_symbols(model, side):
     encoder, again = RangeEncoder(), RangeEncoder()
-    symbols, bits = chosen(model, side, some_values(3), 0.5, encoder=encoder)
+    symbols, bits = chosen(model, side, some_values(3), 0.5, sink=SymbolWriter(encoder))
     assert bits == pytest.approx(bits_of(model, side, symbols).sum())
-    hand = EncodingHand(symbols.astype(np.int32), again)
-    walk(model.latent_model, side, checkerboard(*SHAPE[:2]), hand)
+    source = KnownSymbols(symbols.astype(np.int32))
+    run_schedule(model.latent_model, side, checkerboard(*SHAPE[:2]), source, SymbolWriter(again))
     assert encoder.finish() == again.finish()
-
-
-def test_what_may_not_move_stays(model, side):
-    values = some_values(4)
-    movable = np.random.default_rng(5).random(SHAPE) < 0.5
-    symbols, _ = chosen(model, side, values, 0.1, movable=movable)
-    assert np.array_equal(symbols[~movable], np.rint(values)[~movable])
-    assert (symbols != np.rint(values))[movable].any()
 
 
 def test_what_lies_outside_the_picture_is_as_cheap_as_it_can_be(model, side):
@@ -100,8 +92,6 @@ def test_what_lies_outside_the_picture_is_as_cheap_as_it_can_be(model, side):
         assert (least <= bits_of(model, side, other)[first] + 1e-9).all()
     assert least.sum() < 0.5 * bits_of(model, side, np.rint(values))[first].sum()
     assert np.abs(symbols - values)[outside].max() > 2
-    held = chosen(model, side, values, np.full(8, 1e12), shares=shares, movable=np.zeros(SHAPE, bool))[0]
-    assert np.array_equal(held, np.rint(values))
 
 
 def test_an_error_is_worth_as_much_as_lies_in_the_picture(model, side):
