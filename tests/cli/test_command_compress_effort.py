@@ -19,11 +19,11 @@ from trimix.cli import main
 from trimix.cli.search_options import parse_size
 from trimix.codec import Codec
 from trimix.encoder.effort import DEFAULT_EFFORT
-from trimix.encoder.picture_distortion import SquaredError
+from trimix.encoder.picture_distortion import PictureDistortion
 from trimix.errors import UsageError
 
 compress_module = importlib.import_module("trimix.cli.compress")
-display_module = importlib.import_module("trimix.cli.search_display")
+display_module = importlib.import_module("trimix.progress")
 
 
 @pytest.fixture
@@ -196,7 +196,7 @@ class Interrupts:
 def test_an_interrupt_writes_the_best_so_far(
     trimix: Command, picture: Path, monkeypatch: pytest.MonkeyPatch, swallowed: bool
 ) -> None:
-    Interrupts(monkeypatch, SquaredError, "gradient", swallowed=swallowed)
+    Interrupts(monkeypatch, PictureDistortion, "gradient", swallowed=swallowed)
     outcome = trimix("compress", picture, "--model", MODEL_NAME, "--effort", 9, "--json")
     assert outcome.code == 0
     assert outcome.line == "trimix: interrupted: the best so far is written; Ctrl-C again writes nothing"
@@ -208,7 +208,7 @@ def test_an_interrupt_writes_the_best_so_far(
 def test_a_second_interrupt_writes_nothing(
     trimix: Command, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Interrupts(monkeypatch, SquaredError, "gradient")
+    Interrupts(monkeypatch, PictureDistortion, "gradient")
     Interrupts(monkeypatch, Codec, "pack")
     outcome = trimix("compress", picture, "--model", MODEL_NAME, "--effort", 9)
     assert (outcome.code, outcome.error) == (130, "")
@@ -218,7 +218,7 @@ def test_a_second_interrupt_writes_nothing(
 def test_a_second_interrupt_that_is_swallowed_writes_nothing(
     trimix: Command, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Interrupts(monkeypatch, SquaredError, "gradient")
+    Interrupts(monkeypatch, PictureDistortion, "gradient")
     Interrupts(monkeypatch, Codec, "pack", swallowed=True)
     outcome = trimix("compress", picture, "--model", MODEL_NAME, "--effort", 9)
     assert (outcome.code, outcome.error) == (130, "")
@@ -228,7 +228,7 @@ def test_a_second_interrupt_that_is_swallowed_writes_nothing(
 def test_errors_after_an_interrupt_that_was_heeded_are_told(
     trimix: Command, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Interrupts(monkeypatch, SquaredError, "gradient")
+    Interrupts(monkeypatch, PictureDistortion, "gradient")
     pack = Codec.pack
 
     def packed(*arguments: object, **options: object) -> bytes:
@@ -259,7 +259,7 @@ def test_a_bar_on_a_terminal(
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "120")
     shown = (
-        (("--effort", "4"), r"step 2 of 2 .*0\.\d+ bpp, 10\.\d+ dB"),
+        (("--effort", "4"), r"step 2 of 2: 0\.\d+ bpp, 10\.\d+ dB"),
         (("--target-size", "700"), r"trial \d: quality \d+\.\d+ gives \d+ bytes"),
     )
     for options, expected in shown:
@@ -292,7 +292,8 @@ def test_interrupt_of_the_process(tmp_path: Path) -> None:
 
 _SLOW = """
 import sys
-from trimix.cli import main, search_display
-search_display.LINE_SECONDS = 0
+from trimix import progress
+from trimix.cli import main
+progress.LINE_SECONDS = 0
 sys.exit(main(sys.argv[1:]))
 """
