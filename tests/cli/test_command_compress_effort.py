@@ -192,6 +192,7 @@ class Interrupts:
         monkeypatch.setattr(kind, method, interrupted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("swallowed", [False, True])
 def test_an_interrupt_writes_the_best_so_far(
     trimix: Command, picture: Path, monkeypatch: pytest.MonkeyPatch, swallowed: bool
@@ -205,6 +206,7 @@ def test_an_interrupt_writes_the_best_so_far(
     assert (record["ended"], record["search_steps"]) == ("interrupt", 2 if swallowed else 1)
 
 
+@pytest.mark.slow
 def test_a_second_interrupt_writes_nothing(
     trimix: Command, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -215,6 +217,7 @@ def test_a_second_interrupt_writes_nothing(
     assert [path.name for path in picture.parent.iterdir()] == ["photo.png"]
 
 
+@pytest.mark.slow
 def test_a_second_interrupt_that_is_swallowed_writes_nothing(
     trimix: Command, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -225,6 +228,7 @@ def test_a_second_interrupt_that_is_swallowed_writes_nothing(
     assert [path.name for path in picture.parent.iterdir()] == ["photo.png"]
 
 
+@pytest.mark.slow
 def test_errors_after_an_interrupt_that_was_heeded_are_told(
     trimix: Command, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -267,6 +271,7 @@ def test_a_bar_on_a_terminal(
         assert re.search(expected, capsys.readouterr().err)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_interrupt_of_the_process(tmp_path: Path) -> None:
     random = np.random.default_rng(1)
