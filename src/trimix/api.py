@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from trimix.codec import MAXIMUM_PIXELS, Codec
+from trimix.bitstream import MAXIMUM_PIXELS
+from trimix.codec import Codec
 from trimix.encoder.effort import DEFAULT_EFFORT, MAXIMUM, MINIMUM
 from trimix.encoder.targets import one_target
 from trimix.errors import PictureError, UsageError
@@ -98,6 +99,7 @@ def compress(
     target_bits_per_pixel: float | None = None,
     target_bytes: float | None = None,
     target_psnr_db: float | None = None,
+    target_ssimulacra2: float | None = None,
 ) -> bytes:
     """Compress a picture to the contents of a ``.tmix`` file.
 
@@ -111,6 +113,7 @@ def compress(
         target_bits_per_pixel: of the whole file, within 2 %, instead of a quality.
         target_bytes: size of the file, within 2 % and rather below, instead of a quality.
         target_psnr_db: of the decoded picture, within 0.1 dB, instead of a quality.
+        target_ssimulacra2: score of the decoded picture, within 0.5, instead of a quality.
 
     Raises:
         PictureError: the picture is of a kind that is not handled.
@@ -129,6 +132,7 @@ def compress(
         _if_given("target_bits_per_pixel", target_bits_per_pixel),
         _if_given("target_bytes", target_bytes),
         _if_given("target_psnr_db", target_psnr_db),
+        _if_given("target_ssimulacra2", target_ssimulacra2),
     )
     time_limit_seconds = _if_given("time_limit_seconds", time_limit_seconds)
     if time_limit_seconds is not None and time_limit_seconds < 0:

@@ -4,9 +4,10 @@ import pytest
 from searched import FITTED, smooth_picture, tiny_codec
 
 from trimix.bitstream import describe
+from trimix.distortion.ssimulacra2 import ssimulacra2_of_pixels
 from trimix.encoder.search import find_symbols
 from trimix.encoder.targets import TRIALS, Target, TargetKind
-from trimix.errors import OutOfReachError
+from trimix.errors import OutOfReachError, PictureError
 from trimix.images import Picture, psnr_db
 
 
@@ -60,6 +61,24 @@ def test_a_psnr_is_met(codec, effort):
     found = psnr_db(picture.pixels, codec.decode(encoded.data).pixels)
     assert found == pytest.approx(encoded.measured)
     assert found == pytest.approx(wanted, abs=0.1)
+
+
+def test_a_score_is_met(codec):
+    picture = smooth_picture(128, 130)
+    ends = [
+        ssimulacra2_of_pixels(picture.pixels, codec.decode(codec.encode(picture, q, 1)).pixels)
+        for q in (1, 100)
+    ]
+    wanted = max(sum(ends) / 2, 1.0)
+    encoded = codec.encode_to(picture, Target(TargetKind.SSIMULACRA2, wanted))
+    assert encoded.is_met
+    found = ssimulacra2_of_pixels(picture.pixels, codec.decode(encoded.data).pixels)
+    assert found == pytest.approx(wanted, abs=0.5)
+
+
+def test_a_score_of_a_small_picture_is_refused(codec):
+    with pytest.raises(PictureError, match=r"128 pixels on both sides .* found 130x127"):
+        codec.encode_to(smooth_picture(127, 130), Target(TargetKind.SSIMULACRA2, 70))
 
 
 @pytest.mark.parametrize(

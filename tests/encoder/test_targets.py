@@ -72,6 +72,22 @@ def test_a_psnr_is_met_in_few_trials(lowest, span, share, bend, wave):
 
 
 @settings(max_examples=100)
+@given(lowest=st.floats(-30, 30), highest=st.floats(70, 90), share=st.floats(0, 1), **shapes)
+def test_a_score_is_met_in_few_trials(lowest, highest, share, bend, wave):
+    points = smooth_curve(lowest, highest, bend, wave)
+    wanted = points(round(LOWEST + share * (HIGHEST - LOWEST)))
+    target = Target(TargetKind.SSIMULACRA2, max(wanted, 1.0))
+    trials = seek(points, target, first_guess(target, PIXELS))
+    assert len(trials) <= TRIALS
+    assert abs(best(trials, target).measured - target.value) <= 0.5
+
+
+def test_a_score_is_at_most_100():
+    with pytest.raises(UsageError, match="at most 100, found 101"):
+        Target(TargetKind.SSIMULACRA2, 101)
+
+
+@settings(max_examples=100)
 @given(share=st.floats(0.02, 0.98), seed=st.integers(0, 2**20), **shapes)
 def test_a_little_roughness_does_no_harm(share, seed, bend, wave):
     logarithm = smooth_curve(math.log(4000), math.log(120_000), bend, wave)

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trimix.bitstream import MAGIC
+from trimix.bitstream import MAGIC, MAXIMUM_PIXELS
 from trimix.cli.inputs import Source, naming
 from trimix.cli.interrupts import heed_interrupt, raise_if_interrupted
 from trimix.cli.networks import announce_compilation, prepare_torch
 from trimix.cli.options import (
-    MAXIMUM_PIXELS,
     Device,
     DeviceOption,
     ForceOption,
@@ -35,6 +34,7 @@ from trimix.cli.search_options import (
     TargetBitsPerPixelOption,
     TargetPsnrOption,
     TargetSizeOption,
+    TargetSsimulacra2Option,
     TimeLimitOption,
     check_time_limit,
     checked_target,
@@ -73,6 +73,7 @@ def compress(
     target_bits_per_pixel: TargetBitsPerPixelOption = None,
     target_size: TargetSizeOption = None,
     target_psnr: TargetPsnrOption = None,
+    target_ssimulacra2: TargetSsimulacra2Option = None,
     effort: EffortOption = DEFAULT_EFFORT,
     time_limit: TimeLimitOption = None,
     model: Annotated[
@@ -93,7 +94,7 @@ def compress(
     upright. With -o - the output takes standard output: no --json then. Ctrl-C
     ends a search and writes the best so far; a second one ends without a file.
     """
-    target = checked_target(quality, target_bits_per_pixel, target_size, target_psnr)
+    target = checked_target(quality, target_bits_per_pixel, target_size, target_psnr, target_ssimulacra2)
     quality = _DEFAULT_QUALITY if quality is None else quality
     check_quality(quality)
     check_time_limit(time_limit, effort)
@@ -172,8 +173,9 @@ def _how(encoded: "Encoded", quality: float, effort: int, target: "Target | None
     if target is None:
         text = f"at quality {quality:g}"
     else:
-        is_rate = target.is_rate or encoded.measured is None
-        text = ("" if is_rate else f"and {encoded.measured:.2f} dB ") + f"at quality {encoded.quality:.2f}"
+        measured = None if target.is_rate else encoded.measured
+        text = "" if measured is None else f"and {target.text(measured)} "
+        text += f"at quality {encoded.quality:.2f}"
     if effort != DEFAULT_EFFORT:
         text += f", effort {effort}"
     if encoded.ended is not None:

@@ -70,10 +70,24 @@ TargetPsnrOption = Annotated[
         show_default=False,
     ),
 ]
+TargetSsimulacra2Option = Annotated[
+    float | None,
+    typer.Option(
+        "--target-ssimulacra2",
+        metavar="POINTS",
+        help="Instead of a quality: SSIMULACRA2 score of the decoded picture, within 0.5; 50 is medium, 70 high, 90 "
+        "without visible loss.",
+        show_default=False,
+    ),
+]
 
 
 def checked_target(
-    quality: float | None, bits_per_pixel: float | None, size: str | None, psnr_db: float | None
+    quality: float | None,
+    bits_per_pixel: float | None,
+    size: str | None,
+    psnr_db: float | None,
+    ssimulacra2: float | None = None,
 ) -> Target | None:
     """The target that was given, or None.
 
@@ -85,6 +99,7 @@ def checked_target(
         "--target-bpp": bits_per_pixel,
         "--target-size": size,
         "--target-psnr": psnr_db,
+        "--target-ssimulacra2": ssimulacra2,
     }
     names = [name for name, value in given.items() if value is not None]
     if len(names) > 1:
@@ -92,7 +107,7 @@ def checked_target(
     for name, value in given.items():
         if name != "--quality" and isinstance(value, float) and not 0 < value < math.inf:
             raise UsageError(f"{name} must be positive and finite, found {value:g}")
-    return one_target(bits_per_pixel, None if size is None else parse_size(size), psnr_db)
+    return one_target(bits_per_pixel, None if size is None else parse_size(size), psnr_db, ssimulacra2)
 
 
 def parse_size(text: str) -> float:

@@ -17,12 +17,14 @@ windows reach beyond the picture, where all is 0.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional
 
 from trimix.distortion.windows import windowed_sums
-from trimix.shapes import Float, Tensor
+from trimix.errors import PictureError
+from trimix.shapes import Float, Tensor, UInt8
 
 SSIMULACRA2_MINIMUM_SIDE = 128
 """Pixels: the coarsest scale with a weight has 8, which the metric asks for."""
@@ -133,6 +135,30 @@ def ssimulacra2(
         x, x_hat = (pictures.float() if pictures.dtype in _HALF else pictures for pictures in (x, x_hat))
         with_slope = torch.is_grad_enabled() and x_hat.requires_grad
         return _score(0.9562382616834844 * _Error.apply(x, x_hat, as_patches, with_slope))
+
+
+@torch.no_grad()
+def ssimulacra2_of_pixels(original: UInt8[np.ndarray, "H W C"], decoded: UInt8[np.ndarray, "H W C"]) -> float:
+    """SSIMULACRA2 score of 8-bit pixels, RGB or grey.
+
+    Raises:
+        PictureError: a side has fewer than 128 pixels.
+
+    >>> pixels = np.full((128, 128, 1), 77, np.uint8)
+    >>> ssimulacra2_of_pixels(pixels, pixels)
+    100.0
+    """
+    height, width, _ = original.shape
+    if min(height, width) < SSIMULACRA2_MINIMUM_SIDE:
+        raise PictureError(
+            f"a picture must have {SSIMULACRA2_MINIMUM_SIDE} pixels on both sides for an SSIMULACRA2 score, found "
+            f"{width}x{height}; set a quality or another target"
+        )
+    x, x_hat = (
+        torch.from_numpy(np.array(pixels.transpose(2, 0, 1), np.float32))[None].expand(1, 3, -1, -1) / 255
+        for pixels in (original, decoded)
+    )
+    return float(ssimulacra2(x, x_hat))
 
 
 def _score(error: Float[Tensor, "N"]) -> Float[Tensor, "N"]:

@@ -1,4 +1,4 @@
-"""From a picture to a file of a wanted size or PSNR: trials at some qualities, and searches at the best one."""
+"""A file of a wanted size, PSNR or SSIMULACRA2 score: trials at some qualities, and searches at the best one."""
 
 import time
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from trimix.bitstream import QUALITY_STEPS
 from trimix.coding import RangeEncoder
+from trimix.distortion.ssimulacra2 import ssimulacra2_of_pixels
 from trimix.encoder.effort import search_steps
 from trimix.encoder.search import FoundSymbols, SearchProgress, find_symbols
 from trimix.encoder.targets import (
@@ -235,7 +236,7 @@ class _TargetSearch:
         if self._target.is_rate:
             data = self._pack(self._picture, found.symbols, found.encoder)
             return _Attempt(Trial(quality_integer, self._size(data)), effort, 0, None, None, data)
-        trial = Trial(quality_integer, self._psnr_db(found.symbols))
+        trial = Trial(quality_integer, self._measured(found.symbols))
         return _Attempt(trial, effort, 0, None, found, None)
 
     def _searched(self, quality_integer: int, effort: int, deadline: float | None) -> _Attempt:
@@ -254,7 +255,7 @@ class _TargetSearch:
             data, ended = self._packed(found, found.ended)
             trial, kept = Trial(quality_integer, self._size(data)), None
         else:
-            measured, ended = even_if_interrupted(lambda: self._psnr_db(found.symbols), found.ended)
+            measured, ended = even_if_interrupted(lambda: self._measured(found.symbols), found.ended)
             trial, kept, data = Trial(quality_integer, measured), found, None
         self._is_interrupted |= ended == "interrupt"
         return _Attempt(trial, effort, found.steps, ended, kept, data)
@@ -267,9 +268,11 @@ class _TargetSearch:
             return float(len(data))
         return 8 * len(data) / (self._picture.width * self._picture.height)
 
-    def _psnr_db(self, symbols: Symbols) -> float:
+    def _measured(self, symbols: Symbols) -> float:
         pixels = self._picture.pixels
         decoded = self._codec.synthesize(symbols, *pixels.shape)
+        if self._target.kind is TargetKind.SSIMULACRA2:
+            return ssimulacra2_of_pixels(pixels, decoded)
         return min(psnr_db(pixels, decoded), _HIGHEST_PSNR_DB)
 
     def _search(self, effort: int, fast: int, deadline: float | None, trials: list[Trial]) -> None:

@@ -31,6 +31,7 @@ class TargetKind(Enum):
     BITS_PER_PIXEL = "bpp"
     BYTES = "bytes"
     PSNR_DB = "dB"
+    SSIMULACRA2 = "points"
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,16 @@ _PSNR = _Aim(
     typical_slope=0.17,
     typical_middle=31.5,
 )
+_SSIMULACRA2 = _Aim(
+    tolerance=0.5,
+    below=0.0,
+    near=0.1,
+    searched_below=0.0,
+    searched_near=0.25,
+    search_shift=3.0,
+    typical_slope=0.7,
+    typical_middle=60.0,
+)
 
 
 @dataclass(frozen=True)
@@ -85,11 +96,11 @@ class Target:
     """What a file shall have.
 
     Args:
-        kind: bits per pixel of the whole file, its bytes, or the PSNR of the decoded picture.
-        value: in the unit of the kind, > 0.
+        kind: bits per pixel of the whole file, its bytes, or PSNR or SSIMULACRA2 score of the decoded picture.
+        value: in the unit of the kind, > 0; of a score at most 100.
 
     Raises:
-        UsageError: the value is not positive and finite.
+        UsageError: the value is not positive and finite, or a score above 100.
     """
 
     kind: TargetKind
@@ -101,14 +112,16 @@ class Target:
             raise UsageError(
                 f"a target must be positive and finite, found {self.value:g} {self.kind.value}; change it"
             )
+        if self.kind is TargetKind.SSIMULACRA2 and self.value > 100:
+            raise UsageError(f"an SSIMULACRA2 score must be at most 100, found {self.value:g}; change it")
 
     @property
     def is_rate(self) -> bool:
         """Whether it is met by the file's size alone."""
-        return self.kind is not TargetKind.PSNR_DB
+        return self.kind in (TargetKind.BITS_PER_PIXEL, TargetKind.BYTES)
 
     def curve(self, measured: float) -> float:
-        """The scale of errors: the natural logarithm of sizes, decibels as they are."""
+        """The scale of errors: the natural logarithm of sizes, decibels and points as they are."""
         return math.log(measured) if self.is_rate else min(measured, 100.0)
 
     def error(self, measured: float) -> float:
@@ -116,7 +129,7 @@ class Target:
         return self.curve(measured) - self.curve(self.value)
 
     def is_met(self, measured: float) -> bool:
-        """Whether a size is within 2 %, a PSNR within 0.1 dB.
+        """Whether a size is within 2 %, a PSNR within 0.1 dB, a score within half a point.
 
         >>> [Target(TargetKind.BYTES, 1000).is_met(size) for size in (981, 1019, 1021)]
         [True, True, False]
@@ -128,7 +141,9 @@ class Target:
     @property
     def aim(self) -> _Aim:
         """How it is aimed at."""
-        return _RATE if self.is_rate else _PSNR
+        if self.is_rate:
+            return _RATE
+        return _PSNR if self.kind is TargetKind.PSNR_DB else _SSIMULACRA2
 
     def text(self, measured: float) -> str:
         """A value of this kind with its unit.
@@ -142,7 +157,10 @@ class Target:
 
 
 def one_target(
-    bits_per_pixel: float | None = None, size_bytes: float | None = None, psnr_db: float | None = None
+    bits_per_pixel: float | None = None,
+    size_bytes: float | None = None,
+    psnr_db: float | None = None,
+    ssimulacra2: float | None = None,
 ) -> Target | None:
     """The target that is given, or None.
 
@@ -152,7 +170,7 @@ def one_target(
     >>> one_target(psnr_db=34.0)
     Target(kind=<TargetKind.PSNR_DB: 'dB'>, value=34.0)
     """
-    values = zip(TargetKind, (bits_per_pixel, size_bytes, psnr_db), strict=True)
+    values = zip(TargetKind, (bits_per_pixel, size_bytes, psnr_db, ssimulacra2), strict=True)
     targets = [Target(kind, value) for kind, value in values if value is not None]
     if len(targets) > 1:
         found = " and ".join(target.text(target.value) for target in targets)
