@@ -22,11 +22,12 @@ from measuring import run
 from trimix.architectures.building import build
 from trimix.architectures.compression_model import CompressionModel
 from trimix.architectures.config import read_configuration
-from trimix.codec import Codec, Symbols
+from trimix.codec import Codec
 from trimix.errors import UsageError
 from trimix.frozen.catalogue import find_model
 from trimix.frozen.storage import load_frozen
 from trimix.images import Picture, read_picture
+from trimix.latent_codec import Symbols
 from trimix.probability import log_likelihood
 from trimix.training.checkpoint import load_checkpoint
 
@@ -76,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         files, likelihoods, margins = 0, 0.0, []
         for path in track(paths, description=f"quality {quality:g}", transient=True):
             picture = Picture(read_picture(path).pixels)
-            symbols = codec.quantize(picture, quality)
+            symbols = codec.latents.round(codec.latents.analyze(picture, quality))
             size = len(codec.pack(picture, symbols))
             ideal = likelihood_bytes(model, symbols, quality)
             files, likelihoods = files + size, likelihoods + ideal

@@ -18,12 +18,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from trimix.architectures.building import build
-from trimix.architectures.config import read_configuration
 from trimix.errors import ModelError, TrimixError
-from trimix.freezing.freeze import float_weights
 from trimix.frozen.storage import load_frozen
 from trimix.images.atomic_files import write_atomically
-from trimix.training.checkpoint import misfit
 from trimix.training.config import TrainingConfig
 
 
@@ -36,11 +33,13 @@ def checkpoint_of(released: Path, entropy_model: Path) -> dict[str, object]:
     frozen = load_frozen(released)
     config = read_configuration(frozen.stored.configuration)
     weights = float_weights(frozen) | _floats(entropy_model)
-    if found := misfit(weights, build(config)):
+    try:
+        build(config).load_state_dict(weights)
+    except RuntimeError as error:
         raise ModelError(
-            f"{entropy_model}: must be the float entropy model of {released.name}, found {found}; take the one that "
-            "was released with it"
-        )
+            f"{entropy_model}: must be the float entropy model of {released.name}, found another "
+            f"({' '.join(str(error).split())}); take the one that was released with it"
+        ) from error
     # A start reads the model alone; data and phases are there because no run is without.
     run = TrainingConfig.model_validate(
         {

@@ -16,7 +16,7 @@ from safetensors import safe_open
 
 from trimix.architectures.building import build
 from trimix.architectures.config import ModelConfig
-from trimix.freezing.freeze import entropy_model_to_json, float_programs
+from trimix.freezing.freeze import distortion_of_lambdas, entropy_model_to_json, float_programs
 from trimix.frozen.byte_weights import weight_of_bytes
 from trimix.frozen.model import ModelIdentity, StoredModel
 from trimix.frozen.program import program_to_json
@@ -59,7 +59,12 @@ def convert(old: Path, new: Path) -> None:
     }
     programs = {name: program_to_json(program) for name, program in transforms.programs.items()}
     integers = entropy_model_to_json(model, forms, contexts, head)
-    program = json.dumps(asdict(transforms.facts) | programs | integers)
+    distortion = (
+        {"distortion": json.loads(about["distortion"])}
+        if "distortion" in about
+        else {"distortion": asdict(distortion_of_lambdas(model.config))}
+    )
+    program = json.dumps(asdict(transforms.facts) | distortion | programs | integers)
     identity = ModelIdentity(
         about["name"],
         int(about["identifier"]),

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from trimix.codec import MAXIMUM_PIXELS, load_codec, load_codec_for_file
+from trimix.bitstream import MAXIMUM_PIXELS
+from trimix.codec import Codec
+from trimix.encoder.effort import DEFAULT_EFFORT, MAXIMUM, MINIMUM
+from trimix.encoder.targets import one_target
 from trimix.errors import PictureError, UsageError
 from trimix.images import Picture, read_picture
-from trimix.search.effort import DEFAULT_EFFORT, MAXIMUM, MINIMUM
-from trimix.search.encoding import encode, encode_to_target
-from trimix.search.targets import one_target
 
 
 def _as_picture(image: "Image.Image | np.ndarray | str | Path") -> Picture:
@@ -99,6 +99,7 @@ def compress(
     target_bits_per_pixel: float | None = None,
     target_bytes: float | None = None,
     target_psnr_db: float | None = None,
+    target_ssimulacra2: float | None = None,
 ) -> bytes:
     """Compress a picture to the contents of a ``.tmix`` file.
 
@@ -112,13 +113,14 @@ def compress(
         target_bits_per_pixel: of the whole file, within 2 %, instead of a quality.
         target_bytes: size of the file, within 2 % and rather below, instead of a quality.
         target_psnr_db: of the decoded picture, within 0.1 dB, instead of a quality.
+        target_ssimulacra2: score of the decoded picture, within 0.5, instead of a quality.
 
     Raises:
         PictureError: the picture is of a kind that is not handled.
         UsageError: an argument is of another kind or out of range, or there are two targets.
         OutOfReachError: no quality meets the target.
         ModelError: there is no such model.
-        KeyboardInterrupt: Ctrl-C, also during a search; ``trimix.search.encoding`` returns the best so far instead.
+        KeyboardInterrupt: Ctrl-C, also during a search; ``Codec.encode_to`` returns the best so far instead.
 
     >>> import numpy as np
     >>> data = compress(np.zeros((32, 32, 3), np.uint8), quality=30)
@@ -130,6 +132,7 @@ def compress(
         _if_given("target_bits_per_pixel", target_bits_per_pixel),
         _if_given("target_bytes", target_bytes),
         _if_given("target_psnr_db", target_psnr_db),
+        _if_given("target_ssimulacra2", target_ssimulacra2),
     )
     time_limit_seconds = _if_given("time_limit_seconds", time_limit_seconds)
     if time_limit_seconds is not None and time_limit_seconds < 0:
@@ -139,12 +142,9 @@ def compress(
     _check_device(device)
     if target is not None and quality is not None:
         raise UsageError("a quality and a target exclude each other, found both; leave one out")
-    codec, picture = load_codec(model, device), _as_picture(image)
-    if target is not None:
-        encoded = encode_to_target(codec, picture, target, effort, time_limit_seconds=time_limit_seconds)
-    else:
-        quality = 50.0 if quality is None else quality
-        encoded = encode(codec, picture, quality, effort, time_limit_seconds=time_limit_seconds)
+    codec, picture = Codec.load(model, device), _as_picture(image)
+    aim = target or (50.0 if quality is None else quality)
+    encoded = codec.encode_to(picture, aim, effort, time_limit_seconds=time_limit_seconds)
     if encoded.ended == "interrupt":
         raise KeyboardInterrupt  # else a program that compresses many could not be stopped
     return encoded.data
@@ -170,7 +170,7 @@ def decompress(data: bytes, device: str = "cpu", maximum_pixels: int = MAXIMUM_P
     _number("maximum_pixels", maximum_pixels)
     _check_device(device)
     data = bytes(data)
-    picture = load_codec_for_file(data, device).decode(data, maximum_pixels)
+    picture = Codec.for_file(data, device).decode(data, maximum_pixels)
     pixels = picture.pixels
     image = Image.fromarray(pixels[:, :, 0] if picture.channels == 1 else pixels)
     # Under the keys that Pillow's own readers use, so that saving the image keeps them.

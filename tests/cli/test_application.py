@@ -10,7 +10,8 @@ from command_line import Command, process_environment
 
 from trimix import __version__, errors
 from trimix.cli import main
-from trimix.cli.options import MAXIMUM_PIXELS, PICTURE_FORMATS
+from trimix.cli.failures import _OPTIONS
+from trimix.cli.options import PICTURE_FORMATS
 
 COMMANDS = (
     "compress",
@@ -123,7 +124,9 @@ def test_own_errors_give_their_exit_code(
 ) -> None:
     outcome = _run_raising(trimix, monkeypatch, error("something must hold,\nfound \x1b[2Jnot"))
     assert outcome.code == error.exit_code
-    assert outcome.line == "trimix: error: something must hold, found ?[2Jnot"
+    options = _OPTIONS.get(error)
+    told = f" ({options})" if options else ""
+    assert outcome.line == f"trimix: error: something must hold, found ?[2Jnot{told}"
 
 
 def test_an_interrupt_that_a_library_swallows_still_ends_it(
@@ -224,11 +227,9 @@ def test_reader_that_has_gone_ends_it_quietly() -> None:
 
 
 def test_constants_known_without_torch_agree_with_the_library() -> None:
-    from trimix import codec
     from trimix.images import OUTPUT_FORMATS
 
     assert tuple(OUTPUT_FORMATS) == PICTURE_FORMATS
-    assert codec.MAXIMUM_PIXELS == MAXIMUM_PIXELS
 
 
 def test_main_is_the_entry_point() -> None:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from trimix.bitstream import MAGIC, describe
 from trimix.codec import Codec
+from trimix.latent_codec import LatentCodec
 
 Files = set[str]
 
@@ -85,7 +86,7 @@ def test_existing_output_is_kept_without_force(trimix: Command, picture: Path) -
     output.write_bytes(b"precious")
     outcome = trimix("compress", picture, "--model", MODEL_NAME)
     assert outcome.code == 6
-    assert "already exists; use --force" in outcome.line
+    assert "already exists; replace it" in outcome.line
     assert output.read_bytes() == b"precious"
     assert trimix("compress", picture, "--model", MODEL_NAME, "--force").code == 0
     assert output.read_bytes().startswith(MAGIC)
@@ -185,7 +186,11 @@ def test_other_refusals(
         (("--model", "nothing"), 5, "no model is named 'nothing'; found: gllmm-tiny-0"),
         (("--model", tmp_path / "none.safetensors"), 5, "no such model file"),
         (("--model", tmp_path / "bad.safetensors"), 5, "not a trimix weights file"),
-        (("--max-pixels", "3499", "--model", MODEL_NAME), 3, "raise --max-pixels"),
+        (
+            ("--max-pixels", "3499", "--model", MODEL_NAME),
+            3,
+            "raise the limit if you trust the file (--max-pixels)",
+        ),
         (("-o", "-", "--json"), 2, "--json and the output cannot share standard output"),
     ):
         outcome = trimix("compress", picture, *arguments)
@@ -213,7 +218,7 @@ def test_interrupt_while_encoding_leaves_nothing(
     def interrupted(*_: object) -> object:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Codec, "latents", interrupted)
+    monkeypatch.setattr(LatentCodec, "analyze", interrupted)
     outcome = trimix("compress", picture, "--model", MODEL_NAME)
     assert (outcome.code, outcome.error.strip()) == (130, "")
     assert names(picture.parent) == {"photo.png"}
@@ -229,6 +234,7 @@ def test_compilation_is_announced_once(
     assert outcome.error.count("compiling the coder (first run)") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_interrupt_of_the_process(tmp_path: Path) -> None:
     process = subprocess.Popen(
@@ -247,6 +253,7 @@ def test_interrupt_of_the_process(tmp_path: Path) -> None:
     assert names(tmp_path) == set()
 
 
+@pytest.mark.slow
 def test_a_process_reads_and_writes_binary_streams(trimix: Command, picture: Path, tmp_path: Path) -> None:
     with picture.open("rb") as stdin:
         finished = subprocess.run(

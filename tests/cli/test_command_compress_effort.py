@@ -18,12 +18,13 @@ from trimix.bitstream import describe
 from trimix.cli import main
 from trimix.cli.search_options import parse_size
 from trimix.codec import Codec
+from trimix.encoder.effort import DEFAULT_EFFORT
+from trimix.encoder.picture_distortion import PictureDistortion
 from trimix.errors import UsageError
-from trimix.search.distortion import SquaredError
-from trimix.search.effort import DEFAULT_EFFORT
+from trimix.latent_codec import LatentCodec
 
 compress_module = importlib.import_module("trimix.cli.compress")
-display_module = importlib.import_module("trimix.cli.search_display")
+display_module = importlib.import_module("trimix.progress")
 
 
 @pytest.fixture
@@ -154,12 +155,12 @@ def test_a_target_that_is_missed_is_told(
     trimix: Command, larger: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As sizes of tiny pictures do: they leap over the target.
-    latents = Codec.latents
+    analyze = LatentCodec.analyze
 
-    def leaping(codec: Codec, picture: object, quality: float) -> object:
-        return latents(codec, picture, 1 if quality < 50 else 100)  # type: ignore[arg-type]
+    def leaping(codec: LatentCodec, picture: object, quality: float) -> object:
+        return analyze(codec, picture, 1 if quality < 50 else 100)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Codec, "latents", leaping)
+    monkeypatch.setattr(LatentCodec, "analyze", leaping)
     outcome = trimix("compress", larger, "--target-size", "600", "--model", MODEL_NAME)
     assert outcome.code == 0
     warning, line = outcome.error.splitlines()
@@ -192,11 +193,12 @@ class Interrupts:
         monkeypatch.setattr(kind, method, interrupted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("swallowed", [False, True])
 def test_an_interrupt_writes_the_best_so_far(
     trimix: Command, picture: Path, monkeypatch: pytest.MonkeyPatch, swallowed: bool
 ) -> None:
-    Interrupts(monkeypatch, SquaredError, "gradient", swallowed=swallowed)
+    Interrupts(monkeypatch, PictureDistortion, "slope", swallowed=swallowed)
     outcome = trimix("compress", picture, "--model", MODEL_NAME, "--effort", 9, "--json")
     assert outcome.code == 0
     assert outcome.line == "trimix: interrupted: the best so far is written; Ctrl-C again writes nothing"
@@ -205,30 +207,33 @@ def test_an_interrupt_writes_the_best_so_far(
     assert (record["ended"], record["search_steps"]) == ("interrupt", 2 if swallowed else 1)
 
 
+@pytest.mark.slow
 def test_a_second_interrupt_writes_nothing(
     trimix: Command, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Interrupts(monkeypatch, SquaredError, "gradient")
+    Interrupts(monkeypatch, PictureDistortion, "slope")
     Interrupts(monkeypatch, Codec, "pack")
     outcome = trimix("compress", picture, "--model", MODEL_NAME, "--effort", 9)
     assert (outcome.code, outcome.error) == (130, "")
     assert [path.name for path in picture.parent.iterdir()] == ["photo.png"]
 
 
+@pytest.mark.slow
 def test_a_second_interrupt_that_is_swallowed_writes_nothing(
     trimix: Command, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Interrupts(monkeypatch, SquaredError, "gradient")
+    Interrupts(monkeypatch, PictureDistortion, "slope")
     Interrupts(monkeypatch, Codec, "pack", swallowed=True)
     outcome = trimix("compress", picture, "--model", MODEL_NAME, "--effort", 9)
     assert (outcome.code, outcome.error) == (130, "")
     assert [path.name for path in picture.parent.iterdir()] == ["photo.png"]
 
 
+@pytest.mark.slow
 def test_errors_after_an_interrupt_that_was_heeded_are_told(
     trimix: Command, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Interrupts(monkeypatch, SquaredError, "gradient")
+    Interrupts(monkeypatch, PictureDistortion, "slope")
     pack = Codec.pack
 
     def packed(*arguments: object, **options: object) -> bytes:
@@ -259,7 +264,7 @@ def test_a_bar_on_a_terminal(
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "120")
     shown = (
-        (("--effort", "4"), r"step 2 of 2 .*0\.\d+ bpp, 10\.\d+ dB"),
+        (("--effort", "4"), r"step 2 of 2: 0\.\d+ bpp, 10\.\d+ dB"),
         (("--target-size", "700"), r"trial \d: quality \d+\.\d+ gives \d+ bytes"),
     )
     for options, expected in shown:
@@ -267,6 +272,7 @@ def test_a_bar_on_a_terminal(
         assert re.search(expected, capsys.readouterr().err)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_interrupt_of_the_process(tmp_path: Path) -> None:
     random = np.random.default_rng(1)
@@ -292,7 +298,8 @@ def test_interrupt_of_the_process(tmp_path: Path) -> None:
 
 _SLOW = """
 import sys
-from trimix.cli import main, search_display
-search_display.LINE_SECONDS = 0
+from trimix import progress
+from trimix.cli import main
+progress.LINE_SECONDS = 0
 sys.exit(main(sys.argv[1:]))
 """

@@ -2,6 +2,7 @@
 
 import io
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,11 @@ from PIL import Image
 from rich.console import Console
 
 from trimix.errors import UsageError
-from trimix.evaluation import demo
-from trimix.evaluation.comparison import Panel, draw_comparison
 from trimix.images import Picture, read_picture, write_picture
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
+import demo
+from demo import Panel, draw_comparison
 
 
 @pytest.fixture
@@ -42,6 +45,7 @@ def test_the_photograph_needs_no_network():
     assert pixels.shape == (512, 512, 3)
 
 
+@pytest.mark.slow
 def test_compares_at_equal_size(commands, tmp_path):
     text = demonstrate(picture=None, quality=25.0, output=tmp_path)
     assert [command[0] for command in commands] == ["compress", "decompress"]

@@ -75,6 +75,8 @@ def test_what_an_encoder_knows_is_what_training_knows(both):
     facts = frozen.facts
     ends = model.squared_error_lambda(torch.tensor([1.0, 100.0])).tolist()
     assert facts.squared_error_lambdas == pytest.approx(tuple(ends), rel=1e-5)
+    ends = model.rate_distortion_lambda(torch.tensor([1.0, 100.0])).tolist()
+    assert facts.lambdas == pytest.approx(tuple(ends), rel=1e-5)
     assert (facts.halo, facts.all_rates) == (model.config.latent_halo, model.config.all_rates)
     if model.linear_path is not None:
         torch.testing.assert_close(frozen.tensors[facts.energies], model.linear_path[1].energies())

@@ -14,12 +14,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from nearest import nearest_symbols
 from tiny_models import INTERLACED, TINY, tiny_frozen
 from trimix.codec import Codec
 from trimix.errors import ModelError
 from trimix.frozen.storage import checksum_of, load_frozen, save_frozen
 from trimix.images import Picture
-from trimix.search.encoding import encode
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "gllmm-tiny-0.safetensors"
 
@@ -175,7 +175,12 @@ LAST = -1
         (("steps",), "transforms.energies", "must have two rows|must have 8 columns"),
         (("energies",), "transforms.gain.log_factors", "energies must be"),
         (("energies",), "head.0.bias", "must be float16"),
-        (("prices_errors",), 1, "true or false"),
+        (("all_rates",), 1, "true or false"),
+        (("lambdas",), [0.1, -1.0], "two numbers above 0"),
+        (("distortion", "kind"), "beauty", "must be one of mse"),
+        (("distortion", "luma_chroma_weights"), [1.0, 1.0], "three weights"),
+        (("distortion", "luma_chroma_weights"), [0, 0, 0], "must not all be 0"),
+        (("distortion", "squared_error_weight"), -1.0, "a number up to"),
         (("analysis",), [], "a list of 1..4096"),
         (("analysis",), {}, "a list, found"),
         (("analysis",), [{"operation": "affine"}] * 5000, "a list of 1..4096"),
@@ -293,6 +298,7 @@ def test_types_that_no_model_has_are_refused(tmp_path, kind, bits):
     assert_refused(path)
 
 
+@pytest.mark.slow
 def test_a_number_changed_at_random_is_refused_or_codes(tmp_path):
     metadata, tensors = contents()
     random = np.random.default_rng(3)
@@ -312,7 +318,7 @@ def test_a_number_changed_at_random_is_refused_or_codes(tmp_path):
         taken += 1
         if trial % 9 == 0:
             codec = Codec(model)
-            data = encode(codec, picture).data
+            data = codec.encode(picture)
             assert codec.decode(data).pixels.shape == picture.pixels.shape
     assert 5 < taken < 45
 
@@ -343,7 +349,7 @@ def test_what_is_saved_codes_the_same(tmp_path, config):
     assert contexts == ({"context"} if count == 1 else {f"context.{index}" for index in range(count)})
     codec, loaded = Codec(model), Codec(load_frozen(tmp_path / "a.safetensors"))
     picture = Picture(np.random.default_rng(0).integers(0, 256, (150, 200, 3), np.uint8))
-    symbols = codec.quantize(picture, 60)
+    symbols = nearest_symbols(codec, picture, 60)
     # Transforms are stored in half precision: the same symbols, not the same picture, must give the same bytes.
     data = codec.pack(picture, symbols)
     assert loaded.pack(picture, symbols)[-400:] == data[-400:]

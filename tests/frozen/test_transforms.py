@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tiny_models import INTERLACED, TINY, calibration_pictures, tiny_frozen, tiny_model
+from tiny_models import TINY, calibration_pictures, tiny_frozen, tiny_model
 from trimix.freezing.freeze import freeze
 from trimix.frozen.model import ModelIdentity
 
@@ -26,14 +26,6 @@ def test_a_squared_step_costs_what_it_changes_in_the_picture(lapped_channels):
         changed = (transforms.decode(moved, QUALITY) - before).square()
         bits = transforms.squared_error_lambda(QUALITY) * 255**2 * changed.mean() * before[0, 0].numel()
         torch.testing.assert_close(weights[channel], bits[0], rtol=1e-3, atol=0)
-
-
-def test_errors_have_a_price_where_another_distortion_was_trained_for():
-    assert tiny_frozen().transforms.error_prices(QUALITY) is None
-    for_another = tiny_frozen(INTERLACED.model_copy(update={"lambda_ratio": 1200.0})).transforms
-    ratio = for_another.error_prices(QUALITY) / for_another.step_weights(QUALITY)
-    energies = for_another.tensors[for_another.facts.energies]
-    torch.testing.assert_close(ratio[0] * energies, torch.full_like(energies, 4.0))
 
 
 def test_lambda_is_exponential_in_the_quality():

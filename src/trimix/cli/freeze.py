@@ -21,8 +21,8 @@ from trimix.cli.inputs import Source
 from trimix.cli.models import LAST_RUN_STEPS
 from trimix.cli.networks import prepare_torch
 from trimix.cli.options import Device, ForceOption, ThreadsOption
-from trimix.cli.progress import working
 from trimix.errors import ConfigurationError, TrainingError
+from trimix.progress import working
 
 
 def freeze(
@@ -73,7 +73,14 @@ def freeze(
         raise TrainingError(f"{checkpoint}: its weights do not fit its configuration: {error}") from error
     with working("reading the calibration pictures"):
         crops = calibration_crops(calibrate)
-    write_frozen(model, name, crops, {LAST_RUN_STEPS: str(trained.steps)} | facts, destination)
+    write_frozen(
+        model,
+        name,
+        crops,
+        {LAST_RUN_STEPS: str(trained.steps)} | facts,
+        destination,
+        distortion=trained.configuration.objective.measure,
+    )
 
 
 def _card_facts(card: Path | None) -> dict[str, str]:

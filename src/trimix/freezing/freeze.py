@@ -18,6 +18,7 @@ from trimix.architectures.compression_model import CompressionModel
 from trimix.architectures.config import MS_SSIM_LAMBDA_RATIO, CompressionConfig
 from trimix.bitstream import QUALITY_STEPS
 from trimix.coding import FactorizedTable
+from trimix.distortion import Distortion
 from trimix.entropy_models.conditional import bounded_log_likelihood
 from trimix.entropy_models.context import layers_of, schedule_of
 from trimix.entropy_models.factorized import FactorizedPrior
@@ -35,7 +36,7 @@ from trimix.entropy_models.integer_mixture import (
     VALUE_STEPS,
 )
 from trimix.entropy_models.layout import LINEAR_SCALE_STEPS, ScaleForm
-from trimix.entropy_models.walk import VALUE_LIMIT, QuantizingHand, walk
+from trimix.entropy_models.passes import VALUE_LIMIT, Rounding, run_schedule
 from trimix.freezing.integer_networks import (
     freeze_chain,
     largest_outputs,
@@ -109,6 +110,7 @@ def freeze(
     identity: ModelIdentity,
     calibration: Float[Tensor, "N 3 H W"],
     qualities: Sequence[float] = (1.0, 25.0, 50.0, 75.0, 100.0),
+    distortion: Distortion | None = None,
 ) -> FrozenModel:
     """Freeze a trained model.
 
@@ -117,6 +119,7 @@ def freeze(
         identity: its name; the hash is filled in when the weights are written.
         calibration: pictures in [0, 1], sides multiples of 64.
         qualities: at which activations are looked at.
+        distortion: D of the objective it was trained for; where it is not known, what its lambdas tell.
 
     Raises:
         ModelError: a network that integers do not know.
@@ -127,7 +130,11 @@ def freeze(
     programs = {name: program_to_json(program) for name, program in transforms.programs.items()}
     entropy_model, tensors = _freeze_entropy_model(model, calibration, qualities)
     tensors |= transforms.stored(in_bytes=config.stored_weight_bits == 8)
-    program = json.dumps(asdict(transforms.facts) | programs | entropy_model)
+    if distortion is None:
+        distortion = distortion_of_lambdas(config)
+    program = json.dumps(
+        asdict(transforms.facts) | {"distortion": asdict(distortion)} | programs | entropy_model
+    )
     stored = StoredModel(program, tensors, config.model_dump_json())
     return assemble(replace(identity, weights_hash=checksum_of(program, tensors)), stored)
 
@@ -206,18 +213,27 @@ def float_programs(model: CompressionModel, *, halve: bool = True) -> FloatProgr
         all_rates=config.all_rates,
         halo=config.latent_halo,
         pixels_at_once=config.pixels_at_once,
+        lambdas=_lambdas(config),
         squared_error_lambdas=_squared_error_lambdas(config),
-        prices_errors=steps is not None and config.lambda_ratio not in (None, 1),
         steps=steps or "",
         energies=energies or "",
     )
     return FloatPrograms(facts, programs, {name: value.detach() for name, value in tensors.items()})
 
 
-def _squared_error_lambdas(config: CompressionConfig) -> tuple[float, float]:
-    low, high = config.lambda_minimum, config.lambda_maximum
+def distortion_of_lambdas(config: CompressionConfig) -> Distortion:
+    """What a model was trained for that does not say: its lambdas are those of squared errors or of MS-SSIM."""
+    return Distortion("mse" if _lambdas(config) == _squared_error_lambdas(config) else "ms-ssim")
+
+
+def _lambdas(config: CompressionConfig) -> tuple[float, float]:
     if not config.all_rates:
-        low = high = config.rate_distortion_lambda
+        return config.rate_distortion_lambda, config.rate_distortion_lambda
+    return config.lambda_minimum, config.lambda_maximum
+
+
+def _squared_error_lambdas(config: CompressionConfig) -> tuple[float, float]:
+    low, high = _lambdas(config)
     ratio = config.lambda_ratio
     if ratio is None:
         ratio = 1.0 if low < 1 else MS_SSIM_LAMBDA_RATIO
@@ -394,9 +410,9 @@ def measure_freezing_loss(
             z = frozen.transforms.hyper_analysis(y)
             z_symbols = frozen.hyper_symbols(z[0])
             side = frozen.side_features(z_symbols[None], [quality_integer])[0]
-            hand = QuantizingHand(y[0].permute(1, 2, 0).numpy(), ACTIVATION_LIMIT)
-            walked = walk(frozen.latent_model, side, frozen.schedule(*side.shape[:2]), hand)
-            y_hat = walked.values.permute(2, 0, 1)[None].float() / frozen.latent_model.value_steps
+            source = Rounding(y[0].permute(1, 2, 0).numpy(), ACTIVATION_LIMIT)
+            found = run_schedule(frozen.latent_model, side, frozen.schedule(*side.shape[:2]), source)
+            y_hat = found.values.permute(2, 0, 1)[None].float() / frozen.latent_model.value_steps
             z_hat = model.hyper_prior.round(z)
             parameters = model.mixture_parameters(model.side_features(z_hat, quality), y_hat)
             for log_likelihoods in (
@@ -404,6 +420,6 @@ def measure_freezing_loss(
                 model.hyper_prior.log_likelihood(z_hat),
             ):
                 float_nats -= float(bounded_log_likelihood(log_likelihoods, _CODER_MINIMUM).double().sum())
-            symbols = walked.symbols.permute(2, 0, 1)
+            symbols = found.symbols.permute(2, 0, 1)
             integer_bits += frozen.count_bits(symbols, z_symbols, quality_integer).total
     return FreezingLoss(float_nats / math.log(2), integer_bits)

@@ -210,5 +210,5 @@ def find_model_by_hash(weights_hash: bytes) -> ModelEntry:
     names = ", ".join(f"{entry.name} ({entry.weights_hash.hex()})" for entry in found) or "none"
     raise UnknownModelError(
         f"the file needs the model with hash {weights_hash.hex()}; found here: {names}. "
-        f"Put its weights file into a folder named in {MODELS_VARIABLE}, or give it with --model"
+        f"Put its weights file into a folder named in {MODELS_VARIABLE}, or name the file"
     )

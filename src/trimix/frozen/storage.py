@@ -18,7 +18,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -26,11 +26,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from trimix.coding import FactorizedTable
+from trimix.distortion import Distortion, DistortionKind
 from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT, IntegerConvolution, IntegerLayer
 from trimix.entropy_models.integer_mixture import IntegerContext, IntegerMixtureModel
 from trimix.entropy_models.layout import MixtureLayout, ScaleForm
+from trimix.entropy_models.passes import VALUE_LIMIT
 from trimix.entropy_models.schedule import Schedule, checkerboard, interlaced, one_pass, wavefront
-from trimix.entropy_models.walk import VALUE_LIMIT
 from trimix.errors import ModelError, OutputError
 from trimix.frozen.catalogue import WEIGHTS_FORMAT, entry_of_metadata
 from trimix.frozen.model import QUALITY_PLANE_STEPS, FrozenModel, ModelIdentity, StoredModel
@@ -66,6 +67,7 @@ _LOGARITHM_LIMIT = 40.0
 """Squares of e^40, and of e^-40, are still ordinary numbers in float32."""
 _HALO_LIMIT, _PIXELS_LIMIT = 2**8, 2**26
 _TAP_LIMIT = 2**3
+_WEIGHT_LIMIT = 2.0**16
 _GRID = 16
 """Positions a side, on which it is looked whether contexts are of earlier passes."""
 
@@ -170,6 +172,7 @@ def assemble(identity: ModelIdentity, stored: StoredModel) -> FrozenModel:
     latent_model = _read_latent_model(program, tensors, layout, facts.latent_channels, largest)
     _check_causality(schedule, [context.offsets for context in latent_model.contexts])
     hyper_table = _read_hyper_table(tensors, facts.hyper_channels)
+    distortion = _read_distortion(program.inner("distortion"))
     tensors.refuse_rest()
     program.refuse_rest()
     return FrozenModel(
@@ -182,6 +185,7 @@ def assemble(identity: ModelIdentity, stored: StoredModel) -> FrozenModel:
         schedule=schedule,
         hyper_medians=medians,
         sees_quality=sees_quality,
+        distortion=distortion,
     )
 
 
@@ -228,20 +232,43 @@ _IN_WORDS = {
 
 
 def _read_facts(program: _Json) -> TransformFacts:
-    lambdas = tuple(program.take("squared_error_lambdas", list))
-    if len(lambdas) != 2 or not all(isinstance(one, float) and 0 < one < math.inf for one in lambdas):
-        raise ModelError(f"squared_error_lambdas must be two numbers above 0, found {str(lambdas)[:60]}")
+    lambdas, of_squared_errors = (
+        _read_lambdas(program, name) for name in ("lambdas", "squared_error_lambdas")
+    )
     return TransformFacts(
         latent_channels=max(1, program.take("latent_channels", int, limit=_SIZE_LIMIT)),
         hyper_channels=max(1, program.take("hyper_channels", int, limit=_SIZE_LIMIT)),
         all_rates=program.take("all_rates", bool),
         halo=program.take("halo", int, limit=_HALO_LIMIT),
         pixels_at_once=max(1, program.take("pixels_at_once", int, limit=_PIXELS_LIMIT)),
-        squared_error_lambdas=lambdas,
-        prices_errors=program.take("prices_errors", bool),
+        lambdas=lambdas,
+        squared_error_lambdas=of_squared_errors,
         steps=program.take("steps", str) or None,
         energies=program.take("energies", str) or None,
     )
+
+
+def _read_lambdas(program: _Json, name: str) -> tuple[float, float]:
+    ends = program.take(name, list)
+    if len(ends) != 2 or not all(isinstance(one, float) and 0 < one < math.inf for one in ends):
+        raise ModelError(f"{name} must be two numbers above 0, found {str(ends)[:60]}")
+    return ends[0], ends[1]
+
+
+def _read_distortion(found: _Json) -> Distortion:
+    kind, weights = found.take("kind", str), found.take("luma_chroma_weights", list)
+    if kind not in get_args(DistortionKind) or len(weights) != 3:
+        raise ModelError(
+            f"a distortion must be one of {', '.join(get_args(DistortionKind))} with three weights, found "
+            f"{kind[:40]!r} and {str(weights)[:40]}"
+        )
+    listed = _Json(dict(zip(("luma", "blue", "red"), weights, strict=True)), "luma_chroma_weights")
+    luma, blue, red = (listed.take(name, float, limit=_WEIGHT_LIMIT) for name in ("luma", "blue", "red"))
+    weight = found.take("squared_error_weight", float, limit=_WEIGHT_LIMIT)
+    found.refuse_rest()
+    if not luma + blue + red > 0:
+        raise ModelError("luma_chroma_weights must not all be 0, found that they are")
+    return Distortion(kind, (luma, blue, red), weight)
 
 
 def _read_transforms(program: _Json, facts: TransformFacts, stored: StoredTensors) -> FrozenTransforms:
@@ -271,8 +298,6 @@ def _read_transforms(program: _Json, facts: TransformFacts, stored: StoredTensor
         raise ModelError(f"steps must have {m} columns, found {list(shapes[facts.steps])}")
     if facts.energies is not None and (shapes[facts.energies] != (m,) or facts.steps is None):
         raise ModelError(f"energies must be those of {m} filters with steps, found others")
-    if facts.prices_errors and facts.steps is None:
-        raise ModelError("prices of errors need steps, found none")
     _check_values(programs.values(), facts, tensors)
     return FrozenTransforms(facts, programs, tensors)
 

@@ -11,11 +11,6 @@ from trimix.frozen.torch_engine import TorchNetwork
 from trimix.layers.quality import QUALITY_MAXIMUM, QUALITY_MINIMUM, interpolated_factors
 from trimix.shapes import Float, Tensor
 
-_CAUTION = 4.0
-"""A price of 1 forgets that g_a has made its latents small on purpose, by the slope of their bits: where all are chosen
-to be smaller still, that costs the picture more than the squares of the errors. Found by PSNR on weights for MSE; with
-those for MS-SSIM half of it made MS-SSIM worse, and one and a half times was no better."""
-
 
 @dataclass(frozen=True)
 class TransformFacts:
@@ -27,10 +22,9 @@ class TransformFacts:
         all_rates: whether there are other files at other qualities; otherwise the quality is ignored.
         halo: latent rows around a strip of a large picture that g_a and g_s look at, or more.
         pixels_at_once: largest strip of a large picture.
-        squared_error_lambdas: lambda of R + lambda * 255^2 * MSE at the qualities 1 and 100, exponential between them;
-            where something else was trained for, the one that gives about the same rate.
-        prices_errors: whether a squared error in the latent is worth the same in every picture; otherwise the encoder
-            asks g_s.
+        lambdas: of R + lambda * D at the qualities 1 and 100, exponential between them.
+        squared_error_lambdas: the same of R + lambda * 255^2 * MSE; where something else was trained for, those that
+            give about the same rates.
         steps: tensor with the logarithms of the quantizer's steps in 8-bit units, as factors that follow the quality;
             None where latents are in no such units.
         energies: tensor with the energies of the filters of the linear path; None without one.
@@ -41,8 +35,8 @@ class TransformFacts:
     all_rates: bool
     halo: int
     pixels_at_once: int
+    lambdas: tuple[float, float]
     squared_error_lambdas: tuple[float, float]
-    prices_errors: bool = False
     steps: str | None = None
     energies: str | None = None
 
@@ -100,11 +94,18 @@ class FrozenTransforms:
         """Picture of rounded latents, nominally in [0, 1], not clamped."""
         return self._synthesis(y_hat, quality)
 
+    def rate_distortion_lambda(self, quality: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+        """The lambda of R + lambda * D that belongs to a quality."""
+        return self._between(self.facts.lambdas, quality)
+
     def squared_error_lambda(self, quality: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
         """The lambda for squared errors that gives about the same rate."""
+        return self._between(self.facts.squared_error_lambdas, quality)
+
+    def _between(self, ends: tuple[float, float], quality: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
         if not self.facts.all_rates:
-            return torch.full_like(quality, self.facts.squared_error_lambdas[0])
-        low, high = map(math.log, self.facts.squared_error_lambdas)
+            return torch.full_like(quality, ends[0])
+        low, high = map(math.log, ends)
         share = (quality - QUALITY_MINIMUM) / (QUALITY_MAXIMUM - QUALITY_MINIMUM)
         return torch.exp(low + share * (high - low))
 
@@ -116,16 +117,8 @@ class FrozenTransforms:
         """
         if self.facts.energies is None or self.facts.steps is None:
             return None
-        return self.tensors[self.facts.energies].to(self.device) * self._squared_steps(quality)
-
-    def error_prices(self, quality: Float[Tensor, "N"]) -> Float[Tensor, "N M"] | None:
-        """Bits that a squared rounding error of one step is worth where each latent is chosen alone.
-
-        None in a model that was trained for squared error: there the search asks the synthesis itself.
-        """
-        return _CAUTION * self._squared_steps(quality) if self.facts.prices_errors else None
-
-    def _squared_steps(self, quality: Float[Tensor, "N"]) -> Float[Tensor, "N M"]:
-        assert self.facts.steps is not None
-        steps = interpolated_factors(self.tensors[self.facts.steps].to(self.device), quality)
-        return self.squared_error_lambda(quality)[:, None] * steps.square() / 3
+        steps, energies = (
+            self.tensors[name].to(self.device) for name in (self.facts.steps, self.facts.energies)
+        )
+        squares = interpolated_factors(steps, quality).square()
+        return energies * (self.squared_error_lambda(quality)[:, None] * squares / 3)

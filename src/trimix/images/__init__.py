@@ -3,9 +3,7 @@
 from trimix.images.atomic_files import write_atomically
 from trimix.images.colour import (
     BT601_LUMA_WEIGHTS,
-    BT709_LUMA_WEIGHTS,
     collapse_to_grey,
-    luma,
     replicate_grey,
 )
 from trimix.images.files import (
@@ -23,7 +21,6 @@ from trimix.images.psnr import PEAK, check_shapes, psnr_db, psnr_of_error_db
 
 __all__ = [
     "BT601_LUMA_WEIGHTS",
-    "BT709_LUMA_WEIGHTS",
     "INPUT_FORMATS",
     "OUTPUT_FORMATS",
     "PEAK",
@@ -32,7 +29,6 @@ __all__ = [
     "Picture",
     "check_shapes",
     "collapse_to_grey",
-    "luma",
     "output_format",
     "pad_to_multiple",
     "psnr_db",

@@ -16,7 +16,7 @@ from PIL import ExifTags, Image, PngImagePlugin, TiffImagePlugin, UnidentifiedIm
 from trimix.errors import OutputError, PictureError, UsageError
 from trimix.images import exif as exif_blocks
 from trimix.images.atomic_files import write_atomically
-from trimix.images.refusals import HEAD_BYTES, check_kind, check_size, check_webp_size
+from trimix.images.checks import HEAD_BYTES, check_kind, check_size, check_webp_size
 
 INPUT_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "PPM", "AVIF", "GIF")
 """Formats that are read, by Pillow's names."""

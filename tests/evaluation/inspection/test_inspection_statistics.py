@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from inspection_examples import drawn_symbols
-from scipy import stats
 
-from trimix.coding import GAUSSIAN, LAPLACIAN, LOGISTIC, MixtureParameters, scale_of_index
+from family_laws import SCIPY
+from trimix.coding import Family, MixtureParameters, scale_of_index
 from trimix.evaluation.inspection.statistics import (
     StatisticsSum,
     histogram_borders,
@@ -15,17 +15,16 @@ from trimix.evaluation.inspection.statistics import (
     observed_masses,
     predicted_masses,
     probability_intervals,
-    probability_transform,
     responsibilities,
     shares_of,
     standard_deviations,
+    transform_of_totals,
+    transform_totals,
     weights_of,
 )
 
-SCIPY = {GAUSSIAN: stats.norm, LAPLACIAN: stats.laplace, LOGISTIC: stats.logistic}
 
-
-def mixtures(count=4000, families=(GAUSSIAN, LAPLACIAN, LOGISTIC), seed=0, indices=(30, 120)):
+def mixtures(count=4000, families=tuple(Family), seed=0, indices=(30, 120)):
     random = np.random.default_rng(seed)
     components = len(families)
     weights = np.floor(random.dirichlet(np.ones(components), size=count) * 2**16).astype(np.int32)
@@ -101,6 +100,10 @@ def test_an_interval_is_as_wide_as_the_coder_s_probability():
     assert (intervals >= 0).all() and (intervals <= 1).all()
 
 
+def probability_transform(intervals):
+    return transform_of_totals(transform_totals(intervals), len(intervals))
+
+
 @pytest.mark.parametrize("indices", [(0, 40), (30, 120), (100, 160)])
 def test_symbols_drawn_from_their_own_mixtures_have_a_uniform_transform(indices):
     count = 20_000
@@ -119,7 +122,7 @@ def test_symbols_drawn_from_their_own_mixtures_have_a_uniform_transform(indices)
 
 
 def test_the_transform_shows_predictions_that_are_too_wide_or_too_narrow():
-    parameters = mixtures(20_000, families=(GAUSSIAN,), indices=(80, 81))
+    parameters = mixtures(20_000, families=(Family.GAUSSIAN,), indices=(80, 81))
     symbols = drawn_symbols(np.random.default_rng(7), parameters)
 
     def transform(octaves):
@@ -134,7 +137,7 @@ def test_the_transform_shows_predictions_that_are_too_wide_or_too_narrow():
 
 
 def test_a_latent_is_in_doubt_where_its_likeliest_value_is_no_matter_of_course():
-    alone = mixtures(2, families=(GAUSSIAN,))
+    alone = mixtures(2, families=(Family.GAUSSIAN,))
     means = np.zeros((2, 1), np.int32)
     sure_and_not = np.array([[0], [64]], np.uint8)
     assert in_doubt(MixtureParameters(alone.families, alone.weights, means, sure_and_not)).tolist() == [
