@@ -172,7 +172,7 @@ class CompressionConfig(BaseModel, ABC):
         return self
 
 
-class _GaussianConfig(CompressionConfig):
+class GaussianConfig(CompressionConfig):
     """Gaussians with bounded scales, in training too."""
 
     @property
@@ -201,7 +201,7 @@ class _GaussianConfig(CompressionConfig):
         )
 
 
-class HyperpriorConfig(_GaussianConfig):
+class HyperpriorConfig(GaussianConfig):
     """Mean and scale hyperprior (Minnen et al. 2018, "mbt2018-mean"), or scale only (Ballé et al. 2018)."""
 
     kind: Literal["hyperprior"] = "hyperprior"
@@ -248,7 +248,7 @@ class HyperpriorConfig(_GaussianConfig):
         )
 
 
-class AutoregressiveConfig(_GaussianConfig):
+class AutoregressiveConfig(GaussianConfig):
     """Hyperprior and masked context (Minnen et al. 2018, "mbt2018")."""
 
     kind: Literal["autoregressive"] = "autoregressive"
@@ -276,7 +276,7 @@ class AutoregressiveConfig(_GaussianConfig):
         )
 
 
-class AttentionConfig(_GaussianConfig):
+class AttentionConfig(GaussianConfig):
     """Residual blocks, with attention or without, and masked context (Cheng et al. 2020).
 
     The paper has three Gaussians, rounded directly; weights that are common have one.
@@ -332,7 +332,7 @@ class AttentionConfig(_GaussianConfig):
         )
 
 
-class _MixtureConfig(CompressionConfig):
+class MixtureConfig(CompressionConfig):
     """Mixtures of several families, and latents that training rounds straight through for all but their bits."""
 
     rounding: LatentRounding = "direct"
@@ -360,7 +360,7 @@ class _MixtureConfig(CompressionConfig):
         return False
 
     @model_validator(mode="after")
-    def _check_lapped_channels(self) -> "_MixtureConfig":
+    def _check_lapped_channels(self) -> "MixtureConfig":
         if self.lapped_channels > self.latent_channels:
             raise ValueError(
                 f"lapped_channels must be at most latent_channels, {self.latent_channels}, found {self.lapped_channels}"
@@ -368,7 +368,7 @@ class _MixtureConfig(CompressionConfig):
         return self
 
 
-class GllmmConfig(_MixtureConfig):
+class GllmmConfig(MixtureConfig):
     """GLLMM (Fu et al. 2023), and every simpler entropy model and transform that the paper compares it with."""
 
     kind: Literal["gllmm"] = "gllmm"
@@ -499,7 +499,7 @@ class GllmmConfig(_MixtureConfig):
         return self
 
 
-class GllmmLiteConfig(_MixtureConfig):
+class GllmmLiteConfig(MixtureConfig):
     """Architecture of ``gllmm-lite``; the defaults are the released model's."""
 
     growing: ClassVar[tuple[str, ...]] = (
