@@ -274,6 +274,7 @@ def test_a_missing_package_is_told(trimix: Command, monkeypatch: pytest.MonkeyPa
     assert outcome.line.endswith("pip install 'trimix[evaluate]'")
 
 
+@pytest.mark.slow
 def test_torch_is_never_imported_and_help_imports_nothing_heavy() -> None:
     script = """
 import sys

@@ -234,6 +234,7 @@ def test_compilation_is_announced_once(
     assert outcome.error.count("compiling the coder (first run)") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_interrupt_of_the_process(tmp_path: Path) -> None:
     process = subprocess.Popen(
@@ -252,6 +253,7 @@ def test_interrupt_of_the_process(tmp_path: Path) -> None:
     assert names(tmp_path) == set()
 
 
+@pytest.mark.slow
 def test_a_process_reads_and_writes_binary_streams(trimix: Command, picture: Path, tmp_path: Path) -> None:
     with picture.open("rb") as stdin:
         finished = subprocess.run(

@@ -57,6 +57,7 @@ def test_decoders_read_what_it_found(name, size, channels):
     assert np.array_equal(codec.decode(data).pixels, codec.latents.synthesize(found.symbols, *size, channels))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gllmm-lite", "autoregressive"])
 def test_the_same_picture_gives_the_same_symbols(name):
     codec, picture = tiny_codec(name), some_picture(70, 100)
@@ -64,6 +65,7 @@ def test_the_same_picture_gives_the_same_symbols(name):
     assert first.checksum() == second.checksum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gllmm-lite", "autoregressive"])
 def test_what_it_says_is_true(name):
     codec, picture = tiny_codec(name), some_picture(70, 100)
@@ -81,6 +83,7 @@ def test_what_it_says_is_true(name):
     assert cost(codec, picture, found.symbols) <= cost(codec, picture, first) + 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_hyper_latents_are_looked_for_too(name):
     codec, picture = tiny_codec(name), some_picture(100, 150)
