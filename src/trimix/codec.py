@@ -2,10 +2,10 @@
 
 ::
 
-    Picture uint8 [H W C] -> tensor, padded -> g_a, h_a -> round -> integers y_hat, z_hat
+    Picture [H W C] -> tensor, padded -> g_a, h_a -> round -> integers y_hat, z_hat
         z_hat --RangeEncoder, factorized table--------------------------------> "side"
         z_hat, quality --integer h_s--> side features --walk, encoding hand---> "latent"
-    header, side, latent, metadata, checksum of all symbols -> Container -> bytes
+    header, side, latent, alpha, metadata, checksum of all symbols -> Container -> bytes
 
 and back by the same walk with a decoding hand, then g_s. Only integers decide probabilities, so every reader decodes
 the same symbols; pixels come from floats and may differ by one step between machines.
@@ -32,11 +32,19 @@ from trimix.errors import (
     UnknownModelError,
     UsageError,
 )
-from trimix.images import Picture, collapse_to_grey, pad_to_multiple, to_pixels, to_tensor
+from trimix.images import (
+    Picture,
+    collapse_to_grey,
+    decode_alpha,
+    encode_alpha,
+    pad_to_multiple,
+    to_pixels,
+    to_tensor,
+)
 from trimix.models.catalogue import find_model, find_model_by_hash
 from trimix.models.frozen import QUALITY_STEPS, FrozenModel, SymbolBits, quality_to_integer
 from trimix.models.weights import load_frozen
-from trimix.shapes import Float, Int, Int16, Tensor, UInt8
+from trimix.shapes import Float, Int, Int16, Tensor, UInt
 from trimix.transforms.analysis import LATENT_STRIDE
 from trimix.transforms.strips import Strip, latent_strips
 
@@ -132,7 +140,7 @@ class Codec:
         """Compress a picture, every latent to the nearest integer; ``search.encoding.encode`` makes smaller files.
 
         Args:
-            picture: 8 bits, grey or RGB.
+            picture: grey or RGB, 8 or 16 bits.
             quality: 1..100, continuous; one step is about 7 % in lambda.
 
         Returns:
@@ -158,14 +166,16 @@ class Codec:
         container = self._read(data, maximum_pixels)
         symbols = self._unpack(container)
         header = container.header
-        pixels = self.reconstruct(symbols, header.height, header.width, header.channels)
-        return Picture(pixels, container.icc_profile, container.exif, container.xmp)
+        height, width, bit_depth = header.height, header.width, header.bit_depth
+        pixels = self.reconstruct(symbols, height, width, header.colour_channels, bit_depth)
+        alpha = decode_alpha(container.alpha, height, width, bit_depth) if header.has_alpha else None
+        return Picture(pixels, alpha, container.metadata, header.has_equal_colours)
 
     def quantize(self, picture: Picture, quality: float) -> Symbols:
         """The nearest symbols of a picture: g_a, gain, h_a, rounding.
 
         Args:
-            picture: 8 bits, grey or RGB.
+            picture: grey or RGB, 8 or 16 bits.
             quality: 1..100.
 
         Raises:
@@ -179,7 +189,7 @@ class Codec:
         """What g_a, gain and h_a make of a picture.
 
         Args:
-            picture: 8 bits, grey or RGB.
+            picture: grey or RGB, 8 or 16 bits.
             quality: 1..100.
 
         Raises:
@@ -210,12 +220,16 @@ class Codec:
         return self.walked(latents.side, latents.hyper_latent, latents.quality_integer, hand)
 
     @torch.inference_mode()
-    def reconstruct(self, symbols: Symbols, height: int, width: int, channels: int = 3) -> np.ndarray:
-        """Pixels of symbols, uint8 [height width channels]: gain, g_s, crop, clamp; one channel is their mean."""
+    def reconstruct(
+        self, symbols: Symbols, height: int, width: int, channels: int = 3, bit_depth: int = 8
+    ) -> UInt[np.ndarray, "H W C"]:
+        """Pixels of symbols [height width channels]: gain, g_s, crop, clamp; one channel is their mean."""
         factor = self.quality_tensor(symbols.quality_integer)
         y_values = self.values(symbols)
         _, rows, columns = y_values.shape
-        pixels = np.empty((rows * LATENT_STRIDE, width, channels), dtype=np.uint8)
+        pixels = np.empty(
+            (rows * LATENT_STRIDE, width, channels), dtype=np.uint8 if bit_depth == 8 else np.uint16
+        )
         for strip in self._strips(rows, LATENT_STRIDE**2 * columns):
             y_hat = y_values[None, :, strip.first : strip.last].to(self.device, torch.float32)
             y_hat = y_hat / self.model.latent_model.value_steps
@@ -223,7 +237,7 @@ class Codec:
             kept = x_hat[:, :, LATENT_STRIDE * (strip.start - strip.first) :]
             kept = kept[:, :, : LATENT_STRIDE * (strip.stop - strip.start)]
             part = slice(LATENT_STRIDE * strip.start, LATENT_STRIDE * strip.stop)
-            pixels[part] = to_pixels(collapse_to_grey(kept) if channels == 1 else kept)
+            pixels[part] = to_pixels(collapse_to_grey(kept) if channels == 1 else kept, bit_depth)
         return pixels[:height]
 
     def _strips(self, rows: int, pixels_a_row: int) -> Iterator[Strip]:
@@ -231,7 +245,7 @@ class Codec:
         return latent_strips(rows, pixels_a_row, config.latent_halo, config.pixels_at_once)
 
     def _analyse(
-        self, pixels: UInt8[np.ndarray, "H W C"], strip: Strip, quality: Float[Tensor, "1"]
+        self, pixels: UInt[np.ndarray, "H W C"], strip: Strip, quality: Float[Tensor, "1"]
     ) -> Float[Tensor, "1 M h w"]:
         x = to_tensor(pixels[LATENT_STRIDE * strip.first : LATENT_STRIDE * strip.last]).to(self.device)
         y = self.model.transforms.encode_latent(x, quality)
@@ -267,23 +281,22 @@ class Codec:
         z = symbols.hyper_latent
         channels = self.model.hyper_channels_of((z.shape[0], z.shape[1], z.shape[2]))
         side_encoder.encode_factorized(_as_int32(z).ravel(), channels, self.model.hyper_table)
-        height, width, picture_channels = picture.pixels.shape
         return Container(
             header=Header(
                 model_identifier=self.model.identity.identifier,
                 weights_hash=self.model.identity.weights_hash,
-                width=width,
-                height=height,
-                channels=picture_channels,
-                bit_depth=8,
+                width=picture.width,
+                height=picture.height,
+                channels=(3 if picture.stands_for_rgb else picture.channels) + (picture.alpha is not None),
+                bit_depth=picture.bit_depth,
                 quality=symbols.quality_integer,
+                has_equal_colours=picture.stands_for_rgb,
             ),
             side=side_encoder.finish(),
             latent=latent_encoder.finish(),
             symbol_checksum=symbols.checksum(),
-            icc_profile=picture.icc_profile,
-            exif=picture.exif,
-            xmp=picture.xmp,
+            alpha=b"" if picture.alpha is None else encode_alpha(picture.alpha),
+            metadata=picture.metadata,
         )
 
     def unpack(self, data: bytes, maximum_pixels: int = MAXIMUM_PIXELS) -> Symbols:

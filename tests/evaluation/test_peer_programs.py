@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from trimix.bitstream import Metadata
 from trimix.errors import PictureError, TrimixError, UsageError
 from trimix.evaluation.metrics import psnr_db
 from trimix.evaluation.peers import ALL_PEERS, BPG, BPG_420, HM, VTM, find_peers
@@ -130,7 +131,7 @@ def picture():
     rows, columns = np.mgrid[0:19, 0:35]
     noise = random.normal(0, 3, (19, 35, 3))
     pixels = np.stack([40 + 6 * columns, 60 + 8 * rows, 128 + rows - columns], axis=2) + noise
-    return Picture(pixels.clip(0, 255).astype(np.uint8), xmp=b"<x:xmpmeta/>")
+    return Picture(pixels.clip(0, 255).astype(np.uint8), metadata=Metadata(xmp=b"<x:xmpmeta/>"))
 
 
 programs = pytest.mark.parametrize("codec", [BPG, BPG_420, HM, VTM], ids=lambda codec: codec.key)

@@ -3,7 +3,7 @@
 import pytest
 from searched import FITTED, smooth_picture, tiny_codec
 
-from trimix.bitstream import describe
+from trimix.bitstream import Metadata, describe
 from trimix.errors import OutOfReachError
 from trimix.images import Picture, psnr_db
 from trimix.search.encoding import encode, encode_to_target
@@ -44,7 +44,7 @@ def test_a_size_is_met(codec, effort, kind):
 
 def test_metadata_count(codec):
     picture = smooth_picture(150, 120)
-    picture = Picture(picture.pixels, exif=bytes(range(250)) * 8)
+    picture = Picture(picture.pixels, metadata=Metadata(exif=bytes(range(250)) * 8))
     encoded = encode_to_target(codec, picture, Target(TargetKind.BYTES, 900))
     assert 882 <= len(encoded.data) <= 918
 

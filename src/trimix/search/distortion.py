@@ -7,7 +7,7 @@ import torch
 
 from trimix.codec import Codec, Symbols
 from trimix.images import PEAK, collapse_to_grey, psnr_of_error_db, shares_in_picture
-from trimix.shapes import Float, Tensor, UInt8
+from trimix.shapes import Float, Shaped, Tensor
 from trimix.transforms.analysis import LATENT_STRIDE
 from trimix.transforms.strips import Strip, latent_strips
 
@@ -89,11 +89,11 @@ class SquaredError:
 
     Args:
         codec: whose g_s.
-        pixels: of the picture.
+        pixels: of the picture, 0 .. 255, whole numbers or not.
         quality_integer: of the file, which decides lambda.
     """
 
-    def __init__(self, codec: Codec, pixels: UInt8[np.ndarray, "H W C"], quality_integer: int) -> None:
+    def __init__(self, codec: Codec, pixels: Shaped[np.ndarray, "H W C"], quality_integer: int) -> None:
         self._transforms = codec.model.transforms
         # A copy, for torch takes no array that may not be written.
         self._pixels = torch.from_numpy(np.array(pixels.transpose(2, 0, 1), order="C"))

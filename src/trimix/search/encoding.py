@@ -279,7 +279,7 @@ class _TargetSearch:
 
     def _psnr_db(self, symbols: Symbols) -> float:
         pixels = self._picture.pixels
-        decoded = self._codec.reconstruct(symbols, *pixels.shape)
+        decoded = self._codec.reconstruct(symbols, *pixels.shape, self._picture.bit_depth)
         return min(psnr_db(pixels, decoded), _HIGHEST_PSNR_DB)
 
     def _search(self, effort: int, fast: int, deadline: float | None, trials: list[Trial]) -> None:

@@ -127,7 +127,7 @@ def _chosen(codec: Codec, picture: Picture, latents: Latents, writes: bool, seco
     assert weights is not None
     weight = weights[0].detach().cpu().numpy()
     values = np.clip(np.rint(latents.by_position), -ACTIVATION_LIMIT, ACTIVATION_LIMIT)
-    error = SquaredError(codec, picture.pixels, latents.quality_integer)
+    error = SquaredError(codec, picture.levels, latents.quality_integer)
     # Gradients are needed whatever the caller does without.
     with torch.inference_mode(False), torch.enable_grad():
         planes = torch.from_numpy(values).permute(2, 0, 1).contiguous().to(codec.device)

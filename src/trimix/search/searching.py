@@ -112,7 +112,7 @@ class _Search:
         self._codec = codec
         self._model = codec.model
         self._start = symbols
-        self._error = SquaredError(codec, picture.pixels, symbols.quality_integer)
+        self._error = SquaredError(codec, picture.levels, symbols.quality_integer)
         self._shares = self._error.shares(*symbols.latent.shape[1:])
         self._path = DifferentiablePath(codec.model)
         self._random = np.random.default_rng(_SEED)
