@@ -14,7 +14,14 @@ from trimix.images.picture import WHITE, Picture, picture_of_samples
 from trimix.images.psnr import PEAK, check_shapes, psnr_db, psnr_of_error_db
 from trimix.images.reading import INPUT_FORMATS, ByteSource, picture_of_image, read_picture
 from trimix.images.stripping import Strip, stripped
-from trimix.images.writing import OUTPUT_FORMATS, ByteSink, output_format, to_image, write_picture
+from trimix.images.writing import (
+    OUTPUT_FORMATS,
+    ByteSink,
+    metadata_information,
+    output_format,
+    to_image,
+    write_picture,
+)
 
 __all__ = [
     "BT601_LUMA_WEIGHTS",
@@ -32,6 +39,7 @@ __all__ = [
     "decode_alpha",
     "encode_alpha",
     "luma",
+    "metadata_information",
     "output_format",
     "pad_to_multiple",
     "picture_of_image",

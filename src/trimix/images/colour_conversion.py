@@ -4,6 +4,8 @@ import io
 
 from PIL import Image, ImageCms
 
+from trimix.errors import PictureError
+
 
 def to_srgb(image: Image.Image) -> tuple[Image.Image, str]:
     """A CMYK or Lab image in sRGB.
@@ -18,14 +20,20 @@ def to_srgb(image: Image.Image) -> tuple[Image.Image, str]:
     if source is None:
         # As browsers and Pillow do it: every ink takes away its complement.
         return image.convert("RGB"), "CMYK without a profile was converted to sRGB: its colours are a guess"
-    converted = ImageCms.profileToProfile(
-        image,
-        source,
-        ImageCms.createProfile("sRGB"),
-        renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-        outputMode="RGB",
-        flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
-    )
+    try:
+        converted = ImageCms.profileToProfile(
+            image,
+            source,
+            ImageCms.createProfile("sRGB"),
+            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            outputMode="RGB",
+            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+    except ImageCms.PyCMSError as error:
+        raise PictureError(
+            f"{_name(image)} must be converted to RGB by its profile, found one that cannot do it ({error}); "
+            "convert the picture, e.g. with `magick IN -colorspace sRGB OUT`"
+        ) from error
     assert converted is not None
     return converted, f"{_name(image)} was converted to sRGB by its profile"
 
@@ -39,7 +47,7 @@ def _profile(image: Image.Image) -> ImageCms.ImageCmsProfile | None:
     wanted = _name(image)
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(image.info.get("icc_profile") or b""))
-        if profile.profile.xcolor_space.strip() == wanted:
+        if getattr(profile.profile, "xcolor_space", "").strip() == wanted:
             return profile
     except (OSError, ImageCms.PyCMSError):
         pass

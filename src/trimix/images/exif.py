@@ -120,11 +120,10 @@ def _entries(exif: bytes, directory: int | None = None) -> Iterator[tuple[int, i
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
     if order is None or len(exif) < 8:
         return
-    if directory is None:
-        (directory,) = struct.unpack_from(order + "I", exif, 4)
-    if directory + 2 > len(exif):
+    first: int = struct.unpack_from(order + "I", exif, 4)[0] if directory is None else directory
+    if first + 2 > len(exif):
         return
-    (entries,) = struct.unpack_from(order + "H", exif, directory)
-    for start in range(directory + 2, min(directory + 2 + 12 * entries, len(exif) - 11), 12):
+    (entries,) = struct.unpack_from(order + "H", exif, first)
+    for start in range(first + 2, min(first + 2 + 12 * entries, len(exif) - 11), 12):
         tag, kind, count = struct.unpack_from(order + "HHI", exif, start)
         yield start, tag, kind, count, order

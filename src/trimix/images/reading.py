@@ -350,7 +350,9 @@ def _exif_block(image: Image.Image, xmp: bytes) -> bytes:
             said = image.getexif()
             own.load(block)
             if exif_blocks.ORIENTATION_TAG not in own and b":Orientation" in xmp:
-                said.pop(exif_blocks.ORIENTATION_TAG, None)  # Pillow takes it from XMP, where nobody else heeds it
+                said.pop(
+                    exif_blocks.ORIENTATION_TAG, None
+                )  # Pillow takes it from XMP, where nobody else heeds it
             return block if dict(own) == dict(said) else said.tobytes()
     except Exception:  # damaged
         return block

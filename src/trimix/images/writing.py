@@ -144,7 +144,13 @@ def to_image(picture: Picture) -> tuple[Image.Image, tuple[str, ...]]:
             ("Pillow cannot hold 16 bits in colour or with alpha: reduced to 8",),
         )
     image = _image(picture.samples)
-    metadata, chunks = picture.metadata, png.unpack_chunks(picture.metadata.chunks)
+    image.info.update(metadata_information(picture.metadata))
+    return image, notes
+
+
+def metadata_information(metadata: Metadata) -> dict[str, Any]:
+    """Metadata under the keys of Pillow's `info` that its own readers use, so that saving an image keeps them."""
+    chunks = png.unpack_chunks(metadata.chunks)
     resolution = png.resolution_of(chunks)
     information = {
         "icc_profile": metadata.icc_profile or profile_of_chunks(chunks),
@@ -153,8 +159,7 @@ def to_image(picture: Picture) -> tuple[Image.Image, tuple[str, ...]]:
         "comment": png.comment_of(chunks),
         "dpi": (resolution.x, resolution.y) if resolution and resolution.has_unit else None,
     }
-    image.info.update({key: value for key, value in information.items() if value})
-    return image, notes
+    return {key: value for key, value in information.items() if value}
 
 
 def _output_names() -> str:

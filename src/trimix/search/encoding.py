@@ -278,9 +278,11 @@ class _TargetSearch:
         return 8 * len(data) / (self._picture.width * self._picture.height)
 
     def _psnr_db(self, symbols: Symbols) -> float:
-        pixels = self._picture.pixels
-        decoded = self._codec.reconstruct(symbols, *pixels.shape, self._picture.bit_depth)
-        return min(psnr_db(pixels, decoded), _HIGHEST_PSNR_DB)
+        picture = self._picture
+        decoded = self._codec.reconstruct(
+            symbols, picture.height, picture.width, picture.channels, picture.bit_depth
+        )
+        return min(psnr_db(picture.pixels, decoded), _HIGHEST_PSNR_DB)
 
     def _search(self, effort: int, fast: int, deadline: float | None, trials: list[Trial]) -> None:
         """Searches of many steps, each at a quality that is corrected by what came of the last."""
