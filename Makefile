@@ -12,7 +12,7 @@ DEV_STAMP := $(VENV)/installed-dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo results test check bench train-on format clean
+.PHONY: help demo results test quick check bench train-on format clean
 
 MINUTES := 60
 RECIPE := configs/gllmm.toml
@@ -28,7 +28,7 @@ help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(DEMO_STAMP) ## Compress a photograph, compare with JPEG, WebP and AVIF at equal size
-	$(BIN)/python -m trimix.evaluation.demo $(DEMO)
+	$(BIN)/python tools/demo.py $(DEMO)
 
 results: export TRIMIX_DATA := $(TRIMIX_DATA)
 results: $(EVALUATE_STAMP) ## Measure beside JPEG, WebP, AVIF and JPEG XL, on Kodak and out of domain: results/, pages in runs/
@@ -55,6 +55,9 @@ endef
 
 test: $(DEV_STAMP) ## Run the tests
 	$(BIN)/python -m pytest -n auto --dist loadgroup $(TESTS)
+
+quick: $(DEV_STAMP) ## Run the tests that take less than 5 seconds each
+	$(BIN)/python -m pytest -n auto --dist loadgroup -m 'not slow' $(TESTS)
 
 check: $(DEV_STAMP) ## Formatting, lint, types, import rules, then the tests
 	$(BIN)/ruff format --check .

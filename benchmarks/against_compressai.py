@@ -107,7 +107,7 @@ def compare(name: str, picture: Picture, repeats: int) -> tuple[list[str], Times
     our_times = Times(
         median_seconds(repeats, lambda: codec.encode(picture)),
         median_seconds(repeats, lambda: codec.decode(data)),
-        median_seconds(repeats, lambda: codec.reconstruct(symbols, height, width)),
+        median_seconds(repeats, lambda: codec.latents.synthesize(symbols, height, width)),
         median_seconds(repeats, lambda: codec.unpack(data)),
     )
     sizes = [

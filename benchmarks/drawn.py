@@ -34,12 +34,11 @@ from scipy.ndimage import maximum_filter, minimum_filter
 from drawn_pictures import DrawnPicture, drawn_pictures
 from measuring import read_record, run
 from trimix.codec import Codec
+from trimix.encoder.effort import DEFAULT_EFFORT, search_steps
 from trimix.errors import UsageError
 from trimix.evaluation.peers import AVIF, AVIF_PSNR, find_peers
 from trimix.evaluation.report.tables import ABSENT
 from trimix.images import Picture, psnr_of_error_db, write_atomically
-from trimix.search.effort import DEFAULT_EFFORT, effort_of
-from trimix.search.encoding import encode
 from trimix.shapes import UInt8
 
 MODELS = ("gllmm-lite", "gllmm-lite-ms-ssim")
@@ -192,12 +191,10 @@ def measure(codec: Codec, drawn: DrawnPicture, quality: float, effort: int) -> l
     """A picture through a model, and through AVIF in as many bytes."""
     picture = Picture(drawn.pixels)
     name = codec.model.identity.name
-    encoded = encode(codec, picture, quality, effort)
-    if encoded.ended == "interrupt":
-        raise KeyboardInterrupt
-    size = len(encoded.data)
+    data = codec.encode(picture, quality, effort)
+    size = len(data)
     what = {"model": name, "quality": quality}
-    found = [damage(drawn, codec.decode(encoded.data).pixels, size, size, codec=name, **what)]
+    found = [damage(drawn, codec.decode(data).pixels, size, size, codec=name, **what)]
     for peer in PEERS:
         try:
             data = peer.encode_to_size(picture, size).data
@@ -284,7 +281,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for drawn in pictures:
             Image.fromarray(drawn.pixels).save(options.write / f"{drawn.name.replace(' ', '-')}.png")
         return 0
-    effort_of(options.effort)
+    search_steps(options.effort)
     find_peers([peer.key for peer in PEERS])
     outcomes = []
     for codec in [Codec.load(model) for model in options.model]:

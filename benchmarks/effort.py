@@ -32,7 +32,6 @@ from trimix.evaluation.machine import machine
 from trimix.evaluation.metrics import psnr_db
 from trimix.evaluation.rate_points import RateCurve, RatePoint, mean_point
 from trimix.images import Picture, read_picture, write_atomically
-from trimix.search.encoding import encode
 
 ANCHOR = 1
 QUALITIES = (20.0, 40.0, 60.0, 80.0)
@@ -106,7 +105,7 @@ def measure(
 ) -> Measurement:
     """One picture to a file and back."""
     began = time.perf_counter()
-    encoded = encode(codec, picture, quality, effort, time_limit_seconds=limit)
+    encoded = codec.encode_to(picture, quality, effort, time_limit_seconds=limit)
     seconds = time.perf_counter() - began
     if encoded.ended == "interrupt":
         raise KeyboardInterrupt
@@ -118,7 +117,7 @@ def measure(
         8 * len(encoded.data) / (picture.width * picture.height),
         psnr_db(picture.pixels, codec.decode(encoded.data).pixels),
         seconds,
-        encoded.moves,
+        encoded.steps,
     )
 
 

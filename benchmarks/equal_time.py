@@ -364,7 +364,7 @@ class Stamped:
 
     def __init__(self, step: Step) -> None:
         self._step = step
-        self.companion = step.companion
+        self.auxiliary = step.auxiliary
         self.review = step.review
         self.stamps: list[float] = []
 

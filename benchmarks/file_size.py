@@ -19,9 +19,10 @@ from rich.progress import track
 from rich.table import Table
 
 from measuring import run
-from trimix.codec import Codec, Symbols
+from trimix.codec import Codec
 from trimix.errors import UsageError
 from trimix.images import Picture, read_picture
+from trimix.latent_codec import Symbols
 from trimix.models.catalogue import find_model
 from trimix.models.gllmm_lite import GllmmLite
 from trimix.models.weights import load_frozen
@@ -74,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         files, likelihoods, margins = 0, 0.0, []
         for path in track(paths, description=f"quality {quality:g}", transient=True):
             picture = Picture(read_picture(path).pixels)
-            symbols = codec.quantize(picture, quality)
+            symbols = codec.latents.round(codec.latents.analyze(picture, quality))
             size = len(codec.pack(picture, symbols))
             ideal = likelihood_bytes(model, symbols, quality)
             files, likelihoods = files + size, likelihoods + ideal

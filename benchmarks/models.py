@@ -21,10 +21,11 @@ from rich.console import Console
 from rich.table import Table
 
 from measuring import median_seconds, run
-from trimix.codec import Codec, Symbols
+from trimix.codec import Codec
 from trimix.errors import UsageError
 from trimix.evaluation.data_sets import data_roots, find_pictures
 from trimix.images import Picture, read_picture, to_tensor
+from trimix.latent_codec import Symbols
 from trimix.models.building import build
 from trimix.models.catalogue import IDENTIFIERS
 from trimix.models.compression_model import CompressionModel
@@ -125,8 +126,8 @@ def check_files(
     failures = 0
     for file_name, picture in pictures.items():
         for variant, shown in variants(picture):
-            symbols = codec.quantize(shown, 50)
-            data = codec.encode(shown, 50)
+            symbols = codec.latents.round(codec.latents.analyze(shown, 50))
+            data = codec.encode(shown, 50, 1)
             read = codec.unpack(data)
             exact = torch.equal(read.latent, symbols.latent)
             exact &= torch.equal(read.hyper_latent, symbols.hyper_latent)
@@ -147,13 +148,13 @@ def check_files(
 
 def measure_times(codec: Codec, picture: Picture, repeats: int) -> list[str]:
     """Seconds to encode, to decode, and of that outside g_s and in it."""
-    data = codec.encode(picture, 50)
+    data = codec.encode(picture, 50, 1)
     symbols = codec.unpack(data)
     actions = (
-        lambda: codec.encode(picture, 50),
+        lambda: codec.encode(picture, 50, 1),
         lambda: codec.decode(data),
         lambda: codec.unpack(data),
-        lambda: codec.reconstruct(symbols, picture.height, picture.width),
+        lambda: codec.latents.synthesize(symbols, picture.height, picture.width),
     )
     return [f"{median_seconds(repeats, action):.3f}" for action in actions]
 

@@ -20,14 +20,13 @@ from trimix.evaluation.data_sets import data_roots, find_pictures
 from trimix.evaluation.metrics import psnr_db
 from trimix.evaluation.rate_points import RatePoint, mean_point
 from trimix.images import Picture, read_picture
-from trimix.search.encoding import encode
 
 QUALITIES = range(1, 101)
 
 
 def measure(codec: Codec, picture: Picture, quality: float) -> RatePoint:
     """One picture as a file and back."""
-    data = encode(codec, picture, quality).data
+    data = codec.encode(picture, quality)
     pixels = picture.width * picture.height
     return RatePoint(
         8 * len(data) / pixels, psnr_db(picture.pixels, codec.decode(data).pixels), quality=quality

@@ -28,7 +28,6 @@ from measuring import benchmark_picture, median_seconds, run
 from trimix.errors import UsageError
 from trimix.evaluation.peers import AVIF, JPEG, WEBP
 from trimix.images import Picture, write_picture
-from trimix.search.encoding import encode
 
 
 def command_seconds(repeats: int, *arguments: str, environment: dict[str, str] | None = None) -> float:
@@ -53,12 +52,12 @@ def command_seconds(repeats: int, *arguments: str, environment: dict[str, str] |
 def in_process(picture: Picture, quality: float, model: str, repeats: int) -> Table:
     """Encoding and decoding in this process, beside the other codecs."""
     codec = trimix.Codec.load(model)
-    data = encode(codec, picture, quality).data
+    data = codec.encode(picture, quality)
     rows = [
         (
             "trimix",
             len(data),
-            median_seconds(repeats, lambda: encode(codec, picture, quality)),
+            median_seconds(repeats, lambda: codec.encode(picture, quality)),
             median_seconds(repeats, lambda: codec.decode(data)),
         )
     ]

@@ -20,11 +20,10 @@ from rich.progress import track
 
 from measuring import pictures_parser, read_record, run
 from trimix.codec import Codec
+from trimix.encoder.effort import DEFAULT_EFFORT, search_steps
+from trimix.encoder.targets import Target, TargetKind
 from trimix.errors import OutOfReachError, UsageError
 from trimix.images import Picture, psnr_db, read_picture, write_atomically
-from trimix.search.effort import DEFAULT_EFFORT, effort_of
-from trimix.search.encoding import encode, encode_to_target
-from trimix.search.targets import Target, TargetKind
 
 RATES_BITS_PER_PIXEL = (0.15, 0.4, 0.8)
 PSNRS_DB = (30.0, 34.0)
@@ -78,9 +77,9 @@ def measure(codec: Codec, name: str, picture: Picture, target: Target, effort: i
     """One target, checked against the file."""
     began = time.perf_counter()
     try:
-        encoded = encode_to_target(codec, picture, target, effort)
+        encoded = codec.encode_to(picture, target, effort)
     except OutOfReachError as error:
-        files = [encode(codec, picture, end, min(effort, DEFAULT_EFFORT)).data for end in (1.0, 100.0)]
+        files = [codec.encode(picture, end, min(effort, DEFAULT_EFFORT)) for end in (1.0, 100.0)]
         ends = [value_of(codec, picture, target.kind, data) for data in files]
         return Outcome(
             name,
@@ -160,7 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0 if show(Record.read(options.show), console) else 1
     if not options.pictures:
         raise UsageError("--pictures must name files, found none; or --show a file")
-    effort_of(options.effort)
+    search_steps(options.effort)
     codec = Codec.load(options.model)
     outcomes = []
     for path in track(options.pictures, description="targets", transient=True):

@@ -102,8 +102,8 @@ def our_step(
             with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
                 step.backward(model, Batch(x, quality, generator), phase)
             updated(parameters, optimizer)
-            if step.companion is not None:
-                updated(list(step.companion.module.parameters()), step.companion.optimizer)
+            if step.auxiliary is not None:
+                updated(list(step.auxiliary.module.parameters()), step.auxiliary.optimizer)
 
     return once
 

@@ -10,9 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nearest import nearest_symbols
 from tiny_models import tiny_frozen
 from trimix.bitstream import Container, Header, Metadata
-from trimix.codec import Codec, Symbols, load_codec
+from trimix.codec import Codec
 from trimix.errors import (
     CodecError,
     CorruptedFileError,
@@ -22,6 +23,7 @@ from trimix.errors import (
     UsageError,
 )
 from trimix.images import Picture
+from trimix.latent_codec import Symbols
 from trimix.models.weights import load_frozen, save_frozen
 from trimix.transforms.strips import latent_strips
 
@@ -43,11 +45,11 @@ def codec():
 @pytest.mark.parametrize("channels", [1, 3])
 def test_decoding_is_the_synthesis_of_the_encoders_own_symbols(codec, size, channels):
     picture = some_picture(*size, channels)
-    data = codec.encode(picture, 60)
-    symbols = codec.quantize(picture, 60)
+    data = codec.encode(picture, 60, 1)
+    symbols = nearest_symbols(codec, picture, 60)
     decoded = codec.decode(data)
     assert decoded.pixels.shape == (*size, channels)
-    assert np.array_equal(decoded.pixels, codec.reconstruct(symbols, *size, channels))
+    assert np.array_equal(decoded.pixels, codec.latents.synthesize(symbols, *size, channels))
     found = codec.unpack(data)
     assert torch.equal(found.latent, symbols.latent)
     assert torch.equal(found.hyper_latent, symbols.hyper_latent)
@@ -55,13 +57,13 @@ def test_decoding_is_the_synthesis_of_the_encoders_own_symbols(codec, size, chan
 
 def test_rounding_and_writing_in_one_walk_give_the_bytes_of_two(codec):
     picture = some_picture(200, 150)
-    assert codec.encode(picture, 40) == codec.pack(picture, codec.quantize(picture, 40))
+    assert codec.encode(picture, 40, 1) == codec.pack(picture, nearest_symbols(codec, picture, 40))
 
 
 @pytest.mark.parametrize("side", [None, b"", b"\x80" * 500])
 @pytest.mark.parametrize("latent", [None, b"", bytes(300)])
 def test_a_small_file_that_claims_a_large_picture_ends_at_once(codec, side, latent):
-    original = Container.from_bytes(codec.encode(some_picture(64, 64), 50))
+    original = Container.from_bytes(codec.encode(some_picture(64, 64), 50, 1))
     header = dataclasses.replace(original.header, width=16384, height=16384)
     forged = dataclasses.replace(
         original,
@@ -74,7 +76,7 @@ def test_a_small_file_that_claims_a_large_picture_ends_at_once(codec, side, late
 
 
 def test_a_file_of_another_architecture_with_this_hash_is_refused(codec):
-    original = Container.from_bytes(codec.encode(some_picture(64, 64), 50))
+    original = Container.from_bytes(codec.encode(some_picture(64, 64), 50, 1))
     header = dataclasses.replace(original.header, model_identifier=original.header.model_identifier + 1)
     with pytest.raises(CorruptedFileError, match="architecture"):
         codec.decode(dataclasses.replace(original, header=header).to_bytes())
@@ -83,17 +85,17 @@ def test_a_file_of_another_architecture_with_this_hash_is_refused(codec):
 def test_a_replaced_model_file_is_read_again(tmp_path):
     path = tmp_path / "model.safetensors"
     save_frozen(tiny_frozen(), path)
-    first = load_codec(path)
-    assert load_codec(path) is first
+    first = Codec.load(path)
+    assert Codec.load(path) is first
     os.utime(path, ns=(1, 1))
-    assert load_codec(path) is not first
+    assert Codec.load(path) is not first
 
 
 @settings(max_examples=15)
 @given(quality=st.floats(1, 100), seed=st.integers(0, 99))
 def test_any_quality_comes_back_with_its_symbols(codec, quality, seed):
     picture = some_picture(40, 50, seed=seed)
-    symbols = codec.quantize(picture, quality)
+    symbols = nearest_symbols(codec, picture, quality)
     assert torch.equal(codec.unpack(codec.pack(picture, symbols)).latent, symbols.latent)
 
 
@@ -109,17 +111,16 @@ def test_extreme_symbols_survive(codec):
 @pytest.mark.parametrize("quality", [5, 50, 95])
 def test_counted_bits_are_the_files_bits(codec, quality):
     picture = some_picture(192, 256)
-    data = codec.encode(picture, quality)
-    counted = codec.count(codec.quantize(picture, quality)).total
+    data = codec.encode(picture, quality, 1)
+    counted = codec.latents.count(nearest_symbols(codec, picture, quality)).total
     overhead_bits = 8 * 60
     assert counted - 16 <= 8 * len(data) <= counted * 1.001 + overhead_bits
 
 
-def test_files_do_not_depend_on_grouping_or_threads(codec):
+def test_files_do_not_depend_on_threads(codec):
     picture = some_picture(100, 150)
-    symbols = codec.quantize(picture, 70)
+    symbols = nearest_symbols(codec, picture, 70)
     reference = codec.pack(picture, symbols)
-    assert codec.pack(picture, symbols, merged=False) == reference
     threads = torch.get_num_threads()
     try:
         for count in (1, 2):
@@ -133,7 +134,7 @@ def test_files_do_not_depend_on_grouping_or_threads(codec):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_gpu_decodes_the_same_symbols_and_nearly_the_same_pixels(codec):
     picture = some_picture(100, 150)
-    data = codec.encode(picture, 70)
+    data = codec.encode(picture, 70, 1)
     other = Codec(tiny_frozen(), "cuda")
     assert torch.equal(other.unpack(data).latent.cpu(), codec.unpack(data).latent)
     assert other.pack(picture, codec.unpack(data)) == data
@@ -145,7 +146,7 @@ def test_another_process_decodes_the_same_symbols(codec, tmp_path):
     model_path, file_path = tmp_path / "tiny.safetensors", tmp_path / "picture.tmix"
     model = Codec(save_frozen(codec.model, model_path))
     picture = some_picture(80, 96)
-    file_path.write_bytes(model.encode(picture, 40))
+    file_path.write_bytes(model.encode(picture, 40, 1))
     program = (
         "import sys, pathlib, torch; torch.set_num_threads(1)\n"
         "from trimix.codec import Codec\n"
@@ -160,22 +161,22 @@ def test_another_process_decodes_the_same_symbols(codec, tmp_path):
         check=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
-    assert int(found.stdout) == model.quantize(picture, 40).checksum()
+    assert int(found.stdout) == nearest_symbols(model, picture, 40).checksum()
 
 
 def test_a_large_picture_in_strips_is_the_picture_as_a_whole(codec, monkeypatch):
     config = type(codec.model.transforms.config)
     picture = some_picture(900, 70)
-    whole = codec.quantize(picture, 50)
-    pixels = codec.reconstruct(whole, 900, 70).astype(int)
+    whole = nearest_symbols(codec, picture, 50)
+    pixels = codec.latents.synthesize(whole, 900, 70).astype(int)
     monkeypatch.setattr(config, "pixels_at_once", 128 * 16 * 13)
     assert (
         len(list(latent_strips(60, 128 * 16, codec.model.transforms.config.latent_halo, 128 * 16 * 13))) == 5
     )
-    parts = codec.quantize(picture, 50)
+    parts = nearest_symbols(codec, picture, 50)
     # Floats may round differently in a strip; a latent near a tie may then move.
     assert (parts.latent != whole.latent).float().mean() < 1e-3
-    assert np.abs(codec.reconstruct(whole, 900, 70) - pixels).max() <= 1
+    assert np.abs(codec.latents.synthesize(whole, 900, 70) - pixels).max() <= 1
 
 
 def test_metadata_comes_back(codec):
@@ -192,14 +193,14 @@ def test_a_quality_out_of_range_is_refused(codec, quality):
 
 
 def test_every_truncation_is_an_error(codec):
-    data = codec.encode(some_picture(40, 40), 30)
+    data = codec.encode(some_picture(40, 40), 30, 1)
     for length in range(len(data)):
         with pytest.raises(CodecError):
             codec.decode(data[:length])
 
 
 def test_altered_bytes_are_an_error(codec):
-    data = codec.encode(some_picture(40, 40), 30)
+    data = codec.encode(some_picture(40, 40), 30, 1)
     for position in range(len(data)):
         altered = bytearray(data)
         altered[position] ^= 0x10
@@ -220,7 +221,7 @@ def test_a_small_file_that_claims_a_huge_picture_is_refused_at_once(codec):
     header = Header(1, codec.model.identity.weights_hash, 60000, 60000, 3, 8, 25600)
     data = Container(header, b"", b"", 0).to_bytes()
     assert len(data) <= 64
-    with pytest.raises(PictureTooLargeError, match="--max-pixels"):
+    with pytest.raises(PictureTooLargeError, match="raise the limit if you trust the file"):
         codec.decode(data)
 
 

@@ -1,5 +1,6 @@
 """The project holds together: versions, exports, links, examples, and what importing costs."""
 
+import ast
 import importlib.metadata
 import inspect
 import os
@@ -74,6 +75,7 @@ def test_exports():
     assert trimix.__all__ == sorted(trimix.__all__)
     for name in trimix.__all__:
         assert getattr(trimix, name) is not None
+        assert name in dir(trimix)
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = trimix.nonsense
 
@@ -82,6 +84,52 @@ def test_every_error_has_one_root_and_an_exit_code():
     classes = [value for _, value in inspect.getmembers(errors, inspect.isclass)]
     assert all(issubclass(value, errors.TrimixError) for value in classes)
     assert {value.exit_code for value in classes} == set(range(1, 8))
+
+
+def test_errors_of_the_library_name_no_options_of_the_command_line():
+    package = ROOT / "src" / "trimix"
+    for path in sorted(package.rglob("*.py")):
+        if path.relative_to(package).parts[0] in ("cli", "cli.py"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            texts = [
+                one.value
+                for one in (ast.walk(node) if isinstance(node, ast.Raise) else ())
+                if isinstance(one, ast.Constant) and isinstance(one.value, str)
+            ]
+            assert not re.search(r"(^|[\s(])(--[a-z]|-[oq]\b)", " ".join(texts)), (
+                f"{path}:{node.lineno}: {texts}"
+            )
+
+
+def floors_of_contracts():
+    """Rooms by floor, from the bottom, as import-linter has them."""
+    (layers,) = [
+        one["layers"] for one in PROJECT["tool"]["importlinter"]["contracts"] if one["type"] == "layers"
+    ]
+    return [set(re.findall(r"\w+", layer)) - {"__main__"} for layer in reversed(layers)]
+
+
+def floors_of_map():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = text[text.index("| floor |") :].split("\n\n")[0]
+    floors: dict[int, set[str]] = {}
+    for number, rooms in re.findall(r"^\| *(\d*) *\|([^|]*`[^|]*)\|", table, re.MULTILINE):
+        floor = int(number) if number else floor
+        floors.setdefault(floor, set()).update(re.findall(r"`(\w+)[/.]", rooms))
+    return [floors[number] for number in sorted(floors)]
+
+
+def test_the_map_has_the_floors_of_the_import_contracts():
+    contracts = [floor for floor in floors_of_contracts() if floor]
+    assert floors_of_map() == contracts
+    package = ROOT / "src" / "trimix"
+    rooms = {
+        path.stem
+        for path in package.iterdir()
+        if not path.name.startswith("_") and path.suffix in ("", ".py")
+    }
+    assert set().union(*contracts) == rooms - {"weights", "py"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=identity)
@@ -131,6 +179,21 @@ def test_what_must_start_fast_does_not_import_torch(statement):
 def test_commands_that_compute_nothing_do_not_import_torch(arguments):
     script = f"import sys; from trimix.cli import main; main({arguments!r}); print('torch' in sys.modules)"
     assert run_python("-c", script).split()[-1] == "False"
+
+
+@pytest.mark.parametrize("effort", ["1", "3"])
+def test_coding_a_picture_imports_no_compiler_of_torch(tmp_path, effort):
+    # It takes longer than all the rest of a command.
+    picture, file, back = (str(tmp_path / name) for name in ("a.png", "a.tmix", "b.png"))
+    Image.fromarray(np.full((20, 30, 3), 90, np.uint8)).save(picture)
+    script = (
+        "import sys; from trimix.cli import main\n"
+        f"for line in (['compress', {picture!r}, '-o', {file!r}, '--effort', {effort!r}], "
+        f"['info', {file!r}], ['decompress', {file!r}, '-o', {back!r}]):\n"
+        "    assert not main(line), line\n"
+        "print(*sorted({'torch._dynamo', 'sympy'} & set(sys.modules)))"
+    )
+    assert not run_python("-c", script).splitlines()[-1]
 
 
 def examples():

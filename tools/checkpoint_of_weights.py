@@ -21,7 +21,6 @@ from trimix.errors import ModelError, TrimixError
 from trimix.images.atomic_files import write_atomically
 from trimix.models.building import build
 from trimix.models.weights import load_frozen
-from trimix.training.checkpoint import misfit
 from trimix.training.config import TrainingConfig
 
 
@@ -33,11 +32,13 @@ def checkpoint_of(released: Path, entropy_model: Path) -> dict[str, object]:
     """
     transforms = load_frozen(released).transforms
     weights = transforms.state_dict() | _floats(entropy_model)
-    if found := misfit(weights, build(transforms.config)):
+    try:
+        build(transforms.config).load_state_dict(weights)
+    except RuntimeError as error:
         raise ModelError(
-            f"{entropy_model}: must be the float entropy model of {released.name}, found {found}; take the one that "
-            "was released with it"
-        )
+            f"{entropy_model}: must be the float entropy model of {released.name}, found another "
+            f"({' '.join(str(error).split())}); take the one that was released with it"
+        ) from error
     # A start reads the model alone; data and phases are there because no run is without.
     run = TrainingConfig.model_validate(
         {

@@ -7,11 +7,12 @@ make the rounding right wherever the script runs.
 """
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import mpmath
 import numpy as np
+
+from trimix.coding.families import Family
 
 CDF_BITS = 30
 STEPS_PER_UNIT = 32
@@ -23,25 +24,16 @@ SCALE_THRESHOLD_BITS = 40
 TARGET = Path(__file__).parents[1] / "src" / "trimix" / "coding" / "standard_tables.npz"
 
 
-def lower_tails() -> list[Callable[[mpmath.mpf], mpmath.mpf]]:
-    """Return F(u) for u <= 0 of the Gaussian, Laplacian and logistic family, in this order."""
-    return [
-        lambda u: mpmath.erfc(-u / mpmath.sqrt(2)) / 2,
-        lambda u: mpmath.exp(u) / 2,
-        lambda u: 1 / (1 + mpmath.exp(-u)),
-    ]
-
-
 @mpmath.workdps(60)
 def make_tables() -> dict[str, np.ndarray]:
     """Return the arrays of the data file by name."""
     total = 1 << CDF_BITS
     half = REACH * STEPS_PER_UNIT
-    cdf = np.zeros((3, 2 * half + 1), dtype=np.uint32)
+    cdf = np.zeros((len(Family), 2 * half + 1), dtype=np.uint32)
     scale_exponents = [-4 + mpmath.mpf(i) / 32 for i in range(2 * SCALE_LEVELS - 1)]
-    for family, lower_tail in enumerate(lower_tails()):
+    for family in Family:
         for step in range(half + 1):
-            value = int(mpmath.nint(lower_tail(mpmath.mpf(-step) / STEPS_PER_UNIT) * total))
+            value = int(mpmath.nint(family.lower_tail(mpmath.mpf(-step) / STEPS_PER_UNIT, mpmath) * total))
             cdf[family, half - step] = value
             cdf[family, half + step] = total - value
     return {

@@ -35,7 +35,7 @@ from trimix.images.atomic_files import write_atomically
 from trimix.models.building import build
 from trimix.models.weights import load_frozen
 from trimix.training.averaged_weights import AVERAGED_WEIGHTS, checkpoint_of_averaged
-from trimix.training.checkpoint import load_checkpoint, misfit
+from trimix.training.checkpoint import load_checkpoint
 from trimix.training.config import TrainingConfig, load_training_config
 
 LAUNCHER = Path(__file__).parent / "training_pieces" / "run.py"
@@ -181,11 +181,13 @@ def start_weights(files: Sequence[Path], config: TrainingConfig) -> dict[str, An
         read = _read_weights(file)
         weights |= read.weights
         progress = read.progress or progress
-    if found := misfit(weights, build(config.model)):
+    try:
+        build(config.model).load_state_dict(weights)
+    except RuntimeError as error:
         raise ConfigurationError(
-            f"{', '.join(map(str, files))}: must hold the weights of the recipe's model, found {found}; a model file "
-            "needs its float entropy model beside it"
-        )
+            f"{', '.join(map(str, files))}: must hold the weights of the recipe's model, found others "
+            f"({' '.join(str(error).split())}); a model file needs its float entropy model beside it"
+        ) from error
     halved = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
     return {"average": halved, "progress": progress}
 

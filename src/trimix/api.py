@@ -12,7 +12,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from trimix.codec import MAXIMUM_PIXELS, load_codec, load_codec_for_file
+from trimix.codec import MAXIMUM_PIXELS, Codec
+from trimix.encoder.effort import DEFAULT_EFFORT, MAXIMUM, MINIMUM
+from trimix.encoder.targets import one_target
 from trimix.errors import PictureError, UsageError
 from trimix.images import (
     ByteSource,
@@ -24,9 +26,6 @@ from trimix.images import (
     stripped,
     to_image,
 )
-from trimix.search.effort import DEFAULT_EFFORT, MAXIMUM, MINIMUM
-from trimix.search.encoding import encode, encode_to_target
-from trimix.search.targets import one_target
 
 PictureSource = (
     Image.Image | np.ndarray | str | PathLike[str] | bytes | bytearray | memoryview | ByteSource | Picture
@@ -124,6 +123,7 @@ def compress(
     target_bits_per_pixel: float | None = None,
     target_bytes: float | None = None,
     target_psnr_db: float | None = None,
+    target_ssimulacra2: float | None = None,
     frame: int | None = None,
     background: tuple[int, int, int] | None = None,
     strip: Strip = Strip.NOTHING,
@@ -143,6 +143,7 @@ def compress(
         target_bits_per_pixel: of the whole file, within 2 %, instead of a quality.
         target_bytes: size of the file, within 2 % and rather below, instead of a quality.
         target_psnr_db: of the decoded picture, within 0.1 dB, instead of a quality.
+        target_ssimulacra2: score of the decoded picture, within 0.5, instead of a quality.
         frame: of an animation or a file of many pages, from 0; such a file is refused without.
         background: R, G, B, 0..255, that takes the place of transparency; None keeps alpha.
         strip: metadata to leave out.
@@ -152,7 +153,7 @@ def compress(
         UsageError: an argument is of another kind or out of range, or there are two targets.
         OutOfReachError: no quality meets the target.
         ModelError: there is no such model.
-        KeyboardInterrupt: Ctrl-C, also during a search; ``trimix.search.encoding`` returns the best so far instead.
+        KeyboardInterrupt: Ctrl-C, also during a search; ``Codec.encode_to`` returns the best so far instead.
 
     >>> import numpy as np
     >>> data = compress(np.zeros((32, 32, 3), np.uint8), quality=30)
@@ -164,6 +165,7 @@ def compress(
         _if_given("target_bits_per_pixel", target_bits_per_pixel),
         _if_given("target_bytes", target_bytes),
         _if_given("target_psnr_db", target_psnr_db),
+        _if_given("target_ssimulacra2", target_ssimulacra2),
     )
     time_limit_seconds = _if_given("time_limit_seconds", time_limit_seconds)
     if time_limit_seconds is not None and time_limit_seconds < 0:
@@ -173,15 +175,12 @@ def compress(
     _check_device(device)
     if target is not None and quality is not None:
         raise UsageError("a quality and a target exclude each other, found both; leave one out")
-    codec, picture = load_codec(model, device), _as_picture(image, frame, background)
+    codec, picture = Codec.load(model, device), _as_picture(image, frame, background)
     for note in picture.notes:
         warnings.warn(note, PictureWarning, stacklevel=2)
     picture = replace(picture, metadata=stripped(picture.metadata, strip))
-    if target is not None:
-        encoded = encode_to_target(codec, picture, target, effort, time_limit_seconds=time_limit_seconds)
-    else:
-        quality = 50.0 if quality is None else quality
-        encoded = encode(codec, picture, quality, effort, time_limit_seconds=time_limit_seconds)
+    aim = target or (50.0 if quality is None else quality)
+    encoded = codec.encode_to(picture, aim, effort, time_limit_seconds=time_limit_seconds)
     if encoded.ended == "interrupt":
         raise KeyboardInterrupt  # else a program that compresses many could not be stopped
     return encoded.data
@@ -224,4 +223,4 @@ def decompress_to_picture(
     contents = _contents(data)
     _number("maximum_pixels", maximum_pixels)
     _check_device(device)
-    return load_codec_for_file(contents, device).decode(contents, maximum_pixels)
+    return Codec.for_file(contents, device).decode(contents, maximum_pixels)

@@ -3,7 +3,9 @@
     TrimixError                      exit code 1
     |-- UsageError                   2   the command or the configuration asks for something impossible
     |   |-- ConfigurationError       2   a training configuration or an argument has a bad value
-    |   `-- OutOfReachError          2   no quality gives the size or PSNR that is asked for
+    |   |-- OutOfReachError          2   no quality gives the size or PSNR that is asked for
+    |   |-- MissingDataError         2   a set of pictures is not found
+    |   `-- OtherResultsError        2   there are results of other pictures or settings
     |-- PictureError                 3   the picture cannot be read or is of a kind that is not handled
     |   `-- PictureTooLargeError     3   more pixels than the caller allows
     |-- CodecError                   4   the compressed bytes cannot be decoded
@@ -15,9 +17,11 @@
     |-- ModelError                   5   a weights file is missing, damaged or of another kind
     |   `-- UnknownModelError        5   a file needs a model that is not installed
     |-- OutputError                  6   the result cannot be written
+    |   `-- OutputExistsError        6   a file of that name is not to be replaced
     `-- TrainingError                7   training cannot go on
 
-A message says what must hold, what was found, and what to do.
+A message says what must hold, what was found, and what to do, in words of the library; the command line adds the names
+of its options.
 The exit code of the command line stands on the class.
 """
 
@@ -40,6 +44,14 @@ class ConfigurationError(UsageError):
 
 class OutOfReachError(UsageError):
     """No quality gives the size or PSNR that is asked for."""
+
+
+class MissingDataError(UsageError):
+    """A set of pictures is not found."""
+
+
+class OtherResultsError(UsageError):
+    """There are results of other pictures or settings where these would go."""
 
 
 class PictureError(TrimixError):
@@ -92,6 +104,10 @@ class OutputError(TrimixError):
     """The result cannot be written."""
 
     exit_code = 6
+
+
+class OutputExistsError(OutputError):
+    """A file of that name exists, and is not to be replaced."""
 
 
 class TrainingError(TrimixError):

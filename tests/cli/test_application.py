@@ -10,6 +10,7 @@ from command_line import Command, process_environment
 
 from trimix import __version__, errors
 from trimix.cli import main
+from trimix.cli.failures import _OPTIONS
 from trimix.cli.options import MAXIMUM_PIXELS, PICTURE_FORMATS
 
 COMMANDS = (
@@ -123,7 +124,9 @@ def test_own_errors_give_their_exit_code(
 ) -> None:
     outcome = _run_raising(trimix, monkeypatch, error("something must hold,\nfound \x1b[2Jnot"))
     assert outcome.code == error.exit_code
-    assert outcome.line == "trimix: error: something must hold, found ?[2Jnot"
+    options = _OPTIONS.get(error)
+    told = f" ({options})" if options else ""
+    assert outcome.line == f"trimix: error: something must hold, found ?[2Jnot{told}"
 
 
 def test_an_interrupt_that_a_library_swallows_still_ends_it(

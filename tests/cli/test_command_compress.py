@@ -85,7 +85,7 @@ def test_existing_output_is_kept_without_force(trimix: Command, picture: Path) -
     output.write_bytes(b"precious")
     outcome = trimix("compress", picture, "--model", MODEL_NAME)
     assert outcome.code == 6
-    assert "already exists; use --force" in outcome.line
+    assert "already exists; replace it" in outcome.line
     assert output.read_bytes() == b"precious"
     assert trimix("compress", picture, "--model", MODEL_NAME, "--force").code == 0
     assert output.read_bytes().startswith(MAGIC)
@@ -185,7 +185,11 @@ def test_other_refusals(
         (("--model", "nothing"), 5, "no model is named 'nothing'; found: gllmm-tiny-0"),
         (("--model", tmp_path / "none.safetensors"), 5, "no such model file"),
         (("--model", tmp_path / "bad.safetensors"), 5, "not a trimix weights file"),
-        (("--max-pixels", "3499", "--model", MODEL_NAME), 3, "raise --max-pixels"),
+        (
+            ("--max-pixels", "3499", "--model", MODEL_NAME),
+            3,
+            "raise the limit if you trust the file (--max-pixels)",
+        ),
         (("-o", "-", "--json"), 2, "--json and the output cannot share standard output"),
     ):
         outcome = trimix("compress", picture, *arguments)

@@ -18,9 +18,9 @@ from trimix.bitstream import describe
 from trimix.cli import main
 from trimix.cli.search_options import parse_size
 from trimix.codec import Codec
+from trimix.encoder.effort import DEFAULT_EFFORT
+from trimix.encoder.picture_distortion import SquaredError
 from trimix.errors import UsageError
-from trimix.search.distortion import SquaredError
-from trimix.search.effort import DEFAULT_EFFORT
 
 compress_module = importlib.import_module("trimix.cli.compress")
 display_module = importlib.import_module("trimix.cli.search_display")

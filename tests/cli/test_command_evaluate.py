@@ -13,11 +13,11 @@ import pytest
 from command_line import MODEL_NAME, Command, process_environment
 from PIL import Image, features
 
+from trimix.encoder.effort import DEFAULT_EFFORT, EFFORT_REVISION
 from trimix.evaluation import perceptual_metrics, run
 from trimix.evaluation.data_sets import DATA_VARIABLE
 from trimix.evaluation.measuring import measuring
 from trimix.evaluation.results import read_results
-from trimix.search.effort import DEFAULT_EFFORT, EFFORT_REVISION
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +74,7 @@ def test_the_same_command_measures_nothing_twice(trimix: Command, pictures: str)
     assert Path("out/gllmm-tiny.json").read_bytes() == before
     other = trimix(*command, "-q", "30")
     assert other.code == 2
-    assert "found qualities 20 (now 30); give another -o, or --force" in other.line
+    assert "found qualities 20 (now 30); choose another folder, or measure anew (-o, --force)" in other.line
     assert trimix(*command, "-q", "30", "--force").code == 0
     assert [one.point.quality for one in read_results(Path("out/gllmm-tiny.json")).means] == [30.0]
 
@@ -177,7 +177,7 @@ def test_mistakes_are_one_line_and_leave_nothing(trimix: Command, pictures: str)
         (("-o", "out"), 2, "DATA must be a folder of pictures or a named set, found none; --list shows"),
         (("nowhere",), 2, "nowhere: must be a folder of pictures or a named set, found neither"),
         (("empty",), 2, "empty: a folder of pictures must hold some"),
-        (("kodak",), 2, "found no data root; give --data-root or set TRIMIX_DATA; published as: Kodak"),
+        (("kodak",), 2, "found no data root; name one, or set TRIMIX_DATA; published as: Kodak"),
         ((pictures, "--model", "nothing"), 5, "no model is named 'nothing'"),
         ((pictures, "--model", "gllmm-tiny", "-q", "20,101"), 2, "--quality must be from 1"),
         ((pictures, "--model", "gllmm-tiny", "-q", "a"), 2, "--quality must be numbers with commas between"),
@@ -227,7 +227,7 @@ def test_a_terminal_shows_a_bar(trimix: Command, pictures: str, monkeypatch: pyt
     assert code == 0
     text = b"".join(shown).decode()
     assert f"{MODEL_NAME} 2/2" in text
-    assert "b.png quality 20 " in text
+    assert "b.png quality 20" in text
     assert " bpp " in text
 
 

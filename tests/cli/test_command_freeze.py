@@ -12,7 +12,7 @@ from tiny_models import TINY, calibration_pictures, tiny_model
 from trimix.cli import freezing
 from trimix.models.freeze import freeze, measure_freezing_loss
 from trimix.models.frozen import ModelIdentity
-from trimix.training.checkpoint import Progress, save_checkpoint
+from trimix.training.checkpoint import Progress, RunState
 from trimix.training.config import TrainingConfig
 from trimix.training.optimizers import build_optimizer
 
@@ -36,7 +36,8 @@ def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         {"model": TINY, "data": {"training": ["pictures"]}, "phases": [{"name": "all", "steps": 7}]}
     )
     optimizer = build_optimizer(model, config.optimizer)
-    save_checkpoint(Path("last.ckpt"), model, average, optimizer, Progress(step=7), config.model_dump_json())
+    state = RunState(model, average, optimizer, progress=Progress(step=7))
+    state.save(Path("last.ckpt"), config.model_dump_json())
     return Path("last.ckpt")
 
 
@@ -79,7 +80,12 @@ def test_mistakes_are_one_line_and_leave_nothing(trimix: Command, checkpoint: Pa
         (checkpoint, {"--name": "Mine 1"}, 2, "--name must be at most 100 small letters"),
         (checkpoint, {"--name": "a" * 101}, 2, "--name must be at most 100 small letters"),
         (checkpoint, {"-o": "new.bin"}, 2, "must end in .safetensors"),
-        (checkpoint, {"-o": "old.safetensors"}, 6, "already exists; use --force"),
+        (
+            checkpoint,
+            {"-o": "old.safetensors"},
+            6,
+            "already exists; replace it, or choose another name (--force)",
+        ),
         (checkpoint, {"-o": "none/new.safetensors"}, 6, "there is no folder"),
         (checkpoint, {"--description": "author"}, 2, "--description must be KEY=VALUE, found 'author'"),
         (checkpoint, {"--card": "none.json"}, 2, "none.json: cannot be read"),

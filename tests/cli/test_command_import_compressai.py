@@ -98,7 +98,12 @@ def test_mistakes_are_one_line_and_leave_nothing(trimix: Command, checkpoint: Pa
         (checkpoint, {"--description": "author"}, 2, "--description must be KEY=VALUE, found 'author'"),
         (checkpoint, {"--calibrate": "nowhere"}, 2, "nowhere: must be a folder, tar or picture"),
         (checkpoint, {"-o": "new.bin"}, 2, "must end in .safetensors"),
-        (checkpoint, {"-o": "old.safetensors"}, 6, "already exists; use --force"),
+        (
+            checkpoint,
+            {"-o": "old.safetensors"},
+            6,
+            "already exists; replace it, or choose another name (--force)",
+        ),
         ("none.pth", {}, 5, "none.pth: no such file"),
         ("no.pth", {}, 5, "no.pth: must be a checkpoint that holds tensors"),
         ("other.pth", {}, 5, "other.pth: g_a.0.weight is missing"),

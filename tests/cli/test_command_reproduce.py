@@ -9,7 +9,7 @@ from trimix.evaluation.data_sets import DATA_VARIABLE, Pictures
 from trimix.reproduction import campaign, plan
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "reproduction"))
-from reproduction_runs import TINY, DoneAtOnce, write_pictures
+from reproduction_runs import TINY, InThisProcess, write_pictures
 
 
 @pytest.fixture
@@ -28,8 +28,8 @@ def pictures(folder):
 @pytest.fixture
 def tiny(pictures, monkeypatch):
     """A budget of a few steps, trained in this process."""
-    monkeypatch.setitem(plan.BUDGETS, "small", TINY)
-    monkeypatch.setattr(campaign, "_Worker", DoneAtOnce)
+    monkeypatch.setattr(plan, "read_budget", lambda key: TINY)
+    monkeypatch.setattr(campaign, "ProcessPoolExecutor", InThisProcess)
     monkeypatch.setattr(
         reproduce, "find_pictures", lambda data, roots=(), limit=None: Pictures("kodak", pictures)
     )

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import stats
 
+from family_laws import SCIPY
 from trimix.coding.standard_tables import (
     CDF_TABLES,
     INVERSE_SCALES,
@@ -14,7 +14,7 @@ from trimix.coding.standard_tables import (
 )
 
 
-@pytest.mark.parametrize(("family", "law"), [(0, stats.norm), (1, stats.laplace), (2, stats.logistic)])
+@pytest.mark.parametrize(("family", "law"), SCIPY.items())
 def test_a_table_is_the_rounded_cdf(family, law):
     arguments = np.arange(-768, 769) / 32
     table = CDF_TABLES[family, :-1].astype(np.int64)

@@ -87,7 +87,7 @@ def test_a_missing_set_tells_where_it_belongs(tmp_path, monkeypatch):
         UsageError, match=r"must lie in a folder bracs below .*, found no such folder; published"
     ):
         find_pictures("bracs", [tmp_path])
-    with pytest.raises(UsageError, match=f"found no data root; give --data-root or set {DATA_VARIABLE}"):
+    with pytest.raises(UsageError, match=f"found no data root; name one, or set {DATA_VARIABLE}"):
         find_pictures("bracs")
 
 

@@ -2,6 +2,7 @@
 
 import io
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,11 @@ from rich.console import Console
 
 from trimix.bitstream import Metadata
 from trimix.errors import UsageError
-from trimix.evaluation import demo
-from trimix.evaluation.comparison import Panel, draw_comparison
 from trimix.images import Picture, read_picture, write_picture
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
+import demo
+from demo import Panel, draw_comparison
 
 
 @pytest.fixture

@@ -15,12 +15,7 @@ from trimix.evaluation.metrics import psnr_db
 from trimix.evaluation.peers import ALL_PEERS, DEFAULT_PEERS, QualityScale, find_peers
 from trimix.images import Picture
 
-# Codecs that are programs have a test of their own.
-in_process = [
-    peer
-    for peer in ALL_PEERS.values()
-    if isinstance(peer, (peers.PillowPeer, peers.JpegXlPeer)) and peer.available
-]
+in_process = [peer for peer in ALL_PEERS.values() if peer.available]
 codecs = pytest.mark.parametrize("codec", in_process, ids=lambda codec: codec.key)
 
 

@@ -136,8 +136,8 @@ def test_butteraugli_is_that_of_the_program(original, decoded, score, distance):
 @pytest.mark.parametrize(
     ("program", "expected"),
     [
-        ("print('3')", r"butteraugli_main must print a 3-norm, found '3\\n'"),
-        ("import sys; print('no such file'); sys.exit(1)", "exit code 1 and the last line 'no such file'"),
+        ("print('3')", r"butteraugli_main must print a 3-norm, found exit code 0 and '3\\n'"),
+        ("import sys; print('no such file'); sys.exit(1)", r"exit code 1 and 'no such file\\n'"),
     ],
     ids=["another program", "a failure"],
 )

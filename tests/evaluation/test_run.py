@@ -29,7 +29,6 @@ from trimix.evaluation.results import read_results
 from trimix.evaluation.run import Evaluation, examine
 from trimix.images import Picture, read_picture
 from trimix.models.weights import save_frozen
-from trimix.search.encoding import encode
 
 QUALITIES = (1.0, 4.0)
 coded: list[tuple[int, float]] = []
@@ -235,7 +234,9 @@ def test_results_of_other_settings_are_refused_until_forced(folder, output, fini
         with pytest.raises(KeyboardInterrupt):
             evaluation(folder, output).run(StopsAfter(2))
     other = Shift(qualities=(1.0, 4.0, 6.0))
-    with pytest.raises(UsageError, match=r"found qualities 1,4 \(now 1,4,6\); give another -o, or --force"):
+    with pytest.raises(
+        UsageError, match=r"found qualities 1,4 \(now 1,4,6\); choose another folder, or measure anew"
+    ):
         evaluation(folder, output, other)
     with pytest.raises(KeyboardInterrupt):
         evaluation(folder, output, other, force=True).run(StopsAfter(4))
@@ -364,7 +365,7 @@ def test_a_model_is_measured_by_its_files(folder, output, weights):
     assert results.name == contender.key == "tiny-1"
     for one in results.measurements:
         picture = Picture(read_picture(folder / one.picture).pixels)
-        data = encode(codec, picture, one.quality).data
+        data = codec.encode(picture, one.quality)
         assert one.file_bytes == len(data)
         assert one.payload_bytes is not None
         assert 0 < one.payload_bytes < len(data)
@@ -399,15 +400,6 @@ def test_memory_of_a_stretch_is_that_of_the_stretch():
         assert during.peak_bytes - after.peak_bytes > 90 * 2**20
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="programs are watched on Linux only")
-def test_memory_of_a_program_is_that_of_the_program():
-    script = "import time; a = bytearray(b'x') * (50 << 20); time.sleep(0.3)"
-    with PeakMemory() as memory:
-        # Below a shell: what a program starts counts, too.
-        subprocess.run(["/bin/sh", "-c", f'"{sys.executable}" -S -c "{script}"; true'], check=True)
-    assert 50 * 2**20 < memory.peak_bytes < 90 * 2**20
-
-
 @dataclass(frozen=True)
 class Trouble(Shift):
     """Does what no codec should, by the quality."""
@@ -423,8 +415,7 @@ class Trouble(Shift):
         if quality == 7:
             os.kill(os.getpid(), signal.SIGKILL)
         if quality == 8:
-            program = subprocess.Popen(["/bin/sleep", "600"])
-            Path(self.folder, "processes.tmp").write_text(f"{os.getpid()} {program.pid}")
+            Path(self.folder, "processes.tmp").write_text(str(os.getpid()))
             Path(self.folder, "processes.tmp").rename(Path(self.folder, "processes"))
             time.sleep(600)
         return super().encode(picture, min(quality, 4.0))
@@ -440,15 +431,14 @@ def test_a_process_of_its_own_answers_tells_and_ends():
         assert measure.code(picture, 5.0).file_bytes == there.file_bytes
         with pytest.raises(TrimixError, match="found RuntimeError: something else") as caught:
             measure.code(picture, 6.0)
-        assert "in encode" in caught.value.__notes__[0]
+        assert "in encode" in str(caught.value.__cause__)
         np.testing.assert_array_equal(measure.code(picture, 4.0).pixels, here.pixels)
         with pytest.raises(
-            TrimixError, match=r"Trouble must code in a process of its own, found .* signal 9"
+            TrimixError, match="Trouble must code in a process of its own, found that it was ended"
         ):
             measure.code(picture, 7.0)
 
 
-@pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
 def test_killing_an_evaluation_kills_all_that_it_started(folder, output, tmp_path):
     contender = f"Trouble(qualities=(4.0, 8.0), folder={str(tmp_path)!r})"
     arguments = f"{str(folder)!r}, Path({str(output)!r}), {contender}, isolated=True"

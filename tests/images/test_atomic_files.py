@@ -40,7 +40,7 @@ def test_permissions_follow_the_umask(tmp_path):
 
 def test_an_existing_file_is_kept_unless_asked(tmp_path):
     (tmp_path / "a").write_bytes(b"old")
-    with pytest.raises(OutputError, match="a already exists; use --force to replace it"):
+    with pytest.raises(OutputError, match="a already exists; replace it, or choose"):
         write_atomically(tmp_path / "a", b"new", overwrite=False)
     assert (tmp_path / "a").read_bytes() == b"old"
     write_atomically(tmp_path / "a", b"new", overwrite=True)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from nearest import nearest_symbols
 from tiny_models import GLLMM_WITH_LINEAR_PATH, LOW_RESOLUTION, calibration_pictures, lively
 from trimix.codec import Codec
 from trimix.images import Picture
@@ -51,24 +52,24 @@ def some_picture(height=90, width=130):
 def test_what_is_encoded_is_decoded(pair):
     codec = Codec(pair[1])
     picture = some_picture()
-    symbols = codec.quantize(picture, 50)
+    symbols = nearest_symbols(codec, picture, 50)
     assert symbols.latent.abs().max() > 1 and symbols.hyper_latent.abs().max() > 1
-    data = codec.encode(picture, 50)
-    assert data == codec.pack(picture, symbols) == codec.pack(picture, symbols, merged=False)
+    data = codec.encode(picture, 50, 1)
+    assert data == codec.pack(picture, symbols)
     found = codec.unpack(data)
     assert torch.equal(found.latent, symbols.latent)
     assert torch.equal(found.hyper_latent, symbols.hyper_latent)
     assert (found.values is None) == (symbols.values is None)
-    assert np.array_equal(codec.decode(data).pixels, codec.reconstruct(symbols, 90, 130))
+    assert np.array_equal(codec.decode(data).pixels, codec.latents.synthesize(symbols, 90, 130))
     without_values = type(symbols)(symbols.latent, symbols.hyper_latent, symbols.quality_integer)
-    assert np.array_equal(codec.reconstruct(without_values, 90, 130), codec.decode(data).pixels)
+    assert np.array_equal(codec.latents.synthesize(without_values, 90, 130), codec.decode(data).pixels)
 
 
 def test_latents_are_rounded_to_the_nearest_value(pair):
     frozen = pair[1]
     codec = Codec(frozen)
     picture = some_picture(64, 128)
-    symbols = codec.quantize(picture, 50)
+    symbols = nearest_symbols(codec, picture, 50)
     values = symbols.latent if symbols.values is None else symbols.values / 64
     x = torch.from_numpy(picture.pixels).permute(2, 0, 1)[None] / 255
     with torch.no_grad():
@@ -79,8 +80,8 @@ def test_latents_are_rounded_to_the_nearest_value(pair):
 def test_counted_bits_are_the_files_bits(pair):
     codec = Codec(pair[1])
     picture = some_picture()
-    data = codec.encode(picture, 50)
-    counted = codec.count(codec.quantize(picture, 50)).total
+    data = codec.encode(picture, 50, 1)
+    counted = codec.latents.count(nearest_symbols(codec, picture, 50)).total
     assert counted - 16 <= 8 * len(data) <= counted * 1.001 + 8 * 60
 
 
@@ -95,7 +96,7 @@ def test_a_file_of_weights_is_the_model(pair, tmp_path):
     saved = save_frozen(frozen, tmp_path / "tiny-0.safetensors")
     read = load_frozen(tmp_path / "tiny-0.safetensors")
     picture = some_picture()
-    data = Codec(saved).encode(picture, 50)
-    assert Codec(read).encode(picture, 50) == data
+    data = Codec(saved).encode(picture, 50, 1)
+    assert Codec(read).encode(picture, 50, 1) == data
     assert np.array_equal(Codec(read).decode(data).pixels, Codec(saved).decode(data).pixels)
     assert read.transforms.config == model.config

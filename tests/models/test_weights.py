@@ -14,12 +14,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from nearest import nearest_symbols
 from tiny_models import INTERLACED, TINY, tiny_frozen
 from trimix.codec import Codec
 from trimix.errors import ModelError
 from trimix.images import Picture
 from trimix.models.weights import load_frozen, save_frozen, weights_hash
-from trimix.search.encoding import encode
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "gllmm-tiny-0.safetensors"
 
@@ -252,7 +252,7 @@ def test_a_number_changed_at_random_is_refused_or_codes(tmp_path):
         taken += 1
         if trial % 9 == 0:
             codec = Codec(model)
-            data = encode(codec, picture).data
+            data = codec.encode(picture)
             assert codec.decode(data).pixels.shape == picture.pixels.shape
     assert 5 < taken < 45
 
@@ -285,7 +285,7 @@ def test_what_is_saved_codes_the_same(tmp_path, config):
     assert contexts == ({"context"} if count == 1 else {f"context.{index}" for index in range(count)})
     codec, loaded = Codec(model), Codec(load_frozen(tmp_path / "a.safetensors"))
     picture = Picture(np.random.default_rng(0).integers(0, 256, (150, 200, 3), np.uint8))
-    symbols = codec.quantize(picture, 60)
+    symbols = nearest_symbols(codec, picture, 60)
     # Transforms are stored in half precision: the same symbols, not the same picture, must give the same bytes.
     data = codec.pack(picture, symbols)
     assert loaded.pack(picture, symbols)[-400:] == data[-400:]

@@ -4,11 +4,11 @@ import itertools
 
 import numpy as np
 import pytest
-import scipy.stats
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from family_laws import SCIPY
 from trimix.probability import (
     Family,
     MixtureParameters,
@@ -23,11 +23,6 @@ LOG_MASS = {
     Family.GAUSSIAN: gaussian.log_mass,
     Family.LAPLACIAN: laplacian.log_mass,
     Family.LOGISTIC: logistic.log_mass,
-}
-SCIPY = {
-    Family.GAUSSIAN: scipy.stats.norm,
-    Family.LAPLACIAN: scipy.stats.laplace,
-    Family.LOGISTIC: scipy.stats.logistic,
 }
 SUBSETS = [s for n in (1, 2, 3) for s in itertools.combinations(Family, n)]
 

@@ -1,29 +1,30 @@
 """A budget of a few steps, and pictures for it."""
 
+from concurrent.futures import Future
 from dataclasses import replace
-from multiprocessing import Pipe
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 from PIL import Image
 
-from trimix.reproduction.plan import SMALL
+from trimix.reproduction.plan import START, Run, read_budget
 from trimix.reproduction.training import CHECKPOINT, Job, train_and_measure
-from trimix.training.config import PhaseConfig
 
 
-def stage(name, steps=2):
-    return PhaseConfig(name=name, steps=steps, batch_size=1, patch_size=64, learning_rate=1e-3)
+def _few_steps(run: Run) -> Run:
+    """The run with stages of two steps, a start of one, and next to no channels."""
+    first, last = run.training["phases"][0], run.training["phases"][-1]
+    small = {"batch_size": 1, "patch_size": 64, "learning_rate_final": 0.0}
+    phases = [first | small | {"steps": 1}]
+    if run.variant.key != START:
+        phases = [first | small | {"steps": 2}, last | small | {"steps": 2}]
+    model = run.training["model"] | {"channels": 2, "latent_channels": 3}
+    start = None if run.starts_from is None else _few_steps(run.starts_from)
+    return replace(run, training={**run.training, "model": model, "phases": phases}, starts_from=start)
 
 
-TINY = replace(
-    SMALL,
-    channels=(2, 3),
-    stages=(stage("stage-1"), stage("fall")),
-    start=(stage("start", steps=1),),
-    variants=tuple(replace(variant, seeds=(1,)) for variant in SMALL.variants),
-)
+SMALL = read_budget("small")
+TINY = replace(SMALL, runs=tuple(_few_steps(run) for run in SMALL.runs if run.seed == 1))
 
 
 def write_pictures(folder: Path) -> tuple[Path, ...]:
@@ -50,15 +51,20 @@ def job_of(run, folder: Path, pictures: tuple[Path, ...], fingerprints=None) -> 
     )
 
 
-class DoneAtOnce:
-    """A worker that trains in this process: others take seconds to start."""
+class InThisProcess:
+    """A pool that trains at once, in this process: others take seconds to start."""
 
-    def __init__(self, job):
-        self.job = job
+    def __init__(self, *_, **__):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None
+
+    def submit(self, _, job):
         train_and_measure(job)
-        ours, theirs = Pipe()
-        theirs.close()
-        self.process = SimpleNamespace(sentinel=ours, is_alive=lambda: False)
-
-    def check(self):
-        self.process.sentinel.close()
+        future = Future()
+        future.set_result(None)
+        return future

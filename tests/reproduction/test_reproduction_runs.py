@@ -5,12 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from reproduction_runs import TINY, DoneAtOnce, job_of, write_pictures
+from reproduction_runs import TINY, InThisProcess, job_of, write_pictures
 
 from trimix.errors import TrainingError, UsageError
 from trimix.images import read_picture
 from trimix.models.building import build
 from trimix.models.config import HyperpriorConfig
+from trimix.progress import ProgressDisplay
 from trimix.reproduction import campaign
 from trimix.reproduction.plan import START
 from trimix.reproduction.rates import picture_rates
@@ -24,8 +25,8 @@ def pictures(tmp_path_factory):
     return write_pictures(tmp_path_factory.mktemp("data") / "pictures")
 
 
-def runs_of(variant, level=1):
-    return [run for run in TINY.runs() if run.variant.key == variant and run.level == level and run.seed == 1]
+def runs_of(variant, trade_off=0.0018):
+    return [run for run in TINY.runs if (run.variant.key, run.rate_distortion_lambda) == (variant, trade_off)]
 
 
 @torch.no_grad()
@@ -48,7 +49,7 @@ def test_rates_are_those_of_the_pixels_that_a_picture_has(pictures):
 
 
 def test_a_run_is_measured_after_every_stage_and_at_its_end_on_all_sets(pictures, tmp_path):
-    (start,), (run,) = runs_of(START, level=3), runs_of("regularized")
+    (start,), (run,) = runs_of(START, trade_off=0.0067), runs_of("regularized")
     for one in (start, run):
         job = job_of(one, tmp_path, pictures)
         assert not job.is_done()
@@ -63,7 +64,7 @@ def test_a_run_is_measured_after_every_stage_and_at_its_end_on_all_sets(pictures
 
 
 def test_a_run_that_was_stopped_comes_to_the_same(pictures, tmp_path, monkeypatch):
-    (start,), (run,) = runs_of(START, level=3), runs_of("plain")
+    (start,), (run,) = runs_of(START, trade_off=0.0067), runs_of("plain")
     for folder in ("whole", "parts"):
         train_and_measure(job_of(start, tmp_path / folder, pictures))
     train_and_measure(job_of(run, tmp_path / "whole", pictures))
@@ -88,7 +89,7 @@ def test_a_run_that_was_stopped_comes_to_the_same(pictures, tmp_path, monkeypatc
 
 
 def test_one_that_was_stopped_while_it_was_measured_is_measured_again(pictures, tmp_path, monkeypatch):
-    (start,), (run,) = runs_of(START, level=3), runs_of("plain")
+    (start,), (run,) = runs_of(START, trade_off=0.0067), runs_of("plain")
     train_and_measure(job_of(start, tmp_path, pictures))
     job = job_of(run, tmp_path, pictures)
     asked = []
@@ -109,16 +110,25 @@ def test_one_that_was_stopped_while_it_was_measured_is_measured_again(pictures, 
 
 
 def test_what_must_be_done_first_is_and_what_is_done_stays(pictures, tmp_path, monkeypatch):
-    (start,), (run,) = runs_of(START, level=3), runs_of("plain")
+    (start,), (run,) = runs_of(START, trade_off=0.0067), runs_of("plain")
     jobs = [job_of(one, tmp_path, pictures) for one in (run, start)]
-    monkeypatch.setattr(campaign, "_Worker", DoneAtOnce)
-    standings = []
-    campaign.Campaign(jobs, 2).run(standings.append)
-    assert [list(standing.running) for standing in standings] == [[start.key], [run.key], []]
-    assert [(standing.done_runs, standing.done_steps) for standing in standings] == [(0, 1), (1, 5), (2, 5)]
+    monkeypatch.setattr(campaign, "ProcessPoolExecutor", InThisProcess)
+    shown = []
+
+    class Listing(ProgressDisplay):
+        def show(self, text, done, total, **_):
+            shown.append((text, done, total))
+
+    display = Listing()
+    campaign.Campaign(jobs, 2).run(display)
+    assert shown == [
+        (f"0/2 runs done; {start.key} at step 1 of 1", 1, 5),
+        (f"1/2 runs done; {run.key} at step 4 of 4", 5, 5),
+        ("2/2 runs done", 5, 5),
+    ]
     assert campaign.Campaign(jobs, 2).is_complete
-    monkeypatch.delattr(campaign, "_Worker")
-    campaign.Campaign(jobs, 2).run(standings.append)
+    monkeypatch.delattr(InThisProcess, "submit")
+    campaign.Campaign(jobs, 2).run(display)
 
 
 def test_a_process_that_fails_is_named_with_its_last_words(pictures, tmp_path):
@@ -127,7 +137,7 @@ def test_a_process_that_fails_is_named_with_its_last_words(pictures, tmp_path):
     job.folder.mkdir()
     (job.folder / "last.ckpt").write_bytes(b"nothing")
     with pytest.raises(TrainingError, match=rf"{run.key}: must end well, found .*is not a checkpoint"):
-        campaign.Campaign([replace(job, start_path=None)], 1).run(lambda standing: None)
+        campaign.Campaign([replace(job, start_path=None)], 1).run(ProgressDisplay(silent=True))
 
 
 @pytest.mark.parametrize("contents", ["", "[]", "{}", '{"key": 1, "rates": {"a": 1}}'])

@@ -4,12 +4,14 @@ from pathlib import Path
 import pytest
 
 from trimix.reproduction.comparisons import Comparisons
-from trimix.reproduction.figures import all_figures
-from trimix.reproduction.plan import SMALL
+from trimix.reproduction.plan import read_budget
+from trimix.reproduction.plots import all_figures
 from trimix.reproduction.rates import PictureRates
 from trimix.reproduction.record import Record, configuration_of, differing_settings, read_records
 from trimix.reproduction.tables import all_tables, by_set, by_steps, by_variant
 
+SMALL = read_budget("small")
+LAMBDAS = (0.0018, 0.0035, 0.0067, 0.013)
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results" / "reproduction"
 FACTORS = {"regularized": {1: 0.99, 2: 0.97}, "plain": {1: 1.0, 2: 1.02}}
@@ -18,15 +20,14 @@ FACTORS = {"regularized": {1: 0.99, 2: 0.97}, "plain": {1: 1.0, 2: 1.02}}
 def made_up_records():
     """Rates of variants as multiples of the plain ones, at the same distortions."""
     found = {}
-    for run in SMALL.runs():
+    for run in SMALL.runs:
         factor = FACTORS.get(run.variant.key, {}).get(run.seed)
         if factor is None:
             continue
+        level = 1 + LAMBDAS.index(run.rate_distortion_lambda)
         factor *= FACTORS["plain"][run.seed] if run.variant.key == "regularized" else 1
         rates = {
-            data: PictureRates(
-                (0.1 * run.level * factor, 0.3 * run.level * factor), (25.0 + run.level, 27 + run.level)
-            )
+            data: PictureRates((0.1 * level * factor, 0.3 * level * factor), (25.0 + level, 27 + level))
             for data in ("kodak", "pixel")
         }
         configuration = configuration_of(run, {})
@@ -97,7 +98,7 @@ def test_the_page_has_the_tables_of_the_records():
 
 def test_the_records_are_those_of_the_whole_budget():
     records = read_records(RESULTS)
-    planned = {run.key: run for run in SMALL.runs()}
+    planned = {run.key: run for run in SMALL.runs}
     assert records.keys() == planned.keys()
     for key, record in records.items():
         run = planned[key]

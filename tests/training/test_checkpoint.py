@@ -9,7 +9,7 @@ from torch.optim.swa_utils import AveragedModel
 from tiny_models import TINY, tiny_model
 from trimix.errors import TrainingError
 from trimix.training import checkpoint
-from trimix.training.checkpoint import Progress, average_of, load_checkpoint, restore, save_checkpoint
+from trimix.training.checkpoint import Progress, RunState, average_of, load_checkpoint
 from trimix.training.config import OptimizerConfig
 from trimix.training.optimizers import build_optimizer
 
@@ -24,7 +24,13 @@ def parts(config=TINY, seed=0, **choices):
 
 
 def save(path, model, average, optimizer):
-    save_checkpoint(path, model, average, optimizer, PROGRESS, "{}")
+    RunState(model, average, optimizer, progress=PROGRESS).save(path, "{}")
+
+
+def restore(path, *parts):
+    state = RunState(*parts)
+    state.load(path)
+    return state.progress
 
 
 @pytest.fixture

@@ -80,7 +80,7 @@ def test_training_goes_on_from_what_was_released_also_wider(tool, picture_folder
         ({1: "text.md"}, 5, "text.md: is not a weights file"),
         ({0: "entropy-model.safetensors"}, 5, "must be a frozen trimix model"),
         ({1: "released.safetensors"}, 5, "must be the float entropy model of released.safetensors"),
-        ({2: "text.md"}, 6, "text.md already exists; use --force"),
+        ({2: "text.md"}, 6, "text.md already exists; replace it"),
         ({2: "nowhere/start.ckpt"}, 6, "the directory must exist"),
     ],
 )

@@ -6,7 +6,7 @@ from distributed_runs import run_on
 from small_runs import contents, small_run
 
 from trimix.errors import ConfigurationError
-from trimix.training.config import PhaseConfig, RegularizerConfig
+from trimix.training.config import RegularizerConfig
 from trimix.training.loop import Trainer
 
 REGULARIZERS: dict[str, RegularizerConfig | None] = {
@@ -65,13 +65,6 @@ def test_all_processes_stop_at_the_same_step_and_go_on(picture_folder, tmp_path)
     assert run_on(2, config, tmp_path / "run") == [0, 0]
     Trainer(configuration(picture_folder, steps=4, accumulation=2), tmp_path / "one", "cpu").run()
     assert_same_run(contents(tmp_path / "run"), contents(tmp_path / "one"))
-
-
-def test_all_processes_agree_when_a_phase_of_minutes_ends(picture_folder, tmp_path):
-    timed = PhaseConfig(name="timed", minutes=0.003, batch_size=2, patch_size=64, schedule="linear")
-    config = configuration(picture_folder).model_copy(update={"phases": (timed,)})
-    assert run_on(2, config, tmp_path) == [0, 0]
-    assert contents(tmp_path)["progress"]["phase"] == 1
 
 
 def test_parts_must_be_equal(picture_folder, tmp_path):

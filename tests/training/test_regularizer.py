@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from trimix.errors import UsageError
-from trimix.training.regularizer import Regularizer, detached_call, entropy_in_unit, own_randomness
+from trimix.training.regularizer import Regularizer, entropy_in_unit, own_randomness
 from trimix.training.source_entropy import SourceEntropyConfig, SourceEntropyModel
 
 FORM = SourceEntropyConfig(features=5, context=True)
@@ -126,20 +126,12 @@ def test_steps_move_q_and_clear_its_gradients(q, pictures):
     x, x_hat = pictures
     regularizer = Regularizer(q, alpha=1.0, learning_rate=1e-2)
     entropies = []
-    for _ in range(30):
+    for _ in range(60):
         regularizer(x, x_hat).backward()
-        regularizer.step(updates=2)
+        regularizer.step()
         entropies.append(float(regularizer.entropy_bits_per_pixel))
     assert entropies[-1] < entropies[0] - 1
     assert all(parameter.grad is None for parameter in q.parameters())
-
-
-def test_stage_one_gives_q_no_gradient(q, pictures):
-    x, x_hat = pictures
-    detached_call(q, x, x_hat).mean().backward()
-    assert all(parameter.grad is None for parameter in q.parameters())
-    (expected,) = torch.autograd.grad(q(x, x_hat).mean(), x_hat)
-    torch.testing.assert_close(x_hat.grad, expected)
 
 
 def test_own_randomness_leaves_the_generators_as_they_were():

@@ -6,9 +6,9 @@ import pytest
 import torch
 from small_runs import contents, same_checkpoint, small_run, stop_after, write_pictures
 
+from trimix.distortion.ssimulacra2 import ssimulacra2
 from trimix.training import drawn_pictures
 from trimix.training.loop import Trainer
-from trimix.training.ssimulacra2 import ssimulacra2
 from trimix.training.validation import validate
 
 
@@ -56,7 +56,7 @@ def test_validation_tells_the_score_of_whole_pictures(run, tmp_path):
     score = ssimulacra2(trainer.crops, output.reconstruction)
     assert row["ssimulacra2"] == pytest.approx(score.tolist(), abs=1e-3)
     (found,) = validate(model, trainer.crops, objective=trainer.config.objective, linear_only=False)
-    assert f"{float(score):.2f} points" in found.told
+    assert f"{float(score):.2f} points" in found.summary
     (found,) = validate(model, trainer.crops, linear_only=False)
     assert found.ssimulacra2 is None
-    assert "points" not in found.told
+    assert "points" not in found.summary

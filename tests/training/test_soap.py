@@ -10,7 +10,7 @@ from tiny_models import tiny_model
 from trimix.errors import TrainingError
 from trimix.layers.masked_convolution import MaskedConvolution, TapConvolution, raster_offsets
 from trimix.training.averaging import build_average
-from trimix.training.checkpoint import Progress, restore, save_checkpoint
+from trimix.training.checkpoint import RunState
 from trimix.training.config import OptimizerConfig, SoapConfig
 from trimix.training.non_finite import NonFiniteSteps
 from trimix.training.optimizers import build_optimizer
@@ -257,14 +257,14 @@ def checkpoint_parts(kind):
 def write(path, kind):
     model, average, optimizer = checkpoint_parts(kind)
     train(model, optimizer, range(2))
-    save_checkpoint(path, model, average, optimizer, Progress(), "{}")
+    RunState(model, average, optimizer).save(path, "{}")
 
 
 @pytest.mark.parametrize(("has", "wants"), [("adam", "soap"), ("soap", "adam")])
 def test_a_checkpoint_of_the_other_optimiser_is_one_clear_line(tmp_path, has, wants):
     write(tmp_path / "last.ckpt", has)
     with pytest.raises(TrainingError, match=f"must be that of the run, {wants}, found {has}; take") as caught:
-        restore(tmp_path / "last.ckpt", *checkpoint_parts(wants))
+        RunState(*checkpoint_parts(wants)).load(tmp_path / "last.ckpt")
     assert "\n" not in str(caught.value)
 
 
@@ -275,7 +275,7 @@ def test_a_damaged_basis_is_one_clear_line(tmp_path, name):
     contents["optimizer"]["state"][0][name] = torch.zeros(2, 3)
     torch.save(contents, tmp_path / "last.ckpt")
     with pytest.raises(TrainingError, match="is not a whole checkpoint"):
-        restore(tmp_path / "last.ckpt", *checkpoint_parts("soap"))
+        RunState(*checkpoint_parts("soap")).load(tmp_path / "last.ckpt")
 
 
 def test_bases_of_gradients_nearly_of_rank_one_are_found_in_double_precision(monkeypatch):

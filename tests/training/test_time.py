@@ -1,15 +1,14 @@
-"""Phases of minutes, and time limits, by a clock that the steps of a run move."""
+"""Time limits, by a clock that the steps of a run move."""
+
+import json
 
 import pytest
 import torch
 from small_runs import contents, small_run
 
-from trimix.errors import ConfigurationError
 from trimix.training import loop, time_limit
-from trimix.training.checkpoint import restore
-from trimix.training.config import PhaseConfig, TrainingConfig, load_training_config
+from trimix.training.checkpoint import load_checkpoint, model_of
 from trimix.training.loop import Trainer
-from trimix.training.schedules import learning_rate
 from trimix.training.time_limit import ENDING_SECONDS, TimeLimit
 
 SECONDS_A_STEP = 10.0
@@ -35,14 +34,14 @@ def clock(monkeypatch):
     return clock
 
 
-def trainer_of(config, folder, clock, limit=None, first_step_seconds=SECONDS_A_STEP, save_seconds=0.0):
+def trainer_of(config, folder, clock, limit=None, save_seconds=0.0):
     """A run whose steps and checkpoints take their time by the clock, and the rates of its steps."""
     trainer = Trainer(config, folder, "cpu", time_limit=limit)
     plain_step, plain_save = trainer.step.backward, trainer._write_checkpoint
     rates = []
 
     def backward(*arguments):
-        clock.now += SECONDS_A_STEP if rates else first_step_seconds
+        clock.now += SECONDS_A_STEP
         rates.append(trainer.optimizer.param_groups[0]["lr"])
         return plain_step(*arguments)
 
@@ -54,99 +53,18 @@ def trainer_of(config, folder, clock, limit=None, first_step_seconds=SECONDS_A_S
     return trainer, rates
 
 
-def minutes_run(pictures, minutes, **phase):
-    values = {"batch_size": 1, "patch_size": 64, "learning_rate": 1e-3} | phase
-    run = small_run(pictures)
-    return run.model_copy(update={"phases": (PhaseConfig(name="timed", minutes=minutes, **values),)})
-
-
-@pytest.mark.parametrize("schedule", ["linear", "cosine", "constant"])
-def test_a_schedule_by_time_is_the_one_by_steps_at_equal_shares(schedule):
-    common = {"name": "x", "learning_rate": 1.0, "learning_rate_final": 0.2, "schedule": schedule}
-    by_time, by_steps = PhaseConfig(minutes=2, **common), PhaseConfig(steps=120, **common)
-    for second in range(121):
-        assert learning_rate(by_time, 7, float(second)) == pytest.approx(learning_rate(by_steps, second))
-    assert learning_rate(by_time, 7, 500.0) == pytest.approx(learning_rate(by_steps, 120))
-
-
-def test_warm_up_is_counted_in_steps():
-    phase = PhaseConfig(name="x", minutes=2, learning_rate=1.0, schedule="linear", warm_up_steps=4)
-    assert [learning_rate(phase, step, 60.0) for step in range(5)] == pytest.approx([0.25, 0.5, 0.75, 1, 0.5])
-
-
-def test_a_phase_of_minutes_ends_by_the_clock_and_its_first_step_does_not_count(
-    picture_folder, tmp_path, clock
-):
-    config = minutes_run(picture_folder, 1, schedule="linear")
-    trainer, rates = trainer_of(config, tmp_path, clock, first_step_seconds=1000.0)
-    trainer.run()
-    assert trainer.is_complete
-    # Six steps of ten seconds after the first; the rate of each is that of the share before it.
-    expected = [1.0, 1.0, *(1 - SECONDS_A_STEP * done / 60 for done in range(1, 6))]
-    assert rates == pytest.approx([1e-3 * share for share in expected])
-    assert trainer.progress.step == 7
-    assert contents(tmp_path)["progress"]["phase_seconds"] == 0.0
-
-
-def test_a_run_goes_on_in_time(picture_folder, tmp_path, clock):
-    config = minutes_run(picture_folder, 1, schedule="linear")
-    stopped, _ = trainer_of(config, tmp_path, clock)
-    plain = stopped._between_steps
-
-    def between():
-        stopped._stop.made = stopped.progress.step == 4
-        plain()
-
-    stopped._between_steps = between
-    with pytest.raises(KeyboardInterrupt):
-        stopped.run()
-    assert contents(tmp_path)["progress"]["phase_seconds"] == 30.0
-    clock.now += 1e6  # between two calls no time is spent
-    resumed, rates = trainer_of(config, tmp_path, clock)
-    resumed.run()
-    assert resumed.progress.step == 4 + 1 + 3
-    assert rates == pytest.approx([5e-4, 5e-4, 1e-3 * 2 / 6, 1e-3 / 6])
-
-
-def test_phases_of_steps_and_of_minutes_follow_one_another(picture_folder, tmp_path, clock):
-    timed = minutes_run(picture_folder, 0.5).phases[0]
-    config = small_run(picture_folder, steps=2)
-    config = config.model_copy(update={"phases": (*config.phases, timed, timed)})
-    trainer, rates = trainer_of(config, tmp_path, clock)
-    trainer.run()
-    assert len(rates) == 2 + 3 + 3
-
-
-def test_a_checkpoint_without_time_is_of_an_earlier_version_and_readable(picture_folder, tmp_path):
-    trainer = Trainer(small_run(picture_folder, steps=1), tmp_path, "cpu")
-    trainer.run()
+def test_a_checkpoint_of_an_earlier_version_is_readable(picture_folder, tmp_path):
+    Trainer(small_run(picture_folder, steps=1), tmp_path, "cpu").run()
     before = contents(tmp_path)
-    del before["progress"]["phase_seconds"]
-    torch.save(before, tmp_path / "last.ckpt")
+    before["progress"]["phase_seconds"] = 30.0
+    configuration = json.loads(before["configuration"])
+    configuration["validation_steps"] = None
+    configuration["phases"][0] |= {"minutes": None, "plateau_factor": 0.5, "plateau_patience": 10}
+    torch.save(before | {"configuration": json.dumps(configuration)}, tmp_path / "last.ckpt")
     again = Trainer(small_run(picture_folder, steps=2), tmp_path, "cpu")
-    progress = restore(tmp_path / "last.ckpt", again.model, again.average, again.optimizer)
-    assert (progress.step, progress.phase_seconds) == (1, 0.0)
-
-
-@pytest.mark.parametrize(
-    ("length", "message"),
-    [
-        ("", "found neither; give one of them"),
-        ("steps = 3\nminutes = 1.5", "found steps = 3 and minutes = 1.5; give one of them"),
-    ],
-)
-def test_a_phase_has_steps_or_minutes(tmp_path, length, message):
-    path = tmp_path / "run.toml"
-    path.write_text(f'[data]\ntraining = ["x"]\n[[phases]]\nname = "a"\n{length}\n')
-    expected = rf"run\.toml: phases\.0: either steps or minutes must be given, {message}"
-    with pytest.raises(ConfigurationError, match=expected) as caught:
-        load_training_config(path)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_configuration_with_minutes_survives_a_checkpoint(picture_folder):
-    config = minutes_run(picture_folder, 2.5)
-    assert TrainingConfig.model_validate_json(config.model_dump_json()) == config
+    assert again.progress.step == 1
+    path = tmp_path / "last.ckpt"
+    assert model_of(path, load_checkpoint(path)) == again.config.model
 
 
 def test_a_run_with_a_time_limit_ends_in_time_and_goes_on_bit_for_bit(picture_folder, tmp_path, clock):
@@ -190,7 +108,7 @@ def test_a_time_limit_that_is_over_before_the_first_step_leaves_a_checkpoint(pic
 
 
 def test_a_validation_is_cut_short_when_the_time_is_up(picture_folder, tmp_path, clock):
-    config = small_run(picture_folder, steps=30, validated=True, run={"validation_steps": 3})
+    config = small_run(picture_folder, steps=30, validated=True, run={"validation_minutes": 0.4})
     trainer, _ = trainer_of(config, tmp_path, clock, TimeLimit(ends_at=1000.0))
     average = trainer.average.module
     plain = average.forward

@@ -318,7 +318,6 @@ def piece_of(recipe: "Any", start: Path | None, save_minutes: float) -> "Any":
     first = next((phase for phase in recipe.phases if not phase.linear_only), recipe.phases[0])
     changes = {
         "steps": LONGEST_RUN_STEPS,
-        "minutes": None,
         "schedule": "constant",
         "warm_up_steps": first.warm_up_steps if start is None else 0,
     }

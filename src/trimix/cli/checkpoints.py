@@ -1,5 +1,6 @@
 """Training checkpoints, as commands look at them. Imports torch."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from pydantic import ValidationError
 from trimix.errors import TrainingError
 from trimix.shapes import Tensor
 from trimix.training.checkpoint import load_checkpoint
-from trimix.training.config import TrainingConfig
+from trimix.training.config import TrainingConfig, recorded_config
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def read_checkpoint(path: Path) -> CheckpointSummary:
     checkpoint = load_checkpoint(path)
     try:
         return CheckpointSummary(
-            TrainingConfig.model_validate_json(checkpoint["configuration"]),  # type: ignore[arg-type]
+            recorded_config(json.loads(str(checkpoint["configuration"]))),
             dict(checkpoint["average"]),  # type: ignore[call-overload]
             checkpoint["progress"]["step"],  # type: ignore[index]
         )

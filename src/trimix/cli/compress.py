@@ -29,26 +29,25 @@ from trimix.cli.outputs import (
     print_summary,
     refuse_json_with_data,
 )
-from trimix.cli.progress import working
 from trimix.cli.search_display import searching
 from trimix.cli.search_options import (
     EffortOption,
     TargetBitsPerPixelOption,
     TargetPsnrOption,
     TargetSizeOption,
+    TargetSsimulacra2Option,
     TimeLimitOption,
     check_time_limit,
     checked_target,
 )
+from trimix.encoder.effort import DEFAULT_EFFORT, search_steps
 from trimix.errors import PictureError
 from trimix.models.catalogue import DEFAULT_MODEL, find_model
-from trimix.search.effort import DEFAULT_EFFORT, effort_of
+from trimix.progress import working
 
 if TYPE_CHECKING:
-    from trimix.codec import Codec
-    from trimix.images import Picture
-    from trimix.search.encoding import Encoded
-    from trimix.search.targets import Target
+    from trimix.encoder.target_search import Encoded
+    from trimix.encoder.targets import Target
 
 _DEFAULT_QUALITY = 50.0
 
@@ -75,6 +74,7 @@ def compress(
     target_bits_per_pixel: TargetBitsPerPixelOption = None,
     target_size: TargetSizeOption = None,
     target_psnr: TargetPsnrOption = None,
+    target_ssimulacra2: TargetSsimulacra2Option = None,
     effort: EffortOption = DEFAULT_EFFORT,
     time_limit: TimeLimitOption = None,
     model: Annotated[
@@ -95,7 +95,7 @@ def compress(
     upright. With -o - the output takes standard output: no --json then. Ctrl-C
     ends a search and writes the best so far; a second one ends without a file.
     """
-    target = checked_target(quality, target_bits_per_pixel, target_size, target_psnr)
+    target = checked_target(quality, target_bits_per_pixel, target_size, target_psnr, target_ssimulacra2)
     quality = _DEFAULT_QUALITY if quality is None else quality
     check_quality(quality)
     check_time_limit(time_limit, effort)
@@ -109,23 +109,22 @@ def compress(
     entry = find_model(model)
     with working("loading the model"):
         torch_device = prepare_torch(device, threads)
-        from trimix.codec import load_codec
+        from trimix.codec import Codec
         from trimix.images import read_picture
 
         raise_if_interrupted()
-        codec = load_codec(entry.path, torch_device)
-    is_search = target is not None or bool(effort_of(effort).moves)
+        codec = Codec.load(entry.path, torch_device)
+    is_search = target is not None or search_steps(effort) > 0
     with nullcontext() if is_search else working(f"compressing {source.name}"):
         with naming(source):
             original = read_picture(source.path_or_contents(), maximum_pixels=maximum_pixels)
         announce_compilation("searching" if is_search else "encoding")
         started = time.perf_counter()
-        if is_search:
-            encoded = _searched(codec, original, quality, effort, target, time_limit)
-        else:
-            from trimix.search.encoding import encode
-
-            encoded = encode(codec, original, quality, effort)
+        with searching(target) if is_search else nullcontext() as display:
+            callbacks = {} if display is None else {"on_step": display.step, "on_trial": display.tried}
+            encoded = codec.encode_to(
+                original, target or quality, effort, time_limit_seconds=time_limit, **callbacks
+            )
         encode_seconds = time.perf_counter() - started
         if encoded.ended == "interrupt":
             heed_interrupt()
@@ -149,7 +148,7 @@ def compress(
                 "bits_per_pixel": bits_per_pixel,
                 "quality": round(encoded.quality, 3),  # enough to give the same again
                 "effort": effort,
-                "search_steps": encoded.moves,
+                "search_steps": encoded.steps,
                 "ended": encoded.ended,
                 "encodings": encoded.encodings,
                 "target_met": None if target is None else encoded.is_met,
@@ -170,42 +169,17 @@ def compress(
     )
 
 
-def _searched(
-    codec: "Codec",
-    picture: "Picture",
-    quality: float,
-    effort: int,
-    target: "Target | None",
-    time_limit: float | None,
-) -> "Encoded":
-    from trimix.search.encoding import encode, encode_to_target
-
-    with searching(target) as display:
-        if target is None:
-            return encode(
-                codec, picture, quality, effort, time_limit_seconds=time_limit, on_standing=display.stands
-            )
-        return encode_to_target(
-            codec,
-            picture,
-            target,
-            effort,
-            time_limit_seconds=time_limit,
-            on_standing=display.stands,
-            on_trial=display.tried,
-        )
-
-
 def _how(encoded: "Encoded", quality: float, effort: int, target: "Target | None") -> str:
     """Quality and effort, and what ended it, for the line at the end."""
     if target is None:
         text = f"at quality {quality:g}"
     else:
-        is_rate = target.is_rate or encoded.measured is None
-        text = ("" if is_rate else f"and {encoded.measured:.2f} dB ") + f"at quality {encoded.quality:.2f}"
+        measured = None if target.is_rate else encoded.measured
+        text = "" if measured is None else f"and {target.text(measured)} "
+        text += f"at quality {encoded.quality:.2f}"
     if effort != DEFAULT_EFFORT:
         text += f", effort {effort}"
     if encoded.ended is not None:
         reason = {"time": "the time limit", "interrupt": "Ctrl-C"}[encoded.ended]
-        text += f" (ended by {reason} after {encoded.moves} steps)"
+        text += f" (ended by {reason} after {encoded.steps} steps)"
     return text

@@ -32,7 +32,7 @@ def checked_header(source: Source, maximum_pixels: int) -> Header:
         if header.width * header.height > maximum_pixels:
             raise PictureTooLargeError(
                 f"a picture may have at most {maximum_pixels} pixels, found {header.width} x {header.height} = "
-                f"{header.width * header.height}; raise --max-pixels if you trust the file"
+                f"{header.width * header.height}; raise the limit if you trust the file"
             )
         Container.from_bytes(source.contents())
     return header

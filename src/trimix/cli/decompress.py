@@ -30,8 +30,8 @@ from trimix.cli.outputs import (
     print_summary,
     refuse_json_with_data,
 )
-from trimix.cli.progress import working
 from trimix.errors import CodecError, UsageError
+from trimix.progress import working
 
 _DEFAULT_FORMAT = "png"
 
@@ -81,11 +81,11 @@ def decompress(
     entry = model_of_file(source, header, model)
     with working("loading the model"):
         torch_device = prepare_torch(device, threads)
-        from trimix.codec import load_codec
+        from trimix.codec import Codec
         from trimix.images import write_picture
 
         raise_if_interrupted()
-        codec = load_codec(entry.path, torch_device)
+        codec = Codec.load(entry.path, torch_device)
     with working(f"decompressing {source.name}"):
         announce_compilation("decoding")
         started = time.perf_counter()

@@ -16,8 +16,8 @@ from trimix.cli.evaluation_display import displaying, print_tables
 from trimix.cli.networks import announce_compilation, prepare_torch
 from trimix.cli.options import Device, DeviceOption, JsonOption, ThreadsOption, check_quality
 from trimix.cli.outputs import print_json
-from trimix.cli.progress import working
 from trimix.cli.search_options import effort_option
+from trimix.encoder.effort import DEFAULT_EFFORT
 from trimix.errors import UsageError
 from trimix.evaluation.data_sets import (
     DATA_SETS,
@@ -28,7 +28,7 @@ from trimix.evaluation.data_sets import (
     look_for,
 )
 from trimix.models.catalogue import DEFAULT_MODEL, find_model
-from trimix.search.effort import DEFAULT_EFFORT
+from trimix.progress import working
 
 if TYPE_CHECKING:
     from trimix.evaluation.contenders import Contender

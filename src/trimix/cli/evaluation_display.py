@@ -1,17 +1,16 @@
 """What ``trimix evaluate`` shows: a bar or lines while it measures, tables of means at the end."""
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from trimix.cli.outputs import print_table
 from trimix.evaluation.observer import Observer
 from trimix.evaluation.results import Measurement, Results
+from trimix.progress import ProgressDisplay, showing_progress
 
 
 class Display(Observer):
-    """One line for each measurement.
+    """A line for each measurement, or a bar.
 
     Attributes:
         name: of the codec that is measured.
@@ -19,7 +18,8 @@ class Display(Observer):
         total: of it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, progress: ProgressDisplay) -> None:
+        self._progress = progress
         self.name = ""
         self.done = self.total = 0
 
@@ -27,73 +27,33 @@ class Display(Observer):
         """Say what is here already."""
         self.name, self.done, self.total = name, done, total
         if done == total:
-            self.say(f"{name}: all {total} measurements are here already")
+            self._progress.say(f"{name}: all {total} measurements are here already")
         elif done:
-            self.say(f"{name}: going on after {done} of {total} measurements")
+            self._progress.say(f"{name}: going on after {done} of {total} measurements")
+        self._show(f"{name}: loading")
+
+    def warms_up(self) -> None:
+        """Say so."""
+        self._show(f"{self.name}: warming up")
+
+    def coding(self, picture: str, quality: float) -> None:
+        """Say what is coded."""
+        self._show(f"{self.name} {self.done}/{self.total} {picture} quality {quality:g}")
 
     def measured(self, measurement: Measurement) -> None:
         """Say what was found."""
         self.done += 1
-        self.say(f"{self.name} {self.done}/{self.total} {_summary(measurement)}")
+        self._show(f"{self.name} {self.done}/{self.total} {_summary(measurement)}", always=True)
 
-    def say(self, line: str) -> None:
-        """Print a line."""
-        print(line, file=sys.stderr)
-
-
-class _Bar(Display):
-    """A bar that stays in one line of the terminal."""
-
-    def __init__(self, progress: Any) -> None:
-        super().__init__()
-        self._progress = progress
-        self._task: Any = None
-        self._last = ""
-
-    def begins(self, name: str, done: int, total: int) -> None:
-        super().begins(name, done, total)
-        self._last = ""
-        self._task = self._progress.add_task(name, total=total, completed=done, status="loading")
-
-    def warms_up(self) -> None:
-        self._progress.update(self._task, status="warming up")
-
-    def coding(self, picture: str, quality: float) -> None:
-        self._progress.update(self._task, status=self._last or f"{picture} quality {quality:g}")
-
-    def measured(self, measurement: Measurement) -> None:
-        self.done += 1
-        point = measurement.point
-        self._last = (
-            f"{measurement.picture} quality {measurement.quality:g} "
-            f"{point.bits_per_pixel:.3f} bpp {point.psnr_db:.2f} dB"
-        )
-        self._progress.update(self._task, completed=self.done, status=self._last)
-
-    def say(self, line: str) -> None:
-        self._progress.console.print(line, highlight=False, markup=False)
+    def _show(self, text: str, *, always: bool = False) -> None:
+        self._progress.show(text, self.done, self.total, always=always)
 
 
 @contextmanager
 def displaying() -> Iterator[Display]:
     """A bar if standard error is a terminal, else lines."""
-    if not sys.stderr.isatty():
-        yield Display()
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-    from rich.table import Column
-
-    columns = (
-        TextColumn("{task.description} {task.completed}/{task.total}", markup=False),
-        BarColumn(bar_width=10, table_column=Column(min_width=10)),
-        TimeRemainingColumn(table_column=Column(min_width=7)),
-        # The only one that is cut where the terminal is narrow.
-        TextColumn("{task.fields[status]}", markup=False, table_column=Column(no_wrap=True)),
-    )
-    # Drawn seldom: the processor belongs to what is timed.
-    with Progress(*columns, console=Console(stderr=True), refresh_per_second=2) as progress:
-        yield _Bar(progress)
+    with showing_progress() as progress:
+        yield Display(progress)
 
 
 def _summary(measurement: Measurement) -> str:

@@ -4,7 +4,15 @@ import os
 import sys
 import traceback
 
-from trimix.errors import OutputError, TrimixError
+from trimix.errors import (
+    MissingDataError,
+    OtherResultsError,
+    OutputError,
+    OutputExistsError,
+    PictureTooLargeError,
+    TrimixError,
+    UnknownModelError,
+)
 
 DEBUG_VARIABLE = "TRIMIX_DEBUG"
 """Environment variable: anything but empty or 0 shows tracebacks."""
@@ -13,6 +21,14 @@ INTERRUPTED = 130
 BROKEN_PIPE = 141
 """Exit code when the reader of standard output has gone: 128 + SIGPIPE."""
 _UNEXPECTED = 1
+_OPTIONS: dict[type[TrimixError], str] = {
+    MissingDataError: "--data-root",
+    OtherResultsError: "-o, --force",
+    OutputExistsError: "--force",
+    PictureTooLargeError: "--max-pixels",
+    UnknownModelError: "--model",
+}
+"""Names of the options by which what an error advises is done."""
 # How Typer and Pydantic talk, and how we do.
 _FOREIGN_PHRASES = (
     ("Value error, ", ""),
@@ -75,7 +91,8 @@ def drop_standard_output() -> None:
 
 def _message_and_code(error: Exception) -> tuple[str, int]:
     if isinstance(error, TrimixError):
-        return str(error), error.exit_code
+        options = _OPTIONS.get(type(error))
+        return f"{error} ({options})" if options else str(error), error.exit_code
     if _is_usage_error(error):
         return _usage_message(error), 2
     if _is_out_of_memory(error):

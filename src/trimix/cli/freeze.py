@@ -21,8 +21,8 @@ from trimix.cli.inputs import Source
 from trimix.cli.models import LAST_RUN_STEPS
 from trimix.cli.networks import prepare_torch
 from trimix.cli.options import Device, ForceOption, ThreadsOption
-from trimix.cli.progress import working
 from trimix.errors import ConfigurationError, TrainingError
+from trimix.progress import working
 
 
 def freeze(

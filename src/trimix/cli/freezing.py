@@ -13,9 +13,9 @@ from trimix.cli.inputs import Source
 from trimix.cli.models import PARAMETERS
 from trimix.cli.networks import announce_compilation
 from trimix.cli.outputs import Destination, print_summary
-from trimix.cli.progress import working
 from trimix.errors import ConfigurationError, UsageError
 from trimix.models.catalogue import IDENTIFIERS, MODEL_NAME
+from trimix.progress import working
 
 if TYPE_CHECKING:
     from trimix.models.integer_networks import TrainableModel

@@ -23,8 +23,8 @@ from trimix.cli.inputs import Source
 from trimix.cli.networks import prepare_torch
 from trimix.cli.options import Device, ForceOption, ThreadsOption
 from trimix.cli.outputs import print_summary
-from trimix.cli.progress import working
 from trimix.errors import ModelError, UsageError
+from trimix.progress import working
 
 _NAME_LIMIT = 100
 

@@ -19,8 +19,8 @@ from trimix.cli.options import (
     ThreadsOption,
 )
 from trimix.cli.outputs import Destination, default_output, print_json, print_summary, refuse_json_with_data
-from trimix.cli.progress import working
 from trimix.errors import CodecError, UsageError
+from trimix.progress import working
 
 if TYPE_CHECKING:
     from trimix.evaluation.inspection.inspecting import Inspection
@@ -87,11 +87,11 @@ def inspect(
     entry = model_of_file(source, header, model)
     with working("loading the model"):
         torch_device = prepare_torch(device, threads)
-        from trimix.codec import load_codec
+        from trimix.codec import Codec
         from trimix.evaluation.inspection.inspecting import inspect_file, numbers
 
         raise_if_interrupted()
-        codec = load_codec(entry.path, torch_device)
+        codec = Codec.load(entry.path, torch_device)
     name = source.name if source.path is None else source.path.name
     with working(f"inspecting {source.name}"):
         announce_compilation("decoding")
@@ -114,7 +114,7 @@ def inspect(
 
 def _drawn(inspection: "Inspection", title: str, *, draws_figure: bool) -> bytes:
     if draws_figure:
-        from trimix.evaluation.inspection.figures import draw_figure
+        from trimix.evaluation.inspection.figure import draw_figure
 
         return draw_figure(inspection, title)
     from trimix.evaluation.inspection.page import make_page

@@ -10,7 +10,6 @@ import typer
 from trimix.cli.networks import prepare_torch
 from trimix.cli.options import MAXIMUM_PIXELS, Device, JsonOption
 from trimix.cli.outputs import print_json, print_table
-from trimix.cli.progress import working
 from trimix.errors import ModelError, UsageError
 from trimix.models.catalogue import (
     DEFAULT_MODEL,
@@ -21,6 +20,7 @@ from trimix.models.catalogue import (
     find_model,
     folders,
 )
+from trimix.progress import working
 
 if TYPE_CHECKING:
     from trimix.models.complexity import NetworkComplexity

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trimix.cli.inputs import STANDARD_STREAM, Source
-from trimix.errors import OutputError, UsageError
+from trimix.errors import OutputError, OutputExistsError, UsageError
 
 
 class Destination:
@@ -53,7 +53,7 @@ class Destination:
                 self._is_stream = True  # /dev/null, or the shell's >(command)
                 return
             if not self._force:
-                raise OutputError(f"{self.name} already exists; use --force to replace it")
+                raise OutputExistsError(f"{self.name} already exists; replace it, or choose another name")
         if not os.access(parent, os.W_OK | os.X_OK):
             raise OutputError(f"{self.name}: the folder {parent} cannot be written; choose another")
 

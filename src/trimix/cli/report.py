@@ -12,9 +12,9 @@ from trimix.cli.interrupts import raise_if_interrupted
 from trimix.cli.networks import announce_compilation, prepare_torch
 from trimix.cli.options import Device, ForceOption
 from trimix.cli.outputs import Destination, print_summary
-from trimix.cli.progress import working
-from trimix.errors import OutputError, PictureError, UsageError
+from trimix.errors import OutputError, OutputExistsError, PictureError, UsageError
 from trimix.models.catalogue import DEFAULT_MODEL, find_model
+from trimix.progress import working
 
 if TYPE_CHECKING:
     from trimix.evaluation.report.equal_size import EqualSize
@@ -165,14 +165,14 @@ def _compare(
     entry = find_model(model)
     with working("loading the model"):
         device = prepare_torch(Device.CPU, None)
-        from trimix.codec import load_codec
+        from trimix.codec import Codec
         from trimix.evaluation.peers import DEFAULT_PEERS, find_peers
         from trimix.evaluation.report.equal_size import compare_at_equal_size
         from trimix.images import read_picture
 
         raise_if_interrupted()
         peers = find_peers(peer_names) if peer_names else DEFAULT_PEERS
-        codec = load_codec(entry.path, device)
+        codec = Codec.load(entry.path, device)
     announce_compilation("encoding")
     compared = []
     for source in sources:
@@ -195,7 +195,7 @@ def _check_folder(folder: Path, names: Sequence[str], *, force: bool) -> None:
         raise OutputError(f"{folder}: must be a folder, found a file; give another --figures")
     for name in names:
         if (folder / name).exists() and not force:
-            raise OutputError(f"{folder / name} already exists; use --force to replace it")
+            raise OutputExistsError(f"{folder / name} already exists; replace it, or choose another folder")
 
 
 def _write_figures(folder: Path, figures: Mapping[str, bytes], *, force: bool) -> None:

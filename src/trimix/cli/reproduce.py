@@ -2,10 +2,7 @@
 
 import os
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from datetime import timedelta
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,14 +11,13 @@ import typer
 
 from trimix.cli.networks import prepare_torch
 from trimix.cli.options import Device, DeviceOption
-from trimix.cli.progress import working
 from trimix.errors import OutputError, UsageError
 from trimix.evaluation.data_sets import DATA_VARIABLE, data_roots, find_pictures
+from trimix.progress import showing_progress, working
 
 if TYPE_CHECKING:
-    from trimix.reproduction.campaign import Standing
     from trimix.reproduction.comparisons import Comparisons
-    from trimix.reproduction.plan import Architecture, Budget, Run
+    from trimix.reproduction.plan import Budget, Run
     from trimix.reproduction.record import Record
     from trimix.reproduction.training import Job
 
@@ -125,11 +121,10 @@ def regularizer(
         return
     if budget is None:
         raise UsageError("--budget must be given, found none; small, or paper")
-    from trimix.reproduction.plan import BUDGETS
+    from trimix.reproduction.plan import read_budget
 
-    chosen = BUDGETS[budget.value]
-    architectures: tuple[Architecture, ...] = tuple(one.value for one in architecture or ArchitectureName)
-    runs = _wanted(chosen, architectures, variant)
+    chosen = read_budget(budget.value)
+    runs = _wanted(chosen, tuple(one.value for one in architecture or ArchitectureName), variant)
     if plan:
         _print_plan(chosen, runs)
         return
@@ -140,9 +135,9 @@ def regularizer(
     if campaign.is_complete:
         print(f"{folder}: all {len(jobs)} runs are complete", file=sys.stderr)
     else:
-        with _displaying() as on_standing:
+        with showing_progress(at_once=True) as display:
             try:
-                campaign.run(on_standing)
+                campaign.run(display)
             except KeyboardInterrupt:
                 print(
                     f"interrupted; the same command goes on, --show {folder} shows what is there",
@@ -152,17 +147,19 @@ def regularizer(
     _write(chosen, folder)
 
 
-def _wanted(
-    budget: "Budget", architectures: "tuple[Architecture, ...]", variants: list[str] | None
-) -> "list[Run]":
+def _wanted(budget: "Budget", architectures: tuple[str, ...], variants: list[str] | None) -> "list[Run]":
     known = dict.fromkeys(one.key for one in budget.variants if one.architecture in architectures)
     for key in variants or ():
         if key not in known:
             raise UsageError(f"--variant must be one of {', '.join(known) or 'none'}, found {key!r}")
-    every = budget.runs(architectures)
-    wanted = [run for run in every if not variants or run.variant.key in variants]
-    starts = {run.starts_from.key for run in wanted if run.starts_from is not None}
-    runs = [run for run in every if run in wanted or run.key in starts]
+    wanted = {
+        run.key: run.starts_from
+        for run in budget.runs
+        if run.variant.key in known and (not variants or run.variant.key in variants)
+        if run.variant.architecture in architectures
+    }
+    starts = {start.key for start in wanted.values() if start is not None}
+    runs = [run for run in budget.runs if run.key in wanted or run.key in starts]
     if not runs:
         raise UsageError(f"the budget {budget.key} has no runs of {', '.join(architectures)}; choose others")
     return runs
@@ -170,7 +167,7 @@ def _wanted(
 
 def _print_plan(budget: "Budget", runs: "Sequence[Run]") -> None:
     print(f"{budget.key}: {budget.title}")
-    stages = ", ".join(f"{stage.name} {stage.steps}" for stage in budget.stages)
+    stages = ", ".join(f"{phase['name']} {phase['steps']}" for phase in runs[-1].training["phases"])
     print(f"stages, a measurement after each: {stages}")
     for run in runs:
         print(f"  {run.key}  {run.steps} steps")
@@ -258,54 +255,6 @@ def _check_records(jobs: "list[Job]") -> None:
             )
 
 
-@contextmanager
-def _displaying() -> "Iterator[Callable[[Standing], None]]":
-    """A bar on a terminal, a line a minute elsewhere."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskID, TextColumn
-
-    def text_of(standing: "Standing") -> str:
-        left = standing.seconds_left
-        time_left = "" if left is None else f", about {timedelta(seconds=round(left))} left"
-        return f"{standing.done_runs}/{standing.total_runs} runs done{time_left}"
-
-    def running_text(running: Mapping[str, tuple[int, int]]) -> str:
-        return "; ".join(f"{key} at step {step} of {total}" for key, (step, total) in running.items())
-
-    if not sys.stderr.isatty():
-        last = [0.0]
-
-        def print_line(standing: "Standing") -> None:
-            if time.monotonic() - last[0] >= 60 or not standing.running:
-                last[0] = time.monotonic()
-                running = running_text(standing.running)
-                print(
-                    f"{standing.done_steps}/{standing.total_steps} steps, {text_of(standing)}; {running}",
-                    file=sys.stderr,
-                    flush=True,
-                )
-
-        yield print_line
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=None), TextColumn("{task.fields[text]}"))
-    with Progress(*columns, console=Console(stderr=True), expand=True) as progress:
-        whole = progress.add_task("all", text="")
-        rows: dict[str, TaskID] = {}
-
-        def show(standing: "Standing") -> None:
-            progress.update(
-                whole, completed=standing.done_steps, total=standing.total_steps, text=text_of(standing)
-            )
-            for key in set(rows) - set(standing.running):
-                progress.remove_task(rows.pop(key))
-            for key, (step, total) in standing.running.items():
-                if key not in rows:
-                    rows[key] = progress.add_task(key, total=total, text="")
-                progress.update(rows[key], completed=step, text=f"step {step} of {total}")
-
-        yield show
-
-
 def _show(folder: Path, budget: BudgetName | None) -> None:
     if not folder.is_dir():
         raise UsageError(f"{folder}: must be a folder with records of runs, found none")
@@ -316,13 +265,12 @@ def _show(folder: Path, budget: BudgetName | None) -> None:
 
 
 def _budget_of(keys: Iterable[str], budget: BudgetName | None) -> "Budget":
-    from trimix.reproduction.plan import BUDGETS
+    from trimix.reproduction.plan import BUDGETS, read_budget
 
     if budget is not None:
-        return BUDGETS[budget.value]
-    return next(
-        (one for one in BUDGETS.values() if set(keys) <= {run.key for run in one.runs()}), BUDGETS["paper"]
-    )
+        return read_budget(budget.value)
+    budgets = [read_budget(key) for key in BUDGETS]
+    return next((one for one in budgets if set(keys) <= {run.key for run in one.runs}), budgets[-1])
 
 
 def _comparisons(records: "Mapping[str, Record]") -> "Comparisons":
@@ -342,7 +290,7 @@ def _tables_of(comparisons: "Comparisons", budget: "Budget", folder: Path) -> st
 
 def _write(budget: "Budget", folder: Path) -> None:
     from trimix.images import write_atomically
-    from trimix.reproduction.figures import all_figures
+    from trimix.reproduction.plots import all_figures
     from trimix.reproduction.record import read_records
 
     comparisons = _comparisons(read_records(folder))

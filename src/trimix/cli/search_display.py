@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from trimix.cli.interrupts import raise_if_interrupted
-from trimix.cli.picture_progress import LINE_SECONDS
+from trimix.progress import LINE_SECONDS
 
 if TYPE_CHECKING:
-    from trimix.search.searching import Standing
-    from trimix.search.targets import Target, Trial
+    from trimix.encoder.search import SearchProgress
+    from trimix.encoder.targets import Target, Trial
 
 
 class SearchDisplay:
@@ -26,22 +26,22 @@ class SearchDisplay:
         self._trials = 0
         self._last = time.monotonic()
 
-    def stands(self, standing: "Standing") -> None:
+    def step(self, progress: "SearchProgress") -> None:
         """Show a step of the search; Ctrl-C that a library has swallowed ends it here.
 
         Raises:
             KeyboardInterrupt: there was one.
         """
         raise_if_interrupted()
-        self._show_standing(standing)
+        self._show_step(progress)
 
     def tried(self, trial: "Trial") -> None:
         """Show an encoding on the way to a target."""
         self._trials += 1
         self._show_trial(trial)
 
-    def _show_standing(self, standing: "Standing") -> None:
-        self._line(f"step {standing.move} of {standing.moves}: {_reached(standing)}")
+    def _show_step(self, progress: "SearchProgress") -> None:
+        self._line(f"step {progress.step} of {progress.steps}: {_reached(progress)}")
 
     def _show_trial(self, trial: "Trial") -> None:
         self._line(self._trial_text(trial))
@@ -65,13 +65,13 @@ class _Bar(SearchDisplay):
         self._progress = progress
         self._task = task
 
-    def _show_standing(self, standing: "Standing") -> None:
+    def _show_step(self, progress: "SearchProgress") -> None:
         self._progress.update(
             self._task,
-            completed=standing.move,
-            total=standing.moves,
-            steps=f"step {standing.move} of {standing.moves}",
-            status=_reached(standing),
+            completed=progress.step,
+            total=progress.steps,
+            steps=f"step {progress.step} of {progress.steps}",
+            status=_reached(progress),
         )
 
     def _show_trial(self, trial: "Trial") -> None:
@@ -100,5 +100,5 @@ def searching(target: "Target | None") -> Iterator[SearchDisplay]:
         yield _Bar(target, progress, task)
 
 
-def _reached(standing: "Standing") -> str:
-    return f"{standing.bits_per_pixel:.4f} bpp, {standing.psnr_db:.2f} dB"
+def _reached(progress: "SearchProgress") -> str:
+    return f"{progress.bits_per_pixel:.4f} bpp, {progress.distortion}"

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
+from trimix.encoder.effort import DEFAULT_EFFORT, MAXIMUM, MINIMUM, search_steps
+from trimix.encoder.targets import Target, one_target
 from trimix.errors import UsageError
-from trimix.search.effort import DEFAULT_EFFORT, MAXIMUM, MINIMUM, effort_of
-from trimix.search.targets import Target, one_target
 
 _UNITS = {"": 1, "b": 1, "k": 10**3, "kb": 10**3, "m": 10**6, "mb": 10**6, "kib": 2**10, "mib": 2**20}
 
@@ -70,10 +70,24 @@ TargetPsnrOption = Annotated[
         show_default=False,
     ),
 ]
+TargetSsimulacra2Option = Annotated[
+    float | None,
+    typer.Option(
+        "--target-ssimulacra2",
+        metavar="POINTS",
+        help="Instead of a quality: SSIMULACRA2 score of the decoded picture, within 0.5; 50 is medium, 70 high, 90 "
+        "without visible loss.",
+        show_default=False,
+    ),
+]
 
 
 def checked_target(
-    quality: float | None, bits_per_pixel: float | None, size: str | None, psnr_db: float | None
+    quality: float | None,
+    bits_per_pixel: float | None,
+    size: str | None,
+    psnr_db: float | None,
+    ssimulacra2: float | None = None,
 ) -> Target | None:
     """The target that was given, or None.
 
@@ -85,6 +99,7 @@ def checked_target(
         "--target-bpp": bits_per_pixel,
         "--target-size": size,
         "--target-psnr": psnr_db,
+        "--target-ssimulacra2": ssimulacra2,
     }
     names = [name for name, value in given.items() if value is not None]
     if len(names) > 1:
@@ -92,7 +107,7 @@ def checked_target(
     for name, value in given.items():
         if name != "--quality" and isinstance(value, float) and not 0 < value < math.inf:
             raise UsageError(f"{name} must be positive and finite, found {value:g}")
-    return one_target(bits_per_pixel, None if size is None else parse_size(size), psnr_db)
+    return one_target(bits_per_pixel, None if size is None else parse_size(size), psnr_db, ssimulacra2)
 
 
 def parse_size(text: str) -> float:
@@ -122,7 +137,7 @@ def check_time_limit(seconds: float | None, effort: int) -> None:
         return
     if math.isnan(seconds):
         raise UsageError("--time-limit must be seconds from 0, found nan")
-    if not effort_of(effort).moves:
+    if not search_steps(effort):
         raise UsageError(
             f"--time-limit must come with an effort that searches, 3 to {MAXIMUM}, found {effort}; add --effort "
             f"{MAXIMUM}"

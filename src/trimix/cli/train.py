@@ -13,9 +13,8 @@ import typer
 from trimix.cli.failures import is_first_process
 from trimix.cli.networks import prepare_torch
 from trimix.cli.options import Device, DeviceOption, ThreadsOption
-from trimix.cli.picture_progress import reading_pictures
-from trimix.cli.progress import working
 from trimix.errors import ConfigurationError, OutputError, UsageError
+from trimix.progress import showing_progress, working
 
 if TYPE_CHECKING:
     from trimix.models.config import GllmmLiteConfig
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from trimix.training.loop import Trainer
 
 _CHECKPOINT = "last.ckpt"
+_READING = "reading the pictures"
 
 
 def train(
@@ -113,10 +113,16 @@ def train(
     try:
         with (
             _moved_aside(folder, devices) if restart else nullcontext(),
-            reading_pictures(silent=not devices.is_first) as on_progress,
+            showing_progress(_READING, silent=not devices.is_first, transient=True) as progress,
         ):
             limit = None if time_limit is None else TimeLimit(started + 60 * time_limit)
-            trainer = Trainer(run, folder, devices, on_progress, limit)
+            trainer = Trainer(
+                run,
+                folder,
+                devices,
+                lambda done, total: progress.show(_read_so_far(done, total), done, total),
+                limit,
+            )
     except OSError as error:
         raise OutputError(f"{error.filename or folder}: cannot be used: {error.strerror}") from error
     if run.regularizer is not None:
@@ -162,6 +168,10 @@ def _about_growth(before: "GllmmLiteConfig", after: object) -> str:
         f"{name} {value} -> {getattr(after, name)}" for name, value in before if value != getattr(after, name)
     )
     return f"starts as the narrower model of start_from: {', '.join(sizes)}"
+
+
+def _read_so_far(done: int, total: int | None) -> str:
+    return f"{_READING}: {done}" if total is None else f"{_READING}: {done} of {total}"
 
 
 def _say(text: str) -> None:

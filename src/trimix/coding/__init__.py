@@ -11,6 +11,7 @@ from trimix.coding.compilation import (
     SEARCHING_KERNELS,
     compilation_is_cached,
 )
+from trimix.coding.families import Family
 from trimix.coding.float_mixture import Information, information
 from trimix.coding.mixture_cdf import FactorizedTable, MixtureParameters
 from trimix.coding.range_coder import RangeDecoder, RangeEncoder
@@ -18,9 +19,6 @@ from trimix.coding.standard_tables import (
     CDF_BITS,
     DIRECT_MAXIMUM,
     DIRECT_MINIMUM,
-    GAUSSIAN,
-    LAPLACIAN,
-    LOGISTIC,
     MEAN_STEPS,
     SCALE_LEVELS,
     SYMBOL_LIMIT,
@@ -36,15 +34,13 @@ __all__ = [
     "DIRECT_MAXIMUM",
     "DIRECT_MINIMUM",
     "ENCODING_KERNELS",
-    "GAUSSIAN",
-    "LAPLACIAN",
-    "LOGISTIC",
     "MEAN_STEPS",
     "SCALE_LEVELS",
     "SEARCHING_KERNELS",
     "SYMBOL_LIMIT",
     "WEIGHT_BITS",
     "FactorizedTable",
+    "Family",
     "Information",
     "MixtureParameters",
     "RangeDecoder",

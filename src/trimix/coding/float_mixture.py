@@ -14,8 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimix.coding import kernels
+from trimix.coding.mixture_cdf import check_families
+from trimix.coding.standard_tables import CDF_BITS, CDF_TABLES, TABLE_REACH, TABLE_STEPS
 
 _LEAST_OF_A_THREAD = 2**14
+_MIDDLE = TABLE_REACH * TABLE_STEPS
+_MASSES = CDF_TABLES[:, _MIDDLE::-1] / 2.0**CDF_BITS
+_TAILS = np.stack([_MASSES, -TABLE_STEPS * np.gradient(_MASSES, axis=1, edge_order=2)], axis=2)
+"""Of each family at every table step from the mean upwards: the mass beyond, and the density."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +29,7 @@ class Information:
     """Bits of symbols, and how they change.
 
     bits                               float32 [n]     -log2 p, at most 30
-    by_log_weight, by_mean, by_scale   float32 [K, n]  derivatives of the bits; 0 where they are at most
+    by_log_weight, by_mean, by_scale   float32 [K, n]  derivatives of the bits
     """
 
     bits: NDArray[np.float32]
@@ -40,16 +46,16 @@ def information(
     scales: NDArray[np.float32],
     threads: int = 1,
 ) -> Information:
-    """Return the bits of values under their mixtures, with derivatives in closed form.
+    """Return the bits of values under their mixtures, by the coder's own tables, and their derivatives.
 
     `values`: float32 [n], in steps of the quantizer. `families`: of each component. `log_weights`: float32 [K, n],
     natural logarithms of weights. `means`, `scales`: float32 [K, n], in steps; scales > 0. `threads`: how many
-    work at it.
+    work at it. Raises ValueError for a family that the tables do not have.
 
     >>> one = np.ones((1, 1), np.float32)
     >>> found = information(np.zeros(1, np.float32), [2], 0 * one, 0 * one, one)
     >>> round(float(found.bits[0]), 4), round(float(found.by_scale[0, 0]), 4)
-    (2.0296, 1.3843)
+    (2.0297, 1.3842)
     """
     planes = tuple(np.ascontiguousarray(plane, np.float32) for plane in (log_weights, means, scales))
     values = np.ascontiguousarray(values, np.float32)
@@ -57,11 +63,14 @@ def information(
     found = Information(np.empty(count, np.float32), *(np.empty_like(plane) for plane in planes))
     results = (found.bits, found.by_log_weight, found.by_mean, found.by_scale)
     codes = np.array(families, np.uint8)
+    check_families(codes)
     parts = max(1, min(threads, count // _LEAST_OF_A_THREAD))
     edges = [count * part // parts for part in range(parts + 1)]
 
     def work(part: int) -> None:
-        kernels.information_and_derivatives(values, codes, *planes, edges[part], edges[part + 1], *results)
+        kernels.information_and_derivatives(
+            values, codes, _TAILS, *planes, edges[part], edges[part + 1], *results
+        )
 
     if parts == 1:
         work(0)

@@ -19,9 +19,7 @@ from trimix.coding.standard_tables import (
     CDF_BITS,
     DIRECT_MAXIMUM,
     DIRECT_MINIMUM,
-    GAUSSIAN,
     INVERSE_SCALE_BITS,
-    LAPLACIAN,
     MEAN_STEPS,
     SYMBOL_LIMIT,
     TABLE_REACH,
@@ -202,42 +200,27 @@ def first_bad_weights(weights: Array) -> Integer:
 # -------------------------------------------------------------------------------------------------------
 # The mixture in floating point, with derivatives. It guides a search; no symbol is coded with it.
 
-ROOT_HALF = math.sqrt(0.5)
-ROOT_TWO_PI = math.sqrt(2 * math.pi)
 LOG2_E = 1 / math.log(2)
-LEAST_PROBABILITY = 2.0**-CDF_BITS
+SHARE = SPREAD / TOTAL
+FLOOR = 1 / TOTAL
+LAST_STEP = TABLE_REACH * TABLE_STEPS
 
 
 @inlined
-def _gaussian(a: float, b: float) -> tuple[float, float, float]:
-    # Mass between a and b, and the densities at both, of the standard deviation 1; b >= |a|.
-    if a > 0:
-        mass = 0.5 * (math.erfc(a * ROOT_HALF) - math.erfc(b * ROOT_HALF))
-    else:
-        mass = 0.5 * (math.erf(b * ROOT_HALF) - math.erf(a * ROOT_HALF))
-    return mass, math.exp(-0.5 * a * a) / ROOT_TWO_PI, math.exp(-0.5 * b * b) / ROOT_TWO_PI
-
-
-@inlined
-def _laplacian(a: float, b: float) -> tuple[float, float, float]:
-    # As above, of the mean absolute deviation 1.
-    at_a, at_b = 0.5 * math.exp(-abs(a)), 0.5 * math.exp(-b)
-    return (at_a - at_b if a > 0 else 1 - at_a - at_b), at_a, at_b
-
-
-@inlined
-def _logistic(a: float, b: float) -> tuple[float, float, float]:
-    # As above, of the scale 1: the upper tail is e / (1 + e) with e = exp(-u), the density e / (1 + e)^2.
-    decay_a, decay_b = math.exp(-abs(a)), math.exp(-b)
-    tail_a, tail_b = decay_a / (1 + decay_a), decay_b / (1 + decay_b)
-    mass = tail_a - tail_b if a > 0 else 1 - tail_a - tail_b
-    return mass, tail_a / (1 + decay_a), tail_b / (1 + decay_b)
+def _tail(tails: Array, family: Integer, distance: float) -> tuple[float, float]:
+    # Mass beyond a distance >= 0 in scales, and the density there, both on straight lines between the table's points.
+    position = min(distance * TABLE_STEPS, float(LAST_STEP))
+    index = min(int(position), LAST_STEP - 1)
+    share = position - index
+    at, after = tails[family, index], tails[family, index + 1]
+    return at[0] + share * (after[0] - at[0]), at[1] + share * (after[1] - at[1])
 
 
 @kernel
 def information_and_derivatives(
     values: Array,
     families: Array,
+    tails: Array,
     log_weights: Array,
     means: Array,
     scales: Array,
@@ -257,12 +240,9 @@ def information_and_derivatives(
             signed = value - float(means[component, index])
             distance = abs(signed)
             a, b = (distance - 0.5) * inverse, (distance + 0.5) * inverse
-            if families[component] == GAUSSIAN:
-                mass, at_a, at_b = _gaussian(a, b)
-            elif families[component] == LAPLACIAN:
-                mass, at_a, at_b = _laplacian(a, b)
-            else:
-                mass, at_a, at_b = _logistic(a, b)
+            beyond_a, at_a = _tail(tails, families[component], abs(a))
+            beyond_b, at_b = _tail(tails, families[component], b)
+            mass = beyond_a - beyond_b if a > 0 else 1 - beyond_a - beyond_b
             weight = math.exp(float(log_weights[component, index]))
             probability += weight * mass
             by_log_weight[component, index] = weight * mass
@@ -270,12 +250,10 @@ def information_and_derivatives(
             slope = weight * (at_a - at_b) * inverse
             by_mean[component, index] = slope if signed > 0 else -slope
             by_scale[component, index] = weight * (a * at_a - b * at_b) * inverse
-        if probability > LEAST_PROBABILITY:
-            information[index] = -math.log2(probability)
-            factor = -LOG2_E / probability
-        else:
-            information[index] = CDF_BITS
-            factor = 0.0
+        # As the coder has it: the rest of all probability is a floor under every symbol.
+        probability = probability * SHARE + FLOOR
+        information[index] = -math.log2(probability)
+        factor = -LOG2_E * SHARE / probability
         for component in range(families.shape[0]):
             by_log_weight[component, index] *= factor
             by_mean[component, index] *= factor

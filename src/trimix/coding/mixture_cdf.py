@@ -47,7 +47,6 @@ from trimix.coding.standard_tables import (
     CDF_TABLES,
     DIRECT_MAXIMUM,
     DIRECT_MINIMUM,
-    FAMILIES,
     INVERSE_SCALES,
     SYMBOL_LIMIT,
     WEIGHT_BITS,
@@ -67,6 +66,15 @@ def checked_vector(name: str, array: NDArray[np.int32], count: int | None) -> ND
     return plain_array(array)
 
 
+def check_families(families: NDArray[np.uint8]) -> None:
+    """Refuse a family that has no row of `CDF_TABLES`: a kernel would read beyond them. Raises ValueError."""
+    known = len(CDF_TABLES)
+    if families.max(initial=0) >= known:
+        raise ValueError(
+            f"families must be numbers from 0 to {known - 1}, found {families.max()}: a newer version may know it"
+        )
+
+
 def _escape_bits(excess: NDArray[np.int64], order: int) -> NDArray[np.float64]:
     # `excess` below 0 means no escape. frexp gives the exponent of an integer exactly.
     exponent = np.frexp(np.maximum(excess, 0) + float(1 << order))[1] - 1
@@ -82,7 +90,7 @@ def _check_symbols(symbols: NDArray[np.int32]) -> None:
 class MixtureParameters:
     """The distributions of n symbols: mixtures of the same K components, each with its own parameters.
 
-        families       uint8 [K]      0 Gaussian, 1 Laplacian, 2 logistic
+        families       uint8 [K]      numbers of `Family`
         weights        int32 [n, K]   0 .. 2^16, sum to 2^16 in every row; components of weight 0 cost no time
         means          int32 [n, K]   in 1/64 of a symbol; every int32 is allowed, the CDF saturates
         scale_indices  uint8 [n, K]   index of a shipped scale, see `standard_tables`
@@ -91,7 +99,7 @@ class MixtureParameters:
     sum to 2^16. Arrays are shared, not copied (read-only ones are copied), and must not change afterwards.
 
     >>> parameters = MixtureParameters(
-    ...     families=np.array([GAUSSIAN, LAPLACIAN], np.uint8),
+    ...     families=np.array([Family.GAUSSIAN, Family.LAPLACIAN], np.uint8),
     ...     weights=np.array([[40000, 25536]], np.int32),
     ...     means=np.array([[64, 96]], np.int32),  # 1.0 and 1.5
     ...     scale_indices=scale_index_from_float([[0.5, 2.0]]),
@@ -108,8 +116,9 @@ class MixtureParameters:
     def __post_init__(self) -> None:
         """Check every array once; `rows` does not check again."""
         components = self.families.shape[0] if self.families.ndim == 1 else 0
-        if self.families.dtype != np.uint8 or components < 1 or self.families.max() >= FAMILIES:
-            raise ValueError("families must be uint8 [K] with K >= 1 and values 0, 1 or 2")
+        if self.families.dtype != np.uint8 or components < 1:
+            raise ValueError(f"families must be uint8 [K] with K >= 1, found {self.families!r}")
+        check_families(self.families)
         shape = (self.means.shape[0] if self.means.ndim else 0, components)
         for name, dtype in (("weights", np.int32), ("means", np.int32), ("scale_indices", np.uint8)):
             array: NDArray[Any] = getattr(self, name)

@@ -4,17 +4,12 @@ Probabilities are integers out of 2^30. Symbols are integers v with |v| < 2^15. 
 in steps of 1/64. A scale is an index i in 0..255 that stands for 2^(-4 + i/16): 16 levels an octave.
 The data file `standard_tables.npz` holds integers only and is never recomputed at run time:
 
-    cdf               uint32 [3, 1537]  F(u) * 2^30 for u = -24, -24 + 1/32, ..., 24; the first and last
+    cdf               uint32 [F, 1537]  F(u) * 2^30 for u = -24, -24 + 1/32, ..., 24; the first and last
                                         entries of a row are 0 and 2^30, and T(-u) + T(u) = 2^30
     inverse_scales    int32 [256]       round(2^22 / scale)
     scale_thresholds  int64 [255]       round(2^40 * 2^(-4 + (i + 1/2)/16)), between scales i and i + 1
 
-The rows of `cdf` are the families, with mean 0 and scale 1:
-
-    0  Gaussian   F(u) = erfc(-u / sqrt 2) / 2               the scale is the standard deviation
-    1  Laplacian  F(u) = exp(u) / 2 for u <= 0, symmetric    the scale is b
-    2  logistic   F(u) = 1 / (1 + exp(-u))                   the scale is s
-
+The rows of `cdf` are the families of `families.py`, with mean 0 and scale 1.
 `tools/make_standard_tables.py` made the file.
 """
 
@@ -32,11 +27,6 @@ DIRECT_MINIMUM = -2048
 DIRECT_MAXIMUM = 2047
 SYMBOL_LIMIT = 2**15
 
-GAUSSIAN = 0
-LAPLACIAN = 1
-LOGISTIC = 2
-FAMILIES = 3
-
 TABLE_STEPS = 32
 TABLE_REACH = 24
 INVERSE_SCALE_BITS = 22
@@ -51,7 +41,7 @@ def _read_only(array: NDArray[Any]) -> NDArray[Any]:
 with np.load(Path(__file__).with_name("standard_tables.npz"), allow_pickle=False) as _data:
     # One more column: interpolation at the very last entry reads its neighbour, with factor 0.
     CDF_TABLES: NDArray[np.uint32] = _read_only(np.pad(_data["cdf"], ((0, 0), (0, 1)), mode="edge"))
-    """uint32 [3, 1538]: F(u) * 2^30 by family and step; the last column repeats the one before it."""
+    """uint32 [F, 1538]: F(u) * 2^30 by family and step; the last column repeats the one before it."""
     INVERSE_SCALES: NDArray[np.int32] = _read_only(_data["inverse_scales"])
     """int32 [256]: round(2^22 / scale) by scale index."""
     SCALE_THRESHOLDS: NDArray[np.int64] = _read_only(_data["scale_thresholds"])

@@ -1,7 +1,7 @@
 """BD-rate and BD-PSNR: the mean difference between two codecs in rate, and in distortion. Works without torch."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -92,9 +92,6 @@ def bd_rate(
         metric: the distortion, larger for better pictures.
         method: interpolation; `cubic` is one polynomial fitted to all points, as in 2001.
 
-    Returns:
-        Per cent and the overlap of the curves.
-
     Raises:
         UsageError: fewer than 4 points, a distortion that is missing, infinite or does not grow with the rate,
             curves that do not overlap, or the package is not installed.
@@ -103,23 +100,11 @@ def bd_rate(
     >>> print(bd_rate(reference_curves()["vtm"], reference_curves()["elic"]))
     -7.01 % (29.11 to 37.62 dB)
     """
-    anchor_distortions = _growing_distortions(anchor, metric)
-    test_distortions = _growing_distortions(test, metric)
-    share = _overlap_share(anchor_distortions, test_distortions)
-    if share is None:
-        raise UsageError(
-            f"{anchor.name} and {test.name} must have distortions in common, found "
-            f"{anchor_distortions[0]:.2f} to {anchor_distortions[-1]:.2f} {unit_of(metric)} and "
-            f"{test_distortions[0]:.2f} to {test_distortions[-1]:.2f} {unit_of(metric)}; "
-            "measure other qualities"
-        )
-    return BdRate(
-        percent=_delta("bd_rate", _rates(anchor), anchor_distortions, _rates(test), test_distortions, method),
-        overlap_minimum=max(anchor_distortions[0], test_distortions[0]),
-        overlap_maximum=min(anchor_distortions[-1], test_distortions[-1]),
-        overlap_share=share,
-        unit=unit_of(metric),
-    )
+    ranges = [_growing_distortions(curve, metric) for curve in (anchor, test)]
+    unit = unit_of(metric)
+    low, high, share = _overlap(anchor, test, *ranges, of="distortions", form=".2f", unit=unit)
+    percent = _delta("bd_rate", _rates(anchor), ranges[0], _rates(test), ranges[1], method)
+    return BdRate(percent, low, high, share, unit)
 
 
 def bd_distortion(
@@ -130,43 +115,18 @@ def bd_distortion(
 ) -> BdDistortion:
     """Mean difference in distortion at equal rate: BD-PSNR where the metric is PSNR.
 
-    Mean over ln r of [D_test(r) - D_anchor(r)], r over the rates that both curves reach. Bjontegaard, VCEG-M33
-    (2001), interpolated over ln r as `bd_rate` is over D, by the package `bjontegaard`.
-
-    Args:
-        anchor: the curve to compare with, at least 4 points.
-        test: the curve that is judged, at least 4 points; the curves need not have equally many.
-        metric: the distortion, larger for better pictures.
-        method: interpolation; `cubic` is one polynomial fitted to all points, as in 2001.
-
-    Returns:
-        The difference and the overlap of the curves.
-
-    Raises:
-        UsageError: fewer than 4 points, a distortion that is missing, infinite or does not grow with the rate,
-            two points of one rate, curves that do not overlap, or the package is not installed.
+    Mean over ln r of [D_test(r) - D_anchor(r)], r over the rates that both curves reach, interpolated over ln r.
+    Arguments and errors are those of `bd_rate`; two points of one rate are refused, too.
 
     >>> from trimix.evaluation.rate_points import reference_curves
     >>> print(bd_distortion(reference_curves()["vtm"], reference_curves()["elic"]))
     +0.323 dB (0.1235 to 0.8573 bpp)
     """
-    anchor_distortions = _growing_distortions(anchor, metric)
-    test_distortions = _growing_distortions(test, metric)
-    anchor_rates, test_rates = _rates(anchor), _rates(test)
-    share = _overlap_share(_growing_logarithms(anchor), _growing_logarithms(test))
-    if share is None:
-        raise UsageError(
-            f"{anchor.name} and {test.name} must have rates in common, found "
-            f"{anchor_rates[0]:.4f} to {anchor_rates[-1]:.4f} bpp and "
-            f"{test_rates[0]:.4f} to {test_rates[-1]:.4f} bpp; measure other qualities"
-        )
-    return BdDistortion(
-        difference=_delta("bd_psnr", anchor_rates, anchor_distortions, test_rates, test_distortions, method),
-        overlap_minimum_bits_per_pixel=max(anchor_rates[0], test_rates[0]),
-        overlap_maximum_bits_per_pixel=min(anchor_rates[-1], test_rates[-1]),
-        overlap_share=share,
-        unit=unit_of(metric),
-    )
+    distortions = [_growing_distortions(curve, metric) for curve in (anchor, test)]
+    rates = [_growing_rates(curve) for curve in (anchor, test)]
+    low, high, share = _overlap(anchor, test, *rates, of="rates", form=".4f", unit="bpp", scale=math.log)
+    difference = _delta("bd_psnr", rates[0], distortions[0], rates[1], distortions[1], method)
+    return BdDistortion(difference, low, high, share, unit_of(metric))
 
 
 def _delta(
@@ -201,10 +161,29 @@ def _rates(curve: RateCurve) -> list[float]:
     return [point.bits_per_pixel for point in curve.points]
 
 
-def _overlap_share(anchor: Sequence[float], test: Sequence[float]) -> float | None:
-    """What two growing ranges have in common over both together, 0 .. 1; None where that is nothing."""
-    common = min(anchor[-1], test[-1]) - max(anchor[0], test[0])
-    return common / (max(anchor[-1], test[-1]) - min(anchor[0], test[0])) if common > 0 else None
+def _overlap(
+    anchor: RateCurve,
+    test: RateCurve,
+    anchor_values: Sequence[float],
+    test_values: Sequence[float],
+    *,
+    of: str,
+    form: str,
+    unit: str,
+    scale: Callable[[float], float] = float,
+) -> tuple[float, float, float]:
+    """Ends of what two growing ranges have in common, and its share, 0 .. 1, of both together."""
+    low, high = max(anchor_values[0], test_values[0]), min(anchor_values[-1], test_values[-1])
+    if low >= high:
+        ranges = (
+            f"{values[0]:{form}} to {values[-1]:{form}} {unit}" for values in (anchor_values, test_values)
+        )
+        raise UsageError(
+            f"{anchor.name} and {test.name} must have {of} in common, found {' and '.join(ranges)}; "
+            "measure other qualities"
+        )
+    lowest, highest = min(anchor_values[0], test_values[0]), max(anchor_values[-1], test_values[-1])
+    return low, high, (scale(high) - scale(low)) / (scale(highest) - scale(lowest))
 
 
 def _growing_distortions(curve: RateCurve, metric: DistortionMetric) -> list[float]:
@@ -232,13 +211,13 @@ def _growing_distortions(curve: RateCurve, metric: DistortionMetric) -> list[flo
     return distortions
 
 
-def _growing_logarithms(curve: RateCurve) -> list[float]:
-    """Logarithms of the rates, which must differ: distortion is interpolated over them."""
-    logarithms = [math.log10(rate) for rate in _rates(curve)]
-    for (before, after), point in zip(pairwise(logarithms), curve.points[1:], strict=True):
+def _growing_rates(curve: RateCurve) -> list[float]:
+    """Rates, which must differ: distortion is interpolated over their logarithms."""
+    rates = _rates(curve)
+    for before, after in pairwise(rates):
         if before == after:
             raise UsageError(
-                f"{curve.name}: a mean over rates needs points of different rates, found two of "
-                f"{point.bits_per_pixel:.4f} bpp; leave one of them out"
+                f"{curve.name}: a mean over rates needs points of different rates, found two of {after:.4f} bpp; "
+                "leave one of them out"
             )
-    return logarithms
+    return rates

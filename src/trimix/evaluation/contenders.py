@@ -10,11 +10,11 @@ from typing import Any, Protocol, runtime_checkable
 
 from trimix import __version__
 from trimix.bitstream import describe
+from trimix.encoder.effort import DEFAULT_EFFORT, EFFORT_REVISION, search_steps
 from trimix.errors import ModelError, UsageError
 from trimix.evaluation.peers import ALL_PEERS, DEFAULT_PEERS, Peer, find_peers
 from trimix.images import Picture
 from trimix.models.catalogue import find_model
-from trimix.search.effort import DEFAULT_EFFORT, EFFORT_REVISION, effort_of
 
 DEFAULT_QUALITIES = tuple(float(quality) for quality in range(5, 100, 10))
 """Of models, where none are asked for."""
@@ -48,18 +48,17 @@ class Contender(Protocol):
     Attributes:
         key: short and unique; names the results file.
         name: as in tables and legends.
-        description: settings and version in words.
         qualities: settings to measure at, on the codec's own scale.
     """
 
+    key: str
+    name: str
+    qualities: tuple[float, ...]
+
     @property
-    def key(self) -> str: ...  # noqa: D102 (see above)
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def description(self) -> str: ...  # noqa: D102
-    @property
-    def qualities(self) -> tuple[float, ...]: ...  # noqa: D102
+    def description(self) -> str:
+        """Settings and version in words."""
+        ...
 
     def settings(self) -> Mapping[str, Any]:
         """Whatever changes its results; results of other settings are never mixed with these."""
@@ -172,9 +171,24 @@ class PeerContender:
             "qualities": list(self.qualities),
         }
 
-    def open(self) -> Coder:
-        """Look the codec up, by its name: not every codec can be sent to another process."""
-        return _PeerCoder(ALL_PEERS[self.key])
+    def open(self) -> "PeerContender":
+        """Itself: the codec is looked up by its key, for not every one can be sent to another process."""
+        return self
+
+    def encode(self, picture: Picture, quality: float) -> bytes:
+        """A whole file."""
+        return ALL_PEERS[self.key].encode(picture, quality)
+
+    def decode(self, data: bytes, channels: int) -> Picture:
+        """The picture of a file."""
+        return ALL_PEERS[self.key].decode(data, channels)
+
+    def payload_bytes(self, data: bytes) -> None:
+        """Not told apart."""
+
+    def facts(self) -> Mapping[str, Any]:
+        """None."""
+        return {}
 
 
 def model_contender(
@@ -190,7 +204,7 @@ def model_contender(
         ModelError: there is none.
         UsageError: a quality or the effort is out of range.
     """
-    effort_of(effort)
+    search_steps(effort)
     for quality in qualities:
         if not 1 <= quality <= 100:
             raise UsageError(
@@ -253,12 +267,7 @@ class _ModelCoder:
         self._effort = effort
 
     def encode(self, picture: Picture, quality: float) -> bytes:
-        from trimix.search.encoding import encode
-
-        encoded = encode(self._codec, picture, quality, self._effort)
-        if encoded.ended == "interrupt":
-            raise KeyboardInterrupt  # a search that was cut short is no measurement
-        return encoded.data
+        return self._codec.encode(picture, quality, self._effort)
 
     def decode(self, data: bytes, channels: int) -> Picture:
         return self._codec.decode(data)
@@ -273,20 +282,3 @@ class _ModelCoder:
         if self._codec.device.type == "cuda":
             facts["gpu"] = torch.cuda.get_device_name(self._codec.device)
         return facts
-
-
-class _PeerCoder:
-    def __init__(self, peer: Peer) -> None:
-        self._peer = peer
-
-    def encode(self, picture: Picture, quality: float) -> bytes:
-        return self._peer.encode(picture, quality)
-
-    def decode(self, data: bytes, channels: int) -> Picture:
-        return self._peer.decode(data, channels)
-
-    def payload_bytes(self, data: bytes) -> int | None:
-        return None
-
-    def facts(self) -> Mapping[str, Any]:
-        return {}

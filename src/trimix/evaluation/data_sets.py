@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from trimix.errors import UsageError
+from trimix.errors import MissingDataError, UsageError
 
 DATA_VARIABLE = "TRIMIX_DATA"
 """Environment variable: folders with named sets, separated like PATH."""
@@ -254,7 +254,7 @@ def find_pictures(data: str, roots: Sequence[Path] = (), limit: int | None = Non
         if found.paths:
             return _limited(data_set.key, found.paths, limit)
         if found.folder is not None or not folder.is_dir():
-            raise UsageError(_missing(found, roots))
+            raise MissingDataError(_missing(found, roots))
     if not folder.exists() and not folder.is_absolute():
         folder = next((root / folder for root in roots if (root / folder).is_dir()), folder)
     if folder.is_dir():
@@ -338,7 +338,7 @@ def _missing(found: Found, roots: Sequence[Path]) -> str:
             f"complete it, or give the folder's path to measure it as it is; {published}"
         )
     where = f"below {', '.join(str(root) for root in roots)}" if roots else "below a data root"
-    what = "no such folder" if roots else f"no data root; give --data-root or set {DATA_VARIABLE}"
+    what = "no such folder" if roots else f"no data root; name one, or set {DATA_VARIABLE}"
     return (
         f"{data_set.key}: {data_set.expectation} must lie in a folder {data_set.key} {where}, found {what}; "
         f"{published}"

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from trimix.errors import OutputError, UsageError
+from trimix.errors import OtherResultsError, OutputError, UsageError
 from trimix.evaluation.results import Measurement, Results, read_results
 
 SUFFIX = ".partial.jsonl"
@@ -64,7 +64,7 @@ class Journal:
                 raise
         except OSError as error:
             raise OutputError(
-                f"{self.path}: cannot be written ({error.strerror}); give another -o"
+                f"{self.path}: cannot be written ({error.strerror}); choose another folder"
             ) from error
         self._file = file
         if not self._whole_bytes:
@@ -125,9 +125,9 @@ class Journal:
                 else:
                     self.sessions.append(value["session"])
         except (OSError, ValueError, KeyError, TypeError, UsageError) as error:
-            raise UsageError(
+            raise OtherResultsError(
                 f"{self.path}: must be a journal of trimix evaluate, found it damaged ({error}); "
-                "remove it, or --force to measure anew"
+                "remove it, or measure anew"
             ) from error
         return settings
 
@@ -213,9 +213,9 @@ def refuse_difference(found: Any, wanted: Mapping[str, Any], path: Path) -> None
         UsageError: they differ.
     """
     if found != wanted:
-        raise UsageError(
+        raise OtherResultsError(
             f"{path}: must hold results of the same pictures and settings, found {_difference(found, wanted)}; "
-            "give another -o, or --force to measure anew"
+            "choose another folder, or measure anew"
         )
 
 
@@ -245,5 +245,5 @@ def _lock(file: BinaryIO, path: Path) -> None:
     except BlockingIOError:
         raise UsageError(
             f"{path}: must be written by one process, found another that measures the same; wait for it, or "
-            "give another -o"
+            "choose another folder"
         ) from None

@@ -1,36 +1,32 @@
 """A contender at work: bytes, seconds and memory of one picture after the other.
 
 Each contender works in a process of its own, which does nothing else: what one has loaded or compiled does not count
-for the next, and metrics are worked out elsewhere. The process ends with the one that started it, however that ends.
+for the next, and metrics are computed elsewhere. The process ends with the one that started it, however that ends.
 """
 
 import contextlib
-import json
+import multiprocessing
 import os
-import pickle
-import queue
 import signal
-import subprocess
-import sys
 import threading
 import time
-import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 
 from trimix.errors import TrimixError
-from trimix.evaluation.contenders import Coder, Contender
+from trimix.evaluation.contenders import Contender
 from trimix.evaluation.memory import PeakMemory, own_peak_bytes
 from trimix.images import Picture
 from trimix.shapes import UInt8
 
 WARM_UP_SIDE = 256
 """Pixels: what the first coding of a process compiles and allocates is not counted, a part of a picture is enough."""
-_PATIENCE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -43,7 +39,7 @@ class Coded:
         payload_bytes: without headers and metadata; None where the codec does not tell them apart.
         encoding_seconds: wall clock, pixels in memory to bytes in memory.
         decoding_seconds: wall clock, bytes in memory to pixels in memory.
-        peak_memory_bytes: largest resident memory meanwhile, of the program that codes; None where it is not known.
+        peak_memory_bytes: largest resident memory meanwhile; None where it is not known.
         gpu_peak_memory_bytes: largest memory on a GPU meanwhile; None without one.
     """
 
@@ -56,42 +52,23 @@ class Coded:
     gpu_peak_memory_bytes: int | None
 
 
-@runtime_checkable
-class Measure(Protocol):
-    """An opened contender that is measured."""
-
-    @property
-    def facts(self) -> Mapping[str, Any]:
-        """What is known of it once it is open."""
-        ...
-
-    def warm_up(self, picture: Picture, quality: float) -> None:
-        """Code a part of a picture, so that what happens only once is over."""
-        ...
-
-    def code(self, picture: Picture, quality: float) -> Coded:
-        """Encode and decode a picture."""
-        ...
-
-
-class LocalMeasure:
+class Measure:
     """A contender measured in this very process.
 
     Args:
         contender: what to open.
+
+    Attributes:
+        facts: what the contender tells once it is open, and the memory of the process before.
     """
 
     def __init__(self, contender: Contender) -> None:
-        self._idle_bytes = own_peak_bytes()
-        self._coder: Coder = contender.open()
-
-    @property
-    def facts(self) -> Mapping[str, Any]:
-        """What the contender tells, and the memory of the process before it was opened."""
-        return {**self._coder.facts(), "idle_memory_bytes": self._idle_bytes}
+        idle_bytes = own_peak_bytes()
+        self._coder = contender.open()
+        self.facts: Mapping[str, Any] = {**self._coder.facts(), "idle_memory_bytes": idle_bytes}
 
     def warm_up(self, picture: Picture, quality: float) -> None:
-        """Code the middle of a picture.
+        """Code the middle of a picture, so that what happens only once is over.
 
         Raises:
             TrimixError: the contender refuses it.
@@ -123,83 +100,42 @@ class LocalMeasure:
         )
 
 
-class RemoteMeasure:
-    """A contender measured in a process of its own.
-
-    Args:
-        contender: what to open; sent there by pickle.
-
-    Raises:
-        TrimixError: it cannot be opened.
-    """
+class _RemoteMeasure(Measure):
+    """The same in a process of its own."""
 
     def __init__(self, contender: Contender) -> None:
         self._name = contender.name
-        # A group of its own: Ctrl-C reaches this process only, which then ends that one and all that it has started.
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM, json.dumps(sys.path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,
-        )
+        context = multiprocessing.get_context("spawn")
+        self._pool = ProcessPoolExecutor(1, context, initializer=prepare_worker)
+        self._worker: int | None = None
         try:
-            self._facts: Mapping[str, Any] = self._ask(contender)
+            self._worker = self._ask(os.getpid)
+            self.facts = self._ask(_open, contender)
         except BaseException:
             self.close()
             raise
 
-    @property
-    def facts(self) -> Mapping[str, Any]:
-        """What the contender tells, and the memory of its process before it was opened."""
-        return self._facts
-
     def warm_up(self, picture: Picture, quality: float) -> None:
-        """Code the middle of a picture.
-
-        Raises:
-            TrimixError: the contender refuses it, or its process has ended.
-        """
-        self._ask(("warm_up", picture, quality))
+        self._ask(_call, "warm_up", picture, quality)
 
     def code(self, picture: Picture, quality: float) -> Coded:
-        """Encode and decode a picture.
-
-        Raises:
-            TrimixError: the contender refuses it, or its process has ended.
-        """
-        return self._ask(("code", picture, quality))
+        return self._ask(_call, "code", picture, quality)
 
     def close(self) -> None:
-        """End the process."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        with contextlib.suppress(OSError):
-            self._process.stdin.close()
-        try:
-            self._process.wait(_PATIENCE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._process.stdout.close()
+        """End the process, whatever it does."""
+        if self._worker is not None:
+            with contextlib.suppress(OSError):
+                os.kill(self._worker, signal.SIGTERM)
+        self._pool.shutdown(cancel_futures=True)
 
-    def _ask(self, request: Any) -> Any:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
+    def _ask(self, function: Callable[..., Any], *arguments: Any) -> Any:
         try:
-            pickle.dump(request, self._process.stdin)
-            self._process.stdin.flush()
-            answer = pickle.load(self._process.stdout)
-        except (EOFError, BrokenPipeError, pickle.UnpicklingError) as error:
-            code = self._process.wait()
-            reason = f"signal {-code} (9 often means out of memory)" if code < 0 else f"exit code {code}"
+            return self._pool.submit(function, *arguments).result()
+        except BrokenProcessPool as error:
             raise TrimixError(
-                f"{self._name} must code in a process of its own, found that it has ended with {reason}; "
+                f"{self._name} must code in a process of its own, found that it was ended, often for lack of memory; "
                 "look for messages above, or use smaller pictures"
             ) from error
-        if isinstance(answer, _Failure):
-            answer.error.add_note(answer.trace)
-            raise answer.error
-        return answer
 
 
 @contextmanager
@@ -214,76 +150,51 @@ def measuring(contender: Contender, *, isolated: bool) -> Iterator[Measure]:
         TrimixError: it cannot be opened.
     """
     if not isolated:
-        yield LocalMeasure(contender)
+        yield Measure(contender)
         return
-    measure = RemoteMeasure(contender)
+    measure = _RemoteMeasure(contender)
     try:
         yield measure
     finally:
         measure.close()
 
 
-@dataclass(frozen=True)
-class _Failure:
-    error: TrimixError
-    trace: str
-
-
-_PROGRAM = """
-import json, sys
-sys.path[:] = json.loads(sys.argv[1])
-from trimix.evaluation.measuring import serve
-serve()
-"""
-
-
-def serve() -> None:
-    """Be the process of a `RemoteMeasure`: a contender comes over standard input, then pictures."""
-    # Answers go over what was standard output; what a library prints goes to standard error.
-    answers = os.fdopen(os.dup(1), "wb")
+def prepare_worker() -> None:
+    """Let a worker process leave Ctrl-C and standard output to the process that started it, and end with that."""
     os.dup2(2, 1)
-    requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    threading.Thread(target=_read_requests, args=(sys.stdin.buffer, requests), daemon=True).start()
-    measure: LocalMeasure | None = None
-    while True:
-        request = requests.get()
-        try:
-            if measure is None:
-                measure = LocalMeasure(request)
-                answer: Any = measure.facts
-            else:
-                kind, picture, quality = request
-                answer = getattr(measure, kind)(picture, quality)
-        except Exception as error:
-            answer = _Failure(_told(error), traceback.format_exc())
-        pickle.dump(answer, answers)
-        answers.flush()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
 
-def _read_requests(stream: BinaryIO, requests: queue.SimpleQueue[Any]) -> None:
-    # In a thread of its own, so that the end of the other process is noticed in the middle of coding.
-    while True:
-        try:
-            requests.put(pickle.load(stream))
-        except BaseException:
-            _end_with_all_programs()
+_measure: Measure | None = None
+"""Of a worker process."""
 
 
-def _end_with_all_programs() -> None:
-    if hasattr(os, "killpg"):
-        os.killpg(os.getpgrp(), signal.SIGKILL)
-    os._exit(1)
+def _open(contender: Contender) -> Mapping[str, Any]:
+    global _measure
+    with _one_error():
+        _measure = Measure(contender)
+        return _measure.facts
 
 
-def _told(error: Exception) -> TrimixError:
-    if isinstance(error, TrimixError):
-        return error
-    if isinstance(error, MemoryError) or "memory" in str(error):
-        return TrimixError(
-            f"the memory must be enough, found it is not ({_one_line(error)}); use smaller pictures"
-        )
-    return TrimixError(f"coding must succeed, found {type(error).__name__}: {_one_line(error)}; report it")
+def _call(method: str, picture: Picture, quality: float) -> Any:
+    with _one_error():
+        return getattr(_measure, method)(picture, quality)
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+@contextmanager
+def _one_error() -> Iterator[None]:
+    """Turn whatever a codec raises into an error that says what to do."""
+    try:
+        yield
+    except TrimixError:
+        raise
+    except Exception as error:
+        text = " ".join(str(error).split()) or type(error).__name__
+        if isinstance(error, MemoryError) or "memory" in text:
+            raise TrimixError(
+                f"the memory must be enough, found it is not ({text}); use smaller pictures"
+            ) from error
+        raise TrimixError(f"coding must succeed, found {type(error).__name__}: {text}; report it") from error

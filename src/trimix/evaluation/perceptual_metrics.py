@@ -7,6 +7,8 @@ import hashlib
 import importlib.metadata
 import math
 import re
+import shutil
+import subprocess
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -17,7 +19,6 @@ from types import ModuleType
 import numpy as np
 
 from trimix.errors import TrimixError
-from trimix.evaluation.peers.programs import find_program, run_program
 from trimix.images import check_shapes
 from trimix.shapes import Float, UInt8
 
@@ -133,7 +134,7 @@ class Butteraugli(PerceptualMetric):
     @property
     def obstacle(self) -> str | None:
         """No program."""
-        if find_program([_PROGRAM]) is not None:
+        if shutil.which(_PROGRAM) is not None:
             return None
         return (
             f"needs {_PROGRAM} on the PATH, found none; install Debian's libjxl-devtools, or build libjxl with its "
@@ -143,25 +144,34 @@ class Butteraugli(PerceptualMetric):
     @property
     def version(self) -> str:
         """Of the program, which does not tell it: its hash."""
-        program = find_program([_PROGRAM])
+        program = shutil.which(_PROGRAM)
         assert program is not None
-        return f"{_PROGRAM} with SHA-256 {hashlib.sha256(program.read_bytes()).hexdigest()[:16]}, 3-norm, 80 nits"
+        return f"{_PROGRAM} with SHA-256 {hashlib.sha256(Path(program).read_bytes()).hexdigest()[:16]}, 3-norm, 80 nits"
 
     def _measure(self, original: UInt8[np.ndarray, "H W 3"], decoded: UInt8[np.ndarray, "H W 3"]) -> float:
         from PIL import Image
 
-        program = find_program([_PROGRAM])
-        assert program is not None
         with tempfile.TemporaryDirectory(prefix="trimix-butteraugli-") as name:
             folder = Path(name)
             for pixels, file in ((original, "original.ppm"), (decoded, "decoded.ppm")):
                 Image.fromarray(pixels).save(folder / file)
             arguments = ["original.ppm", "decoded.ppm", "--pnorm", "3", "--intensity_target", "80"]
-            printed = run_program(program, arguments, folder, _PROGRAM_SECONDS)
+            try:
+                ended = subprocess.run(
+                    [_PROGRAM, *arguments],
+                    cwd=folder,
+                    capture_output=True,
+                    timeout=_PROGRAM_SECONDS,
+                    check=False,
+                )
+            except (OSError, subprocess.TimeoutExpired) as error:
+                raise TrimixError(f"{_PROGRAM} must run, found {error}; install it anew") from error
+        printed = (ended.stdout + ended.stderr).decode(errors="replace")
         found = re.search(r"3-norm: ([0-9.]+)", printed)
-        if found is None:
+        if ended.returncode or found is None:
             raise TrimixError(
-                f"{_PROGRAM} must print a 3-norm, found {printed[:100]!r}; install that of libjxl 0.7 or newer"
+                f"{_PROGRAM} must print a 3-norm, found exit code {ended.returncode} and {printed[:100]!r}; "
+                "install that of libjxl 0.7 or newer"
             )
         return float(found[1])
 

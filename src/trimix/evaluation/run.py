@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from trimix.errors import OutputError, TrimixError, UsageError
+from trimix.errors import OtherResultsError, OutputError, TrimixError, UsageError
 from trimix.evaluation.contenders import Contender
 from trimix.evaluation.data_sets import Pictures
 from trimix.evaluation.journal import SETTINGS, SUFFIX, Journal, journal_path, recorded_settings, resume
@@ -103,7 +103,7 @@ class Evaluation:
         }
         _check_contenders(self.contenders)
         if folder.exists() and not folder.is_dir():
-            raise UsageError(f"{folder}: must be a folder, found a file; give another -o")
+            raise UsageError(f"{folder}: must be a folder, found a file; choose another")
         if not force:
             self._refuse_other_pictures()
         self._begun = {
@@ -218,16 +218,16 @@ class Evaluation:
         for path in sorted([*self.folder.glob("*.json"), *self.folder.glob(f"*{SUFFIX}")]):
             found = recorded_settings(path)
             if found is not None and found.get("pictures_sha256") != self.pictures.fingerprint:
-                raise UsageError(
+                raise OtherResultsError(
                     f"{self.folder}: must hold results of the same pictures ({self.pictures.name}), found "
-                    f"{path.name} of {found.get('pictures')}, {found.get('pictures_count')} files; give another -o, "
-                    "or --force"
+                    f"{path.name} of {found.get('pictures')}, {found.get('pictures_count')} files; choose another "
+                    "folder, or measure anew"
                 )
 
 
 def _check_contenders(contenders: Sequence[Contender]) -> None:
     if not contenders:
-        raise UsageError("an evaluation needs a codec to measure, found none; give --model or --peer")
+        raise UsageError("an evaluation needs a codec to measure, found none; name one")
     for index, contender in enumerate(contenders):
         if not contender.qualities or len(set(contender.qualities)) != len(contender.qualities):
             qualities = ",".join(f"{quality:g}" for quality in contender.qualities) or "none"
@@ -272,4 +272,4 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{folder}: cannot be made ({error.strerror}); give another -o") from error
+        raise OutputError(f"{folder}: cannot be made ({error.strerror}); choose another") from error

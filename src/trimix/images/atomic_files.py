@@ -7,7 +7,7 @@ import secrets
 import stat
 from pathlib import Path
 
-from trimix.errors import OutputError
+from trimix.errors import OutputError, OutputExistsError
 
 
 def write_atomically(destination: Path, data: bytes, *, overwrite: bool) -> None:
@@ -47,6 +47,10 @@ def write_atomically(destination: Path, data: bytes, *, overwrite: bool) -> None
             # Gone already after a rename.
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
+    except FileExistsError as error:
+        raise OutputExistsError(
+            f"{destination} already exists; replace it, or choose another name"
+        ) from error
     except OSError as error:
         raise OutputError(_explanation(destination, error)) from error
     _flush_directory(target.parent)
@@ -97,8 +101,6 @@ def _flush_directory(directory: Path) -> None:
 
 def _explanation(destination: Path, error: OSError) -> str:
     match error.errno:
-        case errno.EEXIST:
-            return f"{destination} already exists; use --force to replace it"
         case errno.EISDIR:
             return f"{destination}: the output must be a file, found a directory; add a file name"
         case errno.ENOENT:

@@ -72,7 +72,7 @@ def check_size(name: str, width: int, height: int, maximum_pixels: int) -> None:
     if width * height > maximum_pixels:
         raise PictureTooLargeError(
             f"{name}: a picture may have at most {maximum_pixels} pixels, found {width} x {height} = "
-            f"{width * height}; raise --max-pixels if you trust the file"
+            f"{width * height}; raise the limit if you trust the file"
         )
 
 

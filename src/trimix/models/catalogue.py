@@ -38,6 +38,7 @@ class ModelEntry:
         weights_hash: 8 bytes.
         configuration: of the architecture, a JSON object.
         description: the model card's facts, text by heading.
+        distortion: what the model was trained for, a JSON object; None in files that do not say.
     """
 
     name: str
@@ -46,6 +47,7 @@ class ModelEntry:
     weights_hash: bytes
     configuration: str
     description: dict[str, str]
+    distortion: str | None = None
 
     @property
     def family(self) -> str:
@@ -89,7 +91,10 @@ def entry_of_metadata(metadata: object, path: Path) -> ModelEntry:
     if not 1 <= identifier < 2**16:
         raise _damaged(path, "identifier", "a number 1..65535", str(identifier))
     digest = _text(texts, "hash", re.compile(r"[0-9a-f]{16}"), "16 hexadecimal digits", path)
-    return ModelEntry(name, path, identifier, bytes.fromhex(digest), configuration, facts)
+    distortion = None
+    if "distortion" in texts:
+        distortion = _text(texts, "distortion", re.compile(r".{1,1000}", re.DOTALL), "text", path)
+    return ModelEntry(name, path, identifier, bytes.fromhex(digest), configuration, facts, distortion)
 
 
 def _text(texts: dict[str, object], key: str, pattern: re.Pattern[str], wanted: str, path: Path) -> str:
@@ -201,5 +206,5 @@ def find_model_by_hash(weights_hash: bytes) -> ModelEntry:
     names = ", ".join(f"{entry.name} ({entry.weights_hash.hex()})" for entry in found) or "none"
     raise UnknownModelError(
         f"the file needs the model with hash {weights_hash.hex()}; found here: {names}. "
-        f"Put its weights file into a folder named in {MODELS_VARIABLE}, or give it with --model"
+        f"Put its weights file into a folder named in {MODELS_VARIABLE}, or name the file"
     )

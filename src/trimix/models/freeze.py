@@ -33,7 +33,7 @@ from trimix.entropy_models.integer_mixture import (
     ParameterLayout,
     ScaleReading,
 )
-from trimix.entropy_models.walk import VALUE_LIMIT, QuantizingHand, walk
+from trimix.entropy_models.passes import VALUE_LIMIT, Rounding, run_schedule
 from trimix.layers.masked_convolution import MaskedConvolution, TapConvolution
 from trimix.models.building import build_transforms
 from trimix.models.compression_model import CompressionModel
@@ -247,9 +247,9 @@ def measure_freezing_loss(
             y, z = frozen.transforms.encode(x, quality)
             z_symbols = frozen.hyper_symbols(z[0])
             side = frozen.side_features(z_symbols[None], [quality_integer])[0]
-            hand = QuantizingHand(y[0].permute(1, 2, 0).numpy(), ACTIVATION_LIMIT)
-            walked = walk(frozen.latent_model, side, frozen.schedule(*side.shape[:2]), hand)
-            y_hat = walked.values.permute(2, 0, 1)[None].float() / frozen.latent_model.value_steps
+            source = Rounding(y[0].permute(1, 2, 0).numpy(), ACTIVATION_LIMIT)
+            found = run_schedule(frozen.latent_model, side, frozen.schedule(*side.shape[:2]), source)
+            y_hat = found.values.permute(2, 0, 1)[None].float() / frozen.latent_model.value_steps
             z_hat = model.hyper_prior.round(z)
             parameters = model.mixture_parameters(model.side_features(z_hat, quality), y_hat)
             for log_likelihoods in (
@@ -257,6 +257,6 @@ def measure_freezing_loss(
                 model.hyper_prior.log_likelihood(z_hat),
             ):
                 float_nats -= float(bounded_log_likelihood(log_likelihoods, _CODER_MINIMUM).double().sum())
-            symbols = walked.symbols.permute(2, 0, 1)
+            symbols = found.symbols.permute(2, 0, 1)
             integer_bits += frozen.count_bits(symbols, z_symbols, quality_integer).total
     return FreezingLoss(float_nats / math.log(2), integer_bits)

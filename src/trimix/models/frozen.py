@@ -8,17 +8,18 @@
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 
 from trimix.bitstream import QUALITY_STEPS
 from trimix.coding import FactorizedTable
+from trimix.distortion import Distortion
 from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT, IntegerConvolution
 from trimix.entropy_models.integer_mixture import VALUE_STEPS, IntegerMixtureModel
+from trimix.entropy_models.passes import BitCounter, KnownSymbols, run_schedule
 from trimix.entropy_models.schedule import Schedule
-from trimix.entropy_models.walk import CountingHand, walk
 from trimix.models.compression_model import CompressionTransforms
 from trimix.models.gllmm_lite import GllmmLiteTransforms
 from trimix.shapes import Float, Int, Int16, Int64, Tensor
@@ -94,6 +95,7 @@ class FrozenModel:
         hyper_medians: what hyper-latents are rounded around, in steps of 1/64, int64 [Z]; None where they are
             rounded as they are.
         sees_quality: whether h_s has a plane with the quality for its last input.
+        distortion: D of the objective that the transforms were trained for; the encoder weighs it against bits.
     """
 
     identity: ModelIdentity
@@ -104,6 +106,7 @@ class FrozenModel:
     schedule: Schedule
     hyper_medians: Int64[Tensor, "Z"] | None = None
     sees_quality: bool = True
+    distortion: Distortion = field(default_factory=Distortion)
 
     def to(self, device: torch.device | str) -> "FrozenModel":
         """The model with transforms and integer path on another device.
@@ -174,7 +177,8 @@ class FrozenModel:
         """Bits of symbols under the coder's own integers, by position and channel, without writing them."""
         channels = self.hyper_channels_of((z_hat.shape[0], z_hat.shape[1], z_hat.shape[2]))
         hyper_bits = self.hyper_table.information_bits(z_hat.cpu().numpy().astype(np.int32).ravel(), channels)
-        hand = CountingHand(np.ascontiguousarray(y_hat.permute(1, 2, 0).cpu().numpy().astype(np.int32)))
-        side = self.side_features(z_hat[None], [quality_integer])[0]
-        walk(self.latent_model, side, self.schedule(*side.shape[:2]), hand)
-        return SymbolBits(hand.bits, float(hyper_bits.sum()))
+        known = np.ascontiguousarray(y_hat.permute(1, 2, 0).cpu().numpy().astype(np.int32))
+        side, counter = self.side_features(z_hat[None], [quality_integer])[0], BitCounter(known.shape)
+        passes = self.schedule(*side.shape[:2])
+        run_schedule(self.latent_model, side, passes, KnownSymbols(known), counter)
+        return SymbolBits(counter.bits, float(hyper_bits.sum()))

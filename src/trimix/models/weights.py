@@ -8,6 +8,7 @@ a file with the right hash may still be made to harm, so everything in it is che
 import hashlib
 import json
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from trimix.coding import FactorizedTable
+from trimix.distortion import Distortion
 from trimix.entropy_models.context import layers_of, schedule_of
 from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT, IntegerConvolution, IntegerLayer
 from trimix.entropy_models.integer_mixture import (
@@ -26,8 +28,8 @@ from trimix.entropy_models.integer_mixture import (
     ParameterLayout,
     ScaleReading,
 )
+from trimix.entropy_models.passes import VALUE_LIMIT
 from trimix.entropy_models.schedule import Schedule
-from trimix.entropy_models.walk import VALUE_LIMIT
 from trimix.errors import ModelError, OutputError
 from trimix.images import write_atomically
 from trimix.layers.quality import QualityFactor
@@ -98,6 +100,7 @@ def save_frozen(model: FrozenModel, path: Path) -> FrozenModel:
         "hash": weights_hash(configuration, tensors).hex(),
         "configuration": configuration,
         "description": json.dumps(model.identity.description),
+        "distortion": json.dumps(asdict(model.distortion)),
     }
     # Read back before it is written: what cannot be read must not replace a file that can.
     saved = _read(path, metadata, tensors)
@@ -161,7 +164,25 @@ def _assemble(entry: ModelEntry, tensors: dict[str, Tensor]) -> FrozenModel:
         schedule=networks.schedule,
         hyper_medians=networks.hyper_medians,
         sees_quality=isinstance(config, GllmmLiteConfig),
+        distortion=_read_distortion(entry, transforms),
     )
+
+
+_DISTORTION: TypeAdapter[Distortion] = TypeAdapter(Distortion)
+
+
+def _read_distortion(
+    entry: ModelEntry, transforms: CompressionTransforms | GllmmLiteTransforms
+) -> Distortion:
+    """What the file says; of older ones, which do not, the lambdas are those of squared errors or of MS-SSIM."""
+    if entry.distortion is None:
+        quality = torch.tensor([50.0])
+        trade_offs = transforms.rate_distortion_lambda(quality), transforms.squared_error_lambda(quality)
+        return Distortion("mse" if torch.equal(*trade_offs) else "ms-ssim")
+    try:
+        return _DISTORTION.validate_json(entry.distortion)
+    except ValidationError as error:
+        raise ModelError(f"the distortion must be one of training, found {entry.distortion!r}") from error
 
 
 _CONFIGURATION: TypeAdapter[CompressionConfig | GllmmLiteConfig] = TypeAdapter(ModelConfig)
@@ -194,7 +215,8 @@ def _read_configuration(entry: ModelEntry) -> CompressionConfig | GllmmLiteConfi
 def _read_transforms(
     stored: StoredTensors, config: CompressionConfig | GllmmLiteConfig
 ) -> CompressionTransforms | GllmmLiteTransforms:
-    with torch.device("meta"):  # shapes only: no memory, no random weights
+    # Not on the device "meta": arithmetic there imports a compiler, which takes longer than all the rest.
+    with torch.random.fork_rng(devices=[]):
         transforms = build_transforms(config)
     state = {}
     for name, empty in transforms.state_dict().items():
@@ -219,7 +241,7 @@ class _Networks(NamedTuple):
 
 def _read_networks(stored: StoredTensors, config: CompressionConfig | GllmmLiteConfig) -> _Networks:
     """Every layer is read with the largest magnitudes that the layers before it can give."""
-    with torch.device("meta"):
+    with torch.random.fork_rng(devices=[]):
         model = build(config)
     layout, channels = parameter_layout(model), config.latent_channels
     largest = torch.full((config.hyper_channels,), ACTIVATION_LIMIT)

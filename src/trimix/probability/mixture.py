@@ -10,29 +10,19 @@
 """
 
 from dataclasses import dataclass
-from enum import IntEnum
+from importlib import import_module
 from typing import cast
 
 import torch
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from trimix.probability import gaussian, laplacian, logistic
+from trimix.coding import Family
 from trimix.probability.closed_derivatives import LogMassAndSlopes
 from trimix.shapes import Float, Tensor
 
-
-class Family(IntEnum):
-    """A location-scale family. The number is part of the file format."""
-
-    GAUSSIAN = 0
-    LAPLACIAN = 1
-    LOGISTIC = 2
-
-
 _LOG_MASS_AND_SLOPES: dict[Family, LogMassAndSlopes] = {
-    Family.GAUSSIAN: gaussian.log_mass_and_slopes,
-    Family.LAPLACIAN: laplacian.log_mass_and_slopes,
-    Family.LOGISTIC: logistic.log_mass_and_slopes,
+    family: import_module(f"trimix.probability.{family.name.lower()}").log_mass_and_slopes
+    for family in Family
 }
 _COMPONENTS_AT_ONCE = 2**16
 """Of one family, on a CPU, so that what is made of them on the way stays in its cache."""

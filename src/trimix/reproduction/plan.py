@@ -1,29 +1,22 @@
-"""What is trained for the tables of the regularizer's paper, at which budget."""
+"""What is trained for the tables of the regularizer's paper: recipes, listed in ``configs/tables/``."""
 
-from collections.abc import Callable, Mapping
+import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from trimix.models.config import (
-    MSE_LAMBDAS,
-    AttentionConfig,
-    AutoregressiveConfig,
-    CompressionConfig,
-    HyperpriorConfig,
-)
-from trimix.training.config import PhaseConfig, RegularizerConfig, TrainingConfig
+from trimix.errors import ConfigurationError
+from trimix.training.config import TrainingConfig
+from trimix.training.recipes import read_recipe
 
-Architecture = Literal["hyperprior", "autoregressive", "attention"]
-ARCHITECTURES: tuple[Architecture, ...] = ("hyperprior", "autoregressive", "attention")
-LEVELS = (1, 2, 3, 4)
-"""Of CompressAI, whose first four trade-offs are the four rate points."""
-START_LEVEL = 3
+ARCHITECTURES = ("hyperprior", "autoregressive", "attention")
 START = "start"
 PLAIN = "plain"
 REGULARIZED = "regularized"
-PAPER_ALPHA: Mapping[Architecture, float] = {"hyperprior": 0.1, "autoregressive": 1.0, "attention": 1.0}
-"""Section 4.2; in the unit in which the code of the latents is applied to pictures in [0, 1]."""
+BUDGETS = ("small", "paper")
+_CHECKPOINT_MINUTES = 2.0
 
 
 @dataclass(frozen=True)
@@ -34,15 +27,11 @@ class Variant:
         key: on the command line and in the names of files.
         title: in tables.
         architecture: whose.
-        seeds: each run at every trade-off, paired with the plain run of the same seed.
-        regularizer: none for plain training.
     """
 
     key: str
     title: str
-    architecture: Architecture
-    seeds: tuple[int, ...]
-    regularizer: RegularizerConfig | None = None
+    architecture: str
 
 
 @dataclass(frozen=True)
@@ -51,14 +40,14 @@ class Run:
 
     Args:
         variant: what is trained.
-        level: index of the trade-off, from 1.
+        rate_distortion_lambda: trade-off.
         seed: of pictures, noise and first weights.
-        training: everything but pictures and start.
+        training: settings of the recipe, everything but pictures and start.
         starts_from: the run whose weights this one begins with; none for random ones.
     """
 
     variant: Variant
-    level: int
+    rate_distortion_lambda: float
     seed: int
     training: Mapping[str, Any] = field(repr=False)
     starts_from: "Run | None" = None
@@ -68,11 +57,6 @@ class Run:
         """Unique in the plan, and a file name."""
         variant = self.variant
         return f"{variant.architecture}-{self.rate_distortion_lambda:.4f}-{variant.key}-seed{self.seed}"
-
-    @property
-    def rate_distortion_lambda(self) -> float:
-        """Trade-off."""
-        return MSE_LAMBDAS[self.level - 1]
 
     @property
     def steps(self) -> int:
@@ -97,171 +81,93 @@ class Budget:
     Args:
         key: on the command line.
         title: in one line.
-        variants: in the order in which they are trained.
-        stages: phases of every run; after each the model is measured.
-        start: phases of a plain run in the middle of the rates, one for each seed, whose weights all runs of that seed
-            start with; none to start with random weights.
-        average_decay: of the average of weights that is measured; 0 for the last weights. Averages do not act on the
-            training. At a high rate the weights of one step are too noisy to compare.
-        channels: widths instead of CompressAI's, first N and then M; none to keep those.
+        variants: in the order of the tables.
+        runs: in the order in which they are trained; what others start from comes first.
     """
 
     key: str
     title: str
     variants: tuple[Variant, ...]
-    stages: tuple[PhaseConfig, ...]
-    start: tuple[PhaseConfig, ...] = ()
-    average_decay: float = 0.0
-    channels: tuple[int, int] | None = None
-
-    def model(self, architecture: Architecture, level: int) -> CompressionConfig:
-        """The model of a run."""
-        of_level: dict[Architecture, Callable[[int], CompressionConfig]] = {
-            "hyperprior": HyperpriorConfig.of_level,
-            "autoregressive": AutoregressiveConfig.of_level,
-            "attention": AttentionConfig.of_level,
-        }
-        model = of_level[architecture](level)
-        if self.channels is None:
-            return model
-        channels, latent_channels = self.channels
-        widths = {"latent_channels": latent_channels}
-        if architecture != "attention":  # which has one width
-            widths["channels"] = channels
-        return model.model_copy(update=widths)
-
-    def runs(self, architectures: tuple[Architecture, ...] = ARCHITECTURES) -> tuple[Run, ...]:
-        """All runs: of every variant, seed by seed, the trade-offs after one another; their starts before them.
-
-        >>> [run.key for run in PAPER.runs()[:2]]
-        ['hyperprior-0.0018-plain-seed1', 'hyperprior-0.0018-regularized-seed1']
-        """
-        first = [variant for variant in self.variants if variant.key in (PLAIN, REGULARIZED)]
-        later = [variant for variant in self.variants if variant not in first]
-        found: list[Run] = []
-        # The pairs come first: what is compared most is known soonest.
-        for group in (first, *([variant] for variant in later)):
-            for seed in sorted({seed for variant in group for seed in variant.seeds}):
-                for level in LEVELS:
-                    for variant in group:
-                        if seed in variant.seeds and variant.architecture in architectures:
-                            start = self._start(variant.architecture, seed)
-                            training = self._training(self.stages, variant, level, seed)
-                            found.append(Run(variant, level, seed, training, start))
-        starts = {run.starts_from.key: run.starts_from for run in found if run.starts_from is not None}
-        return (*starts.values(), *found)
-
-    def _start(self, architecture: Architecture, seed: int) -> Run | None:
-        if not self.start:
-            return None
-        variant = Variant(START, "common start", architecture, (seed,))
-        return Run(variant, START_LEVEL, seed, self._training(self.start, variant, START_LEVEL, seed))
-
-    def _training(
-        self, stages: tuple[PhaseConfig, ...], variant: Variant, level: int, seed: int
-    ) -> Mapping[str, Any]:
-        training: dict[str, Any] = {
-            "seed": seed,
-            "model": self.model(variant.architecture, level).model_dump(),
-            # Patches are cut as they are, as in CompressAI's example.
-            "data": {"scaled_share": 0.0},
-            "optimizer": {
-                "clip_norm": 1.0,
-                "average_decay": 0.0 if variant.key == START else self.average_decay,
-            },
-            "phases": [stage.model_dump() for stage in stages],
-            "checkpoint_minutes": 2.0,
-        }
-        if variant.regularizer is not None:
-            training["regularizer"] = variant.regularizer.model_dump()
-        return training
+    runs: tuple[Run, ...]
 
 
-def _stages(
-    count: int, steps: int, final_steps: int, learning_rate: float, final: float, **common: Any
-) -> tuple[PhaseConfig, ...]:
-    constant = [
-        PhaseConfig(name=f"stage-{index}", steps=steps, learning_rate=learning_rate, **common)
-        for index in range(1, count + 1)
-    ]
-    fall = PhaseConfig(
-        name="fall",
-        steps=final_steps,
-        learning_rate=learning_rate,
-        learning_rate_final=final,
-        schedule="cosine",
-        **common,
+def read_budget(key: str, folder: Path | None = None) -> Budget:
+    """A budget of ``configs/tables/regularizer-KEY.toml``.
+
+    Args:
+        key: of the budget.
+        folder: that holds the file; by default the repository's or the package's own.
+
+    Raises:
+        ConfigurationError: it or one of its recipes is missing or no valid TOML.
+
+    >>> [run.key for run in read_budget("paper").runs[:2]]
+    ['hyperprior-0.0018-plain-seed1', 'hyperprior-0.0018-regularized-seed1']
+    """
+    folder = folder or _tables_folder()
+    path = folder / f"regularizer-{key}.toml"
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError(f"{path}: must be a plan of runs, found {error}") from error
+    settings = {name: {**table, **changes} for name, changes in table["variants"].items()}
+    variants = tuple(
+        Variant(name, _title(name, one), architecture)
+        for architecture in ARCHITECTURES
+        for name, one in settings.items()
+        if architecture in one["architectures"]
     )
-    return (*constant, fall)
+    starts: dict[tuple[str, int], Run] = {}
+    runs: list[Run] = []
+    # The pairs come first: what is compared most is known soonest.
+    pairs = [one for one in variants if one.key in (PLAIN, REGULARIZED)]
+    for group in (pairs, *([one] for one in variants if one not in pairs)):
+        seeds = sorted({seed for one in group for seed in settings[one.key]["seeds"]})
+        for seed, trade_off, variant in product(seeds, table["lambdas"], group):
+            one = settings[variant.key]
+            if seed not in one["seeds"]:
+                continue
+            if "start" in table and (variant.architecture, seed) not in starts:
+                start = Variant(START, "common start", variant.architecture)
+                starts[variant.architecture, seed] = _run(folder, start, {**table, **table["start"]}, seed)
+            begun = starts.get((variant.architecture, seed))
+            runs.append(_run(folder, variant, {**one, "lambda": trade_off}, seed, begun))
+    return Budget(key, table["title"], variants, (*starts.values(), *runs))
 
 
-def _paper_variants() -> tuple[Variant, ...]:
-    variants = []
-    for architecture in ARCHITECTURES:
-        regularizer = RegularizerConfig(alpha=PAPER_ALPHA[architecture], unit="unit_range")
-        variants += [
-            Variant(PLAIN, PLAIN, architecture, (1,)),
-            Variant(REGULARIZED, f"alpha = {regularizer.alpha:g}", architecture, (1,), regularizer),
+def _tables_folder() -> Path:
+    """Beside the package in the repository, inside it in an installation."""
+    package = Path(__file__).parents[1]
+    inside = package / "configs"
+    return (inside if inside.is_dir() else package.parents[1] / "configs") / "tables"
+
+
+def _title(key: str, settings: Mapping[str, Any]) -> str:
+    """By default the weight of the entropy."""
+    if "title" in settings["variants"][key]:
+        return settings["variants"][key]["title"]
+    weight = settings.get("regularizer", {})
+    return next((f"{name} = {weight[name]:g}" for name in ("alpha", "rho") if name in weight), key)
+
+
+def _run(
+    folder: Path, variant: Variant, settings: Mapping[str, Any], seed: int, start: Run | None = None
+) -> Run:
+    trade_off = settings["lambda"]
+    name = settings["recipe"].replace("{architecture}", variant.architecture)
+    training = dict(read_recipe(folder / name.replace("{lambda}", f"{trade_off:.4f}")).settings)
+    training["seed"] = seed
+    training["model"] = {**training["model"], "rate_distortion_lambda": trade_off}
+    training["data"] = {key: value for key, value in training["data"].items() if key != "training"}
+    training["checkpoint_minutes"] = _CHECKPOINT_MINUTES
+    if "regularizer" in settings:
+        training["regularizer"] = settings["regularizer"]
+    if variant.key != START:
+        main, *others = training["phases"]
+        stages = settings["stages"]
+        parts = [
+            {**main, "name": f"stage-{index}", "steps": main["steps"] // stages}
+            for index in range(1, stages + 1)
         ]
-    # Fig. 8: alpha belongs to the source model, so 1 for the stronger and 0.1 for the weaker one.
-    stronger = RegularizerConfig(alpha=1.0, unit="unit_range", strength="stronger")
-    weaker = RegularizerConfig(alpha=0.1, unit="unit_range", strength="weaker")
-    variants += [
-        Variant("stronger", "stronger q", "hyperprior", (1,), stronger),
-        Variant("weaker", "weaker q", "autoregressive", (1,), weaker),
-    ]
-    variants += [
-        Variant(f"alpha-{alpha:g}", f"alpha = {alpha:g}", "hyperprior", (1,), _in_unit_range(alpha))
-        for alpha in (0.01, 1.0)
-    ]
-    return tuple(variants)
-
-
-def _in_unit_range(alpha: float, **more: Any) -> RegularizerConfig:
-    return RegularizerConfig(alpha=alpha, unit="unit_range", **more)
-
-
-_NARROW_Q: dict[str, Any] = {"features": 16, "learning_rate": 1e-3}
-
-SMALL = Budget(
-    key="small",
-    title="hyperprior of 32 and 48 channels, 3000 steps of 4 x 128 x 128 after a common start of 10 000; about four "
-    "hours of one core",
-    channels=(32, 48),
-    average_decay=0.998,
-    start=(PhaseConfig(name="start", steps=10_000, learning_rate=1e-3, batch_size=4, patch_size=128),),
-    stages=_stages(3, 750, 750, 1e-3, 1e-5, batch_size=4, patch_size=128),
-    variants=(
-        Variant(PLAIN, PLAIN, "hyperprior", (1, 2)),
-        Variant(REGULARIZED, "alpha = 0.1", "hyperprior", (1, 2), _in_unit_range(0.1, **_NARROW_Q)),
-        Variant("rho-0.1", "rho = 0.1", "hyperprior", (1,), RegularizerConfig(rho=0.1, **_NARROW_Q)),
-        Variant(
-            "stronger",
-            "stronger q",
-            "hyperprior",
-            (1,),
-            _in_unit_range(1.0, strength="stronger", **_NARROW_Q),
-        ),
-        Variant(
-            "weaker", "weaker q", "hyperprior", (1,), _in_unit_range(0.1, strength="weaker", **_NARROW_Q)
-        ),
-        Variant("rho-0.03", "rho = 0.03", "hyperprior", (1, 2), RegularizerConfig(rho=0.03, **_NARROW_Q)),
-        Variant("rho-0.3", "rho = 0.3", "hyperprior", (1,), RegularizerConfig(rho=0.3, **_NARROW_Q)),
-        Variant("alpha-1", "alpha = 1", "hyperprior", (1,), _in_unit_range(1.0, **_NARROW_Q)),
-    ),
-)
-"""For two cores and an afternoon: a narrow hyperprior, two paired seeds, plain training for all up to a point.
-
-From random weights a narrow hyperprior needs most of such a budget to leave the first plateau, and when it does is
-chance: pairs would differ by that, not by the regularizer.
-"""
-
-PAPER = Budget(
-    key="paper",
-    title="CompressAI's channels, a million steps of 16 x 256 x 256; weeks of a GPU",
-    stages=_stages(9, 100_000, 100_000, 1e-4, 1e-6, batch_size=16, patch_size=256),
-    variants=_paper_variants(),
-)
-"""The paper's own, as far as it is known; see docs/training.md."""
-
-BUDGETS = {budget.key: budget for budget in (SMALL, PAPER)}
+        training["phases"] = [*parts, *others]
+    return Run(variant, trade_off, seed, training, start)

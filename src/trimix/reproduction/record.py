@@ -10,7 +10,7 @@ from trimix.errors import UsageError
 from trimix.images import write_atomically
 from trimix.reproduction.plan import Run
 from trimix.reproduction.rates import PictureRates
-from trimix.training.config import TrainingConfig
+from trimix.training.config import recorded_config
 
 _DIGITS = 6
 
@@ -125,4 +125,4 @@ def _whole(name: str, value: Any) -> Any:
         return value
     # Where the pictures are does not matter, what they are stands elsewhere.
     settings = {**value, "data": {**value.get("data", {}), "training": ["pictures"]}}
-    return TrainingConfig.model_validate(settings)
+    return recorded_config(settings)

@@ -9,7 +9,7 @@ from trimix.errors import UsageError
 from trimix.evaluation.bd_rate import bd_rate
 from trimix.evaluation.rate_points import in_words, reference_curves
 from trimix.reproduction.comparisons import Comparisons, Curve
-from trimix.reproduction.plan import ARCHITECTURES, PLAIN, REGULARIZED, Architecture, Budget
+from trimix.reproduction.plan import ARCHITECTURES, PLAIN, REGULARIZED, Budget
 from trimix.reproduction.published import STAND_INS, TABLE_1, TABLE_2, TABLE_3
 from trimix.reproduction.training import NATURAL
 
@@ -41,7 +41,7 @@ def all_tables(comparisons: Comparisons, budget: Budget, folder: Path) -> Iterat
         yield "training time, regularized over plain (Table 2)", training_time(path)
 
 
-def rate_points(comparisons: Comparisons, architecture: Architecture) -> str:
+def rate_points(comparisons: Comparisons, architecture: str) -> str:
     """Bits per pixel and PSNR of every trade-off at the end, plain and regularized, by seed."""
     steps = comparisons.steps(architecture, NATURAL)[-1]
     rows = []
@@ -59,7 +59,7 @@ def rate_points(comparisons: Comparisons, architecture: Architecture) -> str:
     return _table(["", "seed", *("λ " + text for text in _lambdas(comparisons, architecture))], rows)
 
 
-def _lambdas(comparisons: Comparisons, architecture: Architecture) -> list[str]:
+def _lambdas(comparisons: Comparisons, architecture: str) -> list[str]:
     found = {
         record.configuration["rate_distortion_lambda"]
         for record in comparisons.records
@@ -68,7 +68,7 @@ def _lambdas(comparisons: Comparisons, architecture: Architecture) -> list[str]:
     return [f"{value:.4f}" for value in sorted(found)]
 
 
-def by_steps(comparisons: Comparisons, architecture: Architecture) -> str:
+def by_steps(comparisons: Comparisons, architecture: str) -> str:
     """BD-rate on Kodak after every stage; and that between seeds, which says what chance does."""
     rows = []
     for steps in comparisons.steps(architecture, NATURAL):
@@ -80,7 +80,7 @@ def by_steps(comparisons: Comparisons, architecture: Architecture) -> str:
     return _table(["steps", "BD-rate", "by seed", "plain, second seed against first"], rows)
 
 
-def by_set(comparisons: Comparisons, architecture: Architecture) -> str:
+def by_set(comparisons: Comparisons, architecture: str) -> str:
     """BD-rates at the end on natural pictures and out of domain, beside the paper's."""
     rows = []
     for data, stands_for in STAND_INS.items():
@@ -101,7 +101,7 @@ def by_set(comparisons: Comparisons, architecture: Architecture) -> str:
     return _table(["set", "BD-rate", "by seed", "plain, second seed against first", "paper"], rows)
 
 
-def by_variant(comparisons: Comparisons, architecture: Architecture, budget: Budget) -> str:
+def by_variant(comparisons: Comparisons, architecture: str, budget: Budget) -> str:
     """BD-rates at the end of every variant, with the pull that its regularizer had."""
     rows = []
     for variant in budget.variants:
@@ -126,7 +126,7 @@ def by_variant(comparisons: Comparisons, architecture: Architecture, budget: Bud
     return _table(heading, rows)
 
 
-def baselines(comparisons: Comparisons, architecture: Architecture) -> str:
+def baselines(comparisons: Comparisons, architecture: str) -> str:
     """BD-rate of plain training on Kodak against the points of CompressAI's released weights."""
     anchor = reference_curves()[architecture]
     rows = []

@@ -1,26 +1,25 @@
 """Checkpoints: everything that a run needs to go on exactly, written atomically."""
 
 import io
+import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import torch
-from pydantic import ValidationError
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from trimix.errors import TrainingError
 from trimix.models.config import CompressionConfig, GllmmLiteConfig
 from trimix.shapes import Tensor
-from trimix.training.config import TrainingConfig
+from trimix.training.config import recorded_config
 from trimix.training.explosion_guard import ExplosionGuard
-from trimix.training.schedules import Plateau
-from trimix.training.steps import Companion
+from trimix.training.steps import AuxiliaryModel
 
-_TIMES = ("seconds", "phase_seconds", "core_seconds")
+_TIMES = ("seconds", "core_seconds")
 
 
 @dataclass
@@ -33,8 +32,6 @@ class Progress:
         phase_step: steps done in it.
         seconds: time spent in steps.
         pixels: training pixels seen.
-        phase_seconds: time spent in the phase, where that is minutes long: steps, validation and saving, but for the
-            first step of every process, which may compile.
         explosions: times that the run went back to an earlier state; each has lowered its learning rates for good.
         optimizer_steps: of them those that the optimiser remembers: fewer than ``step`` where it began anew.
         core_seconds: processor time of this process spent in steps.
@@ -45,96 +42,105 @@ class Progress:
     phase_step: int = 0
     seconds: float = 0.0
     pixels: int = 0
-    phase_seconds: float = 0.0
     explosions: int = 0
     optimizer_steps: int = 0
     core_seconds: float = 0.0
 
 
-def contents_of(
-    model: nn.Module,
-    average: AveragedModel,
-    optimizer: torch.optim.Optimizer,
-    progress: Progress,
-    companion: Companion | None = None,
-    plateau: Plateau | None = None,
-    guard: ExplosionGuard | None = None,
-) -> dict[str, object]:
-    """What `put_into_place` takes: all that a run needs to go on, not copied.
+@dataclass
+class RunState:
+    """All that a run needs to go on.
 
     Args:
         model: what is trained.
         average: of its weights.
         optimizer: of the model.
-        progress: where the run stands.
-        companion: what is trained beside the model.
-        plateau: what schedules remember.
+        auxiliary: what is trained beside the model.
         guard: what it remembers of recent steps.
-    """
-    entries: dict[str, object] = {
-        "model": model.state_dict(),
-        "average": average.module.state_dict(),
-        "averaged": int(average.n_averaged),  # type: ignore[arg-type]
-        "optimizer": optimizer.state_dict(),
-        "progress": vars(progress),
-    }
-    if companion is not None:
-        entries["companion"] = companion.module.state_dict()
-        entries["companion_optimizer"] = companion.optimizer.state_dict()
-    if plateau is not None:
-        entries["plateau"] = plateau.numbers
-    if guard is not None:
-        entries["recent_steps"] = guard.recent
-    return entries
-
-
-def save_checkpoint(
-    path: Path,
-    model: nn.Module,
-    average: AveragedModel,
-    optimizer: torch.optim.Optimizer,
-    progress: Progress,
-    configuration: str,
-    companion: Companion | None = None,
-    plateau: Plateau | None = None,
-    guard: ExplosionGuard | None = None,
-) -> None:
-    """Write a checkpoint under a temporary name, then rename it over the last one.
-
-    Args:
-        path: of the checkpoint.
-        model: what is trained.
-        average: of its weights.
-        optimizer: of the model.
         progress: where the run stands.
-        configuration: of the run, as JSON.
-        companion: what is trained beside the model.
-        plateau: what schedules remember.
-        guard: what it remembers of recent steps.
-
-    Raises:
-        TrainingError: it cannot be written; the last one is as it was.
     """
-    # By way of memory: where a disk is full, torch's own writing fails with an internal RuntimeError.
-    contents = io.BytesIO()
-    entries = contents_of(model, average, optimizer, progress, companion, plateau, guard)
-    entries["configuration"] = configuration
-    torch.save(entries, contents)
-    temporary = path.with_suffix(".tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(contents.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise TrainingError(
-            f"{path}: the checkpoint cannot be written: {error.strerror}; the one before it, if any, is as it was"
-        ) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
+
+    model: nn.Module
+    average: AveragedModel
+    optimizer: torch.optim.Optimizer
+    auxiliary: AuxiliaryModel | None = None
+    guard: ExplosionGuard | None = None
+    progress: Progress = field(default_factory=Progress)
+
+    def contents(self) -> dict[str, object]:
+        """What `load` takes, not copied."""
+        entries: dict[str, object] = {
+            "model": self.model.state_dict(),
+            "average": self.average.module.state_dict(),
+            "averaged": int(self.average.n_averaged),  # type: ignore[arg-type]
+            "optimizer": self.optimizer.state_dict(),
+            "progress": vars(self.progress),
+        }
+        if self.auxiliary is not None:
+            entries["companion"] = self.auxiliary.module.state_dict()
+            entries["companion_optimizer"] = self.auxiliary.optimizer.state_dict()
+        if self.guard is not None:
+            entries["recent_steps"] = self.guard.recent
+        return entries
+
+    def save(self, path: Path, configuration: str) -> None:
+        """Write a checkpoint under a temporary name, then rename it over the last one.
+
+        Args:
+            path: of the checkpoint.
+            configuration: of the run, as JSON.
+
+        Raises:
+            TrainingError: it cannot be written; the last one is as it was.
+        """
+        # By way of memory: where a disk is full, torch's own writing fails with an internal RuntimeError.
+        contents = io.BytesIO()
+        torch.save(self.contents() | {"configuration": configuration}, contents)
+        temporary = path.with_suffix(".tmp")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as file:
+                file.write(contents.getbuffer())
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except OSError as error:
+            raise TrainingError(
+                f"{path}: the checkpoint cannot be written: {error.strerror}; the one before it, if any, is as it was"
+            ) from error
+        finally:
+            with suppress(OSError):
+                temporary.unlink()
+
+    def load(self, path: Path, checkpoint: dict[str, object] | None = None) -> None:
+        """Take the state that a checkpoint holds.
+
+        One without an optimiser's state, which averaged weights leave behind, begins with a new optimiser. Moments of
+        optimisers are taken as they are, all else is copied.
+
+        Args:
+            path: of the checkpoint.
+            checkpoint: its contents, or those of `contents`; by default they are read.
+
+        Raises:
+            TrainingError: the checkpoint is missing, damaged, or of another model; or only one of checkpoint and run
+                trains something beside the model.
+        """
+        if checkpoint is None:
+            checkpoint = load_checkpoint(path)
+        _load_weights(path, "model", _entry(path, checkpoint, "model"), self.model)
+        _load_weights(path, "average", _entry(path, checkpoint, "average"), self.average.module)
+        averaged = _entry(path, checkpoint, "averaged")
+        if not _is_count(averaged):
+            raise _damaged(path, f"'averaged' must be a count of steps, found {averaged!r}")
+        self.average.n_averaged.fill_(averaged)  # type: ignore[operator, union-attr, arg-type]
+        if has_optimizer := "optimizer" in checkpoint:
+            _load_optimizer(path, checkpoint, "optimizer", self.optimizer)
+        _load_auxiliary(path, checkpoint, self.auxiliary)
+        if self.guard is not None and "recent_steps" in checkpoint:
+            _load_recent_steps(path, checkpoint["recent_steps"], self.guard)
+        progress = _progress(path, _entry(path, checkpoint, "progress"))
+        self.progress = progress if has_optimizer else replace(progress, optimizer_steps=0)
 
 
 def load_checkpoint(path: Path) -> dict[str, object]:
@@ -168,18 +174,6 @@ def average_of(path: Path, checkpoint: dict[str, object], model: nn.Module) -> d
     return _checked_weights(path, "average", _entry(path, checkpoint, "average"), model)
 
 
-def misfit(weights: Mapping[str, Tensor], model: nn.Module) -> str | None:
-    """The first weight whose name or shape is not the model's, in words; None where all are."""
-    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    found = {name: tuple(value.shape) for name, value in weights.items()}
-    differing = sorted(name for name in expected | found if expected.get(name) != found.get(name))
-    if not differing:
-        return None
-    name = differing[0]
-    is_like = f"{found.get(name, 'absent')} and not {expected.get(name, 'absent')}"
-    return f"{name} to be {is_like} ({len(differing)} in all)"
-
-
 def model_of(path: Path, checkpoint: dict[str, object]) -> CompressionConfig | GllmmLiteConfig:
     """The configuration of a checkpoint's model.
 
@@ -187,88 +181,24 @@ def model_of(path: Path, checkpoint: dict[str, object]) -> CompressionConfig | G
         TrainingError: the checkpoint is damaged.
     """
     try:
-        return TrainingConfig.model_validate_json(str(_entry(path, checkpoint, "configuration"))).model
-    except ValidationError as error:
+        return recorded_config(json.loads(str(_entry(path, checkpoint, "configuration")))).model
+    except ValueError as error:
         raise _damaged(path, "'configuration' must be one of a run, found another") from error
 
 
-def restore(
-    path: Path,
-    model: nn.Module,
-    average: AveragedModel,
-    optimizer: torch.optim.Optimizer,
-    companion: Companion | None = None,
-    plateau: Plateau | None = None,
-    guard: ExplosionGuard | None = None,
-) -> Progress:
-    """Put the state that a checkpoint holds into place and return where it stood.
-
-    One without an optimiser's state, which averaged weights leave behind, begins with a new optimiser.
-
-    Raises:
-        TrainingError: the checkpoint is missing, damaged, or of another model; or only one of checkpoint and run has a
-            companion.
-    """
-    return put_into_place(path, load_checkpoint(path), model, average, optimizer, companion, plateau, guard)
-
-
-def put_into_place(
-    path: Path,
-    checkpoint: dict[str, object],
-    model: nn.Module,
-    average: AveragedModel,
-    optimizer: torch.optim.Optimizer,
-    companion: Companion | None = None,
-    plateau: Plateau | None = None,
-    guard: ExplosionGuard | None = None,
-) -> Progress:
-    """Put the contents of a checkpoint into place and return where it stood.
-
-    Moments of optimisers are taken as they are, all else is copied.
-
-    Raises:
-        TrainingError: as `restore`.
-    """
-    _load_weights(path, "model", _entry(path, checkpoint, "model"), model)
-    _load_weights(path, "average", _entry(path, checkpoint, "average"), average.module)
-    averaged = _entry(path, checkpoint, "averaged")
-    if not _is_count(averaged):
-        raise _damaged(path, f"'averaged' must be a count of steps, found {averaged!r}")
-    average.n_averaged.fill_(averaged)  # type: ignore[operator, union-attr, arg-type]
-    if has_optimizer := "optimizer" in checkpoint:
-        _load_optimizer(path, checkpoint, "optimizer", optimizer)
-    _restore_companion(path, checkpoint, companion)
-    if plateau is not None and "plateau" in checkpoint:
-        _restore_plateau(path, checkpoint["plateau"], plateau)
-    if guard is not None and "recent_steps" in checkpoint:
-        _restore_recent_steps(path, checkpoint["recent_steps"], guard)
-    progress = _progress(path, _entry(path, checkpoint, "progress"))
-    return progress if has_optimizer else replace(progress, optimizer_steps=0)
-
-
-def _restore_companion(path: Path, checkpoint: dict[str, object], companion: Companion | None) -> None:
-    if (companion is None) == ("companion" in checkpoint):
-        has, lacks = ("the checkpoint", "the run") if companion is None else ("the run", "the checkpoint")
+def _load_auxiliary(path: Path, checkpoint: dict[str, object], auxiliary: AuxiliaryModel | None) -> None:
+    if (auxiliary is None) == ("companion" in checkpoint):
+        has, lacks = ("the checkpoint", "the run") if auxiliary is None else ("the run", "the checkpoint")
         raise TrainingError(
             f"{path}: both or neither of checkpoint and run must train something beside the model, found that {has} "
             f"does and {lacks} does not; take the [regularizer] that it was made with, or start anew"
         )
-    if companion is not None:
-        _load_weights(path, "companion", checkpoint["companion"], companion.module)
-        _load_optimizer(path, checkpoint, "companion_optimizer", companion.optimizer)
+    if auxiliary is not None:
+        _load_weights(path, "companion", checkpoint["companion"], auxiliary.module)
+        _load_optimizer(path, checkpoint, "companion_optimizer", auxiliary.optimizer)
 
 
-def _restore_plateau(path: Path, numbers: object, plateau: Plateau) -> None:
-    if (
-        not isinstance(numbers, Mapping)
-        or set(numbers) != set(plateau.numbers)
-        or not all(isinstance(number, int | float) for number in numbers.values())
-    ):
-        raise _damaged(path, f"'plateau' must hold {', '.join(sorted(plateau.numbers))}, found {numbers!r}")
-    plateau.numbers |= numbers
-
-
-def _restore_recent_steps(path: Path, recent: object, guard: ExplosionGuard) -> None:
+def _load_recent_steps(path: Path, recent: object, guard: ExplosionGuard) -> None:
     if (
         not isinstance(recent, Mapping)
         or set(recent) != set(guard.recent)
@@ -369,8 +299,10 @@ def _is_whole(state: Mapping[str, object], parameter: nn.Parameter) -> bool:
 
 def _progress(path: Path, values: object) -> Progress:
     names = {field.name for field in fields(Progress)}
-    # Checkpoints of earlier versions do not know all.
-    later = {"phase_seconds", "explosions", "optimizer_steps", "core_seconds"}
+    # Checkpoints of earlier versions do not know all, or more.
+    later = {"explosions", "optimizer_steps", "core_seconds"}
+    if isinstance(values, Mapping):
+        values = {name: value for name, value in values.items() if name != "phase_seconds"}
     if not isinstance(values, Mapping) or set(values) | later != names:
         raise _damaged(path, f"'progress' must hold {', '.join(sorted(names))}, found {values!r}")
     for name, value in values.items():

@@ -1,7 +1,8 @@
 """Configuration of a training run, read from TOML; unknown keys are refused."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -16,11 +17,11 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from trimix.distortion import Distortion, DistortionKind
 from trimix.errors import ConfigurationError
 from trimix.models.config import Families, GllmmLiteConfig, ModelConfig
 from trimix.training.recipes import Recipe, read_recipe
 
-Distortion = Literal["mse", "weighted-mse", "ms-ssim", "ssimulacra2"]
 SourceEntropyUnit = Literal["bits_per_pixel", "nats_per_dimension", "unit_range"]
 LinearPathStart = Literal["karhunen_loeve", "random", "zero"]
 SourceEntropyStrength = Literal["aligned", "stronger", "weaker"]
@@ -28,7 +29,18 @@ SourceEntropyStrength = Literal["aligned", "stronger", "weaker"]
 _SHOWN_CHARACTERS = 80
 _SSIMULACRA2_LAMBDAS = (0.001, 1.0)
 # Of MS-SSIM 161 pixels must fit in, of SSIMULACRA2 a coarsest scale whose windows are not mostly cut off.
-_SMALLEST_PATCH_SIZES: dict[Distortion, int] = {"ms-ssim": 192, "ssimulacra2": 192}
+_SMALLEST_PATCH_SIZES: dict[DistortionKind, int] = {"ms-ssim": 192, "ssimulacra2": 192}
+
+
+_FORMER_KEYS = {
+    "minutes",
+    "plateau_factor",
+    "plateau_patience",
+    "validation_steps",
+    "updates_per_step",
+    "form",
+}
+"""Of earlier versions, which wrote them into every checkpoint and record."""
 
 
 class _Section(BaseModel):
@@ -62,11 +74,7 @@ class PhaseConfig(_Section):
     """One phase of training; phases follow one another with the same optimiser."""
 
     name: str
-    steps: PositiveInt | None = Field(default=None, description="how long it is; or minutes")
-    minutes: PositiveFloat | None = Field(
-        default=None,
-        description="how long it is by the clock; schedules then go by share of time instead of share of steps",
-    )
+    steps: PositiveInt
     batch_size: PositiveInt = Field(default=8, description="pictures of a step, on all devices together")
     accumulation: PositiveInt = Field(
         default=1, description="equal parts that a device's share of a batch is worked through in"
@@ -76,30 +84,12 @@ class PhaseConfig(_Section):
     learning_rate_final: float = Field(
         default=0.0, ge=0, description="reached at the end of a decaying phase"
     )
-    schedule: Literal["constant", "linear", "cosine", "plateau"] = "constant"
-    plateau_factor: float = Field(
-        default=0.5, gt=0, lt=1, description="of the learning rate, where the validation objective stalls"
-    )
-    plateau_patience: NonNegativeInt = Field(
-        default=10, description="validations without progress before that"
-    )
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
     warm_up_steps: NonNegativeInt = 0
     linear_only: bool = Field(default=False, description="leave the learned branches of the transforms out")
     rounding: Literal["noise", "round"] = "noise"
     encoder: Literal["trained", "fixed"] = "trained"
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
-
-    @model_validator(mode="after")
-    def _steps_or_minutes(self) -> "PhaseConfig":
-        if (self.steps is None) == (self.minutes is None):
-            found = (
-                "neither" if self.steps is None else f"steps = {self.steps} and minutes = {self.minutes:g}"
-            )
-            raise ValueError(
-                f"either steps or minutes must be given, found {found}; give one of them (a phase of a base keeps "
-                "what it has: to change one for the other, list all phases as [[phases]])"
-            )
-        return self
 
     @model_validator(mode="after")
     def _parts_are_equal(self) -> "PhaseConfig":
@@ -182,7 +172,7 @@ class GuardConfig(_Section):
 class ObjectiveConfig(_Section):
     """R + lambda * D; in a model of all rates with a random quality, and its lambda, for every picture."""
 
-    distortion: Distortion = Field(
+    distortion: DistortionKind = Field(
         default="mse",
         description="mse: D = 255^2 * MSE, lambda of the model about 0.0003 .. 0.2; ms-ssim: D = 1 - MS-SSIM, lambda "
         "about 1200 times as large (12, 40, 80, 120 in Fu et al. 2023): set the model's rate_distortion_lambda, or "
@@ -194,7 +184,7 @@ class ObjectiveConfig(_Section):
         default=(6.0, 1.0, 1.0), description="of the squared errors of Y, Cb and Cr; only their ratios count"
     )
     squared_error_weight: NonNegativeFloat = Field(
-        default=0.5,
+        default=1.0,
         description="with ssimulacra2: points for each step of 8 bits by which values are off, root mean square",
     )
     quality_minimum: float = Field(default=1.0, ge=1, le=100)
@@ -206,6 +196,11 @@ class ObjectiveConfig(_Section):
         description="a picture's loss is divided by (lambda / lambda_0)^balance, so that rates count by ratio; "
         "lambda_0 is 0.016 for mse and weighted-mse, 20 for ms-ssim, 0.034 for ssimulacra2",
     )
+
+    @property
+    def measure(self) -> Distortion:
+        """D."""
+        return Distortion(self.distortion, self.luma_chroma_weights, self.squared_error_weight)
 
     @model_validator(mode="after")
     def _range_is_not_empty(self) -> "ObjectiveConfig":
@@ -225,7 +220,9 @@ class RegularizerConfig(_Section):
     """
 
     alpha: float | None = Field(default=None, ge=0, description="weight of the source entropy, in its unit")
-    rho: float | None = Field(default=None, ge=0, lt=1, description="its pull over that of the distortion")
+    rho: float | None = Field(
+        default=None, ge=0, lt=1, description="norm of its gradient over that of the distortion"
+    )
     unit: SourceEntropyUnit = Field(
         default="bits_per_pixel",
         description="of the entropy: bits_per_pixel and nats_per_dimension on the 8-bit grid; unit_range: bits per "
@@ -245,15 +242,6 @@ class RegularizerConfig(_Section):
     features: PositiveInt = Field(default=32, description="channels of q's layers")
     learning_rate: PositiveFloat = Field(default=1e-4, description="of q, at the peak of the schedule")
     clip_norm: PositiveFloat = 1.0
-    updates_per_step: PositiveInt = Field(
-        default=1,
-        description="steps of q for each of the model; with accumulation the further ones see the last part alone",
-    )
-    form: Literal["fused", "plain"] = Field(
-        default="fused",
-        description="one backward pass for both, or the two stages of Algorithm 1 one after the other: the same "
-        "gradients, up to rounding of floats",
-    )
 
     @model_validator(mode="after")
     def _alpha_or_rho(self) -> "RegularizerConfig":
@@ -275,10 +263,6 @@ class TrainingConfig(_Section):
     phases: tuple[PhaseConfig, ...] = Field(min_length=1)
     checkpoint_minutes: PositiveFloat = 5.0
     validation_minutes: PositiveFloat = 10.0
-    validation_steps: PositiveInt | None = Field(
-        default=None,
-        description="instead of validation_minutes: a plateau is then found at the same step again",
-    )
     tensorboard: bool = Field(default=False, description="write scalars for TensorBoard beside log.jsonl")
     start_from: Path | None = Field(
         default=None, description="checkpoint whose averaged weights are the start"
@@ -332,6 +316,24 @@ class TrainingConfig(_Section):
                     f"phase {phase.name}; remove it"
                 )
         return self
+
+
+def recorded_config(settings: Any) -> TrainingConfig:
+    """The run that a checkpoint or a record tells of, perhaps one of an earlier version.
+
+    Args:
+        settings: as JSON tells them.
+
+    Raises:
+        ValidationError: they are none of a run.
+    """
+
+    def current(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: current(one) for key, one in value.items() if key not in _FORMER_KEYS}
+        return [current(one) for one in value] if isinstance(value, list) else value
+
+    return TrainingConfig.model_validate(current(settings))
 
 
 def load_training_config(path: Path) -> TrainingConfig:

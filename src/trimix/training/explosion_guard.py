@@ -37,7 +37,7 @@ WILD_STEPS = 3
 """...so many are an explosion."""
 
 Contents = dict[str, object]
-"""What `trimix.training.checkpoint.contents_of` gives."""
+"""What `trimix.training.checkpoint.RunState.contents` gives."""
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,9 @@
                                             `-> guard             `-> last.ckpt   (every few minutes, and at the end)
                                                   `-> where the loss explodes: back to a good state, at a lower rate
 
-A step and what comes of it are functions of (configuration, step, explosions before) alone, but for the learning rates
-of phases that are minutes long: a run that goes on sees the same pictures and the same noise, and so does one on more
-devices with as many parts in all. Nothing waits for the device but readings of numbers, now
-and then.
+A step and what comes of it are functions of (configuration, step, explosions before) alone: a run that goes on sees the
+same pictures and the same noise, and so does one on more devices with as many parts in all. Nothing waits for the
+device but readings of numbers, now and then.
 """
 
 import copy
@@ -24,26 +23,23 @@ import torch
 from torch import nn
 
 from trimix.allocator import keep_freed_memory
-from trimix.errors import ConfigurationError, TrainingError
+from trimix.errors import TrainingError
 from trimix.models.building import TrainableModel, build
 from trimix.models.config import GllmmLiteConfig
 from trimix.models.gllmm_lite import GllmmLite
+from trimix.progress import ProgressDisplay, showing_progress
 from trimix.shapes import Float, Tensor
 from trimix.training.averaging import build_average
 from trimix.training.batches import check_parts, parts_of_batch
 from trimix.training.checkpoint import (
     Progress,
+    RunState,
     average_of,
-    contents_of,
     load_checkpoint,
     model_of,
-    put_into_place,
-    restore,
-    save_checkpoint,
 )
 from trimix.training.config import PhaseConfig, TrainingConfig
 from trimix.training.devices import Devices
-from trimix.training.display import Display, Left, Reading
 from trimix.training.drawn_pictures import drawn_pictures
 from trimix.training.explosion_guard import Explosion, ExplosionGuard
 from trimix.training.growing import differs, grown
@@ -55,8 +51,8 @@ from trimix.training.patches import PatchSampler, load_pictures, validation_crop
 from trimix.training.products import fast_products
 from trimix.training.reports import mean_report, read_report
 from trimix.training.run_log import RunLog
-from trimix.training.schedules import Plateau, learning_rate
-from trimix.training.steps import Companion, PlainStep, Step, StepReport
+from trimix.training.schedules import learning_rate
+from trimix.training.steps import PlainStep, Step, StepReport
 from trimix.training.time_limit import TimeIsUpError, TimeLimit
 from trimix.training.two_stage import TwoStageStep
 from trimix.training.validation import VALIDATION_SIZE, validate
@@ -116,8 +112,8 @@ class Trainer:
         self._non_finite = NonFiniteSteps(self.device)
         self.average = build_average(self.model, config.optimizer.average_decay, self._non_finite)
         self.step = build_step(config, self.model)
-        self._plateau = Plateau()
         self._guard = ExplosionGuard(config.guard)
+        self._state = RunState(self.model, self.average, self.optimizer, self.step.auxiliary, self._guard)
         self._window: list[StepReport] = []
         self.checkpoint_path = folder / "last.ckpt"
         self.saved_step: int | None = None
@@ -133,15 +129,14 @@ class Trainer:
                 part.compile()  # in place: weights keep their names
         self._stop = StopRequest()
         self._time_limit = time_limit
-        self._clock: float | None = None
-        """When the time that is spent in a phase was last counted; None before the process's first step is done."""
+        self._has_stepped = False
         self._skipped_steps = 0
-        self._told: set[str] = set()
+        self._announced: set[str] = set()
         is_first = self.devices.is_first
         self._log = (
             RunLog(folder, tensorboard=config.tensorboard, step=self.progress.step) if is_first else None
         )
-        self._display = Display(0, 0, silent=not is_first)
+        self._display = ProgressDisplay(silent=not is_first)
 
     def _read_pictures(self, on_progress: Callable[[int, int | None], None] | None) -> None:
         data = self.config.data
@@ -163,36 +158,21 @@ class Trainer:
         if data.validation:
             held_out = load_pictures(data.validation, VALIDATION_SIZE, on_progress=on_progress)
             self.crops = validation_crops(held_out, VALIDATION_SIZE).to(self.device)
-        elif any(phase.schedule == "plateau" for phase in self.config.phases):
-            raise ConfigurationError(
-                "schedule = 'plateau' must have validation pictures, found none; give data.validation, or take "
-                "another schedule"
-            )
 
     def _start(self) -> None:
         """Weights and progress: of the checkpoint, of another run's, or new."""
-        companion = self.step.companion
+        auxiliary = self.step.auxiliary
         if self.checkpoint_path.exists():
-            self.progress = restore(
-                self.checkpoint_path,
-                self.model,
-                self.average,
-                self.optimizer,
-                companion,
-                self._plateau,
-                self._guard,
-            )
+            self._state.load(self.checkpoint_path)
             self.saved_step = self.progress.step
-        else:
-            self.progress = Progress()
-            if self.config.start_from is not None:
-                self._start_from(self.config.start_from)
-            elif self.model.linear_path is not None:
-                start_linear_path(self.model.linear_path, self.sampler, self.config.linear_path_start)
-                self.average.module.load_state_dict(self.model.state_dict())
+        elif self.config.start_from is not None:
+            self._start_from(self.config.start_from)
+        elif self.model.linear_path is not None:
+            start_linear_path(self.model.linear_path, self.sampler, self.config.linear_path_start)
+            self.average.module.load_state_dict(self.model.state_dict())
         self.devices.copy_from_first(self.model, self.average.module)
-        if companion is not None:
-            self.devices.copy_from_first(companion.module)
+        if auxiliary is not None:
+            self.devices.copy_from_first(auxiliary.module)
 
     def _start_from(self, path: Path) -> None:
         """Take the averaged weights of another run, or of a narrower model where this one is wider."""
@@ -208,6 +188,11 @@ class Trainer:
         else:
             self.model.load_state_dict(average_of(path, checkpoint, self.model))
         self.average.module.load_state_dict(self.model.state_dict())
+
+    @property
+    def progress(self) -> Progress:
+        """Where the run stands."""
+        return self._state.progress
 
     @property
     def _phase(self) -> PhaseConfig:
@@ -234,17 +219,7 @@ class Trainer:
 
     def _write_checkpoint(self) -> None:
         if self.devices.is_first:
-            save_checkpoint(
-                self.checkpoint_path,
-                self.model,
-                self.average,
-                self.optimizer,
-                self.progress,
-                self.config.model_dump_json(),
-                self.step.companion,
-                self._plateau,
-                self._guard,
-            )
+            self._state.save(self.checkpoint_path, self.config.model_dump_json())
 
     def validate(self, *, in_time: bool = True) -> None:
         """Measure the averaged weights on the validation crops and log it.
@@ -263,7 +238,6 @@ class Trainer:
             between_batches=self.stop_if_requested if in_time else lambda: None,
         )
         objective = self.devices.number_of_first(sum(row.objective for row in rows) / len(rows))
-        self._plateau.note(self._phase, self.progress.step, objective)
         scores = [row.ssimulacra2 for row in rows if row.ssimulacra2 is not None]
         self._write(
             "validation",
@@ -275,8 +249,8 @@ class Trainer:
             objective=objective,
             **({"ssimulacra2": scores} if scores else {}),
         )
-        points = "  ".join(row.told for row in rows)
-        self._display.tell(f"validation at step {self.progress.step}: {points}")
+        points = "  ".join(row.summary for row in rows)
+        self._display.say(f"validation at step {self.progress.step}: {points}")
 
     def run(self, after_phase: Callable[[], None] = lambda: None) -> None:
         """Train until all phases are done, or the time is up; then the run is saved, and ``is_complete`` says which.
@@ -292,15 +266,16 @@ class Trainer:
             TrainingError: the loss explodes again and again, gradients stay infinite, or checkpoint or log cannot be
                 written.
         """
-        done, left = self.progress.step, self._left()
-        total = done + left.steps if left == Left(left.steps) else None
-        self._display = Display(done, total, silent=not self.devices.is_first)
+        done = self.progress.step
+        self._total_steps = done + self._steps_left()
         # torchrun passes Ctrl-C on to processes that have seen it themselves.
         grace_seconds = 2.0 if self.devices.count > 1 else 0.0
         with (
             fast_products(self.device),
             delayed_signals(grace_seconds) as self._stop,
-            self._display.showing(),
+            showing_progress(
+                "the first step", done, self._total_steps, silent=not self.devices.is_first, at_once=True
+            ) as self._display,
             suppress(TimeIsUpError),
         ):
             while not self.is_complete:
@@ -310,61 +285,32 @@ class Trainer:
                 after_phase()
                 self.progress.phase += 1
                 self.progress.phase_step = 0
-                self.progress.phase_seconds = 0.0
                 self.save()
         if self.devices.agree(self._stop.made)[0]:
             raise KeyboardInterrupt  # it came while the last checkpoint was written
 
-    def _left(self) -> Left:
-        """What is left of the run."""
+    def _steps_left(self) -> int:
         phases = self.config.phases[self.progress.phase :]
-        steps = sum([phase.steps or 0 for phase in phases])
-        seconds = sum(60 * (phase.minutes or 0.0) for phase in phases)
-        if phases and phases[0].steps is not None:
-            steps = max(0, steps - self.progress.phase_step)
-        else:
-            seconds = max(0.0, seconds - self.progress.phase_seconds)
-        if self._time_limit is None:
-            return Left(steps, seconds)
-        return Left(steps, seconds, max(0.0, self._time_limit.seconds_left))
-
-    def _is_over(self, phase: PhaseConfig) -> bool:
-        """Whether a phase is as long as it is to be; all processes have the same time."""
-        if phase.minutes is not None:
-            return self.progress.phase_seconds >= 60 * phase.minutes
-        assert phase.steps is not None
-        return self.progress.phase_step >= phase.steps
-
-    def _count_time(self, phase: PhaseConfig) -> None:
-        """Add what has passed to the time spent in a phase of minutes, but not the process's first step."""
-        now = time.monotonic()
-        if phase.minutes is not None and self._clock is not None:
-            # Schedules and the end of the phase follow it: it must be the same everywhere.
-            self.progress.phase_seconds += self.devices.number_of_first(now - self._clock)
-        typical = self._clock is not None or not self._first_step_is_longer
-        if typical and self._time_limit is not None:
-            self._time_limit.note_step(now - self._step_started)
-        self._clock = now
+        return max(0, sum(phase.steps for phase in phases) - self.progress.phase_step)
 
     def _run_phase(self, phase: PhaseConfig) -> None:
         for part in (self.model.analysis, self.model.hyper_analysis, self.model.gain):
             if part is not None:
                 part.requires_grad_(phase.encoder == "trained")
-        if self.progress.phase_step == 0:
-            self._plateau.begin()
         if self.config.guard.enabled:
-            self._guard.begin(self._contents(), anew=self.progress.phase_step == 0)
+            self._guard.begin(self._state.contents(), anew=self.progress.phase_step == 0)
         self._window.clear()
         norm, proportion = torch.zeros(()), 0.0
         self._last_save = self._last_validation = time.monotonic()
-        if self._clock is not None:
-            self._clock = self._last_save  # what came between two phases belongs to neither
-        while not self._is_over(phase) or (self._ends_badly() and not self._is_over(phase)):
+        # Where it ends badly, the run goes back.
+        while self.progress.phase_step < phase.steps or (
+            self._ends_badly() and self.progress.phase_step < phase.steps
+        ):
             self._between_steps()
-            self._step_started, processor_started = time.monotonic(), time.process_time()
+            started, processor_started = time.monotonic(), time.process_time()
             proportion = self._set_learning_rates(phase)
             report = self._gradients(phase)
-            norm = self._update(phase)
+            norm = self._update()
             self.progress.step += 1
             self.progress.optimizer_steps += 1
             self.progress.phase_step += 1
@@ -376,10 +322,13 @@ class Trainer:
             if self._window and self.progress.step % LOG_EVERY_STEPS == 0:
                 self._close_window(norm, proportion * phase.learning_rate)
             if self._display.is_due():
-                self._display.show(self._reading(report), self.progress.step, self._left())
-            self.progress.seconds += time.monotonic() - self._step_started
+                self._show(report)
+            seconds = time.monotonic() - started
+            self.progress.seconds += seconds
             self.progress.core_seconds += time.process_time() - processor_started
-            self._count_time(phase)
+            if self._time_limit is not None and (self._has_stepped or not self._first_step_is_longer):
+                self._time_limit.note_step(seconds)
+            self._has_stepped = True
         if self._window:
             self._close_window(norm, proportion * phase.learning_rate)
         self._count_skipped_steps()
@@ -387,20 +336,18 @@ class Trainer:
     def _between_steps(self) -> None:
         """Called where weights, average, optimisers and progress agree."""
         now = time.monotonic()
-        every = self.config.validation_steps
         waited = now - self._last_validation > self.config.validation_minutes * 60
         stop, time_is_up, validation, saving = self.devices.agree(
             self._stop.made,
             self._time_is_up(),
-            self.devices.is_first and waited and every is None,
+            self.devices.is_first and waited,
             self.devices.is_first and self._saving_is_due(now),
         )
         if stop:
             self._save_and_stop()
         if time_is_up:
             self._save_in_time()
-        step = self.progress.step
-        if validation or (every and step and step % every == 0 and self._plateau.numbers["step"] != step):
+        if validation:
             self.validate()
             self._last_validation = time.monotonic()
             self.stop_if_requested()
@@ -441,16 +388,15 @@ class Trainer:
 
     def _set_learning_rates(self, phase: PhaseConfig) -> float:
         """Returns the proportion of the phase's learning rate."""
-        rate = learning_rate(phase, self.progress.phase_step, self.progress.phase_seconds)
-        rate *= self._plateau.proportion * self._lowered * self._warmth
+        rate = learning_rate(phase, self.progress.phase_step) * self._lowered * self._warmth
         if self._time_limit is not None:
             rate = self.devices.number_of_first(self._time_limit.cooled(rate))
         proportion = rate / phase.learning_rate
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["ratio"]
-        if (companion := self.step.companion) is not None:
-            for group in companion.optimizer.param_groups:
-                group["lr"] = companion.learning_rate * proportion
+        if (auxiliary := self.step.auxiliary) is not None:
+            for group in auxiliary.optimizer.param_groups:
+                group["lr"] = auxiliary.learning_rate * proportion
         return proportion
 
     @property
@@ -464,17 +410,6 @@ class Trainer:
         """What explosions have left of the learning rates."""
         return self.config.guard.rate_factor**self.progress.explosions
 
-    def _contents(self) -> dict[str, object]:
-        return contents_of(
-            self.model,
-            self.average,
-            self.optimizer,
-            self.progress,
-            self.step.companion,
-            self._plateau,
-            self._guard,
-        )
-
     def _watch(self) -> None:
         """Go back where the loss explodes; now and then keep a state to go back to."""
         step, guard = self.progress.step, self.config.guard
@@ -487,7 +422,7 @@ class Trainer:
             self._go_back(explosion)
             self.save()  # what lies there may be of a step after the one that is gone back to
         elif keeping and self._guard.is_calm:
-            self._guard.keep(self._contents())
+            self._guard.keep(self._state.contents())
 
     def _ends_badly(self) -> bool:
         """At the end of a phase, go back after a single wild step: nobody would see what comes of it."""
@@ -526,7 +461,7 @@ class Trainer:
                 f"holds the state of step {self.progress.step}; start anew with a lower learning_rate, or raise "
                 "guard.maximum and go on"
             )
-        self._display.tell(
+        self._display.say(
             f"{explosion}: back to step {self.progress.step}, and on from there with other patches at "
             f"{self._lowered:.3g} of the recipe's learning rates"
         )
@@ -534,18 +469,9 @@ class Trainer:
     def _put_good_state_into_place(self) -> None:
         now = self.progress
         # Optimisers take what they are given, and change it.
-        self.progress = put_into_place(
-            self.checkpoint_path,
-            copy.deepcopy(self._guard.good),
-            self.model,
-            self.average,
-            self.optimizer,
-            self.step.companion,
-            self._plateau,
-            self._guard,
-        )
+        self._state.load(self.checkpoint_path, copy.deepcopy(self._guard.good))
         self.progress.explosions = now.explosions
-        self.progress.seconds, self.progress.phase_seconds = now.seconds, now.phase_seconds
+        self.progress.seconds = now.seconds
         self._guard.went_back()
         self._window.clear()
         self._skipped_steps = self._non_finite.read()[0]
@@ -555,57 +481,39 @@ class Trainer:
     def _gradients(self, phase: PhaseConfig) -> StepReport:
         """Work through this device's share of the batch, part by part; mean report of the parts."""
         self.optimizer.zero_grad(set_to_none=True)
-        if self.step.companion is not None:
-            self.step.companion.optimizer.zero_grad(set_to_none=True)
+        if self.step.auxiliary is not None:
+            self.step.auxiliary.optimizer.zero_grad(set_to_none=True)
         reports = []
         # After an explosion others: the same might lead there again.
         step = self.progress.step + _OTHER_PATCHES * self.progress.explosions
         for batch in parts_of_batch(self.sampler, self.config, phase, step, self.devices):
-            with self._autocast(phase):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=phase.precision == "bf16-mixed"):
                 reports.append(self.step.backward(self.model, batch, phase, 1 / phase.accumulation))
         return mean_report(reports)
 
-    def _autocast(self, phase: PhaseConfig) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=phase.precision == "bf16-mixed")
-
-    def _update(self, phase: PhaseConfig) -> Float[Tensor, ""]:
-        """Move the weights, unless a gradient is not finite; norm of the model's gradients."""
+    def _update(self) -> Float[Tensor, ""]:
+        """Update the weights, unless a gradient is not finite; norm of the model's gradients."""
         trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-        companion = self.step.companion
-        beside = [] if companion is None else list(companion.module.parameters())
-        self.devices.average_gradients([*trained, *beside])
+        auxiliary = self.step.auxiliary
+        others = [] if auxiliary is None else list(auxiliary.module.parameters())
+        self.devices.average_gradients([*trained, *others])
         norms = [nn.utils.clip_grad_norm_(trained, self.config.optimizer.clip_norm)]
-        if companion is not None:
-            norms.append(nn.utils.clip_grad_norm_(beside, companion.clip_norm))
+        if auxiliary is not None:
+            norms.append(nn.utils.clip_grad_norm_(others, auxiliary.clip_norm))
         self._non_finite.look(norms)
         self._non_finite.step(self.optimizer)
-        if companion is not None:
-            self._non_finite.step(companion.optimizer)
-            self._update_again(companion, phase)
+        if auxiliary is not None:
+            self._non_finite.step(auxiliary.optimizer)
         self.average.update_parameters(self.model)
         if self.device.type == "cpu":
             self._count_skipped_steps()  # which is free there
         return norms[0]
 
-    def _update_again(self, companion: Companion, phase: PhaseConfig) -> None:
-        """The companion's further updates on the same reconstructions."""
-        parameters = list(companion.module.parameters())
-        for _ in range(companion.updates - 1):
-            companion.optimizer.zero_grad(set_to_none=True)
-            assert companion.backward_again is not None
-            with self._autocast(phase):
-                companion.backward_again()
-            self.devices.average_gradients(parameters)
-            again = NonFiniteSteps(self.device)
-            again.look([nn.utils.clip_grad_norm_(parameters, companion.clip_norm)])
-            again.found = torch.maximum(again.found, self._non_finite.found)
-            again.step(companion.optimizer)
-
     def _count_skipped_steps(self) -> int:
         """Steps that were skipped since it was last asked; waits for the device."""
         count, longest = self._non_finite.read()
         if count and self.devices.is_first:
-            self._tell_once(
+            self._announce_once(
                 "a step whose gradients were not finite was skipped; the log counts them as skipped_steps"
             )
         if longest >= MAXIMUM_IN_A_ROW:
@@ -637,22 +545,23 @@ class Trainer:
             self.save()
             raise
         if warning is not None:
-            self._tell_once(warning)
+            self._announce_once(warning)
 
-    def _reading(self, report: StepReport) -> Reading:
-        numbers = read_report(report)
-        return Reading(
-            self._phase.name,
-            self.progress.step,
-            numbers["bits_per_pixel"],
-            numbers["psnr_db"],
-            numbers["loss"],
+    def _show(self, report: StepReport) -> None:
+        step, numbers = self.progress.step, read_report(report)
+        self._display.show(
+            f"{self._phase.name} step {step}  {numbers['bits_per_pixel']:.3f} bpp  {numbers['psnr_db']:.2f} dB  "
+            f"loss {numbers['loss']:.3f}",
+            step,
+            self._total_steps,
+            unit="steps",
+            most_seconds=None if self._time_limit is None else max(0.0, self._time_limit.seconds_left),
         )
 
-    def _tell_once(self, text: str) -> None:
-        if text not in self._told:
-            self._told.add(text)
-            self._display.tell(text)
+    def _announce_once(self, text: str) -> None:
+        if text not in self._announced:
+            self._announced.add(text)
+            self._display.say(text)
 
     def _write(self, kind: str, **values: object) -> None:
         if self._log is not None:

@@ -23,7 +23,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.func import functional_call
 
 from trimix.errors import UsageError
 from trimix.shapes import Float, Tensor
@@ -33,12 +32,12 @@ from trimix.training.source_entropy import COLOURS, SourceEntropyModel, peak_of
 
 
 @dataclass
-class Pull:
-    """How strongly x_hat is pulled, and what came of it in the last backward pass.
+class GradientBalance:
+    """What is done to the gradient of the entropy at x_hat, and what came of it in the last backward pass.
 
     Args:
         alpha: weight of the entropy; None where it follows from rho.
-        rho: wanted ratio of the two pulls; None where alpha is given.
+        rho: wanted ratio of the two gradients; None where alpha is given.
         picture_weights: factor of every picture, beside alpha; None for 1.
         distortion_gradient: dD/dx_hat with its lambda and weights; None where nobody asks for rho.
         ratio: rho, once a backward pass has run.
@@ -74,13 +73,13 @@ def _mean_norm(gradient: Float[Tensor, "N 3 H W"]) -> Float[Tensor, ""]:
 
 class _Reversal(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x_hat: Tensor, pull: Pull) -> Tensor:  # noqa: ANN001
-        ctx.pull = pull
+    def forward(ctx, x_hat: Tensor, balance: GradientBalance) -> Tensor:  # noqa: ANN001
+        ctx.balance = balance
         return x_hat.view_as(x_hat)
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:  # noqa: ANN001
-        return ctx.pull(gradient), None
+        return ctx.balance(gradient), None
 
 
 def entropy_in_unit(nats: Float[Tensor, "N 3 H W"], unit: SourceEntropyUnit) -> Float[Tensor, "N"]:
@@ -100,7 +99,7 @@ class Regularizer:
     Args:
         source_entropy: q, on the device of the pictures; may be wrapped for several devices by whoever owns the loop.
         alpha: weight of the entropy, in the unit; None where rho is given.
-        rho: wanted ratio of the pulls on x_hat; then the distortion must be given with every call.
+        rho: wanted ratio of the gradients at x_hat; then the distortion must be given with every call.
         unit: of the entropy; see ``SourceEntropyUnit``.
         learning_rate: of q's optimiser, Adam.
         clip_norm: of q's gradients.
@@ -153,8 +152,7 @@ class Regularizer:
         self.optimizer = torch.optim.Adam(source_entropy.parameters(), lr=learning_rate, fused=True)
         self.entropy: Tensor | None = None
         """Of the pictures of the last call, in the unit, detached."""
-        self._pull: Pull | None = None
-        self._last: tuple[Tensor, Tensor] | None = None
+        self._balance: GradientBalance | None = None
 
     def __call__(
         self,
@@ -192,32 +190,22 @@ class Regularizer:
         gradient = None
         if weighted_distortion is not None:
             (gradient,) = torch.autograd.grad(weighted_distortion * share, x_hat, retain_graph=True)
-        self._pull = Pull(self.alpha, self.rho, picture_weights, gradient)
-        reversed_x_hat: Tensor = _Reversal.apply(x_hat, self._pull)  # pyright: ignore[reportAssignmentType]
+        self._balance = GradientBalance(self.alpha, self.rho, picture_weights, gradient)
+        reversed_x_hat: Tensor = _Reversal.apply(x_hat, self._balance)  # pyright: ignore[reportAssignmentType]
         entropy = entropy_in_unit(self.source_entropy(x, reversed_x_hat), self.unit)
-        self.note(x, x_hat, entropy)
-        return entropy.mean() * share
-
-    def note(
-        self,
-        x: Float[Tensor, "N 3 H W"],
-        x_hat: Float[Tensor, "N 3 H W"],
-        entropy: Float[Tensor, "N"],
-    ) -> None:
-        """Keep what was looked at last, and its entropy in the unit."""
         self.entropy = entropy.detach()
-        self._last = x, x_hat.detach()
+        return entropy.mean() * share
 
     @property
     def ratio(self) -> Float[Tensor, ""]:
         """rho of the last backward pass; NaN before one, or where no distortion was given."""
-        ratio = None if self._pull is None else self._pull.ratio
+        ratio = None if self._balance is None else self._balance.ratio
         return torch.tensor(math.nan) if ratio is None else ratio
 
     @property
     def applied_alpha(self) -> Float[Tensor, ""]:
         """alpha of the last backward pass; NaN before one."""
-        alpha = None if self._pull is None else self._pull.applied_alpha
+        alpha = None if self._balance is None else self._balance.applied_alpha
         return torch.tensor(math.nan) if alpha is None else alpha
 
     @property
@@ -228,25 +216,13 @@ class Regularizer:
         factor = COLOURS / math.log(2) if self.unit == "nats_per_dimension" else 1.0
         return self.entropy.mean() * factor
 
-    def backward_again(self) -> None:
-        """Add the gradients of q's own loss on what it saw last, with q as it is now."""
-        assert self._last is not None, "nothing was looked at yet"
-        entropy_in_unit(self.source_entropy(*self._last), self.unit).mean().backward()
-
-    def step(self, updates: int = 1) -> None:
-        """Move q by the gradient of the last backward pass, unless that is not finite, and clear it.
-
-        Args:
-            updates: how often; after the first, the last batch is looked at again with q as it is then.
-        """
-        for index in range(updates):
-            if index > 0:
-                self.backward_again()
-            norm = nn.utils.clip_grad_norm_(self.source_entropy.parameters(), self.clip_norm)
-            guard = NonFiniteSteps(norm.device)
-            guard.look([norm])
-            guard.step(self.optimizer)
-            self.optimizer.zero_grad(set_to_none=True)
+    def step(self) -> None:
+        """Update q by the gradient of the last backward pass, unless that is not finite, and clear it."""
+        norm = nn.utils.clip_grad_norm_(self.source_entropy.parameters(), self.clip_norm)
+        guard = NonFiniteSteps(norm.device)
+        guard.look([norm])
+        guard.step(self.optimizer)
+        self.optimizer.zero_grad(set_to_none=True)
 
 
 @contextmanager
@@ -256,11 +232,3 @@ def own_randomness(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices):
         torch.manual_seed(seed)
         yield
-
-
-def detached_call(
-    source_entropy: nn.Module, x: Float[Tensor, "N 3 H W"], x_hat: Float[Tensor, "N 3 H W"]
-) -> Float[Tensor, "N 3 H W"]:
-    """q with its weights as constants: gradients go through it to x_hat, none into it (stage 1 of Algorithm 1)."""
-    constants = {name: value.detach() for name, value in source_entropy.named_parameters()}
-    return functional_call(source_entropy, constants, (x, x_hat))

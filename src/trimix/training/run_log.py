@@ -1,14 +1,12 @@
 """The log of a run: ``log.jsonl``, and TensorBoard's scalars beside it where they are wanted."""
 
-import io
 import json
 import math
 import os
-import socket
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from trimix.errors import TrainingError
 
@@ -29,7 +27,7 @@ class RunLog:
 
     def __init__(self, folder: Path, *, tensorboard: bool = False, step: int = 0) -> None:
         self.path = folder / "log.jsonl"
-        self._events = _EventFile(folder / "tensorboard", step) if tensorboard else None
+        self._scalars = _scalar_writer(folder / "tensorboard", step) if tensorboard else None
         _drop_later_rows(self.path, step)
 
     def write(self, kind: str, step: int, **values: object) -> None:
@@ -45,50 +43,29 @@ class RunLog:
         """
         row = {"kind": kind, "step": step} | values
         line = json.dumps({name: _finite(value) for name, value in row.items()}, allow_nan=False)
-        with _telling(self.path), self.path.open("a") as file:
+        with _announcing(self.path), self.path.open("a") as file:
             file.write(line + "\n")
-        if self._events is not None:
-            self._events.write(step, _scalars(kind, values))
+        if self._scalars is not None:
+            with _announcing(self.path.parent / "tensorboard"):
+                for name, value in _scalars(kind, values).items():
+                    self._scalars.add_scalar(name, value, step)
+                self._scalars.flush()
 
 
-class _EventFile:
-    """Scalars as TensorBoard reads them. Its own writers have a thread, whose failures cannot be caught."""
-
-    def __init__(self, folder: Path, step: int) -> None:
-        try:
-            # Modules that protobuf makes have no names for a type checker.
-            from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # type: ignore[attr-defined]
-            from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[attr-defined]
-            from tensorboard.summary.writer.record_writer import RecordWriter
-        except ImportError as error:
-            raise TrainingError(
-                "tensorboard = true needs the extra 'train': pip install 'trimix[train]', or set it to false"
-            ) from error
-        self._event, self._summary, self._record_writer = Event, Summary, RecordWriter
-        # TensorBoard reads the files of a folder in the order of their names.
-        name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}"
-        self._path = folder / name
-        with _telling(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-        start = SessionLog(status=SessionLog.START)
-        # A start at a step makes TensorBoard forget what it has of that and later ones.
-        self._append({"file_version": "brain.Event:2"}, {"step": step + 1, "session_log": start})
-
-    def write(self, step: int, scalars: Mapping[str, float]) -> None:
-        values = [self._summary.Value(tag=name, simple_value=value) for name, value in scalars.items()]
-        self._append({"step": step, "summary": self._summary(value=values)})
-
-    def _append(self, *events: _Values) -> None:
-        records = io.BytesIO()
-        writer = self._record_writer(records)
-        for event in events:
-            writer.write(self._event(wall_time=time.time(), **event).SerializeToString())
-        with _telling(self._path), self._path.open("ab") as file:
-            file.write(records.getvalue())
+def _scalar_writer(folder: Path, step: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise TrainingError(
+            "tensorboard = true needs the extra 'train': pip install 'trimix[train]', or set it to false"
+        ) from error
+    # TensorBoard forgets what it has of steps that are made again.
+    with _announcing(folder):
+        return SummaryWriter(folder, purge_step=step + 1)
 
 
 @contextmanager
-def _telling(path: Path) -> Iterator[None]:
+def _announcing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -100,7 +77,7 @@ def _drop_later_rows(path: Path, step: int) -> None:
     if not path.exists():
         return
     partial = path.with_name(path.name + ".partial")
-    with _telling(path):
+    with _announcing(path):
         before = path.read_bytes()
         lines = before.splitlines(keepends=True)
         after = b"".join(line for line in lines if line.endswith(b"\n") and _is_row_until(line, step))

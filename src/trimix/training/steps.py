@@ -2,11 +2,10 @@
 
 ::
 
-    Batch --> Step.backward --> .grad of the model's parameters, and of its companion's --> clip --> optimisers
+    Batch --> Step.backward --> .grad of the model's parameters, and of its auxiliary model's --> clip --> optimisers
                     `--> StepReport --> log
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -44,7 +43,7 @@ class StepReport:
         bits_per_pixel: latents and hyper-latents.
         psnr_db: of the reconstruction, mean over pictures.
         source_entropy_bits_per_pixel: H_q(X | X_hat) on the 8-bit grid, or as the unit has it; None without q.
-        gradient_ratio: rho, the pull of the source entropy over that of the distortion; None without q.
+        gradient_ratio: rho, the gradient of the source entropy over that of the distortion; None without q.
         applied_alpha: weight of the source entropy in the loss; None without q.
     """
 
@@ -57,7 +56,7 @@ class StepReport:
 
 
 @dataclass
-class Companion:
+class AuxiliaryModel:
     """A module that is trained beside the model, with its own optimiser, and is not part of what is exported.
 
     Args:
@@ -65,28 +64,23 @@ class Companion:
         optimizer: of its parameters.
         learning_rate: at the peak of a schedule; it follows that of the model in proportion.
         clip_norm: of its gradients.
-        updates: for each of the model.
-        backward_again: adds the gradients of the last (part of a) batch once more, for a further update; needed where
-            there is more than one.
     """
 
     module: nn.Module
     optimizer: torch.optim.Optimizer
     learning_rate: float
     clip_norm: float
-    updates: int = 1
-    backward_again: Callable[[], None] | None = None
 
 
 @runtime_checkable
 class Step(Protocol):
     """Turns batches into gradients."""
 
-    companion: Companion | None
+    auxiliary: AuxiliaryModel | None
     """What is trained beside the model, if anything."""
 
     def backward(self, model: nn.Module, batch: Batch, phase: PhaseConfig, share: float = 1.0) -> StepReport:
-        """Add ``share`` times the gradients of one batch to those of the model's and the companion's parameters.
+        """Add ``share`` times the gradients of one batch to those of the model's and the auxiliary model's parameters.
 
         Args:
             model: that is trained.
@@ -127,7 +121,7 @@ class PlainStep:
         objective: distortion and balance between rates.
     """
 
-    companion: Companion | None = None
+    auxiliary: AuxiliaryModel | None = None
 
     def __init__(self, bare_model: TrainableModel, objective: ObjectiveConfig) -> None:
         self._bare_model = bare_model

@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from trimix.distortion.ssimulacra2 import ssimulacra2
 from trimix.layers.quality import QUALITY_MAXIMUM
 from trimix.models.building import TrainableModel
 from trimix.shapes import Float, Tensor
 from trimix.training.config import ObjectiveConfig
 from trimix.training.objective import psnr_db, rate_distortion
-from trimix.training.ssimulacra2 import ssimulacra2
 
 VALIDATION_QUALITIES = (5.0, 20.0, 35.0, 50.0, 65.0, 80.0, 95.0)
 VALIDATION_SIZE = 256
@@ -37,10 +37,10 @@ class ValidationRow:
     ssimulacra2: float | None = None
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """In a line of a report.
 
-        >>> ValidationRow(50.0, 0.7115, 31.107, 1.0, 51.727).told
+        >>> ValidationRow(50.0, 0.7115, 31.107, 1.0, 51.727).summary
         '0.712 bpp 31.11 dB 51.73 points'
         """
         points = "" if self.ssimulacra2 is None else f" {self.ssimulacra2:.2f} points"

@@ -18,7 +18,7 @@ def seen(request):
 def test_bits_add_up_to_the_file(seen):
     codec, data, found = seen
     statistics = found.statistics
-    counted = codec.count(codec.unpack(data))
+    counted = codec.latents.count(codec.unpack(data))
     assert statistics.bits == pytest.approx(counted.latent_bits.sum(axis=2))
     ideal_bits = float(statistics.bits.sum()) + found.hyper_latent_bits
     # Two ends of the coder, each a few bytes at most; what a reader can do without is not written.
@@ -85,7 +85,7 @@ def test_the_picture_is_the_decoded_one(seen):
 
 def test_channels_are_chosen_once_each_and_must_exist():
     codec = codec_of(KINDS[0])
-    data = codec.encode(photograph(64, 64), 60)
+    data = codec.encode(photograph(64, 64), 60, 1)
     found = inspect_file(codec, data, channels=[5, 1, 5])
     assert [histogram.channel for histogram in found.statistics.histograms] == [5, 1]
     for wrong in ([8], [-1]):
@@ -97,7 +97,7 @@ def test_channels_are_chosen_once_each_and_must_exist():
 
 def test_damaged_files_are_refused():
     codec = codec_of(KINDS[0])
-    data = codec.encode(photograph(64, 64), 60)
+    data = codec.encode(photograph(64, 64), 60, 1)
     for damaged in (b"", data[:-1], data[:40] + bytes([data[40] ^ 1]) + data[41:]):
         with pytest.raises(CodecError):
             inspect_file(codec, damaged)

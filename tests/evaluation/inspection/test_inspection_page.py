@@ -13,7 +13,7 @@ from PIL import Image
 
 from trimix.errors import UsageError
 from trimix.evaluation.inspection import page as page_module
-from trimix.evaluation.inspection.figures import draw_figure
+from trimix.evaluation.inspection.figure import draw_figure
 from trimix.evaluation.inspection.page import PAGE_MAXIMUM_BYTES, make_page, parts_of_file
 from trimix.evaluation.packages import (
     INSPECTION_FIGURE_PACKAGES,

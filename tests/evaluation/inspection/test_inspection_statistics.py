@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from inspection_examples import drawn_symbols
-from scipy import stats
 
-from trimix.coding import GAUSSIAN, LAPLACIAN, LOGISTIC, MixtureParameters, scale_of_index
+from family_laws import SCIPY
+from trimix.coding import Family, MixtureParameters, scale_of_index
 from trimix.evaluation.inspection.statistics import (
     StatisticsSum,
     histogram_borders,
@@ -22,10 +22,8 @@ from trimix.evaluation.inspection.statistics import (
     weights_of,
 )
 
-SCIPY = {GAUSSIAN: stats.norm, LAPLACIAN: stats.laplace, LOGISTIC: stats.logistic}
 
-
-def mixtures(count=4000, families=(GAUSSIAN, LAPLACIAN, LOGISTIC), seed=0, indices=(30, 120)):
+def mixtures(count=4000, families=tuple(Family), seed=0, indices=(30, 120)):
     random = np.random.default_rng(seed)
     components = len(families)
     weights = np.floor(random.dirichlet(np.ones(components), size=count) * 2**16).astype(np.int32)
@@ -119,7 +117,7 @@ def test_symbols_drawn_from_their_own_mixtures_have_a_uniform_transform(indices)
 
 
 def test_the_transform_shows_predictions_that_are_too_wide_or_too_narrow():
-    parameters = mixtures(20_000, families=(GAUSSIAN,), indices=(80, 81))
+    parameters = mixtures(20_000, families=(Family.GAUSSIAN,), indices=(80, 81))
     symbols = drawn_symbols(np.random.default_rng(7), parameters)
 
     def transform(octaves):
@@ -134,7 +132,7 @@ def test_the_transform_shows_predictions_that_are_too_wide_or_too_narrow():
 
 
 def test_a_latent_is_in_doubt_where_its_likeliest_value_is_no_matter_of_course():
-    alone = mixtures(2, families=(GAUSSIAN,))
+    alone = mixtures(2, families=(Family.GAUSSIAN,))
     means = np.zeros((2, 1), np.int32)
     sure_and_not = np.array([[0], [64]], np.uint8)
     assert in_doubt(MixtureParameters(alone.families, alone.weights, means, sure_and_not)).tolist() == [

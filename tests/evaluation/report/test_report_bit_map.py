@@ -5,8 +5,8 @@ import pytest
 import torch
 from report_examples import photograph, tiny_codec
 
-from trimix.codec import Symbols
 from trimix.evaluation.report.bit_map import BitMap, colours, common_scale, map_bits, scale_colours
+from trimix.latent_codec import Symbols
 
 
 @pytest.fixture(scope="module")
@@ -16,11 +16,11 @@ def codec():
 
 @pytest.mark.parametrize(("height", "width"), [(128, 192), (100, 70)])
 def test_the_map_adds_up_to_the_file(codec, height, width):
-    data = codec.encode(photograph(height, width), 60)
+    data = codec.encode(photograph(height, width), 60, 1)
     symbols = codec.unpack(data)
     found = map_bits(codec, symbols, len(data), width, height)
     assert found.bits.shape == (-(-height // 64) * 4, -(-width // 64) * 4)
-    assert found.bits.sum() == pytest.approx(codec.count(symbols).total)
+    assert found.bits.sum() == pytest.approx(codec.latents.count(symbols).total)
     assert found.bits.sum() == pytest.approx(found.latent_bits + found.hyper_latent_bits)
     # What remains is the container: some dozens of bytes, never less than nothing.
     assert 0 < found.remaining_bits < 8 * 100
@@ -30,7 +30,7 @@ def test_the_map_adds_up_to_the_file(codec, height, width):
 
 
 def test_bits_lie_where_the_symbols_are(codec):
-    shape = codec.unpack(codec.encode(photograph(128, 128), 60)).latent.shape
+    shape = codec.unpack(codec.encode(photograph(128, 128), 60, 1)).latent.shape
     zeros = Symbols(torch.zeros(shape, dtype=torch.int16), torch.zeros(4, 2, 2, dtype=torch.int16), 60 * 512)
     surprise = torch.zeros(shape, dtype=torch.int16)
     surprise[0, 6, 1] = 90
@@ -40,9 +40,11 @@ def test_bits_lie_where_the_symbols_are(codec):
 
 
 def test_hyper_latents_are_spread_over_their_latents(codec):
-    data = codec.encode(photograph(128, 128), 60)
+    data = codec.encode(photograph(128, 128), 60, 1)
     symbols = codec.unpack(data)
-    share = map_bits(codec, symbols, len(data), 128, 128).bits - codec.count(symbols).latent_bits.sum(axis=2)
+    share = map_bits(codec, symbols, len(data), 128, 128).bits - codec.latents.count(symbols).latent_bits.sum(
+        axis=2
+    )
     for row in (0, 4):
         for column in (0, 4):
             block = share[row : row + 4, column : column + 4]

@@ -2,5 +2,5 @@
 
 ::
 
-    .tmix --> codec.unpack --> symbols --walk, inspecting hand--> LatentStatistics --> page | figure | numbers
+    .tmix --> codec.unpack --> symbols --run over the schedule--> LatentStatistics --> page | figure | numbers
 """

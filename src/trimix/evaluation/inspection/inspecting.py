@@ -4,12 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from trimix.bitstream import QUALITY_STEPS, describe
 from trimix.codec import MAXIMUM_PIXELS, Codec, Symbols
 from trimix.entropy_models.integer_mixture import LatentParameters
-from trimix.entropy_models.walk import walk
 from trimix.errors import UsageError
 from trimix.evaluation.inspection.statistics import LatentStatistics, StatisticsSum
 from trimix.shapes import UInt8
@@ -22,23 +20,21 @@ PERCENTILES = (50.0, 90.0, 99.0, 99.9)
 """Of the bits of a latent."""
 
 
-class InspectingHand:
-    """Hands known symbols over, and the mixtures that code them to the statistics.
+class StatisticsSink:
+    """Sink: adds the mixtures that code symbols to the statistics.
 
     Args:
-        symbols: int32 [h w M].
         statistics: takes the mixtures.
     """
 
-    def __init__(self, symbols: np.ndarray, statistics: StatisticsSum) -> None:
-        self.known: np.ndarray | None = symbols
-        self._symbols = symbols
+    def __init__(self, statistics: StatisticsSum) -> None:
         self._statistics = statistics
 
-    def take(self, rows: np.ndarray, columns: np.ndarray, parameters: LatentParameters) -> np.ndarray:
+    def put(
+        self, rows: np.ndarray, columns: np.ndarray, parameters: LatentParameters, symbols: np.ndarray
+    ) -> None:
         """Add the mixtures at the positions to the statistics."""
         self._statistics.add(rows, columns, parameters.mixture)
-        return self._symbols[rows, columns].ravel()
 
 
 @dataclass(frozen=True)
@@ -153,19 +149,19 @@ def inspect_file(
     _check_channels(channels, model.latent_channels)
     symbols = codec.unpack(data, maximum_pixels)
     description = describe(data)
-    counted = codec.count(symbols)
+    counted = codec.latents.count(symbols)
     chosen = channels
     if chosen is None:
         by_bits = np.argsort(-counted.latent_bits.sum(axis=(0, 1)), kind="stable")
         chosen = by_bits[:HISTOGRAM_CHANNELS].tolist()
-    known = np.ascontiguousarray(symbols.latent.permute(1, 2, 0).cpu().numpy().astype(np.int32))
-    statistics = _statistics(codec, symbols, known, list(dict.fromkeys(chosen)))
+    known = symbols.by_position
+    statistics = _statistics(codec, symbols, list(dict.fromkeys(chosen)))
     header = description.header
     return Inspection(
         name=name,
         model=codec.model.identity.name,
         quality=header.quality / QUALITY_STEPS,
-        pixels=codec.reconstruct(symbols, header.height, header.width, header.channels),
+        pixels=codec.latents.synthesize(symbols, header.height, header.width, header.channels),
         statistics=statistics,
         file_bytes=description.file_bytes,
         header_bits=8 * description.header_bytes,
@@ -182,14 +178,9 @@ def inspect_file(
     )
 
 
-@torch.inference_mode()
-def _statistics(
-    codec: Codec, symbols: Symbols, known: np.ndarray, channels: Sequence[int]
-) -> LatentStatistics:
-    model = codec.model
-    statistics = StatisticsSum(model.latent_model.families, known, channels)
-    side = model.side_features(symbols.hyper_latent[None], [symbols.quality_integer])[0]
-    walk(model.latent_model, side, model.schedule(*side.shape[:2]), InspectingHand(known, statistics))
+def _statistics(codec: Codec, symbols: Symbols, channels: Sequence[int]) -> LatentStatistics:
+    statistics = StatisticsSum(codec.model.latent_model.families, symbols.by_position, channels)
+    codec.latents.put(symbols, StatisticsSink(statistics))
     return statistics.result()
 
 

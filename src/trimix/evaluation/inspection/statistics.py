@@ -12,20 +12,16 @@ from trimix.coding import (
     CDF_BITS,
     DIRECT_MAXIMUM,
     DIRECT_MINIMUM,
-    GAUSSIAN,
-    LAPLACIAN,
-    LOGISTIC,
     MEAN_STEPS,
     WEIGHT_BITS,
+    Family,
     MixtureParameters,
     scale_of_index,
 )
 from trimix.coding.kernels import symbol_edges
 from trimix.shapes import Float, Int, UInt8
 
-FAMILY_NAMES = {GAUSSIAN: "Gaussian", LAPLACIAN: "Laplacian", LOGISTIC: "logistic"}
-_DEVIATION_OF_UNIT_SCALE = np.zeros(len(FAMILY_NAMES))
-_DEVIATION_OF_UNIT_SCALE[[GAUSSIAN, LAPLACIAN, LOGISTIC]] = 1.0, np.sqrt(2.0), np.pi / np.sqrt(3.0)
+_DEVIATION_OF_UNIT_SCALE = np.array([family.deviation for family in Family])
 
 TRANSFORM_BINS = 20
 """Bins of the histogram of the probability integral transform."""
@@ -77,8 +73,8 @@ def shares_of(families: UInt8[np.ndarray, "K"]) -> Shares:
     if len(found) > 1 or len(families) == 1:
         index = {family: position for position, family in enumerate(found)}
         positions = np.array([index[family] for family in families.tolist()], dtype=np.int64)
-        return Shares(tuple(FAMILY_NAMES[family] for family in found), positions, are_families=True)
-    name = FAMILY_NAMES[found[0]]
+        return Shares(tuple(Family(family).label for family in found), positions, are_families=True)
+    name = Family(found[0]).label
     names = tuple(f"{name} {number}" for number in range(1, len(families) + 1))
     return Shares(names, np.arange(len(families)), are_families=False)
 

@@ -1,7 +1,7 @@
 """Other codecs, to compare with: real files, and names, settings and versions that are stated.
 
-JPEG, JPEG 2000, WebP and AVIF work through Pillow, JPEG XL through imagecodecs, BPG, HM and VTM through their programs
-where those are installed.
+JPEG, JPEG 2000, WebP and AVIF work through Pillow, JPEG XL through imagecodecs. BPG, HM and VTM are there as published
+curves, see `trimix.evaluation.rate_points`.
 """
 
 import difflib
@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from trimix.errors import UsageError
-from trimix.evaluation.peers.bpg import BPG, BPG_420, BpgPeer
-from trimix.evaluation.peers.jpeg_xl import JPEG_XL, JpegXlPeer
+from trimix.evaluation.peers.jpeg_xl import JPEG_XL
 from trimix.evaluation.peers.peer import Peer, QualityScale, SizedFile
 from trimix.evaluation.peers.pillow_formats import (
     AVIF,
@@ -22,64 +21,24 @@ from trimix.evaluation.peers.pillow_formats import (
     JPEG_PROGRESSIVE,
     WEBP,
     WEBP_SLOW,
-    AvifPeer,
-    Jpeg2000Peer,
-    PillowPeer,
 )
-from trimix.evaluation.peers.reference_software import HM, VTM, ReferenceSoftwarePeer
 
 __all__ = [
     "ALL_PEERS",
     "AVIF",
-    "AVIF_444",
-    "AVIF_PSNR",
-    "BPG",
-    "BPG_420",
     "DEFAULT_PEERS",
-    "HM",
-    "JPEG",
-    "JPEG_444",
-    "JPEG_2000",
     "JPEG_PROGRESSIVE",
-    "JPEG_XL",
-    "VTM",
     "WEBP",
-    "WEBP_SLOW",
-    "AvifPeer",
-    "BpgPeer",
-    "Jpeg2000Peer",
-    "JpegXlPeer",
     "Peer",
-    "PillowPeer",
     "QualityScale",
-    "ReferenceSoftwarePeer",
     "SizedFile",
     "find_peers",
 ]
 
 DEFAULT_PEERS: tuple[Peer, ...] = (JPEG, WEBP, AVIF, AVIF_PSNR, JPEG_XL)
 """As most people write these files, and AVIF for either of its aims."""
-ALL_PEERS: Mapping[str, Peer] = MappingProxyType(
-    {
-        peer.key: peer
-        for peer in (
-            JPEG,
-            JPEG_PROGRESSIVE,
-            JPEG_444,
-            JPEG_2000,
-            WEBP,
-            WEBP_SLOW,
-            AVIF,
-            AVIF_PSNR,
-            AVIF_444,
-            JPEG_XL,
-            BPG,
-            BPG_420,
-            HM,
-            VTM,
-        )
-    }
-)
+_ALL = (JPEG, JPEG_PROGRESSIVE, JPEG_444, JPEG_2000, WEBP, WEBP_SLOW, AVIF, AVIF_PSNR, AVIF_444, JPEG_XL)
+ALL_PEERS: Mapping[str, Peer] = MappingProxyType({peer.key: peer for peer in _ALL})
 """By short name, whether they are available here or not."""
 
 

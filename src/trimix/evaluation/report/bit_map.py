@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trimix.codec import PICTURE_MULTIPLE, Codec, Symbols
+from trimix.codec import Codec
 from trimix.evaluation.report.heat import heat_colours, upper_end
+from trimix.latent_codec import PICTURE_MULTIPLE, Symbols
 from trimix.shapes import Float, UInt8
 from trimix.transforms.analysis import LATENT_STRIDE
 
@@ -68,7 +69,7 @@ def map_bits(codec: Codec, symbols: Symbols, file_bytes: int, width: int, height
         width: of its picture, pixels.
         height: of its picture, pixels.
     """
-    counted = codec.count(symbols)
+    counted = codec.latents.count(symbols)
     z = symbols.hyper_latent
     channels = codec.model.hyper_channels_of((z.shape[0], z.shape[1], z.shape[2]))
     values = z.cpu().numpy().astype(np.int32).ravel()

@@ -5,13 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFilter
 
-from trimix.images import BT601_LUMA_WEIGHTS
 from trimix.shapes import Float, UInt8
 
 _ANALYSIS_SIDE = 256
-"""Pixels of the longer side in which salience is measured: what is seen at a glance."""
-_SCALES = ((2, 12), (4, 24))
-"""Radii of centre and surround, in pixels of the analysis."""
+"""Pixels of the longer side in which detail is summed."""
 _CENTRE_PRIOR = 0.5
 """How much less the border of a picture interests than its middle."""
 
@@ -36,8 +33,7 @@ class Region:
 def most_interesting_region(pixels: UInt8[np.ndarray, "H W C"], width: int, height: int) -> Region:
     """The region of a size in which most is to be seen.
 
-    Salience (differences of blurs, in lightness and two opponent colours, after Itti, Koch and Niebur 1998) times fine
-    detail, summed over the region; the middle of a picture counts more than its border.
+    Fine detail, summed over the region; the middle of a picture counts more than its border, and skin most of all.
 
     Args:
         pixels: uint8, 0 .. 255, grey or RGB.
@@ -64,27 +60,16 @@ def _interest(pixels: UInt8[np.ndarray, "H W C"]) -> Float[np.ndarray, "h w"]:
     factor = min(1.0, _ANALYSIS_SIDE / max(image.size))
     size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
     small = np.asarray(image.resize(size, Image.Resampling.BOX), dtype=np.float64)
-    red, green, blue = small[..., 0], small[..., 1], small[..., 2]
-    luma = small @ np.array(BT601_LUMA_WEIGHTS)
-    salience = sum(
-        _normalized(_centre_surround(plane, *radii))
-        for plane in (luma, red - green, blue - (red + green) / 2)
-        for radii in _SCALES
-    )
-    detail = _normalized(_blurred(_detail(pixels, size), 3.0))
+    detail = _blurred(_detail(pixels, size), 3.0)
     rows, columns = np.meshgrid(np.linspace(-1, 1, size[1]), np.linspace(-1, 1, size[0]), indexing="ij")
     prior = 1 - _CENTRE_PRIOR * np.clip(rows**2 + columns**2, 0, 2) / 2
-    # A little of detail alone: a grey texture without any salience still has a best place.
-    interest = _normalized(np.asarray(salience)) * detail + 0.1 * detail + 1e-6
-    return interest * prior * (1 + _SKIN_BONUS * _skin(red, green, blue))
+    return (detail / max(float(detail.max()), 1e-9) + 1e-6) * prior * (1 + _SKIN_BONUS * _skin(small))
 
 
-def _skin(
-    red: Float[np.ndarray, "h w"], green: Float[np.ndarray, "h w"], blue: Float[np.ndarray, "h w"]
-) -> Float[np.ndarray, "h w"]:
+def _skin(pixels: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:
     """Share of pixels around with the chroma of skin, light or dark (Chai and Ngan 1999): people look at people."""
-    blue_difference = 128 - 0.1687 * red - 0.3313 * green + 0.5 * blue
-    red_difference = 128 + 0.5 * red - 0.4187 * green - 0.0813 * blue
+    blue_difference = 128 + pixels @ np.array([-0.1687, -0.3313, 0.5])
+    red_difference = 128 + pixels @ np.array([0.5, -0.4187, -0.0813])
     inside = (abs(blue_difference - 102) <= 25) & (abs(red_difference - 153) <= 20)
     return _blurred(inside.astype(np.float64), 6.0)
 
@@ -101,12 +86,6 @@ def _detail(pixels: UInt8[np.ndarray, "H W C"], size: tuple[int, int]) -> Float[
     )
 
 
-def _centre_surround(
-    plane: Float[np.ndarray, "h w"], centre: float, surround: float
-) -> Float[np.ndarray, "h w"]:
-    return np.abs(_blurred(plane, centre) - _blurred(plane, surround))
-
-
 def _blurred(plane: Float[np.ndarray, "h w"], radius: float) -> Float[np.ndarray, "h w"]:
     # Pillow blurs bytes only; a shared scale keeps small differences above its steps.
     low, high = float(plane.min()), float(plane.max())
@@ -115,11 +94,6 @@ def _blurred(plane: Float[np.ndarray, "h w"], radius: float) -> Float[np.ndarray
     image = Image.fromarray(np.round(255 * (plane - low) / (high - low)).astype(np.uint8))
     blurred = np.asarray(image.filter(ImageFilter.GaussianBlur(radius)), dtype=np.float64)
     return low + blurred * (high - low) / 255
-
-
-def _normalized(plane: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
-    highest = float(plane.max())
-    return plane / highest if highest > 0 else plane
 
 
 def _window_sums(plane: Float[np.ndarray, "h w"], height: int, width: int) -> Float[np.ndarray, "r c"]:

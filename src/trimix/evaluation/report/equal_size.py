@@ -15,7 +15,6 @@ from trimix.evaluation.rate_points import RatePoint
 from trimix.evaluation.report.bit_map import BitMap, map_bits
 from trimix.images import Picture
 from trimix.models.frozen import QUALITY_STEPS
-from trimix.search.encoding import encode
 from trimix.shapes import UInt8
 
 MINIMUM_QUALITY, MAXIMUM_QUALITY = 1.0, 100.0
@@ -112,7 +111,7 @@ def compare_at_equal_size(
     target_bytes = max(1, int(bits_per_pixel * picture.width * picture.height / 8))
     quality, data = encode_to_size(codec, bare, target_bytes)
     symbols = codec.unpack(data)
-    pixels = codec.reconstruct(symbols, picture.height, picture.width, picture.channels)
+    pixels = codec.latents.synthesize(symbols, picture.height, picture.width, picture.channels)
     identity = codec.model.identity
     description = f"trimix {trimix.__version__}, model {identity.weights_hash.hex()}"
     renditions = [_rendition(picture, identity.name, description, data, quality, pixels)]
@@ -144,7 +143,7 @@ def encode_to_size(codec: Codec, picture: Picture, target_bytes: int) -> tuple[f
     meets the target, kept away from both ends. The lowest quality is taken where even that is larger.
     """
     low, high = MINIMUM_QUALITY, MAXIMUM_QUALITY
-    low_data, high_data = (encode(codec, picture, quality).data for quality in (low, high))
+    low_data, high_data = (codec.encode(picture, quality) for quality in (low, high))
     if len(high_data) <= target_bytes:
         return high, high_data
     low_size, high_size = math.log(len(low_data)), math.log(len(high_data))
@@ -153,7 +152,7 @@ def encode_to_size(codec: Codec, picture: Picture, target_bytes: int) -> tuple[f
         share = (aim - low_size) / max(high_size - low_size, 1e-9)
         quality = low + (high - low) * min(max(share, 0.1), 0.9)
         quality = round(quality * QUALITY_STEPS) / QUALITY_STEPS  # what the file can say
-        data = encode(codec, picture, quality).data
+        data = codec.encode(picture, quality)
         if len(data) <= target_bytes:
             low, low_data, low_size = quality, data, math.log(len(data))
         else:

@@ -1,12 +1,10 @@
 """Rate-distortion figures by Matplotlib: for papers, and for pages where the interactive plot cannot run."""
 
-import io
 import re
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from trimix.evaluation.drawing import INK, PALE, RULE, drawing, file_of, quieten
 from trimix.evaluation.report.curves import Collection, Metric, ReportCurve
 from trimix.evaluation.report.view import view_of
 
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
 FIGURE_INCHES = (6.0, 4.2)
 FIGURE_DOTS_PER_INCH = 300
 _EXTENSIONS = ("png", "svg")
-_INK, _PALE, _RULE = "#1b1e21", "#5c646b", "#dfe2e5"
 _HEAT_OPACITY = 0.7
 _LEGEND_ROWS_INSIDE = 11
 """A longer legend would cover the curves: it goes beside them."""
@@ -57,13 +54,16 @@ def all_figures(collection: Collection, compared: "Sequence[EqualSize]" = ()) ->
     names = iter(figure_names(collection, [one.name for one in compared]))
     for figure in figures:
         for extension in _EXTENSIONS:
-            # Outlines, so that the figure looks the same whatever fonts a machine has.
-            yield next(names), _save(figure, extension, fonts_as_outlines=True)
+            # Letters as outlines look the same whatever fonts a machine has; pictures in SVG have half the dots.
+            dots = FIGURE_DOTS_PER_INCH if extension == "png" else FIGURE_DOTS_PER_INCH / 2
+            with drawing(svg_fonttype="path"):
+                yield next(names), file_of(figure, extension, dpi=dots, transparent=extension == "svg")
 
 
 def page_figure(collection: Collection, metric: Metric) -> str:
     """The figure as an SVG element whose colours follow the page's theme."""
-    svg = _save(draw_curves(collection, metric), "svg", fonts_as_outlines=False).decode()
+    with drawing(svg_fonttype="none"):
+        svg = file_of(draw_curves(collection, metric), "svg", transparent=True).decode()
     svg = svg[svg.index("<svg") :]
     # The size is the page's choice, and a style element would speak to the whole page.
     svg = re.sub(r' (?:width|height)="[0-9.]+pt"', "", svg, count=2)
@@ -75,19 +75,9 @@ def page_figure(collection: Collection, metric: Metric) -> str:
     return svg
 
 
+@drawing()
 def draw_bit_map(picture: "Picture", bit_map: "BitMap", highest: float) -> "Figure":
     """The bits as colours over the picture in grey; `highest` is the upper end of the scale in bits per pixel."""
-    with _settings():
-        return _draw_bit_map(picture, bit_map, highest)
-
-
-def draw_curves(collection: Collection, metric: Metric) -> "Figure":
-    """The curves that are shown at first, over one metric."""
-    with _settings():
-        return _draw_curves(collection, metric)
-
-
-def _draw_bit_map(picture: "Picture", bit_map: "BitMap", highest: float) -> "Figure":
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
@@ -120,11 +110,13 @@ def _draw_bit_map(picture: "Picture", bit_map: "BitMap", highest: float) -> "Fig
     scale = ScalarMappable(normalize, "inferno")
     bar = figure.colorbar(scale, ax=axes, shrink=0.8, extend="max", label="bits per pixel")
     bar.outline.set_visible(False)
-    bar.ax.tick_params(colors=_PALE, length=0)
+    bar.ax.tick_params(colors=PALE, length=0)
     return figure
 
 
-def _draw_curves(collection: Collection, metric: Metric) -> "Figure":
+@drawing()
+def draw_curves(collection: Collection, metric: Metric) -> "Figure":
+    """The curves that are shown at first, over one metric."""
     from matplotlib.figure import Figure
 
     drawn = [curve for curve in collection.curves if curve.shown and curve.has(metric)]
@@ -136,13 +128,11 @@ def _draw_curves(collection: Collection, metric: Metric) -> "Figure":
     view = view_of(collection, metric)
     axes.set_xlim(*view.bits_per_pixel)
     axes.set_ylim(*view.distortion)
-    axes.set_xlabel("rate, bits per pixel", color=_INK)
-    axes.set_ylabel(metric.axis, color=_INK)
-    axes.grid(color=_RULE, linewidth=0.6)
+    axes.set_xlabel("rate, bits per pixel", color=INK)
+    axes.set_ylabel(metric.axis, color=INK)
+    axes.grid(color=RULE, linewidth=0.6)
     axes.set_axisbelow(True)
-    axes.tick_params(colors=_PALE, length=0)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    quieten(axes)
     handles, labels = axes.get_legend_handles_labels()
     axes.legend(
         handles[::-1],
@@ -151,7 +141,7 @@ def _draw_curves(collection: Collection, metric: Metric) -> "Figure":
         bbox_to_anchor=None if inside else (1.01, 1.0),
         frameon=False,
         fontsize=7.5,
-        labelcolor=_INK,
+        labelcolor=INK,
         handlelength=2.6,
     )
     return figure
@@ -181,36 +171,4 @@ def _literal(name: str) -> str:
 
 def _variables(collection: Collection) -> Mapping[str, str]:
     colours = {curve.style.light: f"var(--series-{curve.key})" for curve in reversed(collection.curves)}
-    return {_INK: "var(--ink)", _PALE: "var(--pale)", _RULE: "var(--rule)", **colours}
-
-
-@contextmanager
-def _settings() -> Iterator[None]:
-    """Matplotlib's settings, whatever the machine's are."""
-    import matplotlib
-
-    settings: dict[Any, Any] = {
-        "font.family": ["DejaVu Sans"],
-        "font.size": 9,
-        "path.simplify": False,
-        "svg.hashsalt": "trimix",  # the same input gives the same bytes
-        "text.parse_math": False,  # names are names
-    }
-    with matplotlib.rc_context(settings), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # of names in other alphabets
-        yield
-
-
-def _save(figure: "Figure", extension: str, *, fonts_as_outlines: bool) -> bytes:
-    import matplotlib
-
-    buffer = io.BytesIO()
-    with _settings(), matplotlib.rc_context({"svg.fonttype": "path" if fonts_as_outlines else "none"}):
-        figure.savefig(
-            buffer,
-            format=extension,
-            dpi=FIGURE_DOTS_PER_INCH if extension == "png" else FIGURE_DOTS_PER_INCH / 2,  # of pictures in it
-            transparent=extension == "svg",
-            metadata={"Date": None, "Creator": "trimix"} if extension == "svg" else {"Software": "trimix"},
-        )
-    return buffer.getvalue()
+    return {INK: "var(--ink)", PALE: "var(--pale)", RULE: "var(--rule)", **colours}

@@ -1,0 +1,5 @@
+"""What a picture loses: the distortions that models are trained for, and that the encoder weighs against bits."""
+
+from trimix.distortion.measure import Distortion, DistortionKind, weighted_squared_error
+
+__all__ = ["Distortion", "DistortionKind", "weighted_squared_error"]

@@ -1,0 +1,80 @@
+"""The source that chooses symbols near given values."""
+
+import numpy as np
+
+from trimix.entropy_models.integer_mixture import VALUE_STEPS, LatentParameters
+from trimix.shapes import Float, Tensor
+
+
+def by_position(planes: Float[Tensor, "M h w"]) -> Float[np.ndarray, "h w M"]:
+    """Planes of a latent as sources take them."""
+    return np.ascontiguousarray(planes.permute(1, 2, 0).cpu().numpy())
+
+
+class Choosing:
+    """Takes for every latent the symbol of least ``bits + linear * d + quadratic * d^2``, d from a given value.
+
+    Bits are the coder's own, with the contexts that this very run has made. Candidates are the symbol nearest to the
+    value and its two neighbours. Where a position does not matter to the picture, also the symbol that is expected
+    there, by its bits alone: it may be too far for a linear term to be true.
+
+    Args:
+        values: around which is chosen, in steps of the quantizer, float32 [h w M].
+        linear: bits a step, float32 [h w M].
+        quadratic: bits a squared step, float32 [M].
+        limit: largest magnitude of a symbol.
+        shares: by which the quadratic term counts at a position, float32 [h w], 0 where it does not matter to the
+            picture; None for 1 everywhere.
+    """
+
+    known: np.ndarray | None = None
+
+    def __init__(
+        self,
+        values: np.ndarray,
+        linear: np.ndarray,
+        quadratic: np.ndarray,
+        limit: int,
+        shares: np.ndarray | None = None,
+    ) -> None:
+        self._values = values
+        self._linear = linear
+        self._quadratic = quadratic
+        self._limit = limit
+        self._shares = shares
+        self.bits = 0.0
+        """Of the chosen symbols."""
+
+    def take(self, rows: np.ndarray, columns: np.ndarray, parameters: LatentParameters) -> np.ndarray:
+        """Choose the symbols at the positions."""
+        values = self._values[rows, columns]
+        centres: np.ndarray | float = 0.0
+        if parameters.centres is not None:
+            centres = parameters.centres.reshape(values.shape) * np.float32(1 / VALUE_STEPS)
+        linear, quadratic = self._linear[rows, columns], self._quadratic
+        outside = None
+        if self._shares is not None:
+            shares = self._shares[rows, columns][:, None]
+            quadratic, outside = shares * quadratic, shares == 0
+        nearest = np.rint(values - centres)
+        chosen = np.clip(nearest, -self._limit, self._limit)
+        bits = parameters.bits_of(chosen)
+        distance = chosen + centres - values
+        least = bits + linear * distance + quadratic * np.square(distance)
+        for step in (-1, 1):
+            candidate = np.clip(nearest + step, -self._limit, self._limit)
+            distance = candidate + centres - values
+            bits_there = parameters.bits_of(candidate)
+            cost = bits_there + linear * distance + quadratic * np.square(distance)
+            better = cost < least
+            least = np.where(better, cost, least)
+            bits = np.where(better, bits_there, bits)
+            chosen = np.where(better, candidate, chosen)
+        if outside is not None and outside.any():
+            expected = np.clip(parameters.expected.reshape(values.shape), -self._limit, self._limit)
+            bits_there = parameters.bits_of(expected)
+            better = (bits_there < bits) & outside
+            bits = np.where(better, bits_there, bits)
+            chosen = np.where(better, expected, chosen)
+        self.bits += float(bits.sum())
+        return chosen.astype(np.int32).ravel()

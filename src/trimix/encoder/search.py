@@ -1,0 +1,238 @@
+"""The search: from the first choice to better symbols, step by step, the best so far kept."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from trimix.coding import RangeEncoder
+from trimix.encoder.choosing import Choosing, by_position
+from trimix.encoder.curvature import curvature_along, half_curvatures, random_signs
+from trimix.encoder.differentiable_path import DifferentiablePath
+from trimix.encoder.effort import DEFAULT_EFFORT, search_steps
+from trimix.encoder.first_choice import FirstChoice, first_choice
+from trimix.encoder.hyper_latents import HyperLatentSearch
+from trimix.encoder.picture_distortion import PictureDistortion
+from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT
+from trimix.entropy_models.passes import SymbolWriter
+from trimix.images import Picture
+from trimix.latent_codec import LatentCodec, Symbols, in_float32
+from trimix.shapes import Float, Tensor
+
+_SEED = 1
+_FIRST_HYPER_STEPS, _HYPER_STEPS = 4, 2
+"""Steps of the hyper-latents before the first step of the latents, and before a later one."""
+_PASSES_OF_A_STEP = 4
+"""How many times as long as a look at the hyper-latents a step takes without any, about."""
+_PASSES_OF_ENCODING = 2
+"""How many times as long as such a look g_a and a run over the schedule take."""
+
+
+@dataclass(frozen=True)
+class SearchProgress:
+    """How far a search has come.
+
+    Args:
+        step: steps done.
+        steps: in all.
+        bits_per_pixel: of the best symbols so far, without headers.
+        distortion: of their picture, before it is rounded to 8 bits, as people read it.
+    """
+
+    step: int
+    steps: int
+    bits_per_pixel: float
+    distortion: str
+
+
+@dataclass(frozen=True)
+class FoundSymbols:
+    """What a search came to.
+
+    Args:
+        symbols: the best.
+        steps: done.
+        ended: why before all were done: ``time`` or ``interrupt``; None where all were.
+        encoder: has written the latents already; None where nobody has.
+    """
+
+    symbols: Symbols
+    steps: int = 0
+    ended: str | None = None
+    encoder: RangeEncoder | None = None
+
+
+@in_float32()
+def find_symbols(
+    codec: LatentCodec,
+    picture: Picture,
+    quality: float,
+    effort: int = DEFAULT_EFFORT,
+    time_limit_seconds: float | None = None,
+    on_step: Callable[[SearchProgress], None] = lambda progress: None,
+) -> FoundSymbols:
+    """Look for symbols of a picture with the least bits + lambda * distortion.
+
+    lambda is that of the quality, so a quality means the same at every effort. Ctrl-C ends the search, not the call.
+
+    Args:
+        codec: of the model.
+        picture: 8 bits, grey or RGB.
+        quality: 1..100.
+        effort: 1..9, see ``search_steps``.
+        time_limit_seconds: no step is begun after which the file would probably be written later. What a search begins
+            with is made even so.
+        on_step: called after every step.
+
+    Raises:
+        UsageError: quality or effort are out of range.
+        KeyboardInterrupt: before there was anything to keep.
+    """
+    began, steps = time.monotonic(), search_steps(effort)
+    first = first_choice(codec, picture, quality, chosen=effort > 1, writes=not steps)
+    if not steps:
+        return FoundSymbols(first.symbols, encoder=first.encoder)
+    deadline = None if time_limit_seconds is None else began + time_limit_seconds
+    state = None
+    try:
+        # Gradients are needed whatever the caller does without.
+        with torch.inference_mode(False), torch.enable_grad():
+            state = _Search(codec, picture, first)
+            return state.run(steps, deadline, on_step)
+    except KeyboardInterrupt:
+        if state is None:
+            return FoundSymbols(first.symbols, ended="interrupt")
+        return state.found("interrupt")
+
+
+@dataclass(frozen=True)
+class _Point:
+    """Symbols, and all that is known of them.
+
+    Args:
+        symbols: of the picture.
+        values: what they stand for.
+        bits: of latents and hyper-latents.
+        distortion: in bits.
+        gradient: of the distortion, in bits a step; None where it was not asked for.
+        encoder: has written the latents, if it was wanted.
+    """
+
+    symbols: Symbols
+    values: Float[Tensor, "M h w"]
+    bits: float
+    distortion: float
+    gradient: Float[Tensor, "M h w"] | None
+    encoder: RangeEncoder | None = None
+
+
+class _Search:
+    def __init__(self, codec: LatentCodec, picture: Picture, start: FirstChoice) -> None:
+        self._codec = codec
+        self._model = codec.model
+        self._start = start
+        self._distortion = PictureDistortion(codec, picture.levels, start.symbols.quality_integer)
+        self._shares = self._distortion.shares(*start.symbols.latent.shape[1:])
+        self._path = DifferentiablePath(codec.model)
+        self._hyper_search = HyperLatentSearch(
+            codec.model, self._path, start.symbols.quality_integer, np.random.default_rng(_SEED)
+        )
+        self._damping = start.damping
+        self._pass_seconds = start.seconds / _PASSES_OF_ENCODING
+        self._best: _Point | None = None
+        self._steps_done = 0
+
+    def found(self, ended: str | None = None) -> FoundSymbols:
+        """The best so far."""
+        best = self._best
+        symbols, encoder = (self._start.symbols, None) if best is None else (best.symbols, best.encoder)
+        return FoundSymbols(symbols, self._steps_done, ended, encoder)
+
+    def run(
+        self, steps: int, deadline: float | None, on_step: Callable[[SearchProgress], None]
+    ) -> FoundSymbols:
+        point, weights = None, None
+        for number in range(1, steps + 1):
+            hyper_steps = _FIRST_HYPER_STEPS if number == 1 else _HYPER_STEPS
+            if not self._has_time_for(hyper_steps, deadline):
+                return self.found("time")
+            began = time.monotonic()
+            if point is None:
+                symbols = self._start.symbols
+                point = self._point(symbols, self._codec.count(symbols).total)
+            if weights is None:
+                weights = self._weights(point)
+            last = point
+            # The last step is the best one as a rule: what it takes is written at once.
+            point = self._moved(last, weights, hyper_steps, is_last=number == steps)
+            if point.gradient is not None and last.gradient is not None:
+                # Damp what follows more, where a step curved the distortion more than it may in a photograph.
+                change, moved = point.distortion - last.distortion, point.values - last.values
+                self._damping.learn(curvature_along(change, last.gradient, moved, weights, self._shares))
+            self._steps_done = number
+            on_step(self._progress(steps))
+            self._pass_seconds = (time.monotonic() - began) / (_PASSES_OF_A_STEP + hyper_steps)
+        return self.found()
+
+    def _has_time_for(self, hyper_steps: int, deadline: float | None) -> bool:
+        """Whether the file could still be written after a step, by one more run over the schedule."""
+        if deadline is None:
+            return True
+        step_seconds = (_PASSES_OF_A_STEP + hyper_steps) * self._pass_seconds
+        return time.monotonic() + step_seconds + self._start.seconds <= deadline
+
+    def _progress(self, steps: int) -> SearchProgress:
+        assert self._best is not None
+        return SearchProgress(
+            self._steps_done,
+            steps,
+            self._best.bits / self._distortion.pixels,
+            self._distortion.text(self._best.distortion),
+        )
+
+    def _point(
+        self, symbols: Symbols, bits: float, encoder: RangeEncoder | None = None, *, is_last: bool = False
+    ) -> _Point:
+        values = self._codec.dequantize(symbols)
+        if is_last:
+            distortion, gradient = self._distortion.bits(values), None
+        else:
+            distortion, gradient = self._distortion.gradient(values)
+        point = _Point(symbols, values, bits, distortion, gradient, encoder)
+        if self._best is None or bits + distortion < self._best.bits + self._best.distortion:
+            self._best = point
+        return point
+
+    def _weights(self, point: _Point) -> Float[np.ndarray, "M"]:
+        """Bits of a squared step of every channel."""
+        known = self._distortion.step_weights
+        if known is None:
+            assert point.gradient is not None
+            signs = random_signs(point.values.shape, _SEED).to(point.values)
+            known = half_curvatures(
+                lambda moved: self._distortion.gradient(moved)[1], point.values, point.gradient, signs
+            )
+        return known.cpu().numpy()
+
+    def _moved(
+        self, point: _Point, weights: Float[np.ndarray, "M"], hyper_steps: int, *, is_last: bool
+    ) -> _Point:
+        assert point.gradient is not None
+        quality_integer = point.symbols.quality_integer
+        on_path = point.values.to(self._model.path_device)
+        hyper_latent = self._hyper_search.improved(on_path, point.symbols.hyper_latent, hyper_steps)
+        side = self._codec.side_features(hyper_latent, quality_integer)
+        linear = point.gradient + self._path.context_gradient(on_path, side).to(point.gradient)
+        source = Choosing(
+            by_position(point.values),
+            by_position(linear),
+            self._damping.factor * weights,
+            ACTIVATION_LIMIT,
+            self._shares,
+        )
+        sink = SymbolWriter(RangeEncoder()) if is_last else None
+        symbols = self._codec.quantize(side, hyper_latent, quality_integer, source, sink)
+        bits = source.bits + self._hyper_search.bits(hyper_latent)
+        return self._point(symbols, bits, None if sink is None else sink.encoder, is_last=is_last)

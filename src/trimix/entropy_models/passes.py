@@ -1,0 +1,250 @@
+"""ONE run over the passes of a schedule: it encodes, decodes, counts and chooses, by a source and a sink of symbols.
+
+::
+
+    for each group of passes:   positions --> IntegerMixtureModel.parameters --> source --> symbols --> values --+
+                                                          ^                                    |                 |
+                                                          |                                    v                 |
+                                                          |                                  sink                |
+                                                          `----------------- context <---------------------------'
+
+            encode   Rounding, or Choosing of the encoder --> SymbolWriter
+            decode   SymbolReader                         --> nothing
+            count    KnownSymbols                         --> BitCounter
+
+A symbol is what is coded. The value of a latent is its symbol, or, where latents are rounded around their mean, symbol
+plus mean in steps of 1/64.
+
+A source that knows all symbols beforehand lets passes be merged into large groups: that is the dense form, the same
+integers by the same code in fewer, larger matrix products. So does a model without context. A reader gets one pass at a
+time. Groups are bounded, and memory with them.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+
+from trimix.coding import RangeDecoder, RangeEncoder
+from trimix.entropy_models.integer_mixture import VALUE_STEPS, IntegerMixtureModel, LatentParameters
+from trimix.entropy_models.schedule import Pass
+from trimix.shapes import Int, Int16, Tensor
+
+POSITIONS_AT_ONCE = 2048
+"""Largest group of positions; bounds memory and changes no number."""
+POSITIONS_PREPARED_AT_ONCE = 2**14
+"""Largest latent whose side features go through the head's first layer at once; bounds memory, changes no number."""
+VALUE_LIMIT = 2**19
+"""Values around a mean saturate here, in steps of 1/64: part of the format."""
+
+
+@runtime_checkable
+class SymbolSource(Protocol):
+    """Where symbols come from."""
+
+    known: np.ndarray | None
+    """All symbols, int32 [h w M], if they are known beforehand."""
+
+    def take(self, rows: np.ndarray, columns: np.ndarray, parameters: LatentParameters) -> np.ndarray:
+        """The symbols at positions with these parameters, int32 [n * M], channels innermost."""
+        ...
+
+
+@runtime_checkable
+class SymbolSink(Protocol):
+    """Where symbols go."""
+
+    def put(
+        self, rows: np.ndarray, columns: np.ndarray, parameters: LatentParameters, symbols: np.ndarray
+    ) -> None:
+        """Take the symbols at positions with these parameters."""
+        ...
+
+
+class KnownSymbols:
+    """Source: symbols that are there already.
+
+    Args:
+        symbols: int32 [h w M].
+    """
+
+    def __init__(self, symbols: np.ndarray) -> None:
+        self.known: np.ndarray | None = symbols
+        self._symbols = symbols
+
+    def take(self, rows: np.ndarray, columns: np.ndarray, parameters: LatentParameters) -> np.ndarray:
+        """Pick the symbols at the positions."""
+        return self._symbols[rows, columns].ravel()
+
+
+class Rounding:
+    """Source: latents rounded to the nearest integer, around their mean where the model does so.
+
+    Args:
+        latents: before rounding, float32 [h w M].
+        limit: largest magnitude of a symbol.
+    """
+
+    known: np.ndarray | None = None
+
+    def __init__(self, latents: np.ndarray, limit: int) -> None:
+        self._latents = latents
+        self._limit = limit
+
+    def take(self, rows: np.ndarray, columns: np.ndarray, parameters: LatentParameters) -> np.ndarray:
+        """Round the latents at the positions."""
+        y = self._latents[rows, columns]
+        if parameters.centres is not None:
+            y = y - parameters.centres.reshape(y.shape) * np.float32(1 / VALUE_STEPS)
+        return np.clip(np.rint(y), -self._limit, self._limit).astype(np.int32).ravel()
+
+
+class SymbolReader:
+    """Source: the payload of a file.
+
+    Args:
+        decoder: gives the symbols.
+    """
+
+    known: np.ndarray | None = None
+
+    def __init__(self, decoder: RangeDecoder) -> None:
+        self._decoder = decoder
+
+    def take(self, rows: np.ndarray, columns: np.ndarray, parameters: LatentParameters) -> np.ndarray:
+        """Decode the symbols at the positions."""
+        return self._decoder.decode_mixture(parameters.mixture)
+
+
+class SymbolWriter:
+    """Sink: the payload of a file.
+
+    Args:
+        encoder: takes the symbols.
+    """
+
+    def __init__(self, encoder: RangeEncoder) -> None:
+        self.encoder = encoder
+
+    def put(
+        self, rows: np.ndarray, columns: np.ndarray, parameters: LatentParameters, symbols: np.ndarray
+    ) -> None:
+        """Encode the symbols at the positions."""
+        self.encoder.encode_mixture(symbols, parameters.mixture)
+
+
+class BitCounter:
+    """Sink: -log2 of the coder's integer probabilities.
+
+    Args:
+        shape: of the latent, h, w and M.
+    """
+
+    def __init__(self, shape: tuple[int, int, int]) -> None:
+        self.bits = np.zeros(shape, dtype=np.float64)
+        """Of every latent, [h w M]."""
+
+    def put(
+        self, rows: np.ndarray, columns: np.ndarray, parameters: LatentParameters, symbols: np.ndarray
+    ) -> None:
+        """Count the symbols at the positions."""
+        self.bits[rows, columns] = parameters.mixture.information_bits(symbols).reshape(len(rows), -1)
+
+
+@dataclass(frozen=True)
+class QuantizedLatents:
+    """The latents after a run over the schedule.
+
+    Args:
+        symbols: what is coded.
+        values: in steps of ``IntegerMixtureModel.value_steps``; the symbols where latents are rounded as they are.
+    """
+
+    symbols: Int16[Tensor, "h w M"]
+    values: Int[Tensor, "h w M"]
+
+
+def _groups(passes: Sequence[Pass], *, merged: bool) -> Iterator[Pass]:
+    waiting: list[Pass] = []
+    for one in passes:
+        for start in range(0, len(one.rows), POSITIONS_AT_ONCE):
+            part = slice(start, start + POSITIONS_AT_ONCE)
+            piece = Pass(one.rows[part], one.columns[part], one.context)
+            total = sum(len(other.rows) for other in waiting) + len(piece.rows)
+            fits = merged and total <= POSITIONS_AT_ONCE and waiting
+            if waiting and not (fits and waiting[0].context == piece.context):
+                yield _joined(waiting)
+                waiting = []
+            waiting.append(piece)
+    if waiting:
+        yield _joined(waiting)
+
+
+def _joined(passes: list[Pass]) -> Pass:
+    if len(passes) == 1:
+        return passes[0]
+    return Pass(
+        np.concatenate([p.rows for p in passes]),
+        np.concatenate([p.columns for p in passes]),
+        passes[0].context,
+    )
+
+
+def run_schedule(
+    model: IntegerMixtureModel,
+    side: Int[Tensor, "h w S"],
+    passes: Sequence[Pass],
+    source: SymbolSource,
+    sink: SymbolSink | None = None,
+    *,
+    merged: bool = True,
+) -> QuantizedLatents:
+    """Go through all positions of a latent and return its symbols and values.
+
+    Args:
+        model: gives the parameters.
+        side: side features.
+        passes: the schedule; every position once.
+        source: gives the symbols.
+        sink: takes them, if anything does.
+        merged: merge passes where the values of the context are known; the stream is the same either way.
+    """
+    height, width, _ = side.shape
+    margin, around_mean = model.margin, model.layout.around_mean
+    # Rounded as they are, values are symbols, which 16 bits hold; values around a mean are finer.
+    padded = torch.zeros(
+        (height + 2 * margin, width + 2 * margin, model.latent_channels),
+        dtype=torch.int32 if around_mean else torch.int16,
+        device=side.device,
+    )
+    values = padded[margin : margin + height, margin : margin + width]
+    symbols = torch.zeros_like(values, dtype=torch.int16) if around_mean else values
+    prefilled = source.known is not None and not around_mean
+    if prefilled:
+        values.copy_(torch.from_numpy(source.known))
+    # One large matrix product instead of one in every small pass; of a large latent it would take much memory.
+    together = height * width <= POSITIONS_PREPARED_AT_ONCE
+    prepared = model.prepare(side.view(height * width, -1)).view(height, width, -1) if together else None
+    for group in _groups(passes, merged=merged and (prefilled or not model.contexts)):
+        rows = torch.from_numpy(group.rows).to(side.device)
+        columns = torch.from_numpy(group.columns).to(side.device)
+        parameters = model.parameters(
+            model.prepare(side[rows, columns]) if prepared is None else prepared[rows, columns],
+            padded,
+            rows,
+            columns,
+            context=group.context,
+        )
+        found = source.take(group.rows, group.columns, parameters)
+        if sink is not None:
+            sink.put(group.rows, group.columns, parameters, found)
+        if prefilled:
+            continue
+        taken = torch.from_numpy(found).view(len(rows), -1).to(side.device)
+        symbols[rows, columns] = taken.to(symbols.dtype)
+        if parameters.centres is not None:
+            centres = torch.from_numpy(parameters.centres).view(len(rows), -1).to(side.device)
+            values[rows, columns] = (VALUE_STEPS * taken + centres).clamp(-VALUE_LIMIT, VALUE_LIMIT)
+    return QuantizedLatents(symbols, values)
