@@ -4,7 +4,7 @@ Letters of the shapes: ``N`` pictures, ``C`` channels, ``H`` ``W`` rows and colu
 ``F`` families of a mixture, ``K`` components of a family.
 """
 
-from jaxtyping import Float, Int, Int16, Int64, Shaped, UInt8
+from jaxtyping import Float, Int, Int16, Int64, Shaped, UInt, UInt8
 from torch import Tensor
 
-__all__ = ["Float", "Int", "Int16", "Int64", "Shaped", "Tensor", "UInt8"]
+__all__ = ["Float", "Int", "Int16", "Int64", "Shaped", "Tensor", "UInt", "UInt8"]

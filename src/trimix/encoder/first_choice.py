@@ -76,7 +76,7 @@ def first_choice(
     began = time.monotonic()
     latents = codec.analyze(picture, quality)
     analysis_seconds = time.monotonic() - began
-    distortion = PictureDistortion(codec, picture.pixels, latents.quality_integer)
+    distortion = PictureDistortion(codec, picture.levels, latents.quality_integer)
     damping = Damping(1.0 if distortion.is_squared_error else _CURVATURE_OF_OTHERS)
 
     def run(source: Choosing | None) -> FirstChoice:

@@ -141,7 +141,7 @@ class _Search:
         self._codec = codec
         self._model = codec.model
         self._start = start
-        self._distortion = PictureDistortion(codec, picture.pixels, start.symbols.quality_integer)
+        self._distortion = PictureDistortion(codec, picture.levels, start.symbols.quality_integer)
         self._path = DifferentiablePath(codec.model)
         self._random = np.random.default_rng(_SEED)
         self._hyper_search = HyperLatentSearch(
