@@ -21,7 +21,7 @@ from trimix.errors import UsageError
 from trimix.frozen.model import FrozenModel, SymbolBits, quality_to_integer
 from trimix.frozen.strips import Strip, latent_strips
 from trimix.images import Picture, collapse_to_grey, pad_to_multiple, to_pixels, to_tensor
-from trimix.shapes import LATENT_STRIDE, Float, Int, Int16, Tensor, UInt8
+from trimix.shapes import LATENT_STRIDE, Float, Int, Int16, Tensor, UInt
 
 PICTURE_MULTIPLE = 64
 """Sides are padded to a multiple of it: 16 pixels a latent, 4 latents a hyper-latent."""
@@ -112,7 +112,7 @@ class LatentCodec:
         """What g_a, gain and h_a make of a picture.
 
         Args:
-            picture: 8 bits, grey or RGB.
+            picture: grey or RGB, 8 or 16 bits.
             quality: 1..100.
 
         Raises:
@@ -132,7 +132,7 @@ class LatentCodec:
         return Latents(y[0].permute(1, 2, 0).cpu().numpy(), z_hat, side, quality_integer)
 
     def _analyze_strip(
-        self, pixels: UInt8[np.ndarray, "H W C"], strip: Strip, quality: Float[Tensor, "1"]
+        self, pixels: UInt[np.ndarray, "H W C"], strip: Strip, quality: Float[Tensor, "1"]
     ) -> Float[Tensor, "1 M h w"]:
         x = to_tensor(pixels[LATENT_STRIDE * strip.first : LATENT_STRIDE * strip.last]).to(self.device)
         y = self.model.transforms.encode_latent(x, quality)
@@ -218,14 +218,17 @@ class LatentCodec:
 
     @torch.inference_mode()
     @in_float32()
-    def synthesize(self, symbols: Symbols, height: int, width: int, channels: int = 3) -> np.ndarray:
-        """Pixels of symbols, uint8 [height width channels]: gain, g_s, crop, clamp; one channel is their mean."""
+    def synthesize(
+        self, symbols: Symbols, height: int, width: int, channels: int = 3, bit_depth: int = 8
+    ) -> UInt[np.ndarray, "H W C"]:
+        """Pixels of symbols, [height width channels]: gain, g_s, crop, clamp; one channel is their mean."""
         y_hat = self.dequantize(symbols)
         _, rows, columns = y_hat.shape
-        pixels = np.empty((height, width, channels), dtype=np.uint8)
+        pixels = np.empty((height, width, channels), dtype=np.uint8 if bit_depth == 8 else np.uint16)
         for strip in self.strips(rows, columns):
             part = y_hat[None, :, strip.first : strip.last]
             x_hat = self.synthesize_strip(part, strip, height, width, symbols.quality_integer)
             rows_of_strip = slice(LATENT_STRIDE * strip.start, LATENT_STRIDE * strip.stop)
-            pixels[rows_of_strip] = to_pixels(collapse_to_grey(x_hat) if channels == 1 else x_hat)
+            x_hat = collapse_to_grey(x_hat) if channels == 1 else x_hat
+            pixels[rows_of_strip] = to_pixels(x_hat, bit_depth)
         return pixels

@@ -269,11 +269,12 @@ class _TargetSearch:
         return 8 * len(data) / (self._picture.width * self._picture.height)
 
     def _measured(self, symbols: Symbols) -> float:
-        pixels = self._picture.pixels
-        decoded = self._codec.synthesize(symbols, *pixels.shape)
+        picture = self._picture
         if self._target.kind is TargetKind.SSIMULACRA2:
-            return ssimulacra2_of_pixels(pixels, decoded)
-        return min(psnr_db(pixels, decoded), _HIGHEST_PSNR_DB)
+            pixels = picture.in_8_bits().pixels
+            return ssimulacra2_of_pixels(pixels, self._codec.synthesize(symbols, *pixels.shape))
+        decoded = self._codec.synthesize(symbols, *picture.pixels.shape, bit_depth=picture.bit_depth)
+        return min(psnr_db(picture.pixels, decoded), _HIGHEST_PSNR_DB)
 
     def _search(self, effort: int, fast: int, deadline: float | None, trials: list[Trial]) -> None:
         """Searches of many steps, each at a quality that is corrected by what came of the last."""
