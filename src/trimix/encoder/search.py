@@ -161,7 +161,7 @@ class _Search:
     def run(
         self, steps: int, deadline: float | None, on_step: Callable[[SearchProgress], None]
     ) -> FoundSymbols:
-        point, weights = None, None
+        point, weights, is_free = None, None, False
         for number in range(1, steps + 1):
             hyper_steps = _FIRST_HYPER_STEPS if number == 1 else _HYPER_STEPS
             if not self._has_time_for(hyper_steps, deadline):
@@ -174,8 +174,9 @@ class _Search:
                 weights = self._weights(point)
             last = point
             # The last step is the best one as a rule: what it takes is written at once.
-            is_free = 1 < number < steps
-            point = self._moved(last, weights, hyper_steps, is_free=is_free, is_last=number == steps)
+            is_last = number == steps
+            point = self._moved(last, weights, hyper_steps, is_free=is_free and not is_last, is_last=is_last)
+            is_free = point is self._best
             point = self._learned(last, point, weights)
             self._steps_done = number
             on_step(self._progress(steps))
