@@ -54,13 +54,6 @@ def rows(text: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in lines]
 
 
-def test_help_has_an_example(trimix: Command) -> None:
-    outcome = trimix("bd-rate", "-h")
-    assert outcome.code == 0
-    assert "Example: trimix bd-rate vtm" in outcome.text
-    assert trimix("bd-rate").code == 2
-
-
 def test_published_curves_against_each_other(trimix: Command) -> None:
     outcome = trimix("bd-rate", "VTM", "hm", "elic")
     assert (outcome.code, outcome.error) == (0, "")

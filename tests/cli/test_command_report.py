@@ -49,13 +49,6 @@ def peers(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     return asked
 
 
-def test_help_has_an_example(trimix: Command) -> None:
-    outcome = trimix("report", "-h")
-    assert outcome.code == 0
-    assert "Example: trimix report" in outcome.text
-    assert trimix("report").code == 2
-
-
 def test_a_page_of_results(trimix: Command, results: Path, page: Path, tmp_path: Path) -> None:
     write_results(tmp_path / "two.json", "two", rate=1.2)
     outcome = trimix("report", tmp_path, "-o", page, "--title", "My <title>", "--anchor", "two")
