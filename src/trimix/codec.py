@@ -23,14 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from trimix.bitstream import (
-    MAXIMUM_PIXELS,
-    Container,
-    Header,
-    check_header,
-    check_sides,
-    read_header,
-)
+from trimix.bitstream import MAXIMUM_PIXELS, Container, Header, check_header, read_header
 from trimix.coding import RangeDecoder, RangeEncoder
 from trimix.encoder.effort import DEFAULT_EFFORT, search_steps
 from trimix.encoder.search import SearchProgress, find_symbols
@@ -116,7 +109,6 @@ class Codec:
         >>> 2940 <= len(encoded.data) <= 3000
         True
         """
-        check_sides(picture.width, picture.height)
         if isinstance(aim, Target):
             return encode_to_target(
                 self.latents, self.pack, picture, aim, effort, time_limit_seconds, on_step, on_trial

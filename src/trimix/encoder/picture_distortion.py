@@ -130,7 +130,7 @@ class PictureDistortion:
         lost = bits / (self._lambda * self.pixels)
         if self.is_squared_error:
             return f"{psnr_of_error_db(lost):.2f} dB"
-        return f"{self.measure.kind} {lost:.4g}"
+        return f"{self.measure.kind} distortion {lost:.4g}"
 
     @torch.no_grad()
     def bits(self, values: Float[Tensor, "M h w"]) -> float:
