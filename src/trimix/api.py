@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from trimix.codec import MAXIMUM_PIXELS, Codec
+from trimix.bitstream import MAXIMUM_PIXELS
+from trimix.codec import Codec
 from trimix.encoder.effort import DEFAULT_EFFORT, MAXIMUM, MINIMUM
 from trimix.encoder.targets import one_target
 from trimix.errors import PictureError, UsageError

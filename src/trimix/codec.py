@@ -23,28 +23,26 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from trimix.bitstream import QUALITY_STEPS, Container, Header, read_header
+from trimix.bitstream import (
+    MAXIMUM_PIXELS,
+    Container,
+    Header,
+    check_header,
+    check_sides,
+    read_header,
+)
 from trimix.coding import RangeDecoder, RangeEncoder
 from trimix.encoder.effort import DEFAULT_EFFORT, search_steps
 from trimix.encoder.search import SearchProgress, find_symbols
 from trimix.encoder.target_search import Encoded, encode_to_target, even_if_interrupted
 from trimix.encoder.targets import Target, Trial
 from trimix.entropy_models.passes import SymbolReader, SymbolWriter
-from trimix.errors import (
-    CorruptedFileError,
-    DesynchronizedError,
-    ModelError,
-    PictureTooLargeError,
-    UnknownModelError,
-)
+from trimix.errors import DesynchronizedError, ModelError
 from trimix.images import Picture, decode_alpha, encode_alpha
 from trimix.latent_codec import PICTURE_MULTIPLE, LatentCodec, Symbols
 from trimix.models.catalogue import find_model, find_model_by_hash
-from trimix.models.frozen import FrozenModel, quality_to_integer
+from trimix.models.frozen import FrozenModel
 from trimix.models.weights import load_frozen
-
-MAXIMUM_PIXELS = 2**28
-MAXIMUM_SIDE = 2**16
 
 
 class Codec:
@@ -118,16 +116,15 @@ class Codec:
         >>> 2940 <= len(encoded.data) <= 3000
         True
         """
-        _check_sides(picture.width, picture.height)
+        check_sides(picture.width, picture.height)
         if isinstance(aim, Target):
             return encode_to_target(
                 self.latents, self.pack, picture, aim, effort, time_limit_seconds, on_step, on_trial
             )
         found = find_symbols(self.latents, picture, aim, effort, time_limit_seconds, on_step)
-        quality = quality_to_integer(aim) / QUALITY_STEPS
+        pack, quality = partial(self.pack, picture, found.symbols, found.encoder), found.symbols.quality
         if not search_steps(effort):
-            return Encoded(self.pack(picture, found.symbols, found.encoder), quality)
-        pack = partial(self.pack, picture, found.symbols, found.encoder)
+            return Encoded(pack(), quality)
         data, ended = even_if_interrupted(pack, found.ended)
         return Encoded(data, quality, found.steps, ended)
 
@@ -178,23 +175,8 @@ class Codec:
         return self._symbols(self._read(data, maximum_pixels))
 
     def _read(self, data: bytes, maximum_pixels: int) -> Container:
-        header, identity = read_header(data), self.model.identity
-        if header.width * header.height > maximum_pixels:
-            raise PictureTooLargeError(
-                f"the picture must have at most {maximum_pixels} pixels, the file claims "
-                f"{header.width}x{header.height}; raise the limit if you trust the file"
-            )
-        _check_sides(header.width, header.height)
-        if header.weights_hash != identity.weights_hash:
-            raise UnknownModelError(
-                f"the file needs the model with hash {header.weights_hash.hex()}, this codec has {identity.name} "
-                f"({identity.weights_hash.hex()})"
-            )
-        if header.model_identifier != identity.identifier:
-            raise CorruptedFileError(
-                f"a file of the model {identity.name} must name the architecture {identity.identifier}, found "
-                f"{header.model_identifier}: the file is damaged, get it again"
-            )
+        model = self.model.identity
+        check_header(read_header(data), model.name, model.identifier, model.weights_hash, maximum_pixels)
         return Container.from_bytes(data)
 
     def _symbols(self, container: Container) -> Symbols:
@@ -212,14 +194,6 @@ class Codec:
                 "the file was not made by this model, or is damaged"
             )
         return symbols
-
-
-def _check_sides(width: int, height: int) -> None:
-    # Strips bound the memory of tall pictures, not of wide ones; and a picture one pixel high is padded to 64.
-    if max(width, height) > MAXIMUM_SIDE:
-        raise PictureTooLargeError(
-            f"a side must have at most {MAXIMUM_SIDE} pixels, found {width}x{height}; cut the picture"
-        )
 
 
 @lru_cache(maxsize=4)

@@ -46,6 +46,11 @@ class Symbols:
     values: Int[Tensor, "M h w"] | None = None
 
     @property
+    def quality(self) -> float:
+        """1..100."""
+        return self.quality_integer / QUALITY_STEPS
+
+    @property
     def by_position(self) -> Int[np.ndarray, "h w M"]:
         """The latent as sources take it, int32."""
         return np.ascontiguousarray(self.latent.permute(1, 2, 0).cpu().numpy(), np.int32)

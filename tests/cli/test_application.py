@@ -11,7 +11,7 @@ from command_line import Command, process_environment
 from trimix import __version__, errors
 from trimix.cli import main
 from trimix.cli.failures import _OPTIONS
-from trimix.cli.options import MAXIMUM_PIXELS, PICTURE_FORMATS
+from trimix.cli.options import PICTURE_FORMATS
 
 COMMANDS = (
     "compress",
@@ -227,11 +227,9 @@ def test_reader_that_has_gone_ends_it_quietly() -> None:
 
 
 def test_constants_known_without_torch_agree_with_the_library() -> None:
-    from trimix import codec
     from trimix.images import OUTPUT_FORMATS
 
     assert tuple(OUTPUT_FORMATS) == PICTURE_FORMATS
-    assert codec.MAXIMUM_PIXELS == MAXIMUM_PIXELS
 
 
 def test_main_is_the_entry_point() -> None:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from trimix.bitstream import MAGIC, describe
 from trimix.codec import Codec
+from trimix.latent_codec import LatentCodec
 
 Files = set[str]
 
@@ -217,7 +218,7 @@ def test_interrupt_while_encoding_leaves_nothing(
     def interrupted(*_: object) -> object:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Codec, "latents", interrupted)
+    monkeypatch.setattr(LatentCodec, "analyze", interrupted)
     outcome = trimix("compress", picture, "--model", MODEL_NAME)
     assert (outcome.code, outcome.error.strip()) == (130, "")
     assert names(picture.parent) == {"photo.png"}

@@ -19,8 +19,9 @@ from trimix.cli import main
 from trimix.cli.search_options import parse_size
 from trimix.codec import Codec
 from trimix.encoder.effort import DEFAULT_EFFORT
-from trimix.encoder.picture_distortion import SquaredError
+from trimix.encoder.picture_distortion import PictureDistortion
 from trimix.errors import UsageError
+from trimix.latent_codec import LatentCodec
 
 compress_module = importlib.import_module("trimix.cli.compress")
 display_module = importlib.import_module("trimix.cli.search_display")
@@ -154,12 +155,12 @@ def test_a_target_that_is_missed_is_told(
     trimix: Command, larger: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As sizes of tiny pictures do: they leap over the target.
-    latents = Codec.latents
+    analyze = LatentCodec.analyze
 
-    def leaping(codec: Codec, picture: object, quality: float) -> object:
-        return latents(codec, picture, 1 if quality < 50 else 100)  # type: ignore[arg-type]
+    def leaping(codec: LatentCodec, picture: object, quality: float) -> object:
+        return analyze(codec, picture, 1 if quality < 50 else 100)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Codec, "latents", leaping)
+    monkeypatch.setattr(LatentCodec, "analyze", leaping)
     outcome = trimix("compress", larger, "--target-size", "600", "--model", MODEL_NAME)
     assert outcome.code == 0
     warning, line = outcome.error.splitlines()
@@ -196,7 +197,7 @@ class Interrupts:
 def test_an_interrupt_writes_the_best_so_far(
     trimix: Command, picture: Path, monkeypatch: pytest.MonkeyPatch, swallowed: bool
 ) -> None:
-    Interrupts(monkeypatch, SquaredError, "gradient", swallowed=swallowed)
+    Interrupts(monkeypatch, PictureDistortion, "slope", swallowed=swallowed)
     outcome = trimix("compress", picture, "--model", MODEL_NAME, "--effort", 9, "--json")
     assert outcome.code == 0
     assert outcome.line == "trimix: interrupted: the best so far is written; Ctrl-C again writes nothing"
@@ -208,7 +209,7 @@ def test_an_interrupt_writes_the_best_so_far(
 def test_a_second_interrupt_writes_nothing(
     trimix: Command, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Interrupts(monkeypatch, SquaredError, "gradient")
+    Interrupts(monkeypatch, PictureDistortion, "slope")
     Interrupts(monkeypatch, Codec, "pack")
     outcome = trimix("compress", picture, "--model", MODEL_NAME, "--effort", 9)
     assert (outcome.code, outcome.error) == (130, "")
@@ -218,7 +219,7 @@ def test_a_second_interrupt_writes_nothing(
 def test_a_second_interrupt_that_is_swallowed_writes_nothing(
     trimix: Command, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Interrupts(monkeypatch, SquaredError, "gradient")
+    Interrupts(monkeypatch, PictureDistortion, "slope")
     Interrupts(monkeypatch, Codec, "pack", swallowed=True)
     outcome = trimix("compress", picture, "--model", MODEL_NAME, "--effort", 9)
     assert (outcome.code, outcome.error) == (130, "")
@@ -228,7 +229,7 @@ def test_a_second_interrupt_that_is_swallowed_writes_nothing(
 def test_errors_after_an_interrupt_that_was_heeded_are_told(
     trimix: Command, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Interrupts(monkeypatch, SquaredError, "gradient")
+    Interrupts(monkeypatch, PictureDistortion, "slope")
     pack = Codec.pack
 
     def packed(*arguments: object, **options: object) -> bytes:

@@ -228,7 +228,7 @@ def test_a_terminal_shows_a_bar(trimix: Command, pictures: str, monkeypatch: pyt
     text = b"".join(shown).decode()
     assert f"{MODEL_NAME} 2/2" in text
     assert "b.png quality 20" in text
-    assert " bpp " in text
+    assert " bpp" in text
 
 
 def test_ctrl_c_is_told_and_the_same_command_goes_on(trimix: Command, pictures: str) -> None:

@@ -1,4 +1,3 @@
-import importlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +6,6 @@ import pytest
 from command_line import MODEL_NAME, Command
 
 from tiny_models import tiny_frozen, tiny_model
-from trimix import codec
 from trimix.models import catalogue
 from trimix.models.weights import save_frozen
 
@@ -82,10 +80,6 @@ def test_a_size_that_no_picture_has_is_refused(trimix: Command, size: str, expec
     outcome = trimix("models", "gllmm", "--size", size)
     assert outcome.code == 2
     assert expected in outcome.line
-
-
-def test_sides_known_without_torch_agree_with_the_codec() -> None:
-    assert importlib.import_module("trimix.cli.models").MAXIMUM_SIDE == codec.MAXIMUM_SIDE
 
 
 def test_a_damaged_file_is_no_card(trimix: Command, models_folder: Path, tmp_path: Path) -> None:

@@ -1,15 +1,19 @@
 """The distortion and its gradient, in strips and in one piece."""
 
+from dataclasses import replace
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
-from searched import CONFIGURATIONS, MODELS, some_picture, tiny_codec
+from searched import CONFIGURATIONS, FITTED, MODELS, some_picture, tiny_codec
 
 from nearest import nearest_symbols
 from trimix import latent_codec
 from trimix.codec import Codec
+from trimix.distortion import Distortion
 from trimix.encoder.picture_distortion import PictureDistortion, shares_that_matter
-from trimix.images import Picture, collapse_to_grey
+from trimix.images import Picture, collapse_to_grey, to_tensor
 from trimix.transforms.strips import latent_strips
 
 
@@ -43,7 +47,8 @@ def test_the_gradient_is_that_of_the_whole_picture(name, channels, in_strips, mo
     assert len(list(error._strips(values))) == (
         1 if not in_strips else -(-32 // codec.model.transforms.config.latent_halo)
     )
-    bits, gradient = error.gradient(values)
+    slope = error.slope(values)
+    bits, gradient = slope.bits, slope.gradient
     whole_bits, whole_gradient = in_one_piece(codec, picture, symbols.quality_integer, values)
     assert bits == pytest.approx(whole_bits, rel=1e-4)
     assert error.bits(values) == pytest.approx(whole_bits, rel=1e-4)
@@ -61,7 +66,8 @@ def test_the_gradient_is_the_change_of_the_error(name):
     symbols = nearest_symbols(codec, picture, 60)
     values = codec.latents.dequantize(symbols)
     error = PictureDistortion(codec.latents, picture.pixels, symbols.quality_integer)
-    bits, gradient = error.gradient(values)
+    slope = error.slope(values)
+    bits, gradient = slope.bits, slope.gradient
     place = tuple(int(index) for index in np.unravel_index(int(gradient.abs().argmax()), gradient.shape))
     # Far enough for single precision, near enough for what bends.
     step = min(0.02, 2e-5 * bits / abs(float(gradient[place])))
@@ -119,7 +125,7 @@ def test_what_lies_beyond_the_reach_of_a_model_has_no_slope_and_little_effect(na
     codec, picture = Codec.load() if name == "released" else tiny_codec(name), some_picture(65, 65)
     values = codec.latents.dequantize(nearest_symbols(codec, picture, 60))
     error = PictureDistortion(codec.latents, picture.pixels, 15360)
-    _, gradient = error.gradient(values)
+    gradient = error.slope(values).gradient
     is_beyond = torch.from_numpy(error.shares(8, 8) == 0)
     assert is_beyond.any()
     assert not gradient[:, is_beyond].any()
@@ -129,3 +135,79 @@ def test_what_lies_beyond_the_reach_of_a_model_has_no_slope_and_little_effect(na
         moved = values + place * torch.randn(values.shape, generator=torch.Generator().manual_seed(1))
         changes.append(abs(error.bits(moved) - error.bits(values)) / int(place.sum()))
     assert changes[0] < 0.2 * changes[1]
+
+
+OBJECTIVES = (
+    Distortion("weighted-mse"),
+    Distortion("ms-ssim"),
+    Distortion("ssimulacra2"),
+)
+
+
+@cache
+def codec_for(distortion):
+    """A linear codec whose weights say that they were trained for a distortion."""
+    return Codec(replace(tiny_codec(FITTED).model, distortion=distortion))
+
+
+@pytest.mark.parametrize("distortion", OBJECTIVES, ids=lambda one: one.kind)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_bits_are_those_of_the_objective_of_the_weights(distortion, channels):
+    codec, picture = codec_for(distortion), some_picture(170, 180, channels)
+    symbols = nearest_symbols(codec, picture, 60)
+    found = PictureDistortion(codec.latents, picture.pixels, symbols.quality_integer)
+    pixels = codec.latents.synthesize(symbols, 170, 180, channels)
+    x, x_hat = (to_tensor(one) for one in (picture.pixels, pixels))
+    trade_off = codec.model.transforms.rate_distortion_lambda(torch.tensor([60.0]))
+    expected = 170 * 180 * float(trade_off * distortion(x, x_hat))
+    assert found.bits(codec.latents.dequantize(symbols)) == pytest.approx(expected, rel=0.02)
+
+
+@pytest.mark.parametrize("distortion", OBJECTIVES, ids=lambda one: one.kind)
+def test_what_stands_for_a_distortion_is_the_same_in_strips(distortion, monkeypatch):
+    codec, picture = codec_for(distortion), some_picture(16 * 28 + 5, 170)
+    symbols = nearest_symbols(codec, picture, 60)
+    values = codec.latents.dequantize(symbols)
+    found = PictureDistortion(codec.latents, picture.pixels, symbols.quality_integer)
+    whole = found.slope(values)
+    monkeypatch.setattr(
+        latent_codec, "latent_strips", lambda rows, pixels, halo, _: latent_strips(rows, pixels, halo, 1)
+    )
+    assert len(list(found._strips(values))) > 1
+    parts = found.slope(values)
+    assert parts.bits == pytest.approx(whole.bits, rel=1e-3)
+    assert parts.bits == pytest.approx(found.bits(values), rel=1e-4)
+    assert parts.shares == pytest.approx(whole.shares, rel=1e-2)
+    scale = float(whole.gradient.abs().max())
+    assert torch.allclose(parts.gradient, whole.gradient, rtol=1e-2, atol=1e-3 * scale)
+
+
+def test_where_the_distortion_is_a_squared_error_its_own_weight_is_found():
+    """Grey errors and a picture of grey: weighted squared errors are 6/8 of squared ones at every place."""
+    codec = codec_for(Distortion("weighted-mse", (6.0, 1.0, 1.0)))
+    picture = some_picture(128, 128, 1)
+    symbols = nearest_symbols(codec, picture, 60)
+    slope = PictureDistortion(codec.latents, picture.pixels, symbols.quality_integer).slope(
+        codec.latents.dequantize(symbols)
+    )
+    assert slope.shares == pytest.approx(np.full((8, 8), 6 / 8), rel=1e-3)
+
+
+def test_a_picture_too_small_for_its_distortion_is_measured_by_squared_errors():
+    picture = some_picture(100, 200)
+    codecs = (tiny_codec(FITTED), codec_for(Distortion("ssimulacra2")))
+    values = codecs[0].latents.dequantize(nearest_symbols(codecs[0], picture, 60))
+    plain, small = (PictureDistortion(codec.latents, picture.pixels, 30720).bits(values) for codec in codecs)
+    assert plain == small
+
+
+@pytest.mark.parametrize(("height", "width"), [(511, 1024), (1300, 600)])
+def test_a_large_picture_is_measured_in_parts(height, width):
+    codec, picture = codec_for(Distortion("weighted-mse")), some_picture(height, width)
+    symbols = nearest_symbols(codec, picture, 60)
+    found = PictureDistortion(codec.latents, picture.pixels, symbols.quality_integer)
+    x_hat = found._picture(codec.latents.dequantize(symbols))
+    x = to_tensor(picture.pixels)[:, :, :height, :width]
+    trade_off = float(codec.model.transforms.rate_distortion_lambda(torch.tensor([60.0])))
+    whole = trade_off * height * width * float(found.measure(x, x_hat))
+    assert float(found._of_picture(x_hat)) == pytest.approx(whole, rel=1e-4)

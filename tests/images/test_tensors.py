@@ -1,4 +1,4 @@
-"""Pixels to padded tensors and back; luma and grey."""
+"""Pixels to padded tensors and back; grey."""
 
 import numpy as np
 import pytest
@@ -7,10 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trimix.images import (
-    BT601_LUMA_WEIGHTS,
-    BT709_LUMA_WEIGHTS,
     collapse_to_grey,
-    luma,
     pad_to_multiple,
     replicate_grey,
     shares_in_picture,
@@ -122,20 +119,6 @@ def test_values_are_clamped_and_rounded_half_to_even(value, level, channels):
 def test_other_float_types_become_pixels(dtype):
     image = torch.tensor([0.0, 0.25, 1.0], dtype=dtype, requires_grad=True).reshape(1, 3, 1, 1)
     assert to_pixels(image).ravel().tolist() == [0, 64, 255]
-
-
-def test_luma_weights():
-    for weights in (BT601_LUMA_WEIGHTS, BT709_LUMA_WEIGHTS):
-        assert sum(weights) == pytest.approx(1)
-        primaries = torch.eye(3, dtype=torch.float64)[:, :, None, None]
-        assert luma(primaries, weights).ravel().tolist() == pytest.approx(list(weights))
-
-
-def test_luma_of_grey_is_grey_and_bt601_is_the_default():
-    image = to_tensor(pixels_of(2, 4, 5, 1)).double()
-    torch.testing.assert_close(luma(image), image[:, :1])
-    colour = to_tensor(pixels_of(3, 4, 5, 3))
-    assert torch.equal(luma(colour), luma(colour, BT601_LUMA_WEIGHTS))
 
 
 def test_the_collapse_is_the_mean():

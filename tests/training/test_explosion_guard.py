@@ -29,7 +29,7 @@ def noticed(losses, norms=None, look_every=1, **config):
     norms = [1.0] * len(losses) if norms is None else norms
     for step, (loss, norm) in enumerate(zip(losses, norms, strict=True), 1):
         guard.note(torch.tensor(loss), torch.tensor(norm))
-        if step % look_every == 0 and (explosion := guard.look(step)) is not None:
+        if step % look_every == 0 and (explosion := guard.check(step)) is not None:
             return explosion.noticed_at_step
     return None
 

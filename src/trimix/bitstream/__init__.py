@@ -14,11 +14,14 @@ from trimix.bitstream.container import (
 )
 from trimix.bitstream.fields import FieldReader, FieldWriter
 from trimix.bitstream.header import FORMAT_VERSION, MAGIC, QUALITY_STEPS, SIDE_MAXIMUM, Header
+from trimix.bitstream.limits import MAXIMUM_PIXELS, MAXIMUM_SIDE, check_header, check_sides
 
 __all__ = [
     "FORMAT_VERSION",
     "HEADER_BYTES_MAXIMUM",
     "MAGIC",
+    "MAXIMUM_PIXELS",
+    "MAXIMUM_SIDE",
     "METADATA_BYTES_MAXIMUM",
     "NO_METADATA",
     "QUALITY_STEPS",
@@ -31,6 +34,8 @@ __all__ = [
     "Metadata",
     "Section",
     "SectionType",
+    "check_header",
+    "check_sides",
     "describe",
     "read_header",
 ]

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trimix.bitstream import MAGIC
+from trimix.bitstream import MAGIC, MAXIMUM_PIXELS
 from trimix.cli.inputs import Source, naming
 from trimix.cli.interrupts import heed_interrupt, raise_if_interrupted
 from trimix.cli.networks import announce_compilation, prepare_torch
 from trimix.cli.options import (
-    MAXIMUM_PIXELS,
     Device,
     DeviceOption,
     ForceOption,

@@ -7,13 +7,12 @@ from typing import Annotated
 
 import typer
 
-from trimix.bitstream import QUALITY_STEPS
+from trimix.bitstream import MAXIMUM_PIXELS, QUALITY_STEPS
 from trimix.cli.compressed_files import ModelOfFileOption, checked_header, model_of_file
 from trimix.cli.inputs import STANDARD_STREAM, Source, naming
 from trimix.cli.interrupts import raise_if_interrupted
 from trimix.cli.networks import announce_compilation, prepare_torch
 from trimix.cli.options import (
-    MAXIMUM_PIXELS,
     PICTURE_FORMATS,
     Device,
     DeviceOption,

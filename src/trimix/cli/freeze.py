@@ -73,7 +73,14 @@ def freeze(
         raise TrainingError(f"{checkpoint}: its weights do not fit its configuration: {error}") from error
     with working("reading the calibration pictures"):
         crops = calibration_crops(calibrate)
-    write_frozen(model, name, crops, {LAST_RUN_STEPS: str(trained.steps)} | facts, destination)
+    write_frozen(
+        model,
+        name,
+        crops,
+        {LAST_RUN_STEPS: str(trained.steps)} | facts,
+        destination,
+        distortion=trained.configuration.objective.measure,
+    )
 
 
 def _card_facts(card: Path | None) -> dict[str, str]:

@@ -18,6 +18,7 @@ from trimix.models.catalogue import IDENTIFIERS, MODEL_NAME
 from trimix.progress import working
 
 if TYPE_CHECKING:
+    from trimix.distortion import Distortion
     from trimix.models.integer_networks import TrainableModel
     from trimix.shapes import Tensor
 
@@ -150,6 +151,7 @@ def write_frozen(
     facts: dict[str, str],
     destination: Destination,
     *,
+    distortion: "Distortion | None" = None,
     crops_named: str = "crops",
 ) -> None:
     """Freeze a model, measure what that costs, write the file, and say so.
@@ -160,6 +162,7 @@ def write_frozen(
         crops: for calibration and measurement, [N 3 H W] in [0, 1].
         facts: of the model card, text by heading; they count before those that are measured here.
         destination: of the file.
+        distortion: what the model was trained for, if that is known.
         crops_named: what the crops are, for the summary.
 
     Raises:
@@ -174,9 +177,8 @@ def write_frozen(
     qualities = {} if model.config.all_rates else {"qualities": (50.0,)}
     announce_compilation("counting")
     with working("freezing"):
-        frozen = freeze(
-            model, ModelIdentity(name, IDENTIFIERS[model.config.kind], b"", {}), crops, **qualities
-        )
+        identity = ModelIdentity(name, IDENTIFIERS[model.config.kind], b"", {})
+        frozen = freeze(model, identity, crops, **qualities, distortion=distortion)
         loss = measure_freezing_loss(model, frozen, crops, **qualities)
         measured = {
             PARAMETERS: str(sum(parameter.numel() for parameter in model.parameters())),

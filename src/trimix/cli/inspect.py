@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from trimix.bitstream import MAXIMUM_PIXELS
 from trimix.cli.compressed_files import ModelOfFileOption, checked_header, model_of_file
 from trimix.cli.inputs import STANDARD_STREAM, Source, naming
 from trimix.cli.interrupts import raise_if_interrupted
 from trimix.cli.networks import announce_compilation, prepare_torch
 from trimix.cli.options import (
-    MAXIMUM_PIXELS,
     Device,
     DeviceOption,
     ForceOption,

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from trimix.bitstream import MAXIMUM_PIXELS, MAXIMUM_SIDE
 from trimix.cli.networks import prepare_torch
-from trimix.cli.options import MAXIMUM_PIXELS, Device, JsonOption
+from trimix.cli.options import Device, JsonOption
 from trimix.cli.outputs import print_json, print_table
 from trimix.errors import ModelError, UsageError
 from trimix.models.catalogue import (
@@ -31,8 +32,6 @@ PARAMETERS = "parameters"
 LAST_RUN_STEPS = "steps of the last run"
 """Heading of the steps of the run whose checkpoint was frozen; runs that it started from are not counted."""
 _FORMER_LAST_RUN_STEPS = "training steps"
-MAXIMUM_SIDE = 2**16
-"""Pixels; `trimix.codec.MAXIMUM_SIDE`, known without torch."""
 NO_WEIGHTS = "architecture, no weights installed"
 
 

@@ -10,7 +10,6 @@ from trimix.errors import UsageError
 
 QUALITY_ANCHORS = ((10, 0.07), (50, 0.45), (90, 1.65))
 """(quality, about how many bits per pixel on photographs), for the help."""
-MAXIMUM_PIXELS = 2**28
 MAXIMUM_THREADS = 1024
 """More than any machine has use for; OpenMP ends the process where it cannot start as many as are asked for."""
 PICTURE_FORMATS = ("png", "webp", "tif", "tiff", "bmp", "jpg", "jpeg", "ppm", "pgm")

@@ -15,6 +15,8 @@ _TRUSTED = 1.3
 """By how much more than foreseen it may have curved: photographs do by up to 1.23, pixel art by 1.5 to 3.3."""
 _BEYOND = 1.5
 """How far beyond the curvature that was found the next one is: fewer and surer moves curve more."""
+_MORE = 3.0
+"""Times the factor that went too far."""
 _MOST = 16.0
 """Beyond it nothing would move at all."""
 
@@ -96,9 +98,13 @@ class Damping:
     (False, 3.0)
     """
 
-    def __init__(self) -> None:
-        self.factor = 1.0
+    def __init__(self, factor: float = 1.0) -> None:
+        self.factor = factor
         """1..16."""
+
+    def increase(self) -> None:
+        """Damp more, where all that is known is that a move went too far."""
+        self.factor = min(_MOST, _MORE * self.factor)
 
     def learn(self, measured: float) -> bool:
         """Whether a move curved the distortion as foreseen; if not, the factor is greater from here on.

@@ -4,14 +4,21 @@
 
     values --g_s in strips--> x_hat --D--> bits
        ^                                    |
-       `--g_s backwards, strip by strip-- dD/dx_hat
+       `--g_s backwards, strip by strip-- slope of the squared error, or of what stands for D
+
+What stands for another D is a squared error whose weight w differs from place to place. With e = x_hat - x, the weight
+that gives the slope of D is w = sum of e dD/dx_hat / sum of 2 e^2, over the pixels around: D as steep as it is, along
+the error that there is. Its slope 2 w e is used, with a little of dD/dx_hat itself. The slope of D alone asks for what
+no move of symbols gives: where all moved by it, D grew.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from trimix.distortion import Distortion
 from trimix.images import PEAK, collapse_to_grey, psnr_of_error_db, shares_in_picture
@@ -26,6 +33,10 @@ _REACH = 32
 """Pixels, where there is no linear path."""
 _GRADIENT_MEMORY = 8
 """A backward pass keeps what a forward pass forgets: some ten times as much."""
+_OWN_SLOPE = 0.1
+"""Part of the slope that is D's own, where a squared error stands for it."""
+_WEIGHT_RANGE = 8.0
+"""A place's weight is at most so many times that of the whole picture, and at least one over it."""
 _TILE_SIDE = 512
 """Pixels: a picture is measured in parts of at least so much; bounds memory."""
 
@@ -58,6 +69,21 @@ def where_it_matters(
     return planes if shares is None else planes * torch.from_numpy(shares != 0).to(planes)
 
 
+@dataclass(frozen=True)
+class Slope:
+    """A distortion near some values of the latents.
+
+    Args:
+        bits: the distortion.
+        gradient: what moving each latent changes, in bits a step.
+        shares: by which the curvature of a channel counts at a position; None for 1 everywhere.
+    """
+
+    bits: float
+    gradient: Float[Tensor, "M h w"]
+    shares: Float[np.ndarray, "h w"] | None
+
+
 class PictureDistortion:
     """lambda * D * pixels, the distortion of R + lambda D in bits, and its gradient.
 
@@ -82,10 +108,10 @@ class PictureDistortion:
         if min(self._height, self._width) < self.measure.minimum_side:
             self.measure = Distortion()
         transforms, quality = codec.model.transforms, codec.quality_tensor(quality_integer)
-        trade_off = (
-            transforms.squared_error_lambda if self.is_squared_error else transforms.rate_distortion_lambda
-        )
-        self._lambda = float(trade_off(quality))
+        self._squared_error_lambda = float(transforms.squared_error_lambda(quality))
+        self._lambda = self._squared_error_lambda
+        if not self.is_squared_error:
+            self._lambda = float(transforms.rate_distortion_lambda(quality))
         weights = transforms.step_weights(quality)
         self.step_weights = None if weights is None else weights[0].detach()
         """Bits that a squared error of one step of a latent costs, where the energies of its filters are known."""
@@ -110,43 +136,70 @@ class PictureDistortion:
     @torch.no_grad()
     def bits(self, values: Float[Tensor, "M h w"]) -> float:
         """Of latents, in steps of the quantizer."""
-        if self.is_squared_error:
-            return sum(
-                float(self._of_strip(values[None, :, s.first : s.last], s)) for s in self._strips(values)
-            )
-        return float(self._of_picture(self._picture(values)))
+        if not self.is_squared_error:
+            return float(self._of_picture(self._picture(values)))
+        total = 0.0
+        for strip in self._strips(values):
+            shown = self._shown(values[None, :, strip.first : strip.last], strip)
+            rows = slice(LATENT_STRIDE * strip.start, LATENT_STRIDE * strip.start + shown.shape[2])
+            total += float(self._squared_error(shown, rows))
+        return total
 
-    def gradient(self, values: Float[Tensor, "M h w"]) -> tuple[float, Float[Tensor, "M h w"]]:
-        """Distortion of latents in bits, and its derivatives in bits a step."""
-        total, slope = None, None
-        strips = list(self._strips(values))
-        if not self.is_squared_error and len(strips) > 1:
-            x_hat = self._picture(values).requires_grad_(True)
-            bits = self._of_picture(x_hat)
-            total, slope = float(bits.detach()), torch.autograd.grad(bits, x_hat)[0]
-        found, gradient = 0.0, torch.zeros_like(values)
+    def slope(self, values: Float[Tensor, "M h w"]) -> Slope:
+        """Distortion of latents, its derivatives and its curvature."""
+        strips, shares = list(self._strips(values)), self.shares(*values.shape[1:])
+        total, slope, kept = 0.0, None, None
+        if not self.is_squared_error:
+            if len(strips) == 1:
+                # What was made on the way there serves the way back.
+                y = values[None].clone().requires_grad_(True)
+                kept = y, self._shown(y, strips[0])
+            x_hat = self._picture(values) if kept is None else kept[1].detach()
+            total, slope, weights = self._replaced(x_hat, values.shape[1:])
+            shares = weights if shares is None else shares * weights
+        gradient = torch.zeros_like(values)
         for strip in strips:
             part = slice(strip.first, strip.last)
-            y = values[None, :, part].clone().requires_grad_(True)
-            bits = self._of_strip(y, strip, slope)
+            if kept is None:
+                y = values[None, :, part].clone().requires_grad_(True)
+                shown = self._shown(y, strip)
+            else:
+                y, shown = kept
+            rows = slice(LATENT_STRIDE * strip.start, LATENT_STRIDE * strip.start + shown.shape[2])
+            if slope is None:
+                bits = self._squared_error(shown, rows)
+                total += float(bits.detach())
+            else:
+                bits = (shown * slope[:, :, rows]).sum()
             gradient[:, part] += torch.autograd.grad(bits, y)[0][0]
-            found += float(bits.detach())
-        total = found if total is None else total
-        return total, where_it_matters(gradient, self.shares(*values.shape[1:]))
+        return Slope(total, where_it_matters(gradient, shares), shares)
+
+    def _replaced(
+        self, x_hat: Float[Tensor, "1 C H W"], size: tuple[int, ...]
+    ) -> tuple[float, Float[Tensor, "1 C H W"], Float[np.ndarray, "h w"]]:
+        """D in bits, the slope of what stands for it, and by how much more than squared errors it weighs each place."""
+        x_hat.requires_grad_(True)
+        bits = self._of_picture(x_hat)
+        own = torch.autograd.grad(bits, x_hat)[0]
+        error = x_hat.detach() - self._pixels[None].to(x_hat) / PEAK
+        products, squares = (
+            _around_positions(plane.sum(dim=1, keepdim=True), size)
+            for plane in (own * error, 2 * error.square())
+        )
+        of_all = float(products.sum() / squares.sum().clamp(min=1e-12))
+        weights = (products / squares.clamp(min=1e-12)).clamp(of_all / _WEIGHT_RANGE, of_all * _WEIGHT_RANGE)
+        of_pixels = functional.interpolate(weights, scale_factor=LATENT_STRIDE, mode="bilinear")
+        rows, columns = x_hat.shape[2:]
+        replaced = 2 * of_pixels[:, :, :rows, :columns] * error
+        slope = _OWN_SLOPE * own + (1 - _OWN_SLOPE) * replaced
+        relative = weights[0, 0] / (self._squared_error_lambda / self._channels * PEAK**2)
+        return float(bits.detach()), slope, relative.cpu().numpy()
 
     def _strips(self, values: Float[Tensor, "M h w"]) -> Iterator[Strip]:
         _, rows, columns = values.shape
         return self._codec.strips(rows, columns, _GRADIENT_MEMORY)
 
-    def _of_strip(
-        self, y: Float[Tensor, "1 M h w"], strip: Strip, slope: Float[Tensor, "1 C H W"] | None = None
-    ) -> Float[Tensor, ""]:
-        shown = self._shown(y, strip)
-        rows = slice(LATENT_STRIDE * strip.start, LATENT_STRIDE * strip.start + shown.shape[2])
-        if slope is not None:
-            return (shown * slope[:, :, rows]).sum()
-        if not self.is_squared_error:
-            return self._of_picture(shown)
+    def _squared_error(self, shown: Float[Tensor, "1 C H W"], rows: slice) -> Float[Tensor, ""]:
         x = self._pixels[None, :, rows].to(self._codec.device).float()
         return self._lambda / self._channels * (shown * PEAK - x).square().sum()
 
@@ -179,3 +232,11 @@ def _parts(size: int) -> list[tuple[int, int]]:
     """
     count = max(1, size // _TILE_SIDE)
     return list(pairwise(size * index // count for index in range(count + 1)))
+
+
+def _around_positions(plane: Float[Tensor, "1 1 H W"], size: tuple[int, ...]) -> Float[Tensor, "1 1 h w"]:
+    """Means over the block of every latent and the eight blocks around it; 0 outside the picture."""
+    rows, columns = size
+    padding = (0, LATENT_STRIDE * columns - plane.shape[3], 0, LATENT_STRIDE * rows - plane.shape[2])
+    blocks = functional.avg_pool2d(functional.pad(plane, padding), LATENT_STRIDE)
+    return functional.avg_pool2d(blocks, 3, 1, 1, count_include_pad=False)

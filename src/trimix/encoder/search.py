@@ -14,7 +14,7 @@ from trimix.encoder.differentiable_path import DifferentiablePath
 from trimix.encoder.effort import DEFAULT_EFFORT, search_steps
 from trimix.encoder.first_choice import FirstChoice, first_choice
 from trimix.encoder.hyper_latents import HyperLatentSearch
-from trimix.encoder.picture_distortion import PictureDistortion
+from trimix.encoder.picture_distortion import PictureDistortion, Slope
 from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT
 from trimix.entropy_models.passes import SymbolWriter
 from trimix.images import Picture
@@ -116,7 +116,7 @@ class _Point:
         values: what they stand for.
         bits: of latents and hyper-latents.
         distortion: in bits.
-        gradient: of the distortion, in bits a step; None where it was not asked for.
+        slope: of the distortion; None where it was not asked for.
         encoder: has written the latents, if it was wanted.
     """
 
@@ -124,8 +124,13 @@ class _Point:
     values: Float[Tensor, "M h w"]
     bits: float
     distortion: float
-    gradient: Float[Tensor, "M h w"] | None
+    slope: Slope | None
     encoder: RangeEncoder | None = None
+
+    @property
+    def cost(self) -> float:
+        """Bits and distortion."""
+        return self.bits + self.distortion
 
 
 class _Search:
@@ -134,7 +139,6 @@ class _Search:
         self._model = codec.model
         self._start = start
         self._distortion = PictureDistortion(codec, picture.levels, start.symbols.quality_integer)
-        self._shares = self._distortion.shares(*start.symbols.latent.shape[1:])
         self._path = DifferentiablePath(codec.model)
         self._hyper_search = HyperLatentSearch(
             codec.model, self._path, start.symbols.quality_integer, np.random.default_rng(_SEED)
@@ -167,14 +171,25 @@ class _Search:
             last = point
             # The last step is the best one as a rule: what it takes is written at once.
             point = self._moved(last, weights, hyper_steps, is_last=number == steps)
-            if point.gradient is not None and last.gradient is not None:
-                # Damp what follows more, where a step curved the distortion more than it may in a photograph.
-                change, moved = point.distortion - last.distortion, point.values - last.values
-                self._damping.learn(curvature_along(change, last.gradient, moved, weights, self._shares))
+            point = self._learned(last, point, weights)
             self._steps_done = number
             on_step(self._progress(steps))
             self._pass_seconds = (time.monotonic() - began) / (_PASSES_OF_A_STEP + hyper_steps)
         return self.found()
+
+    def _learned(self, last: _Point, point: _Point, weights: Float[np.ndarray, "M"]) -> _Point:
+        """Where to go on from. What follows is damped more where a step went too far."""
+        if not self._distortion.is_squared_error:
+            if point.cost < last.cost:
+                return point
+            self._damping.increase()
+            return last
+        if last.slope is not None and point.slope is not None:
+            # Curved the distortion more than it may in a photograph.
+            change, moved = point.distortion - last.distortion, point.values - last.values
+            slope = last.slope
+            self._damping.learn(curvature_along(change, slope.gradient, moved, weights, slope.shares))
+        return point
 
     def _has_time_for(self, hyper_steps: int, deadline: float | None) -> bool:
         """Whether the file could still be written after a step, by one more run over the schedule."""
@@ -196,12 +211,10 @@ class _Search:
         self, symbols: Symbols, bits: float, encoder: RangeEncoder | None = None, *, is_last: bool = False
     ) -> _Point:
         values = self._codec.dequantize(symbols)
-        if is_last:
-            distortion, gradient = self._distortion.bits(values), None
-        else:
-            distortion, gradient = self._distortion.gradient(values)
-        point = _Point(symbols, values, bits, distortion, gradient, encoder)
-        if self._best is None or bits + distortion < self._best.bits + self._best.distortion:
+        slope = None if is_last else self._distortion.slope(values)
+        distortion = self._distortion.bits(values) if slope is None else slope.bits
+        point = _Point(symbols, values, bits, distortion, slope, encoder)
+        if self._best is None or point.cost < self._best.cost:
             self._best = point
         return point
 
@@ -209,28 +222,34 @@ class _Search:
         """Bits of a squared step of every channel."""
         known = self._distortion.step_weights
         if known is None:
-            assert point.gradient is not None
+            assert point.slope is not None
             signs = random_signs(point.values.shape, _SEED).to(point.values)
             known = half_curvatures(
-                lambda moved: self._distortion.gradient(moved)[1], point.values, point.gradient, signs
+                lambda moved: self._distortion.slope(moved).gradient,
+                point.values,
+                point.slope.gradient,
+                signs,
             )
+            if not self._distortion.is_squared_error and point.slope.shares is not None:
+                known = known / float(point.slope.shares.mean())  # they have the shares of all places in them
         return known.cpu().numpy()
 
     def _moved(
         self, point: _Point, weights: Float[np.ndarray, "M"], hyper_steps: int, *, is_last: bool
     ) -> _Point:
-        assert point.gradient is not None
+        assert point.slope is not None
         quality_integer = point.symbols.quality_integer
         on_path = point.values.to(self._model.path_device)
         hyper_latent = self._hyper_search.improved(on_path, point.symbols.hyper_latent, hyper_steps)
         side = self._codec.side_features(hyper_latent, quality_integer)
-        linear = point.gradient + self._path.context_gradient(on_path, side).to(point.gradient)
+        gradient = point.slope.gradient
+        linear = gradient + self._path.context_gradient(on_path, side).to(gradient)
         source = Choosing(
             by_position(point.values),
             by_position(linear),
             self._damping.factor * weights,
             ACTIVATION_LIMIT,
-            self._shares,
+            point.slope.shares,
         )
         sink = SymbolWriter(RangeEncoder()) if is_last else None
         symbols = self._codec.quantize(side, hyper_latent, quality_integer, source, sink)

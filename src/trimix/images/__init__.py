@@ -4,9 +4,7 @@ from trimix.images.alpha import decode_alpha, encode_alpha
 from trimix.images.atomic_files import write_atomically
 from trimix.images.colour import (
     BT601_LUMA_WEIGHTS,
-    BT709_LUMA_WEIGHTS,
     collapse_to_grey,
-    luma,
     replicate_grey,
 )
 from trimix.images.padding import pad_to_multiple, shares_in_picture, to_pixels, to_tensor
@@ -25,7 +23,6 @@ from trimix.images.writing import (
 
 __all__ = [
     "BT601_LUMA_WEIGHTS",
-    "BT709_LUMA_WEIGHTS",
     "INPUT_FORMATS",
     "OUTPUT_FORMATS",
     "PEAK",
@@ -38,7 +35,6 @@ __all__ = [
     "collapse_to_grey",
     "decode_alpha",
     "encode_alpha",
-    "luma",
     "metadata_information",
     "output_format",
     "pad_to_multiple",

@@ -1,32 +1,9 @@
 """Luma, and grey pictures in a network of three channels."""
 
-import torch
-
 from trimix.shapes import Float, Tensor
 
 BT601_LUMA_WEIGHTS = (0.299, 0.587, 0.114)
 """Weights of R, G, B in the luma of ITU-R BT.601: the one PSNR-Y of JPEG-like codecs is measured on."""
-BT709_LUMA_WEIGHTS = (0.2126, 0.7152, 0.0722)
-"""Weights of R, G, B in the luma of ITU-R BT.709."""
-
-
-def luma(
-    image: Float[Tensor, "N 3 H W"], weights: tuple[float, float, float] = BT601_LUMA_WEIGHTS
-) -> Float[Tensor, "N 1 H W"]:
-    """Luma of RGB pictures, full range: white has the luma of its channels.
-
-    Args:
-        image: non-linear R, G, B in any range.
-        weights: of R, G, B; they sum to 1.
-
-    Returns:
-        Luma, in the range and type of `image`.
-
-    >>> luma(torch.ones(1, 3, 1, 1)).item()
-    1.0
-    """
-    factors = torch.tensor(weights, dtype=image.dtype, device=image.device)
-    return (image * factors[:, None, None]).sum(dim=1, keepdim=True)
 
 
 def replicate_grey(image: Float[Tensor, "N 1 H W"]) -> Float[Tensor, "N 3 H W"]:

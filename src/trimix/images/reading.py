@@ -12,11 +12,7 @@ from trimix.errors import PictureError
 from trimix.images import chunks as png
 from trimix.images import deep, jpeg_segments
 from trimix.images import exif as exif_blocks
-from trimix.images.chunks import ByteStream
-from trimix.images.colour_conversion import to_srgb
-from trimix.images.limits import without_pillow_limits
-from trimix.images.picture import Picture, picture_of_samples
-from trimix.images.refusals import (
+from trimix.images.checks import (
     HEAD_BYTES,
     bits_per_sample,
     check_head,
@@ -26,6 +22,10 @@ from trimix.images.refusals import (
     choose_frame,
     is_jpeg_xl,
 )
+from trimix.images.chunks import ByteStream
+from trimix.images.colour_conversion import to_srgb
+from trimix.images.limits import without_pillow_limits
+from trimix.images.picture import Picture, picture_of_samples
 from trimix.images.tags import descriptive_exif, iptc_of_tiff
 
 INPUT_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "PPM", "AVIF", "GIF", "JPEG2000", "QOI")

@@ -13,6 +13,7 @@ import torch
 
 from trimix.bitstream import QUALITY_STEPS
 from trimix.coding import FactorizedTable
+from trimix.distortion import Distortion
 from trimix.entropy_models.conditional import bounded_log_likelihood
 from trimix.entropy_models.context import layers_of, schedule_of
 from trimix.entropy_models.factorized import FactorizedPrior
@@ -37,7 +38,13 @@ from trimix.entropy_models.passes import VALUE_LIMIT, Rounding, run_schedule
 from trimix.layers.masked_convolution import MaskedConvolution, TapConvolution
 from trimix.models.building import build_transforms
 from trimix.models.compression_model import CompressionModel
-from trimix.models.frozen import QUALITY_PLANE_STEPS, FrozenModel, ModelIdentity, quality_to_integer
+from trimix.models.frozen import (
+    QUALITY_PLANE_STEPS,
+    FrozenModel,
+    ModelIdentity,
+    distortion_of_lambdas,
+    quality_to_integer,
+)
 from trimix.models.gllmm_lite import GllmmLite
 from trimix.models.integer_networks import (
     TrainableModel,
@@ -110,6 +117,7 @@ def freeze(
     identity: ModelIdentity,
     calibration: Float[Tensor, "N 3 H W"],
     qualities: Sequence[float] = (1.0, 25.0, 50.0, 75.0, 100.0),
+    distortion: Distortion | None = None,
 ) -> FrozenModel:
     """Freeze a trained model.
 
@@ -118,6 +126,7 @@ def freeze(
         identity: its name; the hash is filled in when the weights are written.
         calibration: pictures in [0, 1], sides multiples of 64.
         qualities: at which activations are looked at.
+        distortion: D of the objective it was trained for; where it is not known, what its lambdas tell.
 
     Raises:
         ModelError: a network that integers do not know.
@@ -164,6 +173,7 @@ def freeze(
         schedule=schedule_of(model.context),
         hyper_medians=medians,
         sees_quality=lite,
+        distortion=distortion_of_lambdas(transforms) if distortion is None else distortion,
     )
 
 

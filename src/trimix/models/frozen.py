@@ -46,6 +46,13 @@ def quality_plane_value(quality_integer: int) -> int:
     return ((4 * quality_integer + QUALITY_STEPS // 2) // QUALITY_STEPS) - 202
 
 
+def distortion_of_lambdas(transforms: CompressionTransforms | GllmmLiteTransforms) -> Distortion:
+    """What a model was trained for that does not say: its lambdas are those of squared errors or of MS-SSIM."""
+    quality = torch.tensor([50.0])
+    trade_offs = transforms.rate_distortion_lambda(quality), transforms.squared_error_lambda(quality)
+    return Distortion("mse" if torch.equal(*trade_offs) else "ms-ssim")
+
+
 @dataclass(frozen=True)
 class ModelIdentity:
     """What a file needs to name its model, and a person to know it.

@@ -37,7 +37,7 @@ from trimix.models.building import build, build_transforms
 from trimix.models.catalogue import IDENTIFIERS, WEIGHTS_FORMAT, ModelEntry, entry_of_metadata
 from trimix.models.compression_model import CompressionTransforms
 from trimix.models.config import CompressionConfig, GllmmLiteConfig, ModelConfig
-from trimix.models.frozen import QUALITY_PLANE_STEPS, FrozenModel, ModelIdentity
+from trimix.models.frozen import QUALITY_PLANE_STEPS, FrozenModel, ModelIdentity, distortion_of_lambdas
 from trimix.models.gllmm_lite import GllmmLiteTransforms
 from trimix.models.integer_networks import parameter_layout, stages_of
 from trimix.models.stored_layers import (
@@ -174,11 +174,9 @@ _DISTORTION: TypeAdapter[Distortion] = TypeAdapter(Distortion)
 def _read_distortion(
     entry: ModelEntry, transforms: CompressionTransforms | GllmmLiteTransforms
 ) -> Distortion:
-    """What the file says; of older ones, which do not, the lambdas are those of squared errors or of MS-SSIM."""
+    """What the file says; of older ones, which do not, what the lambdas tell."""
     if entry.distortion is None:
-        quality = torch.tensor([50.0])
-        trade_offs = transforms.rate_distortion_lambda(quality), transforms.squared_error_lambda(quality)
-        return Distortion("mse" if torch.equal(*trade_offs) else "ms-ssim")
+        return distortion_of_lambdas(transforms)
     try:
         return _DISTORTION.validate_json(entry.distortion)
     except ValidationError as error:

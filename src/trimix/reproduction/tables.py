@@ -102,7 +102,7 @@ def by_set(comparisons: Comparisons, architecture: str) -> str:
 
 
 def by_variant(comparisons: Comparisons, architecture: str, budget: Budget) -> str:
-    """BD-rates at the end of every variant, with the pull that its regularizer had."""
+    """BD-rates at the end of every variant, with rho, the ratio of the gradients."""
     rows = []
     for variant in budget.variants:
         if variant.architecture != architecture or variant.key == PLAIN:

@@ -45,7 +45,7 @@ class Explosion:
     """How a run looked when it exploded.
 
     Args:
-        noticed_at_step: that, or a later one where it was looked at later.
+        noticed_at_step: that, or a later one where it was checked later.
         loss: of the last wild step.
         usual_loss: median of recent steps; NaN before there were enough.
         gradient_norm: of the last wild step.
@@ -69,8 +69,8 @@ class Explosion:
 class ExplosionGuard:
     """Watches losses and gradients, and keeps two states.
 
-    What it decides is a function of the losses and norms of steps alone, whenever it looks at them: it notices later
-    what it looks at later, but goes back to the same state.
+    What it decides is a function of the losses and norms of steps alone, whenever it checks them: a later check
+    notices later, but goes back to the same state.
 
     Args:
         config: thresholds, and how often a state is kept.
@@ -104,10 +104,10 @@ class ExplosionGuard:
         """Take in a step; waits for no device."""
         self._unread.append(torch.stack([loss.float(), gradient_norm.float()]))
 
-    def look(
+    def check(
         self, step: int, mean: Callable[[Float[Tensor, "n"]], Float[Tensor, "n"]] = lambda values: values
     ) -> Explosion | None:
-        """Judge the steps that were taken in since it last looked; waits for the device.
+        """Check the steps since the last check; waits for the device.
 
         Args:
             step: the last of them.
@@ -118,7 +118,7 @@ class ExplosionGuard:
         rows = mean(torch.cat(self._unread)).reshape(-1, 2).tolist()
         self._unread.clear()
         for number, (loss, norm) in enumerate(rows, step - len(rows) + 1):
-            self._judge(loss, norm)
+            self._note_step(loss, norm)
             if sum(self._wild) >= WILD_STEPS:
                 return self.explosion(number)
         return None
@@ -131,7 +131,7 @@ class ExplosionGuard:
 
     @property
     def is_calm(self) -> bool:
-        """Whether none of the last steps that were looked at was wild, as far as that can be said yet."""
+        """Whether none of the last steps that were checked was wild, as far as that can be said yet."""
         return len(self.recent["losses"]) < FEWEST_STEPS or not any(self._wild)
 
     def keep(self, contents: Contents) -> None:
@@ -151,7 +151,7 @@ class ExplosionGuard:
         self._unread.clear()
         self._wild.clear()
 
-    def _judge(self, loss: float, norm: float) -> None:
+    def _note_step(self, loss: float, norm: float) -> None:
         wild = self._is_wild(loss, norm)
         self._wild.append(wild)
         if wild:

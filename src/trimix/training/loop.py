@@ -418,7 +418,7 @@ class Trainer:
         if not keeping and not is_free and step % _LOOK_EVERY_STEPS:
             return
         # A mean over the processes has the same bits in each of them: all go back, or none.
-        if (explosion := self._guard.look(step, self.devices.mean)) is not None:
+        if (explosion := self._guard.check(step, self.devices.mean)) is not None:
             self._go_back(explosion)
             self.save()  # what lies there may be of a step after the one that is gone back to
         elif keeping and self._guard.is_calm:
@@ -427,7 +427,7 @@ class Trainer:
     def _ends_badly(self) -> bool:
         """At the end of a phase, go back after a single wild step: nobody would see what comes of it."""
         step = self.progress.step
-        explosion = self._guard.look(step, self.devices.mean)
+        explosion = self._guard.check(step, self.devices.mean)
         if explosion is None and not self._guard.is_calm:
             explosion = self._guard.explosion(step)
         if explosion is None:
@@ -438,7 +438,7 @@ class Trainer:
 
     def _leave_no_explosion(self) -> None:
         """Before saving: go back where the loss has exploded, or where it may be about to."""
-        if (explosion := self._guard.look(self.progress.step, self.devices.mean)) is not None:
+        if (explosion := self._guard.check(self.progress.step, self.devices.mean)) is not None:
             self._go_back(explosion)
         elif not self._guard.is_calm:
             self._put_good_state_into_place()  # a run that goes on makes the same steps again

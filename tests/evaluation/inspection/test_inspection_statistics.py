@@ -15,10 +15,11 @@ from trimix.evaluation.inspection.statistics import (
     observed_masses,
     predicted_masses,
     probability_intervals,
-    probability_transform,
     responsibilities,
     shares_of,
     standard_deviations,
+    transform_of_totals,
+    transform_totals,
     weights_of,
 )
 
@@ -97,6 +98,10 @@ def test_an_interval_is_as_wide_as_the_coder_s_probability():
     intervals = probability_intervals(parameters, symbols)
     assert np.diff(intervals, axis=1)[:, 0] == pytest.approx(parameters.frequencies(symbols) / 2**30)
     assert (intervals >= 0).all() and (intervals <= 1).all()
+
+
+def probability_transform(intervals):
+    return transform_of_totals(transform_totals(intervals), len(intervals))
 
 
 @pytest.mark.parametrize("indices", [(0, 40), (30, 120), (100, 160)])

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trimix.bitstream import QUALITY_STEPS, describe
-from trimix.codec import MAXIMUM_PIXELS, Codec, Symbols
+from trimix.bitstream import MAXIMUM_PIXELS, QUALITY_STEPS, describe
+from trimix.codec import Codec, Symbols
 from trimix.entropy_models.integer_mixture import LatentParameters
 from trimix.errors import UsageError
 from trimix.evaluation.inspection.statistics import LatentStatistics, StatisticsSum

@@ -190,13 +190,8 @@ def transform_totals(intervals: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "
     return np.array([np.clip((border - lower) / width, 0, 1).sum() for border in borders])
 
 
-def probability_transform(intervals: Float[np.ndarray, "n 2"]) -> ProbabilityTransform:
-    """The transform of symbols by their intervals, see `probability_intervals`."""
-    return transform_of_totals(transform_totals(intervals), len(intervals))
-
-
 def transform_of_totals(totals: Float[np.ndarray, "bins_and_one"], count: int) -> ProbabilityTransform:
-    """The transform of sums over several `transform_totals`; uniform where nothing was counted."""
+    """The transform of symbols by the sums of their `transform_totals`; uniform where nothing was counted."""
     uniform = np.linspace(0, 1, len(totals))
     return ProbabilityTransform(totals / count if count else uniform, count)
 

@@ -6,7 +6,6 @@ curves are grey and dashed, so that they stand behind. The tests hold the distan
 
 from dataclasses import dataclass
 
-LIGHT_BACKGROUND, DARK_BACKGROUND = "#ffffff", "#14171b"
 _COLOURS = (
     ("#d55e00", "#f28a3c"),
     ("#0072b2", "#4ba4f9"),
@@ -68,8 +67,3 @@ def published_style(index: int) -> Style:
     light, dark = _GREYS[index // len(_DASHES) % len(_GREYS)]
     plotly_dash, matplotlib_dash = _DASHES[index % len(_DASHES)]
     return Style(light, dark, plotly_dash=plotly_dash, matplotlib_dash=matplotlib_dash)
-
-
-def measured_colours() -> tuple[tuple[str, str], ...]:
-    """Colours of measured curves, each on white and on nearly black."""
-    return _COLOURS

@@ -1,4 +1,4 @@
-"""Kinds of pictures that are refused, because something of them would be lost without a word.
+"""Checks of picture files: what would lose something without a word is refused.
 
 Pillow reduces some of them silently (16 bits in RGB, samples beyond RGB), so the file itself is asked.
 Each check raises `PictureError` with one line: what must hold, what was found, what to do.
