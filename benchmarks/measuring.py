@@ -15,7 +15,6 @@ from PIL import Image
 from trimix.allocator import keep_freed_memory
 from trimix.errors import TrimixError, UsageError
 from trimix.evaluation.bd_rate import SMALL_OVERLAP_SHARE, BdRate, bd_rate
-from trimix.evaluation.demo import photograph
 from trimix.evaluation.rate_points import RateCurve
 from trimix.evaluation.report.tables import ABSENT
 from trimix.images import Picture, read_picture
@@ -28,7 +27,9 @@ def benchmark_picture(path: Path | None) -> Picture:
     """The given picture, or a photograph scaled to 768 x 512."""
     if path is not None:
         return Picture(read_picture(path).pixels)
-    image = Image.fromarray(photograph().pixels).resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
+    from skimage import data
+
+    image = Image.fromarray(data.astronaut()).resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
     return Picture(np.asarray(image))
 
 

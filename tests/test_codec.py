@@ -261,3 +261,13 @@ def test_damaged_weights_are_an_error(codec, tmp_path):
             load_frozen(path)
     with pytest.raises(ModelError, match="no such"):
         load_frozen(Path(tmp_path / "missing.safetensors"))
+
+
+@pytest.mark.parametrize("effort", [1, 2, 3])
+def test_a_file_does_not_depend_on_the_precision_around(codec, effort):
+    picture = some_picture(70, 90)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        data = codec.encode(picture, 60, effort)
+        pixels = codec.decode(data).pixels
+    assert data == codec.encode(picture, 60, effort)
+    assert np.array_equal(pixels, codec.decode(data).pixels)

@@ -138,11 +138,12 @@ def test_avif_is_measured_at_equal_size(tmp_path, monkeypatch):
     import drawn as benchmark
 
     one = benchmark.drawn_pictures(1)[7]  # text
-    encoded = Namespace(data=bytes(12_000), ended="")
+    encoded = Namespace(data=bytes(12_000))
     codec = Namespace(
-        model=Namespace(identity=Namespace(name="tiny")), decode=lambda data: Namespace(pixels=one.pixels)
+        model=Namespace(identity=Namespace(name="tiny")),
+        encode=lambda *_: encoded.data,
+        decode=lambda data: Namespace(pixels=one.pixels),
     )
-    monkeypatch.setattr(benchmark, "encode", lambda *arguments: encoded)
     monkeypatch.setattr(benchmark.Codec, "load", lambda name: codec)
     monkeypatch.setattr(benchmark, "drawn_pictures", lambda seed: [one])
     output = tmp_path / "drawn.json"

@@ -181,7 +181,7 @@ class Codec:
 
     def _symbols(self, container: Container) -> Symbols:
         header, count = container.header, len(self.model.hyper_table)
-        shape = (count, *(-(-side // PICTURE_MULTIPLE) for side in (header.height, header.width)))
+        shape = count, -(-header.height // PICTURE_MULTIPLE), -(-header.width // PICTURE_MULTIPLE)
         reader = RangeDecoder(container.side)
         z = reader.decode_factorized(self.model.hyper_channels_of(shape), self.model.hyper_table)
         z_hat = torch.as_tensor(z, dtype=torch.int16).view(shape)

@@ -48,7 +48,7 @@ def test_version(trimix: Command) -> None:
     assert (outcome.code, outcome.text) == (0, f"trimix {__version__}\n")
 
 
-@pytest.mark.parametrize("arguments", [(), ("compress",), ("info",), ("freeze",)])
+@pytest.mark.parametrize("arguments", [(), ("compress",), ("info",), ("freeze",), ("bd-rate",), ("report",)])
 def test_no_arguments_show_the_help(trimix: Command, arguments: tuple[str, ...]) -> None:
     outcome = trimix(*arguments)
     assert outcome.code == 2

@@ -54,13 +54,6 @@ def rows(text: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in lines]
 
 
-def test_help_has_an_example(trimix: Command) -> None:
-    outcome = trimix("bd-rate", "-h")
-    assert outcome.code == 0
-    assert "Example: trimix bd-rate vtm" in outcome.text
-    assert trimix("bd-rate").code == 2
-
-
 def test_published_curves_against_each_other(trimix: Command) -> None:
     outcome = trimix("bd-rate", "VTM", "hm", "elic")
     assert (outcome.code, outcome.error) == (0, "")
@@ -274,6 +267,7 @@ def test_a_missing_package_is_told(trimix: Command, monkeypatch: pytest.MonkeyPa
     assert outcome.line.endswith("pip install 'trimix[evaluate]'")
 
 
+@pytest.mark.slow
 def test_torch_is_never_imported_and_help_imports_nothing_heavy() -> None:
     script = """
 import sys

@@ -24,7 +24,7 @@ from trimix.errors import UsageError
 from trimix.latent_codec import LatentCodec
 
 compress_module = importlib.import_module("trimix.cli.compress")
-display_module = importlib.import_module("trimix.cli.search_display")
+display_module = importlib.import_module("trimix.progress")
 
 
 @pytest.fixture
@@ -193,6 +193,7 @@ class Interrupts:
         monkeypatch.setattr(kind, method, interrupted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("swallowed", [False, True])
 def test_an_interrupt_writes_the_best_so_far(
     trimix: Command, picture: Path, monkeypatch: pytest.MonkeyPatch, swallowed: bool
@@ -206,6 +207,7 @@ def test_an_interrupt_writes_the_best_so_far(
     assert (record["ended"], record["search_steps"]) == ("interrupt", 2 if swallowed else 1)
 
 
+@pytest.mark.slow
 def test_a_second_interrupt_writes_nothing(
     trimix: Command, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,6 +218,7 @@ def test_a_second_interrupt_writes_nothing(
     assert [path.name for path in picture.parent.iterdir()] == ["photo.png"]
 
 
+@pytest.mark.slow
 def test_a_second_interrupt_that_is_swallowed_writes_nothing(
     trimix: Command, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -226,6 +229,7 @@ def test_a_second_interrupt_that_is_swallowed_writes_nothing(
     assert [path.name for path in picture.parent.iterdir()] == ["photo.png"]
 
 
+@pytest.mark.slow
 def test_errors_after_an_interrupt_that_was_heeded_are_told(
     trimix: Command, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -260,7 +264,7 @@ def test_a_bar_on_a_terminal(
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "120")
     shown = (
-        (("--effort", "4"), r"step 2 of 2 .*0\.\d+ bpp, 10\.\d+ dB"),
+        (("--effort", "4"), r"step 2 of 2: 0\.\d+ bpp, 10\.\d+ dB"),
         (("--target-size", "700"), r"trial \d: quality \d+\.\d+ gives \d+ bytes"),
     )
     for options, expected in shown:
@@ -268,6 +272,7 @@ def test_a_bar_on_a_terminal(
         assert re.search(expected, capsys.readouterr().err)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_interrupt_of_the_process(tmp_path: Path) -> None:
     random = np.random.default_rng(1)
@@ -293,7 +298,8 @@ def test_interrupt_of_the_process(tmp_path: Path) -> None:
 
 _SLOW = """
 import sys
-from trimix.cli import main, search_display
-search_display.LINE_SECONDS = 0
+from trimix import progress
+from trimix.cli import main
+progress.LINE_SECONDS = 0
 sys.exit(main(sys.argv[1:]))
 """

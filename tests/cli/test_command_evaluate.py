@@ -231,6 +231,7 @@ def test_a_terminal_shows_a_bar(trimix: Command, pictures: str, monkeypatch: pyt
     assert " bpp" in text
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_told_and_the_same_command_goes_on(trimix: Command, pictures: str) -> None:
     # Here with processes of their own, as it is used.
     qualities = ",".join(str(quality) for quality in range(1, 31))

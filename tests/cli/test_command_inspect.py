@@ -13,12 +13,6 @@ def page(tmp_path: Path) -> Path:
     return tmp_path / "page.html"
 
 
-def test_help_has_an_example(trimix: Command) -> None:
-    outcome = trimix("inspect", "-h")
-    assert outcome.code == 0
-    assert "Example: trimix inspect photo.tmix" in outcome.text
-
-
 def test_a_page(trimix: Command, compressed: Path, page: Path) -> None:
     outcome = trimix("inspect", compressed, "-o", page, "--title", "My <title>")
     assert (outcome.code, outcome.output) == (0, b"")

@@ -52,6 +52,7 @@ def test_a_plan_costs_nothing(trimix: Command, folder) -> None:
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_runs_records_tables_and_figures(trimix: Command, tiny, pictures) -> None:
     outcome = trimix(
         *command("--variant", "plain", "--variant", "regularized", "--device", "cpu", "-o", "out")

@@ -48,6 +48,7 @@ def logged_steps(run: str) -> dict[str, list[int]]:
     return steps
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_bit_for_bit_like_an_uninterrupted_one(
     trimix: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -43,6 +43,7 @@ def installation(tmp_path):
     return package.parent
 
 
+@pytest.mark.slow
 def test_it_works_where_no_directory_can_be_written(installation):
     # Files stand where cache directories should be made: that fails for the superuser too.
     (installation / "trimix" / "coding" / "__pycache__").touch()
@@ -53,6 +54,7 @@ def test_it_works_where_no_directory_can_be_written(installation):
     ]
 
 
+@pytest.mark.slow
 def test_a_second_process_finds_the_machine_code_and_a_changed_source_does_not(installation):
     folder = installation / "trimix" / "coding"
     assert run(installation) == ["False 0", f"[0] {folder / '__pycache__'}"]

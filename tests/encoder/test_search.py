@@ -1,6 +1,7 @@
 """The search never loses, keeps what it has, and decoders read what it found."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ import torch
 from searched import FITTED, MODELS, cost, smooth_picture, some_picture, tiny_codec
 
 from nearest import nearest_symbols
+from trimix.codec import Codec
+from trimix.distortion import Distortion
 from trimix.encoder import search as module
 from trimix.encoder.effort import DEFAULT_EFFORT, MAXIMUM, MINIMUM, search_steps
 from trimix.encoder.first_choice import first_choice
@@ -54,6 +57,7 @@ def test_decoders_read_what_it_found(name, size, channels):
     assert np.array_equal(codec.decode(data).pixels, codec.latents.synthesize(found.symbols, *size, channels))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gllmm-lite", "autoregressive"])
 def test_the_same_picture_gives_the_same_symbols(name):
     codec, picture = tiny_codec(name), some_picture(70, 100)
@@ -61,6 +65,7 @@ def test_the_same_picture_gives_the_same_symbols(name):
     assert first.checksum() == second.checksum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gllmm-lite", "autoregressive"])
 def test_what_it_says_is_true(name):
     codec, picture = tiny_codec(name), some_picture(70, 100)
@@ -78,6 +83,7 @@ def test_what_it_says_is_true(name):
     assert cost(codec, picture, found.symbols) <= cost(codec, picture, first) + 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_hyper_latents_are_looked_for_too(name):
     codec, picture = tiny_codec(name), some_picture(100, 150)
@@ -182,4 +188,24 @@ def test_a_step_that_curves_the_error_too_much_damps_the_next(monkeypatch):
     monkeypatch.setattr(module, "Choosing", Source)
     find_symbols(codec.latents, picture, 60, 6)
     damping = [quadratic / seen[0] for quadratic in seen]
-    assert damping == pytest.approx([1, 1, 6, 16, 16, 16, 16, 16], rel=1e-4)
+    between = module._FREE_CURVATURE * np.array([1, 6, 16, 16, 16, 16])
+    assert damping == pytest.approx([1, *between, 16], rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["ms-ssim", "ssimulacra2", "weighted-mse"])
+def test_efforts_help_by_what_the_weights_were_trained_for(kind):
+    codec = Codec(replace(tiny_codec(FITTED).model, distortion=Distortion(kind)))
+    picture = smooth_picture(170, 192)
+    costs = [
+        cost(codec, picture, find_symbols(codec.latents, picture, 60, effort).symbols) for effort in (1, 2, 3)
+    ]
+    assert costs[2] <= costs[1] + 0.5
+    assert costs[1] <= costs[0] + 0.5
+
+
+def test_efforts_help_the_released_weights_for_ms_ssim_by_ms_ssim():
+    codec, picture = Codec.load("gllmm-lite-ms-ssim"), some_picture(176, 176)
+    costs = [
+        cost(codec, picture, find_symbols(codec.latents, picture, 60, effort).symbols) for effort in (1, 2, 4)
+    ]
+    assert costs[2] < costs[1] < costs[0]

@@ -9,6 +9,7 @@ from trimix.layers.masked_convolution import checkerboard_offsets, raster_offset
 SIZES = st.tuples(st.integers(1, 12), st.integers(1, 12))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schedule", [one_pass, checkerboard, interlaced, wavefront])
 @given(size=SIZES)
 def test_every_position_is_coded_once(schedule, size):

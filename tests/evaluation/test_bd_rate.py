@@ -3,7 +3,6 @@
 import doctest
 import importlib
 import math
-import subprocess
 import sys
 
 import numpy as np
@@ -239,14 +238,3 @@ def test_says_what_to_install(vtm, monkeypatch, difference):
 
 def test_the_examples_run():
     assert doctest.testmod(importlib.import_module("trimix.evaluation.bd_rate")).failed == 0
-
-
-def test_works_without_torch():
-    script = (
-        "import sys; sys.modules['torch'] = None\n"
-        "from trimix.evaluation.bd_rate import bd_rate\n"
-        "from trimix.evaluation.rate_points import reference_curves\n"
-        "curves = reference_curves(); print(bd_rate(curves['vtm'], curves['hm']).percent)"
-    )
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert float(result.stdout) == pytest.approx(23.3, abs=0.5)

@@ -46,6 +46,7 @@ def test_the_photograph_needs_no_network():
     assert pixels.shape == (512, 512, 3)
 
 
+@pytest.mark.slow
 def test_compares_at_equal_size(commands, tmp_path):
     text = demonstrate(picture=None, quality=25.0, output=tmp_path)
     assert [command[0] for command in commands] == ["compress", "decompress"]

@@ -421,6 +421,7 @@ class Trouble(Shift):
         return super().encode(picture, min(quality, 4.0))
 
 
+@pytest.mark.slow
 def test_a_process_of_its_own_answers_tells_and_ends():
     picture = Picture(np.random.default_rng(2).integers(0, 256, (10, 12, 3), dtype=np.uint8))
     with measuring(Trouble(), isolated=True) as measure:
@@ -439,6 +440,7 @@ def test_a_process_of_its_own_answers_tells_and_ends():
             measure.code(picture, 7.0)
 
 
+@pytest.mark.slow
 def test_killing_an_evaluation_kills_all_that_it_started(folder, output, tmp_path):
     contender = f"Trouble(qualities=(4.0, 8.0), folder={str(tmp_path)!r})"
     arguments = f"{str(folder)!r}, Path({str(output)!r}), {contender}, isolated=True"

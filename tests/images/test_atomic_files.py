@@ -22,6 +22,7 @@ def failing(error):
     return function
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_new_file_is_written(tmp_path, overwrite):
     write_atomically(tmp_path / "a", b"data", overwrite=overwrite)

@@ -151,6 +151,7 @@ def test_reads_plain_and_wrapped_checkpoints(tmp_path):
         assert read_checkpoint(path).keys() == state.keys()
 
 
+@pytest.mark.slow
 def test_reads_what_a_training_of_compressai_saves(tmp_path):
     """As its example has it: epoch, loss, two optimizers and a scheduler beside the weights."""
     state = state_of("mbt2018-mean")

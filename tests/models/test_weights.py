@@ -233,6 +233,7 @@ def test_types_that_no_model_has_are_refused(tmp_path, kind, bits):
     assert_refused(path)
 
 
+@pytest.mark.slow
 def test_a_number_changed_at_random_is_refused_or_codes(tmp_path):
     metadata, tensors = contents()
     random = np.random.default_rng(3)

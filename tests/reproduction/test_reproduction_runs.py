@@ -48,6 +48,7 @@ def test_rates_are_those_of_the_pixels_that_a_picture_has(pictures):
     assert found.mean.bits_per_pixel == pytest.approx(np.mean(found.bits_per_pixel))
 
 
+@pytest.mark.slow
 def test_a_run_is_measured_after_every_stage_and_at_its_end_on_all_sets(pictures, tmp_path):
     (start,), (run,) = runs_of(START, trade_off=0.0067), runs_of("regularized")
     for one in (start, run):
@@ -131,6 +132,7 @@ def test_what_must_be_done_first_is_and_what_is_done_stays(pictures, tmp_path, m
     campaign.Campaign(jobs, 2).run(display)
 
 
+@pytest.mark.slow
 def test_a_process_that_fails_is_named_with_its_last_words(pictures, tmp_path):
     (run,) = runs_of("plain")
     job = job_of(replace(run, starts_from=None), tmp_path, pictures)

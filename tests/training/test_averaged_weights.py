@@ -122,6 +122,7 @@ def write_recipe(path, model=TINY):
     return path
 
 
+@pytest.mark.slow
 def test_the_tool_trains_for_its_time_and_goes_on_in_another_place(picture_folder, tmp_path, monkeypatch):
     train_on = tool()
     monkeypatch.setattr(train_on.os, "nice", lambda _: 0)  # the next tests are not to be slow

@@ -280,6 +280,7 @@ def test_damaged_losses_are_one_clear_line(picture_folder, tmp_path, damage):
         Trainer(config, tmp_path, "cpu")
 
 
+@pytest.mark.slow
 def test_what_one_process_sees_takes_all_back(picture_folder, tmp_path):
     config = configuration(picture_folder, steps=40, every_steps=10)
     assert run_on(2, config, tmp_path, wild_at=range(31, 34)) == [0, 0]

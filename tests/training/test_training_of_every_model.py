@@ -48,6 +48,7 @@ def configuration(model, pictures, steps, **changes):
     return TrainingConfig(model=model, data=data, phases=[phase])
 
 
+@pytest.mark.slow
 @every_model
 def test_a_run_goes_on_bit_for_bit(model, pictures, tmp_path):
     whole = Trainer(configuration(model, pictures, 4), tmp_path / "whole", "cpu")

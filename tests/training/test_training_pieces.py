@@ -96,6 +96,7 @@ def join(place, name, *options, output="out"):
     return call("join", place / output, "-o", target, "--run", name, *options), target
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_joined_parts_are_the_weights_of_the_runs_checkpoint(trained, place, name):
     code, joined = join(place, name)

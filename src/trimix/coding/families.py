@@ -11,6 +11,18 @@ from enum import IntEnum
 from typing import Any
 
 
+def _gaussian(u: Any, m: Any) -> Any:
+    return m.erfc(-u / m.sqrt(2)) / 2
+
+
+def _laplacian(u: Any, m: Any) -> Any:
+    return m.exp(u) / 2
+
+
+def _logistic(u: Any, m: Any) -> Any:
+    return 1 / (1 + m.exp(-u))
+
+
 class Family(IntEnum):
     """A family by its number, which is part of the file format, is its row in `CDF_TABLES`, and is never reused.
 
@@ -27,9 +39,9 @@ class Family(IntEnum):
     lower_tail: Callable[[Any, Any], Any]
     """F(u) for u <= 0, mean 0 and scale 1, by the functions of a module such as `math` or `mpmath`."""
 
-    GAUSSIAN = 0, "Gaussian", 1.0, lambda u, m: m.erfc(-u / m.sqrt(2)) / 2
-    LAPLACIAN = 1, "Laplacian", math.sqrt(2), lambda u, m: m.exp(u) / 2
-    LOGISTIC = 2, "logistic", math.pi / math.sqrt(3), lambda u, m: 1 / (1 + m.exp(-u))
+    GAUSSIAN = 0, "Gaussian", 1.0, _gaussian
+    LAPLACIAN = 1, "Laplacian", math.sqrt(2), _laplacian
+    LOGISTIC = 2, "logistic", math.pi / math.sqrt(3), _logistic
 
     def __new__(
         cls, number: int, label: str, deviation: float, lower_tail: Callable[[Any, Any], Any]

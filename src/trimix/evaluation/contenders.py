@@ -51,10 +51,12 @@ class Contender(Protocol):
         qualities: settings to measure at, on the codec's own scale.
     """
 
-    key: str
-    name: str
-    qualities: tuple[float, ...]
-
+    @property
+    def key(self) -> str: ...  # noqa: D102 (see above)
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def qualities(self) -> tuple[float, ...]: ...  # noqa: D102
     @property
     def description(self) -> str:
         """Settings and version in words."""

@@ -6,7 +6,7 @@ from inspection_examples import KINDS, inspection_of
 from evaluation.report.browser import CHROMIUM, Browser
 from trimix.evaluation.inspection.page import make_page
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
 OVERFLOW = "document.documentElement.scrollWidth - innerWidth"
 CAPTION = "document.getElementById('map-caption').textContent"
 READOUT = "document.getElementById('readout').textContent"

@@ -113,6 +113,7 @@ def test_large_pictures_have_coarser_maps(monkeypatch):
         make_page(inspection, "title")
 
 
+@pytest.mark.slow
 def test_the_figure_is_a_picture(inspection):
     data = draw_figure(replace(inspection, model="_ours $x_{$ 日本"), HOSTILE)
     picture = Image.open(io.BytesIO(data))
@@ -122,6 +123,7 @@ def test_the_figure_is_a_picture(inspection):
     assert np.asarray(picture.convert("L")).std() > 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("height", "width", "channels"), [(1, 1, 1), (400, 20, 3), (20, 400, 1)])
 def test_any_shape_of_picture_has_a_page_and_a_figure(height, width, channels):
     inspection = inspection_of(KINDS[0], height=height, width=width, channels=channels)[2]

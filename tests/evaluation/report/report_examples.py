@@ -2,7 +2,7 @@
 
 import io
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from PIL import Image
@@ -10,6 +10,7 @@ from PIL import Image
 from tiny_models import tiny_frozen
 from trimix.codec import Codec
 from trimix.errors import UsageError
+from trimix.evaluation.peers import Peer, QualityScale
 from trimix.evaluation.rate_points import RatePoint
 from trimix.evaluation.report.equal_size import EqualSize, compare_at_equal_size
 from trimix.evaluation.results import Measurement, QualityMeans, Results
@@ -71,30 +72,27 @@ def photograph(height: int = 192, width: int = 256, channels: int = 3, seed: int
     return Picture(np.clip(noisy, 0, 255).astype(np.uint8)[:, :, :channels])
 
 
-@dataclass(frozen=True)
-class JpegFile:
-    quality: int
-    data: bytes
-
-
-@dataclass(frozen=True)
-class JpegPeer:
+@dataclass(frozen=True, kw_only=True)
+class JpegPeer(Peer):
     """Another codec, or one that cannot."""
 
+    key: str = "jpeg"
     name: str = "JPEG <4:2:0>"
-    refuses: bool = False
     settings: str = "of Pillow"
-    version: str = "any"
+    scale: QualityScale = field(default_factory=lambda: QualityScale(1, 95))
+    qualities: tuple[float, ...] = (50,)
+    refuses: bool = False
+    obstacle = None
+    version = "any"
 
-    def encode_to_size(self, picture: Picture, target_bytes: int) -> JpegFile:
-        for quality in range(95, 0, -5):
-            buffer = io.BytesIO()
-            Image.fromarray(picture.pixels).save(buffer, "JPEG", quality=quality)
-            if buffer.tell() <= target_bytes and not self.refuses:
-                return JpegFile(quality, buffer.getvalue())
-        raise UsageError(f"{self.name} must fit into {target_bytes} bytes; allow more")
+    def _encode(self, pixels, quality: float) -> bytes:
+        if self.refuses:
+            raise UsageError(f"{self.name} must not be asked; ask another")
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "JPEG", quality=quality)
+        return buffer.getvalue()
 
-    def decode(self, data: bytes, channels: int) -> Picture:
+    def _decode(self, data: bytes, channels: int) -> Picture:
         return read_picture(data)
 
 
@@ -103,5 +101,5 @@ def tiny_codec() -> Codec:
 
 
 def compared(name: str = "a.png", bits_per_pixel: float = 1.5, **size) -> EqualSize:
-    peers = (JpegPeer(), JpegPeer("never", refuses=True))
+    peers = (JpegPeer(), JpegPeer(name="never", refuses=True))
     return compare_at_equal_size(name, photograph(**size), tiny_codec(), peers, bits_per_pixel)

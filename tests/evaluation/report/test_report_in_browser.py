@@ -11,7 +11,7 @@ from trimix.evaluation.rate_points import reference_curves
 from trimix.evaluation.report.curves import collect
 from trimix.evaluation.report.page import make_page
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
 KODAK = tuple(f"kodim{number:02d}.png" for number in range(1, 25))
 OVERFLOW = "document.documentElement.scrollWidth - innerWidth"
 PLOTTED = "document.querySelectorAll('#plot .scatterlayer .trace').length"

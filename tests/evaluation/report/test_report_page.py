@@ -45,6 +45,7 @@ def page(collection):
     return make_page(collection, collection.anchor(None), HOSTILE, [example]).decode()
 
 
+@pytest.mark.slow
 def test_it_is_small(page):
     assert len(page) < 3_000_000 < PAGE_MAXIMUM_BYTES
 
@@ -91,6 +92,7 @@ def test_values_come_from_the_results(collection, page):
     assert [metric["unit"] for metric in data["metrics"]] == ["dB", "dB", "dB", "points", "dB"]
 
 
+@pytest.mark.slow
 def test_without_pictures_there_is_no_such_part(collection):
     text = make_page(collection, collection.anchor(None), "title").decode()
     assert 'id="equal-size"' not in text

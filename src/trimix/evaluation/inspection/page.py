@@ -2,13 +2,13 @@
 
 import base64
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any
 
 import numpy as np
 
 import trimix
 from trimix.errors import UsageError
+from trimix.evaluation.html import PAGE_MAXIMUM_BYTES, page_file, render, script_json
 from trimix.evaluation.inspection.charts import histogram_chart, stacked, transform_chart
 from trimix.evaluation.inspection.inspecting import Inspection
 from trimix.evaluation.inspection.maps import (
@@ -22,9 +22,8 @@ from trimix.evaluation.inspection.maps import (
 from trimix.evaluation.inspection.wording import fixed, grouped, percent
 from trimix.evaluation.report.embedding import embed_lossless, embed_preview
 from trimix.evaluation.report.heat import heat_colours, upper_end
-from trimix.evaluation.report.page import script_json
 
-PAGE_MAXIMUM_BYTES = 8_000_000
+_PACKAGE = "trimix.evaluation.inspection"
 CHANNEL_ROWS = 16
 """Channels with a row of their own, those with most bits."""
 _POSITIONS_MAXIMUM = 2**16
@@ -111,8 +110,10 @@ def _parts(inspection: Inspection, title: str) -> dict[str, Any]:
             ("All latents", statistics.transform, transform_chart(statistics.transform)),
         ],
         "preview": embed_preview(inspection.pixels).source,
-        "style": Markup(_file("trimix.evaluation.report", "style.css") + "\n" + _own_file("inspection.css")),
-        "script": Markup(f"(() => {{\n{_own_file('inspection.js')}\n}})();"),
+        "style": Markup(
+            page_file("trimix.evaluation.report", "style.css") + "\n" + page_file(_PACKAGE, "inspection.css")
+        ),
+        "script": Markup(f"(() => {{\n{page_file(_PACKAGE, 'inspection.js')}\n}})();"),
         "grouped": grouped,
         "fixed": fixed,
         "percent": percent,
@@ -211,19 +212,8 @@ def _values(values: np.ndarray) -> dict[str, Any]:
 
 
 def _render(parts: dict[str, Any], maps: dict[str, Any]) -> bytes:
-    from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    return render(
+        _PACKAGE, "inspection.html", **parts, maps=maps, maps_data=Markup(script_json(maps["data"]))
     )
-    template = environment.from_string(_own_file("inspection.html"))
-    return template.render(**parts, maps=maps, maps_data=Markup(script_json(maps["data"]))).encode()
-
-
-def _own_file(name: str) -> str:
-    return _file("trimix.evaluation.inspection", name)
-
-
-def _file(package: str, name: str) -> str:
-    return resources.files(package).joinpath("page_files", name).read_text(encoding="utf-8").strip()

@@ -1,58 +1,22 @@
 """One picture through trimix and other codecs, all files of nearly one size."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 import trimix
 from trimix.codec import Codec
-from trimix.errors import TrimixError
+from trimix.encoder.targets import Target, TargetKind
+from trimix.errors import OutOfReachError, TrimixError
 from trimix.evaluation.metrics import measure_point
+from trimix.evaluation.peers import Peer
 from trimix.evaluation.rate_points import RatePoint
 from trimix.evaluation.report.bit_map import BitMap, map_bits
 from trimix.images import Picture
-from trimix.models.frozen import QUALITY_STEPS
 from trimix.shapes import UInt8
 
 MINIMUM_QUALITY, MAXIMUM_QUALITY = 1.0, 100.0
-_CLOSE_ENOUGH = 0.99
-"""Share of the target from which a file is not worth another try."""
-_AIM = 0.995
-"""Share of the target that is aimed at: in the middle of what is close enough."""
-_FINEST_QUALITY_STEP = 0.1
-
-
-@runtime_checkable
-class SizedFile(Protocol):
-    """A file and the quality that it was encoded with."""
-
-    @property
-    def quality(self) -> float: ...  # noqa: D102 (see above)
-    @property
-    def data(self) -> bytes: ...  # noqa: D102
-
-
-@runtime_checkable
-class Peer(Protocol):
-    """What is asked of another codec: a member of `evaluation.peers`."""
-
-    @property
-    def name(self) -> str: ...  # noqa: D102 (as in tables)
-    @property
-    def settings(self) -> str: ...  # noqa: D102 (in words)
-    @property
-    def version(self) -> str: ...  # noqa: D102 (of the program or library)
-
-    def encode_to_size(self, picture: Picture, target_bytes: int) -> SizedFile:
-        """The file of the highest quality that is not larger than the target."""
-        ...
-
-    def decode(self, data: bytes, channels: int) -> Picture:
-        """The picture of a file, with as many channels as the one that was encoded."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -116,7 +80,7 @@ def compare_at_equal_size(
     description = f"trimix {trimix.__version__}, model {identity.weights_hash.hex()}"
     renditions = [_rendition(picture, identity.name, description, data, quality, pixels)]
     notes = []
-    if len(data) > target_bytes:
+    if quality == MINIMUM_QUALITY and len(data) > target_bytes:
         notes.append(
             f"{identity.name} needs {len(data)} bytes even at its lowest quality, "
             f"more than the {target_bytes} asked for"
@@ -137,27 +101,15 @@ def compare_at_equal_size(
 
 
 def encode_to_size(codec: Codec, picture: Picture, target_bytes: int) -> tuple[float, bytes]:
-    """Quality and file of nearly the largest size that is not above the target.
-
-    The logarithm of the size grows nearly evenly with the quality: the next quality is where a line through two sizes
-    meets the target, kept away from both ends. The lowest quality is taken where even that is larger.
-    """
-    low, high = MINIMUM_QUALITY, MAXIMUM_QUALITY
-    low_data, high_data = (codec.encode(picture, quality) for quality in (low, high))
-    if len(high_data) <= target_bytes:
-        return high, high_data
-    low_size, high_size = math.log(len(low_data)), math.log(len(high_data))
-    aim = math.log(_AIM * target_bytes)
-    while high - low > _FINEST_QUALITY_STEP and len(low_data) < _CLOSE_ENOUGH * target_bytes:
-        share = (aim - low_size) / max(high_size - low_size, 1e-9)
-        quality = low + (high - low) * min(max(share, 0.1), 0.9)
-        quality = round(quality * QUALITY_STEPS) / QUALITY_STEPS  # what the file can say
-        data = codec.encode(picture, quality)
-        if len(data) <= target_bytes:
-            low, low_data, low_size = quality, data, math.log(len(data))
-        else:
-            high, high_size = quality, math.log(len(data))
-    return low, low_data
+    """Quality and file of a size; those of the nearest end of the scale where no quality reaches it."""
+    try:
+        found = codec.encode_to(picture, Target(TargetKind.BYTES, target_bytes))
+    except OutOfReachError:
+        ends = [(quality, codec.encode(picture, quality)) for quality in (MINIMUM_QUALITY, MAXIMUM_QUALITY)]
+        return min(ends, key=lambda end: abs(len(end[1]) - target_bytes))
+    if found.ended == "interrupt":
+        raise KeyboardInterrupt
+    return found.quality, found.data
 
 
 def _rendition(

@@ -1,13 +1,12 @@
 """The page: one HTML file that loads nothing."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import trimix
 from trimix.errors import UsageError
+from trimix.evaluation.html import PAGE_MAXIMUM_BYTES, page_file, render, script_json
 from trimix.evaluation.rate_points import RatePoint
 from trimix.evaluation.report.bd_rates import all_bd_rates
 from trimix.evaluation.report.curves import METRICS, Collection, Metric, ReportCurve
@@ -19,7 +18,7 @@ from trimix.evaluation.report.view import view_of
 if TYPE_CHECKING:
     from trimix.evaluation.report.equal_size import EqualSize
 
-PAGE_MAXIMUM_BYTES = 8_000_000
+_PACKAGE = "trimix.evaluation.report"
 _RESERVE_BYTES = 100_000
 """For what stands around the pictures."""
 _SCRIPTS = ("common", "curves", "bd_rates", "measurements", "equal_size", "bit_map", "start")
@@ -67,7 +66,7 @@ def _parts(collection: Collection, anchor: ReportCurve, title: str, with_picture
     from plotly.offline import get_plotlyjs
 
     measurements = measurement_rows(collection)
-    scripts = "\n".join(_file(f"{name}.js") for name in _SCRIPTS)
+    scripts = "\n".join(page_file(_PACKAGE, f"{name}.js") for name in _SCRIPTS)
     return {
         "version": trimix.__version__,
         "title": title,
@@ -80,7 +79,7 @@ def _parts(collection: Collection, anchor: ReportCurve, title: str, with_picture
         "with_measurements": bool(measurements),
         "speeds": speed_rows(collection),
         "cards": settings_cards(collection),
-        "style": Markup(_file("style.css")),
+        "style": Markup(page_file(_PACKAGE, "style.css")),
         "report_data": Markup(script_json(_report_data(collection, anchor, measurements))),
         "plotly": embed_program(get_plotlyjs()),
         "script": Markup(f"(() => {{\n{scripts}\n}})();"),
@@ -88,37 +87,10 @@ def _parts(collection: Collection, anchor: ReportCurve, title: str, with_picture
 
 
 def _render(parts: dict[str, Any], pictures: dict[str, Any]) -> bytes:
-    from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    html = environment.from_string(_file("page.html")).render(
-        **parts, model=pictures["model"], pictures_data=Markup(script_json(pictures))
-    )
-    return html.encode()
-
-
-def script_json(value: Any) -> str:
-    """JSON that may stand in a script element, whatever names are in it.
-
-    >>> script_json("</script>")
-    '"\\\\u003c/script\\\\u003e"'
-    """
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    for letter in "<>&\u2028\u2029":
-        text = text.replace(letter, f"\\u{ord(letter):04x}")
-    return text
-
-
-def _file(name: str) -> str:
-    return (
-        resources.files("trimix.evaluation.report")
-        .joinpath("page_files", name)
-        .read_text(encoding="utf-8")
-        .strip()
-    )
+    data = Markup(script_json(pictures))
+    return render(_PACKAGE, "page.html", **parts, model=pictures["model"], pictures_data=data)
 
 
 def _summary(collection: Collection) -> str:
