@@ -56,7 +56,7 @@ def compress(
         str,
         typer.Argument(
             metavar="IN",
-            help="Picture: PNG, JPEG, WebP, TIFF, BMP, PPM, AVIF or GIF, 8 bits, grey or RGB; - reads standard input.",
+            help="Picture: PNG, JPEG, WebP, TIFF, AVIF, GIF and others, 8 or 16 bits; - reads standard input.",
         ),
     ],
     output: Annotated[
@@ -90,7 +90,7 @@ def compress(
 ) -> None:
     """Compress a picture to a .tmix file.
 
-    ICC profile, EXIF and XMP are kept. A picture that EXIF says is turned is put
+    Alpha and metadata are kept. A picture that EXIF says is turned is put
     upright. With -o - the output takes standard output: no --json then. Ctrl-C
     ends a search and writes the best so far; a second one ends without a file.
     """
@@ -134,6 +134,8 @@ def compress(
         data = encoded.data
         destination.write(data)
     bits_per_pixel = 8 * len(data) / (original.width * original.height)
+    for note in original.notes:
+        print_summary(f"trimix: {source.name}: {note}")
     if json:
         print_json(
             {
@@ -141,7 +143,9 @@ def compress(
                 "output": destination.name,
                 "width": original.width,
                 "height": original.height,
-                "channels": original.channels,
+                "channels": original.samples.shape[2],
+                "bit_depth": original.bit_depth,
+                "notes": original.notes,
                 "input_bytes": source.size_bytes,
                 "bytes": len(data),
                 "bits_per_pixel": bits_per_pixel,
