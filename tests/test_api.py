@@ -11,9 +11,9 @@ from tiny_models import tiny_frozen
 from trimix.bitstream import read_header
 from trimix.codec import Codec
 from trimix.errors import PictureError, PictureTooLargeError, UnknownModelError, UsageError
+from trimix.frozen.catalogue import read_entry
+from trimix.frozen.storage import save_frozen
 from trimix.images import Picture
-from trimix.models.catalogue import read_entry
-from trimix.models.weights import save_frozen
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_arrays_are_taken(model, shape):
 
 
 @pytest.mark.parametrize(
-    "array", [np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4)), np.zeros((0, 4), np.uint8)]
+    "array", [np.zeros((4, 4, 5), np.uint8), np.zeros((4, 4)), np.zeros((0, 4), np.uint8)]
 )
 def test_other_arrays_are_refused(model, array):
     with pytest.raises(trimix.TrimixError, match="must"):
@@ -126,7 +126,7 @@ def test_arguments_of_other_kinds_are_refused_by_name(api, model, arguments):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("image", [None, [[1]], b"png", 5, SimpleNamespace(dtype=np.uint8, ndim=2)])
+@pytest.mark.parametrize("image", [None, [[1]], 5, SimpleNamespace(dtype=np.uint8, ndim=2)])
 def test_what_is_no_picture_is_refused(api, model, image):
     with pytest.raises(PictureError, match=f"an image must be .*, found {type(image).__name__}"):
         api.compress(image, model=model)
@@ -144,9 +144,9 @@ def test_numbers_of_numpy_are_numbers(api, model, number):
     assert all(api.decompress(kind(plain)).size == (30, 40) for kind in (bytearray, memoryview))
 
 
-@pytest.mark.parametrize("data", [None, "small.tmix", 5, [1, 2]])
+@pytest.mark.parametrize("data", [None, 5, [1, 2]])
 def test_what_is_no_file_is_refused(api, data):
-    with pytest.raises(UsageError, match=f"data must be the bytes .*, found {type(data).__name__}"):
+    with pytest.raises(UsageError, match=f"data must be the path, the bytes .*, found {type(data).__name__}"):
         api.decompress(data)
 
 

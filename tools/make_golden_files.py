@@ -11,9 +11,10 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from tiny_models import tiny_frozen
+from trimix.bitstream import Metadata
 from trimix.codec import Codec
+from trimix.frozen.storage import save_frozen
 from trimix.images import Picture, write_picture
-from trimix.models.weights import save_frozen
 
 
 def waves(height: int, width: int, channels: int) -> Picture:
@@ -24,7 +25,9 @@ def waves(height: int, width: int, channels: int) -> Picture:
     ]
     pixels = np.stack(planes, axis=-1)
     pixels[height // 3 :, width // 2 :] //= 2
-    return Picture(pixels.astype(np.uint8), icc_profile=b"golden profile" if channels == 3 else b"")
+    return Picture(
+        pixels.astype(np.uint8), metadata=Metadata(icc_profile=b"golden profile" if channels == 3 else b"")
+    )
 
 
 def main(folder: Path) -> None:

@@ -1,8 +1,10 @@
-"""Two functions for those who want nothing more: ``compress`` and ``decompress``."""
+"""Functions for those who want nothing more: ``compress`` and ``decompress``."""
 
-import io
 import math
+import warnings
+from dataclasses import replace
 from numbers import Integral, Real
+from os import PathLike
 from pathlib import Path
 from reprlib import repr as short
 
@@ -15,42 +17,65 @@ from trimix.codec import Codec
 from trimix.encoder.effort import DEFAULT_EFFORT, MAXIMUM, MINIMUM
 from trimix.encoder.targets import one_target
 from trimix.errors import PictureError, UsageError
-from trimix.images import Picture, read_picture
+from trimix.images import (
+    ByteSource,
+    Picture,
+    Strip,
+    picture_of_image,
+    picture_of_samples,
+    read_picture,
+    stripped,
+    to_image,
+)
+
+PictureSource = (
+    Image.Image | np.ndarray | str | PathLike[str] | bytes | bytearray | memoryview | ByteSource | Picture
+)
+"""What a picture is taken from: an image, an array, a file's path, contents or open stream, or a `Picture`."""
+FileSource = str | PathLike[str] | bytes | bytearray | memoryview | ByteSource
+"""What a compressed file is taken from."""
 
 
-def _as_picture(image: "Image.Image | np.ndarray | str | Path") -> Picture:
-    if isinstance(image, str | Path):
-        return read_picture(Path(image))
-    if isinstance(image, Image.Image):
-        # Through the reader, so that alpha, 16 bits, palettes, orientation and profiles are handled in one place.
-        buffer = io.BytesIO()
+class PictureWarning(UserWarning):
+    """A picture was changed before it was compressed, or something with it was left out."""
+
+
+def _as_picture(
+    image: PictureSource, frame: int | None = None, background: tuple[int, int, int] | None = None
+) -> Picture:
+    match image:
+        case Picture():
+            return image if background is None else image.flattened(background)
+        case str() | PathLike():
+            return read_picture(Path(image), frame=frame, background=background)
+        case bytes() | bytearray() | memoryview():
+            return read_picture(bytes(image), frame=frame, background=background)
+        case Image.Image():
+            return picture_of_image(image, frame=frame, background=background)
+        case np.ndarray():
+            return picture_of_samples(image, background=background)
+        case ByteSource():
+            return read_picture(image, frame=frame, background=background)
+    raise PictureError(
+        "an image must be a Pillow image, an array, or a picture file's path, contents or open stream, found "
+        f"{type(image).__name__}; convert it"
+    )
+
+
+def _contents(source: FileSource) -> bytes:
+    if isinstance(source, bytes | bytearray | memoryview):
+        return bytes(source)
+    if isinstance(source, str | PathLike):
         try:
-            image.save(
-                buffer,
-                format="PNG",
-                compress_level=1,
-                icc_profile=image.info.get("icc_profile"),
-                exif=image.getexif(),
-            )
-        except OSError as error:
-            raise PictureError(f"an image must be grey or RGB of 8 bits, found mode {image.mode}") from error
-        return read_picture(buffer.getvalue())
-    if not isinstance(image, np.ndarray):
-        raise PictureError(
-            "an image must be a Pillow image, a uint8 array or the path of a picture file, found "
-            f"{type(image).__name__}; convert it"
-        )
-    if (
-        image.dtype != np.uint8
-        or image.ndim not in (2, 3)
-        or (image.ndim == 3 and image.shape[2] not in (1, 3))
-    ):
-        raise PictureError(
-            f"an array must be uint8 [H W], [H W 1] or [H W 3], found {image.dtype} {list(image.shape)}"
-        )
-    if 0 in image.shape:
-        raise PictureError(f"an array must have at least one pixel, found {list(image.shape)}")
-    return Picture(np.ascontiguousarray(image if image.ndim == 3 else image[:, :, None]))
+            return Path(source).read_bytes()
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{source}: the file cannot be read ({error}); check the path") from error
+    if isinstance(source, ByteSource):
+        return source.read()
+    raise UsageError(
+        "data must be the path, the bytes or the open stream of a .tmix file, found "
+        f"{type(source).__name__}; convert it"
+    )
 
 
 def _number(name: str, value: object) -> float:
@@ -89,7 +114,7 @@ def _check_device(name: str) -> None:
 
 
 def compress(
-    image: "Image.Image | np.ndarray | str | Path",
+    image: PictureSource,
     quality: float | None = None,
     model: str | Path = "gllmm-lite",
     device: str = "cpu",
@@ -100,11 +125,17 @@ def compress(
     target_bytes: float | None = None,
     target_psnr_db: float | None = None,
     target_ssimulacra2: float | None = None,
+    frame: int | None = None,
+    background: tuple[int, int, int] | None = None,
+    strip: Strip = Strip.NOTHING,
 ) -> bytes:
     """Compress a picture to the contents of a ``.tmix`` file.
 
+    What was converted or left out on the way is told by a ``PictureWarning``.
+
     Args:
-        image: a Pillow image, a uint8 array [H W 3] or [H W], or the path of a picture file.
+        image: a Pillow image; an array, uint8 or uint16, [H W] or [H W C] with 1 grey, 2 grey and alpha, 3 RGB, 4 RGB
+            and alpha; a picture file's path, contents or open stream; or a ``Picture``.
         quality: 1..100, continuous; 50 without a target.
         model: name or weights file.
         device: ``cpu`` or ``cuda``.
@@ -114,9 +145,12 @@ def compress(
         target_bytes: size of the file, within 2 % and rather below, instead of a quality.
         target_psnr_db: of the decoded picture, within 0.1 dB, instead of a quality.
         target_ssimulacra2: score of the decoded picture, within 0.5, instead of a quality.
+        frame: of an animation or a file of many pages, from 0; such a file is refused without.
+        background: R, G, B, 0..255, that takes the place of transparency; None keeps alpha.
+        strip: metadata to leave out.
 
     Raises:
-        PictureError: the picture is of a kind that is not handled.
+        PictureError: the picture is of a kind that is not handled, or has several frames and none is chosen.
         UsageError: an argument is of another kind or out of range, or there are two targets.
         OutOfReachError: no quality meets the target.
         ModelError: there is no such model.
@@ -142,7 +176,10 @@ def compress(
     _check_device(device)
     if target is not None and quality is not None:
         raise UsageError("a quality and a target exclude each other, found both; leave one out")
-    codec, picture = Codec.load(model, device), _as_picture(image)
+    codec, picture = Codec.load(model, device), _as_picture(image, frame, background)
+    for note in picture.notes:
+        warnings.warn(note, PictureWarning, stacklevel=2)
+    picture = replace(picture, metadata=stripped(picture.metadata, strip))
     aim = target or (50.0 if quality is None else quality)
     encoded = codec.encode_to(picture, aim, effort, time_limit_seconds=time_limit_seconds)
     if encoded.ended == "interrupt":
@@ -150,35 +187,41 @@ def compress(
     return encoded.data
 
 
-def decompress(data: bytes, device: str = "cpu", maximum_pixels: int = MAXIMUM_PIXELS) -> Image.Image:
-    """Decompress the contents of a ``.tmix`` file to a Pillow image with its metadata.
+def decompress(data: FileSource, device: str = "cpu", maximum_pixels: int = MAXIMUM_PIXELS) -> Image.Image:
+    """Decompress a ``.tmix`` file to a Pillow image with its metadata.
+
+    Pillow has no 16 bits in colour or with alpha: such pictures come with 8, and a ``PictureWarning``;
+    ``decompress_to_picture`` gives all bits.
 
     Args:
-        data: the file's bytes.
+        data: the file's path, bytes or open stream.
         device: ``cpu`` or ``cuda``.
         maximum_pixels: larger pictures are refused.
 
     Raises:
         CodecError: the bytes are no valid file.
         UnknownModelError: the file's model is not installed.
-        UsageError: an argument is of another kind.
+        UsageError: an argument is of another kind, or the path cannot be read.
     """
-    if not isinstance(data, bytes | bytearray | memoryview):
-        raise UsageError(
-            f"data must be the bytes of a .tmix file, found {type(data).__name__}; read the file first"
-        )
+    image, notes = to_image(decompress_to_picture(data, device, maximum_pixels))
+    for note in notes:
+        warnings.warn(note, PictureWarning, stacklevel=2)
+    return image
+
+
+def decompress_to_picture(
+    data: FileSource, device: str = "cpu", maximum_pixels: int = MAXIMUM_PIXELS
+) -> Picture:
+    """Decompress a ``.tmix`` file to a ``Picture``: its ``samples`` are an array, ``write_picture`` makes a file of it.
+
+    Args and errors are those of ``decompress``.
+
+    >>> import numpy as np
+    >>> ramp = np.linspace(0, 65535, 32 * 32 * 4).astype(np.uint16).reshape(32, 32, 4)
+    >>> decompress_to_picture(compress(ramp)).samples.dtype
+    dtype('uint16')
+    """
+    contents = _contents(data)
     _number("maximum_pixels", maximum_pixels)
     _check_device(device)
-    data = bytes(data)
-    picture = Codec.for_file(data, device).decode(data, maximum_pixels)
-    pixels = picture.pixels
-    image = Image.fromarray(pixels[:, :, 0] if picture.channels == 1 else pixels)
-    # Under the keys that Pillow's own readers use, so that saving the image keeps them.
-    for key, value in (
-        ("icc_profile", picture.icc_profile),
-        ("exif", b"Exif\0\0" + picture.exif if picture.exif else b""),
-        ("xmp", picture.xmp),
-    ):
-        if value:
-            image.info[key] = value
-    return image
+    return Codec.for_file(contents, device).decode(contents, maximum_pixels)

@@ -2,11 +2,11 @@
 
 ::
 
-    encode   Picture uint8 [H W C] -> LatentCodec.analyze: strips, g_a, h_a -> latents y, hyper-latents z_hat
+    encode   Picture [H W C] -> LatentCodec.analyze: strips, g_a, h_a -> latents y, hyper-latents z_hat
              -> encoder.find_symbols: the nearest integers, what they cost the picture (g_s backwards),
                 one run over the schedule that chooses and writes          -> y_hat, "latent"
              -> pack: z_hat by the factorized table                        -> "side"
-                header, side, latent, metadata, checksum of all symbols    -> Container -> bytes
+                header, side, latent, alpha, metadata, symbols' checksum   -> Container -> bytes
 
     decode   bytes -> Container -> "side": z_hat by the factorized table -> integer h_s -> side features
              -> "latent": y_hat, the same run over the schedule with a reader for its source
@@ -23,14 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from trimix.bitstream import (
-    MAXIMUM_PIXELS,
-    Container,
-    Header,
-    check_header,
-    check_sides,
-    read_header,
-)
+from trimix.bitstream import MAXIMUM_PIXELS, Container, Header, check_header, read_header
 from trimix.coding import RangeDecoder, RangeEncoder
 from trimix.encoder.effort import DEFAULT_EFFORT, search_steps
 from trimix.encoder.search import SearchProgress, find_symbols
@@ -38,11 +31,11 @@ from trimix.encoder.target_search import Encoded, encode_to_target, even_if_inte
 from trimix.encoder.targets import Target, Trial
 from trimix.entropy_models.passes import SymbolReader, SymbolWriter
 from trimix.errors import DesynchronizedError, ModelError
-from trimix.images import Picture
+from trimix.frozen.catalogue import find_model, find_model_by_hash
+from trimix.frozen.model import FrozenModel
+from trimix.frozen.storage import load_frozen
+from trimix.images import Picture, decode_alpha, encode_alpha
 from trimix.latent_codec import PICTURE_MULTIPLE, LatentCodec, Symbols
-from trimix.models.catalogue import find_model, find_model_by_hash
-from trimix.models.frozen import FrozenModel
-from trimix.models.weights import load_frozen
 
 
 class Codec:
@@ -116,7 +109,6 @@ class Codec:
         >>> 2940 <= len(encoded.data) <= 3000
         True
         """
-        check_sides(picture.width, picture.height)
         if isinstance(aim, Target):
             return encode_to_target(
                 self.latents, self.pack, picture, aim, effort, time_limit_seconds, on_step, on_trial
@@ -143,16 +135,16 @@ class Codec:
                 weights_hash=self.model.identity.weights_hash,
                 width=picture.width,
                 height=picture.height,
-                channels=picture.channels,
-                bit_depth=8,
+                channels=(3 if picture.stands_for_rgb else picture.channels) + (picture.alpha is not None),
+                bit_depth=picture.bit_depth,
                 quality=symbols.quality_integer,
+                has_equal_colours=picture.stands_for_rgb,
             ),
             side=side_encoder.finish(),
             latent=encoder.finish(),
             symbol_checksum=symbols.checksum(),
-            icc_profile=picture.icc_profile,
-            exif=picture.exif,
-            xmp=picture.xmp,
+            alpha=b"" if picture.alpha is None else encode_alpha(picture.alpha),
+            metadata=picture.metadata,
         )
         return container.to_bytes()
 
@@ -165,8 +157,10 @@ class Codec:
         """
         container = self._read(data, maximum_pixels)
         header, symbols = container.header, self._symbols(container)
-        pixels = self.latents.synthesize(symbols, header.height, header.width, header.channels)
-        return Picture(pixels, container.icc_profile, container.exif, container.xmp)
+        height, width, bit_depth = header.height, header.width, header.bit_depth
+        pixels = self.latents.synthesize(symbols, height, width, header.colour_channels, bit_depth)
+        alpha = decode_alpha(container.alpha, height, width, bit_depth) if header.has_alpha else None
+        return Picture(pixels, alpha, container.metadata, header.has_equal_colours)
 
     def unpack(self, data: bytes, maximum_pixels: int = MAXIMUM_PIXELS) -> Symbols:
         """The symbols of a file; raises as ``decode`` does."""

@@ -14,15 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from trimix.bitstream import QUALITY_STEPS
+from trimix.bitstream import QUALITY_STEPS, check_sides
 from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT
 from trimix.entropy_models.passes import KnownSymbols, Rounding, SymbolSink, SymbolSource, run_schedule
 from trimix.errors import UsageError
+from trimix.frozen.model import FrozenModel, SymbolBits, quality_to_integer
+from trimix.frozen.strips import Strip, latent_strips
 from trimix.images import Picture, collapse_to_grey, pad_to_multiple, to_pixels, to_tensor
-from trimix.models.frozen import FrozenModel, SymbolBits, quality_to_integer
-from trimix.shapes import Float, Int, Int16, Tensor, UInt8
-from trimix.transforms.analysis import LATENT_STRIDE
-from trimix.transforms.strips import Strip, latent_strips
+from trimix.shapes import LATENT_STRIDE, Float, Int, Int16, Tensor, UInt
 
 PICTURE_MULTIPLE = 64
 """Sides are padded to a multiple of it: 16 pixels a latent, 4 latents a hyper-latent."""
@@ -98,8 +97,6 @@ class LatentCodec:
     def __init__(self, model: FrozenModel, device: str | torch.device = "cpu") -> None:
         self.model = model.to(device)
         self.device = torch.device(device)
-        # Convolutions are faster so, transposed ones twice.
-        self.model.transforms.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def quality_tensor(self, quality_integer: int) -> Float[Tensor, "1"]:
         """The header's quality as the transforms take it, on the device."""
@@ -115,14 +112,16 @@ class LatentCodec:
         """What g_a, gain and h_a make of a picture.
 
         Args:
-            picture: 8 bits, grey or RGB.
+            picture: grey or RGB, 8 or 16 bits.
             quality: 1..100.
 
         Raises:
             UsageError: the quality is out of range.
+            PictureTooLargeError: a side is too long.
         """
         if not 1 <= quality <= 100:
             raise UsageError(f"quality must be from 1 to 100, found {quality:g}")
+        check_sides(picture.width, picture.height)
         quality_integer = quality_to_integer(quality)
         factor = self.quality_tensor(quality_integer)
         pixels = pad_to_multiple(picture.pixels, PICTURE_MULTIPLE)
@@ -135,7 +134,7 @@ class LatentCodec:
         return Latents(y[0].permute(1, 2, 0).cpu().numpy(), z_hat, side, quality_integer)
 
     def _analyze_strip(
-        self, pixels: UInt8[np.ndarray, "H W C"], strip: Strip, quality: Float[Tensor, "1"]
+        self, pixels: UInt[np.ndarray, "H W C"], strip: Strip, quality: Float[Tensor, "1"]
     ) -> Float[Tensor, "1 M h w"]:
         x = to_tensor(pixels[LATENT_STRIDE * strip.first : LATENT_STRIDE * strip.last]).to(self.device)
         y = self.model.transforms.encode_latent(x, quality)
@@ -149,9 +148,9 @@ class LatentCodec:
             columns: of the latent.
             share: how many times as much memory is needed as without gradients.
         """
-        config = self.model.transforms.config
+        facts = self.model.transforms.facts
         area = LATENT_STRIDE**2 * columns
-        return latent_strips(rows, area, config.latent_halo, config.pixels_at_once // share)
+        return latent_strips(rows, area, facts.halo, facts.pixels_at_once // share)
 
     @torch.inference_mode()
     @in_float32()
@@ -221,14 +220,17 @@ class LatentCodec:
 
     @torch.inference_mode()
     @in_float32()
-    def synthesize(self, symbols: Symbols, height: int, width: int, channels: int = 3) -> np.ndarray:
-        """Pixels of symbols, uint8 [height width channels]: gain, g_s, crop, clamp; one channel is their mean."""
+    def synthesize(
+        self, symbols: Symbols, height: int, width: int, channels: int = 3, bit_depth: int = 8
+    ) -> UInt[np.ndarray, "H W C"]:
+        """Pixels of symbols, [height width channels]: gain, g_s, crop, clamp; one channel is their mean."""
         y_hat = self.dequantize(symbols)
         _, rows, columns = y_hat.shape
-        pixels = np.empty((height, width, channels), dtype=np.uint8)
+        pixels = np.empty((height, width, channels), dtype=np.uint8 if bit_depth == 8 else np.uint16)
         for strip in self.strips(rows, columns):
             part = y_hat[None, :, strip.first : strip.last]
             x_hat = self.synthesize_strip(part, strip, height, width, symbols.quality_integer)
             rows_of_strip = slice(LATENT_STRIDE * strip.start, LATENT_STRIDE * strip.stop)
-            pixels[rows_of_strip] = to_pixels(collapse_to_grey(x_hat) if channels == 1 else x_hat)
+            x_hat = collapse_to_grey(x_hat) if channels == 1 else x_hat
+            pixels[rows_of_strip] = to_pixels(x_hat, bit_depth)
         return pixels

@@ -20,6 +20,7 @@ from trimix.bitstream import (
     SIDE_MAXIMUM,
     Container,
     Header,
+    Metadata,
     describe,
     read_header,
 )
@@ -45,23 +46,29 @@ FULL = Container(
     side=b"side bytes",
     latent=bytes(range(50)),
     symbol_checksum=0xDEADBEEF,
-    icc_profile=b"profile" * 20,
-    exif=b"II*\0\x08\0\0\0\0\0",
-    xmp=b"<x:xmpmeta/>",
+    metadata=Metadata(icc_profile=b"profile" * 20, exif=b"II*\0\x08\0\0\0\0\0", xmp=b"<x:xmpmeta/>"),
 )
 
+METADATA_TYPES = {
+    0x81: "icc_profile",
+    0x82: "exif",
+    0x83: "xmp",
+    0x84: "chunks",
+    0x85: "iptc",
+    0x86: "extended_xmp",
+}
 headers = st.builds(
     Header,
     model_identifier=st.integers(0, 0xFFFF),
     weights_hash=st.binary(min_size=8, max_size=8),
     width=st.integers(1, SIDE_MAXIMUM),
     height=st.integers(1, SIDE_MAXIMUM),
-    channels=st.sampled_from([1, 3]),
-    bit_depth=st.just(8),
+    channels=st.integers(1, 4),
+    bit_depth=st.sampled_from([8, 16]),
     quality=st.integers(512, 51200),
     tile_layout=st.just(0),
-)
-metadata = st.one_of(
+).flatmap(lambda one: st.sampled_from([one, replace(one, has_equal_colours=one.channels >= 3)]))
+metadata_bytes = st.one_of(
     st.binary(max_size=300), st.builds(lambda b, n: b * n, st.binary(max_size=8), st.integers(0, 99))
 )
 containers = st.builds(
@@ -70,10 +77,9 @@ containers = st.builds(
     side=st.binary(max_size=300),
     latent=st.binary(max_size=300),
     symbol_checksum=st.integers(0, 2**32 - 1),
-    icc_profile=metadata,
-    exif=metadata,
-    xmp=metadata,
-)
+    alpha=st.binary(max_size=300),
+    metadata=st.builds(Metadata, **dict.fromkeys(METADATA_TYPES.values(), metadata_bytes)),
+).map(lambda one: one if one.header.has_alpha else replace(one, alpha=b""))
 
 
 def with_header_crc(before: bytes, sections: bytes = b"") -> bytes:
@@ -101,7 +107,7 @@ def file_with_sections(*sections: tuple[int, bytes]) -> bytes:
 def parse_by_the_page(data: bytes) -> dict:
     """A second reader, written from docs/format.md alone."""
     magic, version, model, weights_hash = struct.unpack_from("<4sBH8s", data, 0)
-    assert (magic, version) == (b"\xd4TMX", 1)
+    assert magic == b"\xd4TMX"
     position = 15
 
     def varint() -> int:
@@ -144,7 +150,10 @@ def parse_by_the_page(data: bytes) -> dict:
         sections[type_byte & 0xBF] = stored
     assert position == len(data)
     return {
-        "header": Header(model, weights_hash, width, height, channels, bit_depth, quality, layout),
+        "version": version,
+        "header": Header(
+            model, weights_hash, width, height, channels & 7, bit_depth, quality, layout, bool(channels & 8)
+        ),
         "checksum": checksum,
         "sections": sections,
     }
@@ -162,8 +171,13 @@ def test_a_reader_written_from_the_page_agrees(container):
     parsed = parse_by_the_page(container.to_bytes())
     assert parsed["header"] == container.header
     assert parsed["checksum"] == container.symbol_checksum
+    header = container.header
+    has_news = header.channels in (2, 4) or header.bit_depth == 16 or header.has_equal_colours
+    assert parsed["version"] == (2 if has_news else 1)
     wanted = {1: container.side, 2: container.latent}
-    optional = {0x81: container.icc_profile, 0x82: container.exif, 0x83: container.xmp}
+    if header.channels in (2, 4):
+        wanted[3] = container.alpha
+    optional = {number: getattr(container.metadata, name) for number, name in METADATA_TYPES.items()}
     assert parsed["sections"] == wanted | {key: value for key, value in optional.items() if value}
 
 
@@ -279,9 +293,9 @@ def test_magic_is_not_ascii():
     assert MAGIC[0] >= 0x80
 
 
-@pytest.mark.parametrize("version", [0, 2, 255])
+@pytest.mark.parametrize("version", [0, 3, 255])
 def test_unknown_versions_are_refused_whatever_follows(version):
-    with pytest.raises(UnsupportedVersionError, match=f"version 1, found {version}; install a newer"):
+    with pytest.raises(UnsupportedVersionError, match=f"versions 1 to 2, found {version}; install a newer"):
         Container.from_bytes(MAGIC + bytes([version]))
 
 
@@ -291,8 +305,9 @@ NO_SECTIONS = b"\x00"
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        (fixed_fields(channels=4), "found 4 .with alpha, reserved"),
-        (fixed_fields(bit_depth=16), "found 16 .reserved"),
+        (fixed_fields(channels=4), "need format version 2"),
+        (fixed_fields(channels=11), "need format version 2"),
+        (fixed_fields(bit_depth=16), "need format version 2"),
         (fixed_fields(tile_layout=1), "found 1 .reserved"),
     ],
 )
@@ -305,8 +320,8 @@ def test_reserved_features_are_refused(fields, words):
     ("fields", "words"),
     [
         (fixed_fields(channels=0), "channels must"),
-        (fixed_fields(channels=2), "channels must"),
-        (fixed_fields(bit_depth=7), "bit depth must be 8, found 7"),
+        (fixed_fields(channels=5), "channels must"),
+        (fixed_fields(bit_depth=7), "bit depth must be 8 or 16, found 7"),
         (fixed_fields(width=b"\x00"), "width must lie in 1..2.30 pixels, found 0"),
         (fixed_fields(height=b"\x00"), "height must"),
         (fixed_fields(width=b"\x81\x80\x80\x80\x04"), "found 1073741825"),
@@ -329,7 +344,7 @@ def test_sections_in_another_order_and_unknown_ancillary_ones_are_read():
         (0x83, b"x"), (0xBF, b"of the future"), (0xFE, b"\xff"), (0x02, b"l"), (0x01, b"s")
     )
     container = Container.from_bytes(data)
-    assert (container.side, container.latent, container.xmp) == (b"s", b"l", b"x")
+    assert (container.side, container.latent, container.metadata.xmp) == (b"s", b"l", b"x")
     assert describe(data).sections[1].name == "unknown 0xbf"
 
 
@@ -342,7 +357,8 @@ def test_damage_in_an_unknown_section_is_noticed():
 @pytest.mark.parametrize(
     ("sections", "error", "words"),
     [
-        ([(0x03, b"alpha")], UnsupportedVersionError, "found unknown 0x03; install a newer"),
+        ([(0x03, b"alpha")], CorruptedFileError, "must not have a section alpha"),
+        ([(0x04, b"new")], UnsupportedVersionError, "found unknown 0x04; install a newer"),
         ([(0x00, b"")], UnsupportedVersionError, "found unknown 0x00"),
         ([(0x01, b"again")], CorruptedFileError, "found side 2 times"),
         ([(0x83, b""), (0xC3, b"")], CorruptedFileError, "found xmp 2 times"),
@@ -424,9 +440,9 @@ def test_the_cap_on_metadata_can_be_lowered():
         ({"weights_hash": b"short"}, "weights hash must have 8 bytes, found 5"),
         ({"width": 0}, "width"),
         ({"height": SIDE_MAXIMUM + 1}, "height"),
-        ({"channels": 4}, "reserved"),
-        ({"channels": 2}, "channels"),
-        ({"bit_depth": 16}, "reserved"),
+        ({"channels": 5}, "channels"),
+        ({"channels": 1, "has_equal_colours": True}, "only RGB"),
+        ({"bit_depth": 10}, "bit depth"),
         ({"quality": 51201}, "quality"),
         ({"quality": 511}, "quality"),
         ({"tile_layout": 1}, "tile layout"),
@@ -441,11 +457,11 @@ def test_other_contents_that_cannot_be_written_are_refused():
     with pytest.raises(UsageError, match="symbol checksum"):
         replace(FULL, symbol_checksum=2**32).to_bytes()
     with pytest.raises(UsageError, match="exif may have at most 16777216 bytes"):
-        replace(FULL, exif=bytes(METADATA_BYTES_MAXIMUM + 1)).to_bytes()
+        replace(FULL, metadata=Metadata(exif=bytes(METADATA_BYTES_MAXIMUM + 1))).to_bytes()
 
 
 def test_the_largest_metadata_fits():
-    container = replace(FULL, exif=bytes(METADATA_BYTES_MAXIMUM))
+    container = replace(FULL, metadata=Metadata(exif=bytes(METADATA_BYTES_MAXIMUM)))
     data = container.to_bytes()
     assert len(data) < 2**16
     assert Container.from_bytes(data) == container

@@ -11,8 +11,9 @@ from command_line import MODEL_NAME, Command, Outcome
 from PIL import Image
 
 from tiny_models import tiny_frozen
+from trimix.bitstream import Metadata
 from trimix.cli import main
-from trimix.models.weights import save_frozen
+from trimix.frozen.storage import save_frozen
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +62,7 @@ def compressed_bytes(models_folder: Path) -> bytes:
 
     codec = Codec.load(models_folder / f"{MODEL_NAME}.safetensors")
     pixels = np.random.default_rng(2).integers(0, 256, (50, 70, 3), dtype=np.uint8)
-    return codec.encode(Picture(pixels, icc_profile=b"profile" * 50), 50)
+    return codec.encode(Picture(pixels, metadata=Metadata(icc_profile=b"profile" * 50)), 50)
 
 
 @pytest.fixture

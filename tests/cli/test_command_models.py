@@ -6,8 +6,8 @@ import pytest
 from command_line import MODEL_NAME, Command
 
 from tiny_models import tiny_frozen, tiny_model
-from trimix.models import catalogue
-from trimix.models.weights import save_frozen
+from trimix.frozen import catalogue
+from trimix.frozen.storage import save_frozen
 
 
 def test_lists_models_and_folders(trimix: Command, models_folder: Path) -> None:
@@ -138,7 +138,7 @@ def test_a_file_in_the_current_folder_does_not_hide_a_model(
 def test_damaged_metadata_are_one_line(trimix: Command, models_folder: Path, tmp_path: Path) -> None:
     data = (models_folder / f"{MODEL_NAME}.safetensors").read_bytes()
     for old, new in (
-        (b'"configuration":"{\\"kind', b'"configuration":"[\\"kind'),
+        (b'"{\\"kind\\":\\"', b'"[\\"kind\\":\\"'),
         (b'"identifier":"1"', b'"identifier":"x"'),
         (b"12345", b"1\\n2 "),
     ):

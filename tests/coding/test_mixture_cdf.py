@@ -100,7 +100,7 @@ def test_rows_are_views_for_slices_and_copies_for_indices():
 @pytest.mark.parametrize(
     "change",
     [
-        {"families": np.array([0, 3], np.uint8)},
+        {"families": np.array([0, len(Family)], np.uint8)},
         {"families": np.array([], np.uint8)},
         {"weights": np.array([[2**15, 2**15 - 1]], np.int32)},
         {"weights": np.array([[2**16 + 1, -1]], np.int32)},

@@ -1,6 +1,7 @@
 """The search never loses, keeps what it has, and decoders read what it found."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ import torch
 from searched import FITTED, MODELS, cost, smooth_picture, some_picture, tiny_codec
 
 from nearest import nearest_symbols
+from trimix.codec import Codec
+from trimix.distortion import Distortion
 from trimix.encoder import search as module
 from trimix.encoder.effort import DEFAULT_EFFORT, MAXIMUM, MINIMUM, search_steps
 from trimix.encoder.first_choice import first_choice
@@ -186,3 +189,22 @@ def test_a_step_that_curves_the_error_too_much_damps_the_next(monkeypatch):
     find_symbols(codec.latents, picture, 60, 6)
     damping = [quadratic / seen[0] for quadratic in seen]
     assert damping == pytest.approx([1, 1, 6, 16, 16, 16, 16, 16], rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["ms-ssim", "ssimulacra2", "weighted-mse"])
+def test_efforts_help_by_what_the_weights_were_trained_for(kind):
+    codec = Codec(replace(tiny_codec(FITTED).model, distortion=Distortion(kind)))
+    picture = smooth_picture(170, 192)
+    costs = [
+        cost(codec, picture, find_symbols(codec.latents, picture, 60, effort).symbols) for effort in (1, 2, 3)
+    ]
+    assert costs[2] <= costs[1] + 0.5
+    assert costs[1] <= costs[0] + 0.5
+
+
+def test_efforts_help_the_released_weights_for_ms_ssim_by_ms_ssim():
+    codec, picture = Codec.load("gllmm-lite-ms-ssim"), some_picture(176, 176)
+    costs = [
+        cost(codec, picture, find_symbols(codec.latents, picture, 60, effort).symbols) for effort in (1, 2, 4)
+    ]
+    assert costs[2] < costs[1] < costs[0]

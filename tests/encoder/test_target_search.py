@@ -3,7 +3,7 @@
 import pytest
 from searched import FITTED, smooth_picture, tiny_codec
 
-from trimix.bitstream import describe
+from trimix.bitstream import Metadata, describe
 from trimix.distortion.ssimulacra2 import ssimulacra2_of_pixels
 from trimix.encoder.search import find_symbols
 from trimix.encoder.targets import TRIALS, Target, TargetKind
@@ -45,7 +45,7 @@ def test_a_size_is_met(codec, effort, kind):
 
 def test_metadata_count(codec):
     picture = smooth_picture(150, 120)
-    picture = Picture(picture.pixels, exif=bytes(range(250)) * 8)
+    picture = Picture(picture.pixels, metadata=Metadata(exif=bytes(range(250)) * 8))
     encoded = codec.encode_to(picture, Target(TargetKind.BYTES, 900))
     assert 882 <= len(encoded.data) <= 918
 

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from trimix.bitstream import Metadata
 from trimix.errors import UsageError
 from trimix.images import Picture, read_picture, write_picture
 
@@ -64,10 +65,10 @@ def test_compares_at_equal_size(commands, tmp_path):
 def test_takes_any_picture_and_leaves_its_metadata_out(commands, tmp_path, monkeypatch):
     monkeypatch.setattr(demo, "OTHER_CODECS", demo.OTHER_CODECS[:2])
     pixels = np.random.default_rng(0).integers(0, 255, (40, 60, 3), dtype=np.uint8)
-    write_picture(Picture(pixels, xmp=b"<x:xmpmeta/>"), tmp_path / "own.png")
+    write_picture(Picture(pixels, metadata=Metadata(xmp=b"<x:xmpmeta/>")), tmp_path / "own.png")
     text = demonstrate(picture=tmp_path / "own.png", quality=50.0, output=tmp_path / "out")
     assert "too small" in text  # for MS-SSIM
-    assert read_picture(tmp_path / "out" / "own.png").xmp == b""
+    assert read_picture(tmp_path / "out" / "own.png").metadata.xmp == b""
     assert (tmp_path / "out" / "own.png").is_file()
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from trimix.bitstream import Metadata
 from trimix.errors import PictureError, UsageError
 from trimix.evaluation import peers
 from trimix.evaluation.metrics import psnr_db
@@ -77,7 +78,9 @@ def test_very_small_pictures_pass(codec, shape):
 
 @codecs
 def test_the_size_of_the_file_does_not_know_metadata(codec, smooth_picture):
-    with_profile = Picture(smooth_picture.pixels, exif=b"II*\0\x08\0\0\0\0\0", xmp=b"<x:xmpmeta/>")
+    with_profile = Picture(
+        smooth_picture.pixels, metadata=Metadata(exif=b"II*\0\x08\0\0\0\0\0", xmp=b"<x:xmpmeta/>")
+    )
     quality = codec.qualities[3]
     assert codec.encode(with_profile, quality) == codec.encode(smooth_picture, quality)
 

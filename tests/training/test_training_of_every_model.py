@@ -8,14 +8,14 @@ import torch
 from PIL import Image
 
 from tiny_models import GLLMM_WITH_LINEAR_PATH, LOW_RESOLUTION
-from trimix.errors import ConfigurationError
-from trimix.models.config import (
+from trimix.architectures.config import (
     AttentionConfig,
     AutoregressiveConfig,
     CompressionConfig,
     GllmmConfig,
     HyperpriorConfig,
 )
+from trimix.errors import ConfigurationError
 from trimix.training.config import PhaseConfig, TrainingConfig, load_training_config
 from trimix.training.loop import Trainer
 from trimix.training.objective import rate_distortion

@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from tiny_models import TINY
+from trimix.architectures.building import build
+from trimix.architectures.config import GllmmConfig
 from trimix.cli.checkpoints import read_checkpoint
-from trimix.models.building import build
-from trimix.models.config import GllmmConfig
 from trimix.training.config import load_training_config
 from trimix.training.loop import Trainer
 

@@ -1,6 +1,6 @@
 """The `.tmix` file as a whole: header, section table, sections. `docs/format.md` is its specification.
 
-    header, section table, CRC-32 of both | side | latent | ICC profile | EXIF | XMP
+    header, section table, CRC-32 of both | side | latent | alpha | ICC profile | EXIF | XMP | chunks | IPTC
 
 A section's type byte says how a reader treats it:
 
@@ -36,16 +36,54 @@ _DEFLATED = 0x40
 
 
 class SectionType(IntEnum):
-    """The sections of version 1, by type byte without the deflate bit."""
+    """The sections, by type byte without the deflate bit."""
 
     SIDE = 0x01
     LATENT = 0x02
+    ALPHA = 0x03
     ICC_PROFILE = 0x81
     EXIF = 0x82
     XMP = 0x83
+    CHUNKS = 0x84
+    IPTC = 0x85
+    EXTENDED_XMP = 0x86
+
+    @property
+    def is_metadata(self) -> bool:
+        """Whether a picture can be shown without it."""
+        return bool(self & _ANCILLARY)
 
 
 _KNOWN_TYPES = frozenset(int(section_type) for section_type in SectionType)
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """What travels with a picture; each empty for none.
+
+    Attributes:
+        icc_profile: ICC profile of the pixels.
+        exif: EXIF block from its TIFF header on (without `Exif\\0\\0`).
+        xmp: XMP packet.
+        chunks: colour, resolution and text in the form of PNG's chunks; see `trimix.images.chunks`.
+        iptc: Photoshop's image resources (`8BIM`), which hold IPTC.
+        extended_xmp: identifier (32 bytes) and contents of the part of XMP that JPEG keeps apart.
+    """
+
+    icc_profile: bytes = field(default=b"", repr=False)
+    exif: bytes = field(default=b"", repr=False)
+    xmp: bytes = field(default=b"", repr=False)
+    chunks: bytes = field(default=b"", repr=False)
+    iptc: bytes = field(default=b"", repr=False)
+    extended_xmp: bytes = field(default=b"", repr=False)
+
+    def sections(self) -> list[tuple[SectionType, bytes]]:
+        """Those that are not empty, in the order of the file."""
+        pairs = [(kind, getattr(self, kind.name.lower())) for kind in SectionType if kind.is_metadata]
+        return [(kind, data) for kind, data in pairs if data]
+
+
+NO_METADATA = Metadata()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +102,7 @@ class Section:
 
     @property
     def name(self) -> str:
-        """`side`, `latent`, `icc_profile`, `exif`, `xmp`, or `unknown 0x..`."""
+        """`side`, `latent`, `icc_profile` and the rest in the same way, or `unknown 0x..`."""
         kind = self.type_byte & ~_DEFLATED
         return SectionType(kind).name.lower() if kind in _KNOWN_TYPES else f"unknown 0x{self.type_byte:02x}"
 
@@ -99,11 +137,11 @@ class Description:
 
     @property
     def payload_bytes(self) -> int:
-        """Bytes of the range-coded sections, side and latent."""
+        """Bytes of what becomes pixels: side, latent and alpha."""
         return sum(
             section.stored_bytes
             for section in self.sections
-            if section.type_byte in (SectionType.SIDE, SectionType.LATENT)
+            if section.type_byte in (SectionType.SIDE, SectionType.LATENT, SectionType.ALPHA)
         )
 
     @property
@@ -121,9 +159,8 @@ class Container:
         side: range-coded hyper-latents.
         latent: range-coded latents.
         symbol_checksum: CRC-32 over the decoded symbols, 0 .. 2^32 - 1.
-        icc_profile: ICC profile; empty for none.
-        exif: EXIF block from its TIFF header on (without `Exif\\0\\0`); empty for none.
-        xmp: XMP packet; empty for none.
+        alpha: alpha plane, a picture file; empty where the header says there is none.
+        metadata: what travels with the picture.
 
     >>> header = Header(1, bytes(8), width=768, height=512, channels=3, bit_depth=8, quality=25600)
     >>> data = Container(header, side=b"side", latent=b"latent", symbol_checksum=0).to_bytes()
@@ -135,9 +172,8 @@ class Container:
     side: bytes = field(repr=False)
     latent: bytes = field(repr=False)
     symbol_checksum: int
-    icc_profile: bytes = field(default=b"", repr=False)
-    exif: bytes = field(default=b"", repr=False)
-    xmp: bytes = field(default=b"", repr=False)
+    alpha: bytes = field(default=b"", repr=False)
+    metadata: Metadata = NO_METADATA
 
     def to_bytes(self) -> bytes:
         """The file.
@@ -148,18 +184,11 @@ class Container:
         stored = [
             _stored_payload(SectionType.SIDE, self.side),
             _stored_payload(SectionType.LATENT, self.latent),
-            *(
-                _stored_metadata(section_type, data)
-                for section_type, data in (
-                    (SectionType.ICC_PROFILE, self.icc_profile),
-                    (SectionType.EXIF, self.exif),
-                    (SectionType.XMP, self.xmp),
-                )
-                if data
-            ),
+            *([_stored_payload(SectionType.ALPHA, self.alpha)] if self.header.has_alpha else []),
+            *(_stored_metadata(section_type, data) for section_type, data in self.metadata.sections()),
         ]
         writer = FieldWriter()
-        write_magic_and_version(writer)
+        write_magic_and_version(writer, self.header.format_version)
         write_header(writer, self.header)
         writer.unsigned(self.symbol_checksum, size=4, name="symbol checksum")
         writer.unsigned(len(stored), size=1, name="section count")
@@ -214,9 +243,14 @@ class Container:
             side=contents[SectionType.SIDE],
             latent=contents[SectionType.LATENT],
             symbol_checksum=description.symbol_checksum,
-            icc_profile=contents.get(SectionType.ICC_PROFILE, b""),
-            exif=contents.get(SectionType.EXIF, b""),
-            xmp=contents.get(SectionType.XMP, b""),
+            alpha=contents.get(SectionType.ALPHA, b""),
+            metadata=Metadata(
+                **{
+                    kind.name.lower(): contents[kind]
+                    for kind in SectionType
+                    if kind.is_metadata and kind in contents
+                }
+            ),
         )
 
 
@@ -266,12 +300,12 @@ def _read_description(reader: FieldReader) -> Description:
             f"the header must have CRC-32 {stored:08x}, found {computed:08x}; "
             "the file is damaged: fetch it again"
         )
-    check_header(header)
-    _check_sections(sections)
+    check_header(header, format_version)
+    _check_sections(sections, has_alpha=header.has_alpha)
     return Description(format_version, header, symbol_checksum, sections, header_bytes=reader.position)
 
 
-def _check_sections(sections: tuple[Section, ...]) -> None:
+def _check_sections(sections: tuple[Section, ...], *, has_alpha: bool) -> None:
     kinds = [section.type_byte & ~_DEFLATED for section in sections]
     for section, kind in zip(sections, kinds, strict=True):
         if kinds.count(kind) > 1:
@@ -291,10 +325,12 @@ def _check_sections(sections: tuple[Section, ...]) -> None:
                 f"section {section.name} must be stored as it is, found it deflated (reserved); "
                 "install a newer trimix"
             )
-    for needed in (SectionType.SIDE, SectionType.LATENT):
-        if needed not in kinds:
+    for kind in (SectionType.SIDE, SectionType.LATENT, SectionType.ALPHA):
+        is_needed = kind is not SectionType.ALPHA or has_alpha
+        if (kind in kinds) != is_needed:
+            must, found = ("must", "none") if is_needed else ("must not", "one")
             raise CorruptedFileError(
-                f"a file must have a section {needed.name.lower()}, found none; "
+                f"a file of this header {must} have a section {kind.name.lower()}, found {found}; "
                 "the program that wrote the file is faulty: write it again"
             )
 
@@ -325,7 +361,7 @@ def _stored_metadata(section_type: SectionType, data: bytes) -> tuple[int, bytes
 
 def _raw_contents(section: Section, stored: bytes, maximum_bytes: int) -> bytes:
     """Undo the deflation of a section; no more than its declared, bounded length is ever produced."""
-    if section.type_byte in (SectionType.SIDE, SectionType.LATENT):
+    if not section.type_byte & _ANCILLARY:
         return stored
     declared = len(stored)
     stream = stored

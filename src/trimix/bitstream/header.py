@@ -7,7 +7,8 @@ from trimix.errors import CorruptedFileError, NotATrimixFileError, UnsupportedVe
 
 # The first byte is no ASCII letter, so no text file begins like this, and a text-mode copy shows.
 MAGIC = b"\xd4TMX"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""The newest that is read. What version 1 can hold is written as version 1, so that older readers read it."""
 
 SIDE_MAXIMUM = 2**30
 """Largest width and largest height, in pixels."""
@@ -15,7 +16,8 @@ QUALITY_STEPS = 512
 """Steps of the `quality` field per unit of quality."""
 WEIGHTS_HASH_SIZE = 8
 
-_GREY_CHANNELS, _COLOUR_CHANNELS, _ALPHA_CHANNELS = 1, 3, 4
+_EQUAL_COLOURS = 8
+"""Bit of the field `channels`."""
 # What a transfer in text mode makes of the first byte: Latin-1 to UTF-8, invalid UTF-8, seven bits.
 _MANGLED_MAGICS = (b"\xc3\x94TMX", b"\xef\xbf\xbdTMX", b"TTMX", b"?TMX")
 
@@ -29,10 +31,11 @@ class Header:
         weights_hash: the first 8 bytes of the weights' SHA-256.
         width: pixels, 1 .. 2^30.
         height: pixels, 1 .. 2^30.
-        channels: 1 grey, 3 RGB (4, with alpha, is reserved).
-        bit_depth: bits per sample: 8 (16 is reserved).
+        channels: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha.
+        bit_depth: bits per sample: 8 or 16.
         quality: quality in steps of 1/512, 0 .. 65535: quality 100 is 51200.
         tile_layout: 0, one tile (others are reserved).
+        has_equal_colours: R, G and B are equal everywhere: coded as grey, decoded to RGB.
     """
 
     model_identifier: int
@@ -43,12 +46,28 @@ class Header:
     bit_depth: int
     quality: int
     tile_layout: int = 0
+    has_equal_colours: bool = False
+
+    @property
+    def has_alpha(self) -> bool:
+        """Whether there is an alpha plane, in a section of its own."""
+        return self.channels in (2, 4)
+
+    @property
+    def colour_channels(self) -> int:
+        """Channels that the network decodes: 1 or 3."""
+        return 1 if self.has_equal_colours or self.channels <= 2 else 3
+
+    @property
+    def format_version(self) -> int:
+        """The lowest that can hold the picture."""
+        return 2 if self.has_alpha or self.bit_depth > 8 or self.has_equal_colours else 1
 
 
-def write_magic_and_version(writer: FieldWriter) -> None:
+def write_magic_and_version(writer: FieldWriter, version: int) -> None:
     """Append what every version of the format begins with."""
     writer.raw(MAGIC)
-    writer.unsigned(FORMAT_VERSION, size=1, name="format version")
+    writer.unsigned(version, size=1, name="format version")
 
 
 def read_magic_and_version(reader: FieldReader) -> int:
@@ -73,9 +92,9 @@ def read_magic_and_version(reader: FieldReader) -> int:
         )
     reader.raw(len(MAGIC) - len(beginning), name="rest of the magic bytes")
     version = reader.unsigned(size=1, name="format version")
-    if version != FORMAT_VERSION:
+    if not 1 <= version <= FORMAT_VERSION:
         raise UnsupportedVersionError(
-            f"this reader knows format version {FORMAT_VERSION}, found {version}; install a newer trimix"
+            f"this reader knows the format versions 1 to {FORMAT_VERSION}, found {version}; install a newer trimix"
         )
     return version
 
@@ -86,13 +105,13 @@ def write_header(writer: FieldWriter, header: Header) -> None:
     Raises:
         UsageError: a field that the format does not allow, or reserves.
     """
-    if problem := _reserved(header) or _impossible(header):
+    if problem := _reserved(header, FORMAT_VERSION) or _impossible(header):
         raise UsageError(f"{problem}; give a header that this format version can hold")
     writer.unsigned(header.model_identifier, size=2, name="model identifier")
     writer.raw(header.weights_hash)
     writer.varint(header.width, name="width")
     writer.varint(header.height, name="height")
-    writer.unsigned(header.channels, size=1, name="channels")
+    writer.unsigned(header.channels | _EQUAL_COLOURS * header.has_equal_colours, size=1, name="channels")
     writer.unsigned(header.bit_depth, size=1, name="bit depth")
     writer.unsigned(header.quality, size=2, name="quality")
     writer.unsigned(header.tile_layout, size=1, name="tile layout")
@@ -110,33 +129,36 @@ def read_header_fields(reader: FieldReader) -> Header:
         weights_hash=reader.raw(WEIGHTS_HASH_SIZE, name="weights hash"),
         width=reader.varint(name="width"),
         height=reader.varint(name="height"),
-        channels=reader.unsigned(size=1, name="channels"),
+        channels=(channels := reader.unsigned(size=1, name="channels")) & ~_EQUAL_COLOURS,
+        has_equal_colours=bool(channels & _EQUAL_COLOURS),
         bit_depth=reader.unsigned(size=1, name="bit depth"),
         quality=reader.unsigned(size=2, name="quality"),
         tile_layout=reader.unsigned(size=1, name="tile layout"),
     )
 
 
-def check_header(header: Header) -> None:
+def check_header(header: Header, version: int) -> None:
     """Refuse a header that was read whole but cannot be used.
 
     Call it after the header's CRC-32 was found right, so that damage is not taken for a newer feature.
+
+    Args:
+        header: as read.
+        version: of the format, as the file says.
 
     Raises:
         CorruptedFileError: a value that no writer may write.
         UnsupportedVersionError: a value reserved for a later version.
     """
-    if problem := _reserved(header):
+    if problem := _reserved(header, version):
         raise UnsupportedVersionError(f"{problem}; install a newer trimix")
     if problem := _impossible(header):
         raise CorruptedFileError(f"{problem}; the program that wrote the file is faulty: write it again")
 
 
-def _reserved(header: Header) -> str | None:
-    if header.channels == _ALPHA_CHANNELS:
-        return "channels must be 1 (grey) or 3 (RGB), found 4 (with alpha, reserved)"
-    if header.bit_depth == 16:
-        return "bit depth must be 8, found 16 (reserved)"
+def _reserved(header: Header, version: int) -> str | None:
+    if version < header.format_version:
+        return "alpha, 16 bits and equal colours need format version 2, found them in a file of version 1"
     if header.tile_layout != 0:
         return f"tile layout must be 0 (one tile), found {header.tile_layout} (reserved)"
     return None
@@ -151,10 +173,14 @@ def _impossible(header: Header) -> str | None:
         return f"width must lie in 1..2^30 pixels, found {header.width}"
     if not 1 <= header.height <= SIDE_MAXIMUM:
         return f"height must lie in 1..2^30 pixels, found {header.height}"
-    if header.channels not in (_GREY_CHANNELS, _COLOUR_CHANNELS):
-        return f"channels must be 1 (grey) or 3 (RGB), found {header.channels}"
-    if header.bit_depth != 8:
-        return f"bit depth must be 8, found {header.bit_depth}"
+    if not 1 <= header.channels <= 4:
+        return (
+            f"channels must be 1 (grey), 2 (with alpha), 3 (RGB) or 4 (with alpha), found {header.channels}"
+        )
+    if header.has_equal_colours and header.channels < 3:
+        return f"only RGB can have equal colours, found {header.channels} channels"
+    if header.bit_depth not in (8, 16):
+        return f"bit depth must be 8 or 16, found {header.bit_depth}"
     if not QUALITY_STEPS <= header.quality <= 100 * QUALITY_STEPS:
         return f"quality must lie in {QUALITY_STEPS}..{100 * QUALITY_STEPS} steps, found {header.quality}"
     return None

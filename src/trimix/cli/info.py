@@ -9,10 +9,17 @@ from trimix.cli.inputs import Source, naming
 from trimix.cli.options import JsonOption
 from trimix.cli.outputs import print_json
 from trimix.errors import CodecError, CorruptedFileError, TruncatedFileError, UnknownModelError
-from trimix.models.catalogue import find_model_by_hash
+from trimix.frozen.catalogue import find_model_by_hash
 
-_CHANNEL_NAMES = {1: "grey", 3: "RGB", 4: "RGB and alpha"}
-_METADATA_NAMES = {SectionType.ICC_PROFILE: "ICC profile", SectionType.EXIF: "EXIF", SectionType.XMP: "XMP"}
+_CHANNEL_NAMES = {1: "grey", 2: "grey and alpha", 3: "RGB", 4: "RGB and alpha"}
+_METADATA_NAMES = {
+    SectionType.ICC_PROFILE: "ICC profile",
+    SectionType.EXIF: "EXIF",
+    SectionType.XMP: "XMP",
+    SectionType.CHUNKS: "chunks of PNG",
+    SectionType.IPTC: "IPTC",
+    SectionType.EXTENDED_XMP: "extended XMP",
+}
 
 
 def info(

@@ -25,6 +25,7 @@ class Choosing:
         limit: largest magnitude of a symbol.
         shares: by which the quadratic term counts at a position, float32 [h w], 0 where it does not matter to the
             picture; None for 1 everywhere.
+        movable: which latents may leave the symbol nearest to their value, bool [h w M or 1]; None for all.
     """
 
     known: np.ndarray | None = None
@@ -36,12 +37,14 @@ class Choosing:
         quadratic: np.ndarray,
         limit: int,
         shares: np.ndarray | None = None,
+        movable: np.ndarray | None = None,
     ) -> None:
         self._values = values
         self._linear = linear
         self._quadratic = quadratic
         self._limit = limit
         self._shares = shares
+        self._movable = movable
         self.bits = 0.0
         """Of the chosen symbols."""
 
@@ -61,19 +64,20 @@ class Choosing:
         bits = parameters.bits_of(chosen)
         distance = chosen + centres - values
         least = bits + linear * distance + quadratic * np.square(distance)
+        movable = True if self._movable is None else self._movable[rows, columns]
         for step in (-1, 1):
             candidate = np.clip(nearest + step, -self._limit, self._limit)
             distance = candidate + centres - values
             bits_there = parameters.bits_of(candidate)
             cost = bits_there + linear * distance + quadratic * np.square(distance)
-            better = cost < least
+            better = (cost < least) & movable
             least = np.where(better, cost, least)
             bits = np.where(better, bits_there, bits)
             chosen = np.where(better, candidate, chosen)
         if outside is not None and outside.any():
             expected = np.clip(parameters.expected.reshape(values.shape), -self._limit, self._limit)
             bits_there = parameters.bits_of(expected)
-            better = (bits_there < bits) & outside
+            better = (bits_there < bits) & outside & movable
             bits = np.where(better, bits_there, bits)
             chosen = np.where(better, expected, chosen)
         self.bits += float(bits.sum())

@@ -21,8 +21,6 @@ _CURVATURE_OF_OTHERS = 2.0
 """Times it where a squared error stands for the distortion, which the squared errors of others do not add up to."""
 _RUNS = 3
 """At most, the curvature corrected by what the last one found. One is enough for photographs, not for pixel art."""
-_AT_NO_PRICE = 1e30
-"""Of a squared step: what counts stays where it is."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,7 @@ def first_choice(
     began = time.monotonic()
     latents = codec.analyze(picture, quality)
     analysis_seconds = time.monotonic() - began
-    distortion = PictureDistortion(codec, picture.pixels, latents.quality_integer)
+    distortion = PictureDistortion(codec, picture.levels, latents.quality_integer)
     damping = Damping(1.0 if distortion.is_squared_error else _CURVATURE_OF_OTHERS)
 
     def run(source: Choosing | None) -> FirstChoice:
@@ -117,8 +115,9 @@ def first_choice(
         else:
             damping.increase()
     y = latents.by_position
-    stay = np.full_like(weights, _AT_NO_PRICE)
-    return run(Choosing(y, np.zeros_like(y), stay, ACTIVATION_LIMIT, slope.shares))
+    beyond = np.zeros((*y.shape[:2], 1), bool) if slope.shares is None else slope.shares[:, :, None] == 0
+    nothing = np.zeros_like(y), np.zeros_like(weights)
+    return run(Choosing(y, *nothing, ACTIVATION_LIMIT, slope.shares, beyond))
 
 
 def _latent_bits(codec: LatentCodec, latents: Latents) -> float:

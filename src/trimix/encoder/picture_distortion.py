@@ -21,11 +21,10 @@ import torch
 from torch.nn import functional
 
 from trimix.distortion import Distortion
+from trimix.frozen.strips import Strip
 from trimix.images import PEAK, collapse_to_grey, psnr_of_error_db, shares_in_picture
 from trimix.latent_codec import LatentCodec
-from trimix.shapes import Float, Tensor, UInt8
-from trimix.transforms.analysis import LATENT_STRIDE
-from trimix.transforms.strips import Strip
+from trimix.shapes import LATENT_STRIDE, Float, Shaped, Tensor
 
 _REACH_OF_LINEAR_PATH = 8
 """Pixels: how far lapped filters reach into the blocks around their own. The learned branch reaches further, weakly."""
@@ -93,11 +92,11 @@ class PictureDistortion:
 
     Args:
         codec: whose g_s.
-        pixels: of the picture.
+        pixels: of the picture, 0 .. 255, whole numbers or not.
         quality_integer: of the file, which decides lambda.
     """
 
-    def __init__(self, codec: LatentCodec, pixels: UInt8[np.ndarray, "H W C"], quality_integer: int) -> None:
+    def __init__(self, codec: LatentCodec, pixels: Shaped[np.ndarray, "H W C"], quality_integer: int) -> None:
         self._codec = codec
         self._quality_integer = quality_integer
         # A copy, for torch takes no array that may not be written.
@@ -131,7 +130,7 @@ class PictureDistortion:
         lost = bits / (self._lambda * self.pixels)
         if self.is_squared_error:
             return f"{psnr_of_error_db(lost):.2f} dB"
-        return f"{self.measure.kind} {lost:.4g}"
+        return f"{self.measure.kind} distortion {lost:.4g}"
 
     @torch.no_grad()
     def bits(self, values: Float[Tensor, "M h w"]) -> float:

@@ -24,6 +24,9 @@ from trimix.shapes import Float, Tensor
 _SEED = 1
 _FIRST_HYPER_STEPS, _HYPER_STEPS = 4, 2
 """Steps of the hyper-latents before the first step of the latents, and before a later one."""
+_FREE_CURVATURE, _FREE_SHARE = 0.75, 0.45
+"""Of the steps between the first and the last one where a squared error stands for the distortion: less curvature, for
+a part of the latents that is drawn at random. With true squared errors it is no better than going downhill."""
 _PASSES_OF_A_STEP = 4
 """How many times as long as a look at the hyper-latents a step takes without any, about."""
 _PASSES_OF_ENCODING = 2
@@ -138,10 +141,11 @@ class _Search:
         self._codec = codec
         self._model = codec.model
         self._start = start
-        self._distortion = PictureDistortion(codec, picture.pixels, start.symbols.quality_integer)
+        self._distortion = PictureDistortion(codec, picture.levels, start.symbols.quality_integer)
         self._path = DifferentiablePath(codec.model)
+        self._random = np.random.default_rng(_SEED)
         self._hyper_search = HyperLatentSearch(
-            codec.model, self._path, start.symbols.quality_integer, np.random.default_rng(_SEED)
+            codec.model, self._path, start.symbols.quality_integer, self._random
         )
         self._damping = start.damping
         self._pass_seconds = start.seconds / _PASSES_OF_ENCODING
@@ -170,7 +174,8 @@ class _Search:
                 weights = self._weights(point)
             last = point
             # The last step is the best one as a rule: what it takes is written at once.
-            point = self._moved(last, weights, hyper_steps, is_last=number == steps)
+            is_free = not self._distortion.is_squared_error and 1 < number < steps
+            point = self._moved(last, weights, hyper_steps, is_free=is_free, is_last=number == steps)
             point = self._learned(last, point, weights)
             self._steps_done = number
             on_step(self._progress(steps))
@@ -235,7 +240,13 @@ class _Search:
         return known.cpu().numpy()
 
     def _moved(
-        self, point: _Point, weights: Float[np.ndarray, "M"], hyper_steps: int, *, is_last: bool
+        self,
+        point: _Point,
+        weights: Float[np.ndarray, "M"],
+        hyper_steps: int,
+        *,
+        is_free: bool,
+        is_last: bool,
     ) -> _Point:
         assert point.slope is not None
         quality_integer = point.symbols.quality_integer
@@ -244,12 +255,14 @@ class _Search:
         side = self._codec.side_features(hyper_latent, quality_integer)
         gradient = point.slope.gradient
         linear = gradient + self._path.context_gradient(on_path, side).to(gradient)
+        around = by_position(point.values)
         source = Choosing(
-            by_position(point.values),
+            around,
             by_position(linear),
-            self._damping.factor * weights,
+            self._damping.factor * (_FREE_CURVATURE if is_free else 1) * weights,
             ACTIVATION_LIMIT,
             point.slope.shares,
+            self._random.random(around.shape, np.float32) < _FREE_SHARE if is_free else None,
         )
         sink = SymbolWriter(RangeEncoder()) if is_last else None
         symbols = self._codec.quantize(side, hyper_latent, quality_integer, source, sink)

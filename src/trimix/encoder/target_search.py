@@ -156,7 +156,7 @@ class _TargetSearch:
     def run(self, effort: int, deadline: float | None) -> None:
         takes_steps = search_steps(effort) > 0
         fast = min(effort, _FAST_EFFORT)
-        if not self._codec.model.transforms.config.all_rates:
+        if not self._codec.model.transforms.facts.all_rates:
             trials = [self._attempt(nearest_quality(50.0), fast, None)]
             self._search_or_refuse(trials, effort, deadline)
             return
@@ -269,11 +269,12 @@ class _TargetSearch:
         return 8 * len(data) / (self._picture.width * self._picture.height)
 
     def _measured(self, symbols: Symbols) -> float:
-        pixels = self._picture.pixels
-        decoded = self._codec.synthesize(symbols, *pixels.shape)
+        picture = self._picture
         if self._target.kind is TargetKind.SSIMULACRA2:
-            return ssimulacra2_of_pixels(pixels, decoded)
-        return min(psnr_db(pixels, decoded), _HIGHEST_PSNR_DB)
+            pixels = picture.in_8_bits().pixels
+            return ssimulacra2_of_pixels(pixels, self._codec.synthesize(symbols, *pixels.shape))
+        decoded = self._codec.synthesize(symbols, *picture.pixels.shape, bit_depth=picture.bit_depth)
+        return min(psnr_db(picture.pixels, decoded), _HIGHEST_PSNR_DB)
 
     def _search(self, effort: int, fast: int, deadline: float | None, trials: list[Trial]) -> None:
         """Searches of many steps, each at a quality that is corrected by what came of the last."""
@@ -316,7 +317,7 @@ class _TargetSearch:
     def _reach(self) -> str:
         target, name = self._target, self._codec.model.identity.name
         beginning = f"{target.text(target.value)} is out of reach for this picture: {name}"
-        if not self._codec.model.transforms.config.all_rates:
+        if not self._codec.model.transforms.facts.all_rates:
             return f"{beginning} has one rate and gives {self._range(with_quality=False)}"
         tried = {attempt.trial.quality_integer for attempt in self._attempts}
         for end in (LOWEST, HIGHEST):

@@ -1,41 +1,52 @@
 """Picture files, their colours, and the way to tensors and back."""
 
+from trimix.images.alpha import decode_alpha, encode_alpha
 from trimix.images.atomic_files import write_atomically
 from trimix.images.colour import (
     BT601_LUMA_WEIGHTS,
     collapse_to_grey,
     replicate_grey,
 )
-from trimix.images.files import (
-    INPUT_FORMATS,
+from trimix.images.padding import pad_to_multiple, shares_in_picture, to_pixels, to_tensor
+from trimix.images.picture import WHITE, Picture, picture_of_samples
+from trimix.images.psnr import PEAK, check_shapes, psnr_db, psnr_of_error_db
+from trimix.images.reading import INPUT_FORMATS, ByteSource, picture_of_image, read_picture
+from trimix.images.stripping import Strip, stripped
+from trimix.images.writing import (
     OUTPUT_FORMATS,
     ByteSink,
-    ByteSource,
-    Picture,
+    metadata_information,
     output_format,
-    read_picture,
+    to_image,
     write_picture,
 )
-from trimix.images.padding import pad_to_multiple, shares_in_picture, to_pixels, to_tensor
-from trimix.images.psnr import PEAK, check_shapes, psnr_db, psnr_of_error_db
 
 __all__ = [
     "BT601_LUMA_WEIGHTS",
     "INPUT_FORMATS",
     "OUTPUT_FORMATS",
     "PEAK",
+    "WHITE",
     "ByteSink",
     "ByteSource",
     "Picture",
+    "Strip",
     "check_shapes",
     "collapse_to_grey",
+    "decode_alpha",
+    "encode_alpha",
+    "metadata_information",
     "output_format",
     "pad_to_multiple",
+    "picture_of_image",
+    "picture_of_samples",
     "psnr_db",
     "psnr_of_error_db",
     "read_picture",
     "replicate_grey",
     "shares_in_picture",
+    "stripped",
+    "to_image",
     "to_pixels",
     "to_tensor",
     "write_atomically",

@@ -5,19 +5,62 @@ Each check raises `PictureError` with one line: what must hold, what was found, 
 """
 
 import re
-import struct
 
 from PIL import Image, TiffImagePlugin
 
+from trimix.bitstream import MAGIC
 from trimix.errors import PictureError, PictureTooLargeError
+from trimix.images.alpha import webp_size
+from trimix.images.deep import PORTABLE_ANYMAP
 
 HEAD_BYTES = 65536
 """Bytes of a file's beginning that the checks look at."""
 
-_ALPHA_MODES = ("RGBA", "LA", "PA", "RGBa", "La")
-_HANDLED_MODES = ("1", "L", "P", "RGB", "YCbCr")
-_BITS_PER_SAMPLE, _SAMPLES_PER_PIXEL = 258, 277
-_PORTABLE_ANYMAP = re.compile(rb"P[2356](?:(?:\s|#[^\n]*\n)+(\d{1,9})){3}\s")
+_HANDLED_MODES = ("1", "L", "P", "RGB", "YCbCr", "LA", "La", "PA", "RGBA", "RGBa", "CMYK", "LAB")
+_BITS_PER_SAMPLE, _SAMPLES_PER_PIXEL, _EXTRA_SAMPLES = 258, 277, 338
+_SUBFILE_TYPE, _SUBDIRECTORIES, _DNG_VERSION = 254, 330, 50706
+_REDUCED_OR_MASK = 5
+"""Bits of the subfile type: a smaller copy, or a mask."""
+
+_CAMERA_RAW = "a camera's raw file must be developed first, found one; export it as TIFF or PNG"
+# Of files that are no pictures of pixels, or that nothing here reads: their beginnings, and what to say.
+_OTHER_KINDS = (
+    (
+        rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*|<!DOCTYPE[^>]*>\s*)*<svg[\s>]",
+        "a picture must be made of pixels, found SVG; draw it first, e.g. with `rsvg-convert IN -o OUT.png`",
+    ),
+    (
+        rb"%PDF-|%!PS",
+        "a picture must be made of pixels, found PDF or PostScript; draw it first, e.g. with `pdftoppm -png`",
+    ),
+    (
+        rb"....ftyp(heic|heix|hevc|heim|heis|hevm|mif1.{4,40}heic)",
+        "HEIC must be converted first; e.g. with `heif-convert IN OUT.png`",
+    ),
+    (rb"....ftypcrx |FUJIFILMCCD-RAW|II\x2a\0....CR\x02", _CAMERA_RAW),
+    (
+        re.escape(MAGIC),
+        "a picture must not be compressed by trimix already, found a .tmix file; decompress it",
+    ),
+)
+
+
+def check_head(name: str, head: bytes) -> None:
+    """Refuse by its beginning what no reader of pixels reads.
+
+    Raises:
+        PictureError: the file is empty or of such a kind.
+    """
+    if not head:
+        raise PictureError(f"{name}: a picture file must have contents, found it empty; fetch it again")
+    for beginning, words in _OTHER_KINDS:
+        if re.match(beginning, head, re.DOTALL):
+            raise PictureError(f"{name}: {words}")
+
+
+def is_jpeg_xl(head: bytes) -> bool:
+    """Whether a file is a JPEG XL, bare or in its container."""
+    return head.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"))
 
 
 def check_size(name: str, width: int, height: int, maximum_pixels: int) -> None:
@@ -39,89 +82,125 @@ def check_webp_size(name: str, head: bytes, maximum_pixels: int) -> None:
     Raises:
         PictureTooLargeError: it has more pixels.
     """
-    if len(head) < 30 or head[:4] != b"RIFF" or head[8:12] != b"WEBP":
-        return
-    kind = head[12:16]
-    if kind == b"VP8X":
-        width = int.from_bytes(head[24:27], "little") + 1
-        height = int.from_bytes(head[27:30], "little") + 1
-    elif kind == b"VP8L":
-        bits = int.from_bytes(head[21:25], "little")
-        width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    elif kind == b"VP8 ":
-        width, height = (size & 0x3FFF for size in struct.unpack_from("<HH", head, 26))
-    else:
-        return
-    check_size(name, width, height, maximum_pixels)
+    if size := webp_size(head):
+        check_size(name, *size, maximum_pixels)
 
 
-def check_kind(name: str, image: Image.Image, head: bytes) -> None:
-    """Refuse several frames, an alpha channel, more than 8 bits, and colours that are neither grey nor RGB.
+def choose_frame(name: str, image: Image.Image, frame: int | None) -> list[str]:
+    """Go to a frame or page; without a choice there must be only one.
+
+    A camera's JPEG counts as one picture, whatever stands behind it, and so does a page with smaller copies.
+
+    Args:
+        name: of the file, for the message.
+        image: opened.
+        frame: from 0, or None.
+
+    Returns:
+        What is left out, in words; a new list.
+
+    Raises:
+        PictureError: several frames and no choice, or no such frame.
+    """
+    count = int(getattr(image, "n_frames", 1))
+    if frame is not None:
+        if not 0 <= frame < count:
+            raise PictureError(
+                f"{name}: a frame must be one of 0 to {count - 1}, found {frame}; choose another"
+            )
+        if frame or count > 1:
+            image.seek(frame)
+        return []
+    if count == 1 or image.format == "MPO":
+        return []
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and _has_one_full_page(image, count):
+        return [f"{count - 1} smaller copies or masks were left out"]
+    raise PictureError(
+        f"{name}: a file must hold one picture, found {count} frames or pages; "
+        f"choose one by its number, 0 to {count - 1}"
+    )
+
+
+def _has_one_full_page(image: TiffImagePlugin.TiffImageFile, count: int) -> bool:
+    try:
+        for page in range(count):
+            image.seek(page)
+            if bool(int(image.tag_v2.get(_SUBFILE_TYPE, 0)) & _REDUCED_OR_MASK) != (page > 0):
+                return False
+        return True
+    finally:
+        image.seek(0)
+
+
+def check_kind(name: str, image: Image.Image, bits: int) -> None:
+    """Refuse more than 16 bits, and samples that nobody has explained.
 
     Args:
         name: of the file, for the message.
         image: opened, not yet decoded.
-        head: the first `HEAD_BYTES` bytes of the file.
+        bits: of `bits_per_sample`.
 
     Raises:
         PictureError: one of these.
     """
-    if getattr(image, "is_animated", False):
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and (
+        _DNG_VERSION in image.tag_v2
+        or (_SUBDIRECTORIES in image.tag_v2 and int(image.tag_v2.get(_SUBFILE_TYPE, 0)) & 1)
+    ):
+        raise PictureError(f"{name}: {_CAMERA_RAW}")
+    is_16_bit_grey = image.mode.startswith("I;16")
+    if bits > 16 or (image.mode.startswith(("I", "F")) and not (is_16_bit_grey or image.format == "PPM")):
+        found = f"{bits} bits" if bits > 16 else f"mode {image.mode}"
         raise PictureError(
-            f"{name}: a file must hold one picture, found several frames or pages; "
-            "extract one, e.g. with `magick 'IN[0]' OUT`"
-        )
-    bits = _bits_per_sample(image, head)
-    if bits > 8 or image.mode.startswith(("I", "F")):
-        found = f"{bits} bits" if bits > 8 else f"mode {image.mode}"
-        raise PictureError(
-            f"{name}: samples must have 8 bits, found {found}; "
-            "reduce them, e.g. with `magick IN -depth 8 OUT`"
-        )
-    if image.mode in _ALPHA_MODES or _has_transparency(image):
-        raise PictureError(
-            f"{name}: an alpha channel is not supported yet, found transparency (mode {image.mode}); "
-            "flatten it, e.g. with `magick IN -background white -alpha remove -alpha off OUT`"
+            f"{name}: samples must be whole numbers of up to 16 bits, found {found}; "
+            "reduce them, e.g. with `magick IN -depth 16 OUT`"
         )
     extra = _extra_samples(image)
-    if image.mode not in _HANDLED_MODES or extra:
+    if (image.mode not in _HANDLED_MODES and bits <= 8) or extra:
         found = f"mode {image.mode}" + (f" with {extra} more samples" if extra else "")
         raise PictureError(
-            f"{name}: colours must be grey or RGB, found {found}; "
+            f"{name}: colours must be grey, RGB, CMYK or Lab, found {found}; "
             "convert them, e.g. with `magick IN -colorspace sRGB OUT`"
         )
-
-
-def _has_transparency(image: Image.Image) -> bool:
-    """Whether the palette or a key colour (GIF, tRNS of PNG) is transparent."""
-    palette = image.palette if image.mode == "P" else None
-    return "transparency" in image.info or (palette is not None and palette.mode == "RGBA")
 
 
 def _extra_samples(image: Image.Image) -> int:
     """Samples of a TIFF beyond its colours that have no stated meaning; Pillow drops them."""
     if not isinstance(image, TiffImagePlugin.TiffImageFile):
         return 0
-    colours = {"1": 1, "L": 1, "P": 1}.get(image.mode, 3)
-    return max(0, int(image.tag_v2.get(_SAMPLES_PER_PIXEL, 1)) - colours)
+    explained = {"1": 1, "L": 1, "P": 1, "LA": 2, "PA": 2, "RGBA": 4, "RGBa": 4, "CMYK": 4}.get(image.mode, 3)
+    if image.mode.startswith("I;16"):
+        explained = 1
+    return max(0, int(image.tag_v2.get(_SAMPLES_PER_PIXEL, 1)) - explained)
 
 
-def _bits_per_sample(image: Image.Image, head: bytes) -> int:
-    """Bits of the widest sample in the file, not in Pillow's pixels; 8 where nothing more is known."""
+def bits_per_sample(image: Image.Image, head: bytes) -> int:
+    """Bits of the widest sample in the file, not in Pillow's pixels; 8 where nothing more is known.
+
+    Args:
+        image: opened, not yet decoded.
+        head: the first `HEAD_BYTES` bytes of the file; empty where there is only the image.
+    """
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         return max(image.tag_v2.get(_BITS_PER_SAMPLE, (1,)))
+    if not head:
+        return 16 if image.mode.startswith("I;16") else 8
     match image.format:
         case "PNG":
             # Signature, then the header chunk: length, name, width, height, bit depth.
             return head[24]
         case "PPM":
-            found = _PORTABLE_ANYMAP.match(head)
+            found = PORTABLE_ANYMAP.match(head)
             return int(found[1]).bit_length() if found else 8
         case "AVIF":
             return max(
                 (_av1_bits(found[1][0]) for found in re.finditer(rb"av1C\x81.(.)", head, re.DOTALL)),
                 default=8,
             )
+        case "JPEG2000":
+            # The codestream's size marker: 36 bytes of sizes, then one byte for every channel, a bit short.
+            found = re.search(rb"\xff\x4f\xff\x51.{36}(.)", head, re.DOTALL)
+            return (found[1][0] & 0x7F) + 1 if found else 8
         case _:
             return 8
 

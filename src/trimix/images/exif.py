@@ -1,20 +1,27 @@
-"""The orientation of a picture: read it, apply it, and set it to upright in EXIF and XMP.
+"""The orientation of a picture: read it, apply it, and set it to upright in EXIF and XMP; and its position, erased.
 
-Only the two bytes of the value change: everything else in the block keeps its place, so the offsets that
-cameras hide in their maker notes stay right.
+Everything else in an EXIF block keeps its place, so the offsets that cameras hide in their maker notes stay right.
 """
 
 import re
 import struct
+from collections.abc import Iterator
 
 import numpy as np
 
-from trimix.shapes import UInt8
+from trimix.shapes import UInt
 
 UPRIGHT = 1
-_ORIENTATION_TAG = 0x0112
+ORIENTATION_TAG = 0x0112
+_POSITION_TAG = 0x8825
+_LONG = 4
+_BYTES_OF_KIND = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
 _SHORT = 3
 _XMP_ORIENTATION = re.compile(rb'(tiff:Orientation\s*(?:=\s*["\']|>\s*))[2-8](?=\s*["\'<])')
+_XMP_POSITION = re.compile(
+    rb"""\s*\bexif:(GPS\w+)\s*=\s*("[^"]*"|'[^']*')|<exif:(GPS\w+)\b[^>]*/>|<exif:(GPS\w+)\b.*?</exif:\4\s*>""",
+    re.DOTALL,
+)
 
 
 def read_orientation(exif: bytes) -> int:
@@ -48,7 +55,41 @@ def reset_xmp_orientation(xmp: bytes) -> bytes:
     return _XMP_ORIENTATION.sub(rb"\g<1>1", xmp)
 
 
-def apply_orientation(pixels: UInt8[np.ndarray, "H W C"], orientation: int) -> UInt8[np.ndarray, "Hu Wu C"]:
+def erase_position(exif: bytes) -> bytes:
+    """The same block without the directory that says where the picture was taken.
+
+    Args:
+        exif: the block from its TIFF header on; one without a position, or a damaged one, is returned as it is.
+    """
+    block = bytearray(exif)
+    for start, tag, kind, count, order in _entries(exif):
+        if tag != _POSITION_TAG or kind != _LONG or count != 1:
+            continue
+        (directory,) = struct.unpack_from(order + "I", exif, start + 8)
+        for inner, _, inner_kind, inner_count, _ in _entries(exif, directory):
+            size = _BYTES_OF_KIND.get(inner_kind, 0) * inner_count
+            (offset,) = struct.unpack_from(order + "I", exif, inner + 8)
+            if size > 4:
+                block[offset : min(offset + size, len(block))] = bytes(max(0, min(size, len(block) - offset)))
+            block[inner : inner + 12] = bytes(12)
+        if directory + 2 <= len(block):
+            block[directory : directory + 2] = bytes(2)
+        # The entries behind it, and the offset of the next directory, move up.
+        (first,) = struct.unpack_from(order + "I", exif, 4)
+        (entries,) = struct.unpack_from(order + "H", exif, first)
+        end = first + 2 + 12 * entries + 4
+        block[start:end] = block[start + 12 : end] + bytes(12)
+        block[first : first + 2] = struct.pack(order + "H", entries - 1)
+        break
+    return bytes(block)
+
+
+def erase_xmp_position(xmp: bytes) -> bytes:
+    """The same XMP packet without `exif:GPS...`, written as attributes or as elements."""
+    return _XMP_POSITION.sub(b"", xmp)
+
+
+def apply_orientation(pixels: UInt[np.ndarray, "H W C"], orientation: int) -> UInt[np.ndarray, "Hu Wu C"]:
     """The picture as it is meant to be seen.
 
     Args:
@@ -66,16 +107,23 @@ def apply_orientation(pixels: UInt8[np.ndarray, "H W C"], orientation: int) -> U
 
 def _find_orientation(exif: bytes) -> tuple[int, int, str] | None:
     """Offset of the value, the value, and the byte order as `struct` names it."""
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
-    if order is None or len(exif) < 8:
-        return None
-    (directory,) = struct.unpack_from(order + "I", exif, 4)
-    if directory + 2 > len(exif):
-        return None
-    (entries,) = struct.unpack_from(order + "H", exif, directory)
-    for start in range(directory + 2, min(directory + 2 + 12 * entries, len(exif) - 11), 12):
-        tag, kind, count, value = struct.unpack_from(order + "HHIH", exif, start)
-        if tag == _ORIENTATION_TAG:
+    for start, tag, kind, count, order in _entries(exif):
+        if tag == ORIENTATION_TAG:
+            (value,) = struct.unpack_from(order + "H", exif, start + 8)
             valid = kind == _SHORT and count == 1 and 1 <= value <= 8
             return (start + 8, value, order) if valid else None
     return None
+
+
+def _entries(exif: bytes, directory: int | None = None) -> Iterator[tuple[int, int, int, int, str]]:
+    """Offset, tag, kind and count of the entries of a directory, the first one by default, and the byte order."""
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
+    if order is None or len(exif) < 8:
+        return
+    first: int = struct.unpack_from(order + "I", exif, 4)[0] if directory is None else directory
+    if first + 2 > len(exif):
+        return
+    (entries,) = struct.unpack_from(order + "H", exif, first)
+    for start in range(first + 2, min(first + 2 + 12 * entries, len(exif) - 11), 12):
+        tag, kind, count = struct.unpack_from(order + "HHI", exif, start)
+        yield start, tag, kind, count, order

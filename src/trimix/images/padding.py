@@ -1,20 +1,20 @@
 """From pixels to padded tensors and back.
 
-pixels uint8 [H W C] -> pad_to_multiple -> to_tensor -> network -> to_pixels -> pixels uint8, cropped
+pixels [H W C] of 8 or 16 bits -> pad_to_multiple -> to_tensor -> network -> to_pixels -> pixels, cropped
 """
 
 import numpy as np
 import torch
 
 from trimix.images.colour import replicate_grey
-from trimix.shapes import Float, Tensor, UInt8
+from trimix.shapes import Float, Tensor, UInt
 
 
-def to_tensor(pixels: UInt8[np.ndarray, "H W C"]) -> Float[Tensor, "1 3 H W"]:
+def to_tensor(pixels: UInt[np.ndarray, "H W C"]) -> Float[Tensor, "1 3 H W"]:
     """Pixels as the network takes them.
 
     Args:
-        pixels: 0 .. 255; one channel (grey, which is replicated) or three (RGB).
+        pixels: uint8 or uint16, the largest value is 1; one channel (grey, which is replicated) or three (RGB).
 
     Returns:
         float32 in [0, 1], its own memory.
@@ -24,11 +24,11 @@ def to_tensor(pixels: UInt8[np.ndarray, "H W C"]) -> Float[Tensor, "1 3 H W"]:
     """
     # A new array in float32: the pixels may be read-only, and the division is in place.
     planes = np.array(pixels.transpose(2, 0, 1), dtype=np.float32, order="C")
-    image = torch.from_numpy(planes).div_(255.0).unsqueeze(0)
+    image = torch.from_numpy(planes).div_(float(np.iinfo(pixels.dtype).max)).unsqueeze(0)
     return replicate_grey(image) if image.shape[1] == 1 else image
 
 
-def pad_to_multiple(pixels: UInt8[np.ndarray, "H W C"], multiple: int) -> UInt8[np.ndarray, "Hp Wp C"]:
+def pad_to_multiple(pixels: UInt[np.ndarray, "H W C"], multiple: int) -> UInt[np.ndarray, "Hp Wp C"]:
     """Repeat the last row and column until height and width are multiples of `multiple`.
 
     Args:
@@ -77,22 +77,25 @@ def shares_in_picture(
     return np.outer(of_side(height, rows), of_side(width, columns)).astype(np.float32)
 
 
-def to_pixels(image: Float[Tensor, "1 C H W"]) -> UInt8[np.ndarray, "H W C"]:
+def to_pixels(image: Float[Tensor, "1 C H W"], bit_depth: int = 8) -> UInt[np.ndarray, "H W C"]:
     """Pixels of a network's output.
 
-    Values outside [0, 1] are clamped, NaN becomes 0, then value * 255 is rounded to the nearest integer,
+    Values outside [0, 1] are clamped, NaN becomes 0, then value * (2^bits - 1) is rounded to the nearest integer,
     halves to even.
 
     Args:
         image: any float type, any device.
+        bit_depth: of the pixels, 8 or 16.
 
     Returns:
-        0 .. 255. Exact inverse of `to_tensor` for three channels.
+        uint8 or uint16. Exact inverse of `to_tensor` for three channels.
 
     >>> to_pixels(torch.tensor([-1.0, 0.5, float("nan")]).reshape(1, 3, 1, 1)).ravel().tolist()
     [0, 128, 0]
     """
     values = image.detach()[0].to(torch.float32)
     # 127.5 is a half: to even, 128. Low-precision types are widened first, or the product would round twice.
-    levels = torch.nan_to_num(values, nan=0.0).clamp(0.0, 1.0).mul(255.0).round()
-    return np.ascontiguousarray(levels.to(torch.uint8).permute(1, 2, 0).cpu().numpy())
+    levels = torch.nan_to_num(values, nan=0.0).clamp(0.0, 1.0).mul(2.0**bit_depth - 1).round()
+    if bit_depth == 8:
+        return np.ascontiguousarray(levels.to(torch.uint8).permute(1, 2, 0).cpu().numpy())
+    return np.ascontiguousarray(levels.permute(1, 2, 0).cpu().numpy().astype(np.uint16))

@@ -5,37 +5,38 @@ import math
 import numpy as np
 
 from trimix.errors import UsageError
-from trimix.shapes import UInt8
+from trimix.shapes import UInt
 
 PEAK = 255.0
 """Largest value of a sample."""
 _ROWS_AT_ONCE = 256
 
 
-def psnr_db(original: UInt8[np.ndarray, "H W C"], decoded: UInt8[np.ndarray, "h w c"]) -> float:
+def psnr_db(original: UInt[np.ndarray, "H W C"], decoded: UInt[np.ndarray, "h w c"]) -> float:
     """Peak signal-to-noise ratio: 10 log10(255^2 / MSE), MSE over all pixels and channels together.
 
     Args:
-        original: pixels, 0 .. 255, RGB or grey.
-        decoded: the same shape.
+        original: pixels, RGB or grey, of 8 or 16 bits; 255 stands for the largest value of either.
+        decoded: the same shape and type.
 
     Returns:
         dB; infinity for equal pictures.
 
     Raises:
-        UsageError: the shapes differ.
+        UsageError: shapes or types differ.
 
     >>> round(psnr_db(np.zeros((2, 2, 3), np.uint8), np.ones((2, 2, 3), np.uint8)), 2)
     48.13
     """
     check_shapes(original, decoded)
-    total = 0
+    total, scale = 0, np.iinfo(original.dtype).max / PEAK
     # Integers: exact, whatever the size of the picture; in parts, for they take four times the memory.
+    kind = np.int32 if original.dtype == np.uint8 else np.int64
     for first in range(0, len(original), _ROWS_AT_ONCE):
         rows = slice(first, first + _ROWS_AT_ONCE)
-        difference = original[rows].astype(np.int32) - decoded[rows].astype(np.int32)
+        difference = original[rows].astype(kind) - decoded[rows].astype(kind)
         total += int(np.square(difference).sum(dtype=np.int64))
-    return psnr_of_error_db(total / original.size)
+    return psnr_of_error_db(total / original.size / scale**2)
 
 
 def psnr_of_error_db(mean_squared_error: float) -> float:
@@ -50,13 +51,14 @@ def psnr_of_error_db(mean_squared_error: float) -> float:
 
 
 def check_shapes(original: np.ndarray, decoded: np.ndarray) -> None:
-    """Refuse to compare pictures of different shapes.
+    """Refuse to compare pictures of different shapes or depths.
 
     Raises:
-        UsageError: the shapes differ.
+        UsageError: shapes or types differ.
     """
-    if original.shape != decoded.shape:
+    if (original.shape, original.dtype) != (decoded.shape, decoded.dtype):
         raise UsageError(
-            f"compared pictures must have one shape, found {list(original.shape)} and {list(decoded.shape)}; "
+            f"compared pictures must have one shape, found {original.dtype} {list(original.shape)} and "
+            f"{decoded.dtype} {list(decoded.shape)}; "
             "crop or convert one of them"
         )

@@ -17,9 +17,9 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from trimix.architectures.config import Families, GllmmLiteConfig, ModelConfig
 from trimix.distortion import Distortion, DistortionKind
 from trimix.errors import ConfigurationError
-from trimix.models.config import Families, GllmmLiteConfig, ModelConfig
 from trimix.training.recipes import Recipe, read_recipe
 
 SourceEntropyUnit = Literal["bits_per_pixel", "nats_per_dimension", "unit_range"]
@@ -308,9 +308,9 @@ class TrainingConfig(_Section):
         return self
 
     @model_validator(mode="after")
-    def _only_gllmm_lite_has_a_linear_path(self) -> "TrainingConfig":
+    def _linear_phases_need_a_linear_path(self) -> "TrainingConfig":
         for phase in self.phases:
-            if phase.linear_only and not isinstance(self.model, GllmmLiteConfig):
+            if phase.linear_only and not self.model.has_linear_path:
                 raise ValueError(
                     f"linear_only must be false for {self.model.kind}, which has no linear path, found true in the "
                     f"phase {phase.name}; remove it"

@@ -12,8 +12,8 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import nn
 
-from trimix.models.building import TrainableModel
-from trimix.models.training_output import TrainingOutput
+from trimix.architectures.compression_model import CompressionModel
+from trimix.architectures.training_output import TrainingOutput
 from trimix.shapes import Float, Tensor
 from trimix.training.config import ObjectiveConfig, PhaseConfig
 from trimix.training.objective import RateDistortion, psnr_db, rate_distortion
@@ -123,7 +123,7 @@ class PlainStep:
 
     auxiliary: AuxiliaryModel | None = None
 
-    def __init__(self, bare_model: TrainableModel, objective: ObjectiveConfig) -> None:
+    def __init__(self, bare_model: CompressionModel, objective: ObjectiveConfig) -> None:
         self._bare_model = bare_model
         self._objective = objective
         self._balance = objective.balance if bare_model.config.all_rates else 0.0

@@ -87,7 +87,9 @@ def _region(one: EqualSize, width: int | None) -> Region:
 
 
 def _embed(one: EqualSize, region: Region) -> list[EmbeddedPicture]:
-    return [embed_lossless(region.cut(pixels), one.original.icc_profile) for pixels in _all_pixels(one)]
+    return [
+        embed_lossless(region.cut(pixels), one.original.metadata.icc_profile) for pixels in _all_pixels(one)
+    ]
 
 
 def _all_pixels(one: EqualSize) -> list[np.ndarray]:

@@ -1,0 +1,165 @@
+"""Colour, resolution and text in the words of PNG: the form in which they travel, whatever file they come from.
+
+A `Metadata.chunks` is a row of: type (4 bytes), varint length, contents, as the PNG specification has them. Kept are
+
+    cICP mDCV cLLI sRGB gAMA cHRM     colours, where no ICC profile says more
+    pHYs                              resolution
+    tEXt zTXt iTXt                    text; a comment of JPEG or GIF has the keyword "Comment"
+"""
+
+import struct
+import zlib
+from collections.abc import Iterable
+from io import BufferedReader, BytesIO
+from typing import NamedTuple
+
+from trimix.bitstream import FieldReader, FieldWriter
+from trimix.errors import CodecError
+
+COLOUR_TYPES = (b"cICP", b"mDCV", b"cLLI", b"sRGB", b"gAMA", b"cHRM")
+TEXT_TYPES = (b"tEXt", b"zTXt", b"iTXt")
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+XMP_KEYWORD = b"XML:com.adobe.xmp"
+_KEPT_TYPES = (*COLOUR_TYPES, b"pHYs", *TEXT_TYPES)
+_COMMENT = b"Comment"
+_METRES_AN_INCH = 0.0254
+
+ByteStream = BufferedReader | BytesIO
+"""A file that can be read again from its beginning."""
+
+
+class Chunk(NamedTuple):
+    """A chunk of PNG: its type and its contents."""
+
+    type: bytes
+    data: bytes
+
+
+class Resolution(NamedTuple):
+    """Pixels to the inch; only their ratio means something where there is no unit."""
+
+    x: float
+    y: float
+    has_unit: bool
+
+
+def read_png_chunks(stream: ByteStream) -> list[Chunk]:
+    """All chunks of a PNG file but its end, the pixels' without contents; damage ends them.
+
+    Args:
+        stream: seekable; read from the beginning on.
+    """
+    stream.seek(len(PNG_SIGNATURE))
+    chunks: list[Chunk] = []
+    while len(head := stream.read(8)) == 8 and head[4:] != b"IEND":
+        length, kind = struct.unpack(">I4s", head)
+        is_pixels = kind in (b"IDAT", b"fdAT")
+        data = stream.read(0 if is_pixels else length)
+        if len(data) < length and not is_pixels:
+            break
+        chunks.append(Chunk(kind, data))
+        stream.seek(4 + (length if is_pixels else 0), 1)
+    return chunks
+
+
+def kept_chunks(chunks: Iterable[Chunk], *, has_profile: bool) -> list[Chunk]:
+    """Those that travel: no XMP, which has a place of its own, and no colours that a profile or sRGB overrules."""
+    chunks = [
+        one
+        for one in chunks
+        if one.type in _KEPT_TYPES and not (one.type == b"iTXt" and one.data.startswith(XMP_KEYWORD))
+    ]
+    types = {one.type for one in chunks}
+    if has_profile:
+        overruled: set[bytes] = {b"sRGB", b"gAMA", b"cHRM"}
+    else:
+        overruled = {b"gAMA", b"cHRM"} if b"sRGB" in types else set()
+    return [one for one in chunks if one.type not in overruled]
+
+
+def pack_chunks(chunks: Iterable[Chunk]) -> bytes:
+    """A `Metadata.chunks`.
+
+    >>> unpack_chunks(pack_chunks([Chunk(b"gAMA", bytes(4))]))
+    [Chunk(type=b'gAMA', data=b'\\x00\\x00\\x00\\x00')]
+    """
+    writer = FieldWriter()
+    for one in chunks:
+        writer.raw(one.type)
+        writer.varint(len(one.data), name="chunk length")
+        writer.raw(one.data)
+    return writer.to_bytes()
+
+
+def unpack_chunks(packed: bytes) -> list[Chunk]:
+    """The chunks of a `Metadata.chunks`; those that are malformed or of another type are left out."""
+    reader, chunks = FieldReader(packed), []
+    try:
+        while reader.remaining:
+            kind = reader.raw(4, name="chunk type")
+            chunks.append(Chunk(kind, reader.raw(reader.varint(name="chunk length"), name="chunk")))
+    except CodecError:
+        pass
+    return [one for one in chunks if one.type in _KEPT_TYPES]
+
+
+def png_chunk(chunk: Chunk) -> bytes:
+    """The bytes of a chunk in a PNG file."""
+    body = chunk.type + chunk.data
+    return struct.pack(">I", len(chunk.data)) + body + struct.pack(">I", zlib.crc32(body))
+
+
+def resolution_chunk(x: float, y: float, *, has_unit: bool = True) -> Chunk:
+    """The resolution as PNG has it.
+
+    Args:
+        x: pixels to the inch, from left to right.
+        y: pixels to the inch, from top to bottom.
+        has_unit: whether these are inches, or only the ratio means something.
+    """
+    factor = 1 / _METRES_AN_INCH if has_unit else 1
+    across, down = (min(max(round(value * factor), 1), 2**31 - 1) for value in (x, y))
+    return Chunk(b"pHYs", struct.pack(">IIB", across, down, has_unit))
+
+
+def resolution_of(chunks: Iterable[Chunk]) -> Resolution | None:
+    """The resolution that the chunks give.
+
+    >>> resolution_of([resolution_chunk(300, 300)])
+    Resolution(x=300.0, y=300.0, has_unit=True)
+    """
+    for one in chunks:
+        if one.type == b"pHYs" and len(one.data) == 9:
+            across, down, unit = struct.unpack(">IIB", one.data)
+            factor = _METRES_AN_INCH if unit == 1 else 1
+            # PNG counts in whole pixels to the metre: 300 to the inch come as 299.9994.
+            return Resolution(round(across * factor, 2), round(down * factor, 2), unit == 1)
+    return None
+
+
+def comment_chunk(comment: bytes) -> Chunk:
+    """A comment of JPEG or GIF, in UTF-8 or else in Latin-1, as text of PNG."""
+    comment = comment.replace(b"\0", b"")
+    try:
+        is_utf_8 = bool(comment.decode("utf-8")) and not comment.isascii()
+    except UnicodeDecodeError:
+        is_utf_8 = False
+    return (
+        Chunk(b"iTXt", _COMMENT + bytes(5) + comment)
+        if is_utf_8
+        else Chunk(b"tEXt", _COMMENT + b"\0" + comment)
+    )
+
+
+def comment_of(chunks: Iterable[Chunk]) -> bytes:
+    """The comment that JPEG can hold; empty for none."""
+    for one in chunks:
+        for beginning in (_COMMENT + b"\0",) if one.type == b"tEXt" else (_COMMENT + bytes(5),):
+            if one.type != b"zTXt" and one.data.startswith(beginning):
+                return one.data.removeprefix(beginning)
+    return b""
+
+
+def keywords_of(chunks: Iterable[Chunk]) -> list[str]:
+    """The keywords of the text."""
+    return [one.data.split(b"\0", 1)[0].decode("latin-1") for one in chunks if one.type in TEXT_TYPES]

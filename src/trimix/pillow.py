@@ -1,0 +1,133 @@
+"""Pillow learns `.tmix`: `import trimix.pillow`, then `Image.open("a.tmix")` and `image.save("a.tmix", quality=60)`.
+
+Opening reads the header, profile, EXIF and XMP. Torch, the model, resolution and comment come with the pixels. Saving
+takes the arguments of `trimix.compress`. Metadata are treated as by Pillow's other plugins: `icc_profile` and `xmp` are
+kept unless others are given, `exif` is written if given.
+"""
+
+import contextlib
+from io import BytesIO
+from typing import IO, Any
+
+from PIL import Image, ImageFile
+
+from trimix.bitstream import MAGIC, QUALITY_STEPS, Container, Description, Header, Metadata, describe
+from trimix.errors import CodecError, TrimixError
+
+_FORMAT = "TMIX"
+_EXIF_PREFIX = b"Exif\0\0"
+_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "I;16", "YCbCr")
+_ARGUMENTS = (
+    "quality",
+    "model",
+    "device",
+    "effort",
+    "time_limit_seconds",
+    "target_bits_per_pixel",
+    "target_bytes",
+    "target_psnr_db",
+    "target_ssimulacra2",
+)
+
+
+class TrimixImageFile(ImageFile.ImageFile):
+    """A `.tmix` file that Pillow has opened; decoded when its pixels are asked for."""
+
+    format = _FORMAT
+    format_description = "trimix, learned image compression"
+
+    def _open(self) -> None:
+        assert self.fp is not None
+        self._data = self.fp.read()
+        try:
+            description = describe(self._data)
+        except CodecError as error:
+            raise OSError(str(error)) from error
+        header = description.header
+        self._size = (header.width, header.height)
+        self._mode = _mode(header)
+        self.info.update(_information(self._data, description))
+        self._is_decoded = False
+
+    def load(self) -> Any:
+        """Decode, once.
+
+        Raises:
+            OSError: the file is damaged, or its model is missing; the message says which.
+        """
+        if not self._is_decoded:
+            from trimix.api import decompress_to_picture
+            from trimix.images import to_image
+
+            try:
+                picture = decompress_to_picture(self._data, maximum_pixels=self.width * self.height)
+            except TrimixError as error:
+                raise OSError(str(error)) from error
+            image = to_image(picture)[0]
+            self.info |= image.info
+            if self.fp is not None and self._exclusive_fp:
+                self.fp.close()
+            self.fp = BytesIO(image.tobytes())
+            self.tile = [ImageFile._Tile("raw", (0, 0, *self.size), 0, (self.mode, 0, 1))]
+            self._is_decoded, self._data = True, b""
+        return super().load()
+
+
+def _mode(header: Header) -> str:
+    """As Pillow can hold it: 16 bits in colour or with alpha come with 8."""
+    if header.bit_depth == 16 and header.channels == 1:
+        return "I;16"
+    return ("L", "LA", "RGB", "RGBA")[header.channels - 1]
+
+
+def _information(data: bytes, description: Description) -> dict[str, Any]:
+    header, metadata = description.header, Metadata()
+    # Loading says what is wrong: a file that is cut short can still tell its size.
+    with contextlib.suppress(CodecError):
+        metadata = Container.from_bytes(data).metadata
+    information = {
+        "quality": round(header.quality / QUALITY_STEPS, 2),
+        "bit_depth": header.bit_depth,
+        "icc_profile": metadata.icc_profile,
+        "exif": _EXIF_PREFIX + metadata.exif if metadata.exif else b"",
+        "xmp": metadata.xmp,
+    }
+    return {key: value for key, value in information.items() if value}
+
+
+def _accept(prefix: bytes) -> bool:
+    return prefix.startswith(MAGIC)
+
+
+def _save(image: Image.Image, stream: IO[bytes], filename: str | bytes) -> None:
+    from trimix.api import compress
+    from trimix.images import Picture, picture_of_image
+
+    if image.mode not in _MODES:
+        raise OSError(f"cannot write mode {image.mode} as {_FORMAT}")
+    options = getattr(image, "encoderinfo", {})
+    plain = (
+        image.copy()
+    )  # of an animation the frame that it shows, as Pillow's other plugins do without save_all
+    plain.info = {key: image.info[key] for key in ("transparency", "dpi", "comment") if key in image.info}
+    picture = picture_of_image(plain)
+    exif = options.get("exif", b"")
+    exif = exif.tobytes() if isinstance(exif, Image.Exif) else exif
+    metadata = Metadata(
+        icc_profile=options.get("icc_profile", image.info.get("icc_profile")) or b"",
+        exif=exif.removeprefix(_EXIF_PREFIX),
+        xmp=options.get("xmp", image.info.get("xmp")) or b"",
+        chunks=picture.metadata.chunks,
+    )
+    picture = Picture(picture.pixels, picture.alpha, metadata, picture.stands_for_rgb)
+    try:
+        data = compress(picture, **{name: options[name] for name in _ARGUMENTS if name in options})
+    except TrimixError as error:
+        raise OSError(str(error)) from error
+    stream.write(data)
+
+
+Image.register_open(_FORMAT, TrimixImageFile, _accept)
+Image.register_save(_FORMAT, _save)
+Image.register_extension(_FORMAT, ".tmix")
+Image.register_mime(_FORMAT, "image/x-trimix")
