@@ -1,8 +1,8 @@
 """A squared error that stands for another distortion D, weighted differently from place to place.
 
-With ``e = x_hat - x`` the weight ``w = sum of e dD/dx_hat / sum of 2 e^2``, over the pixels around, gives the slope of D
-along the error that there is. Its slope ``2 w e`` is used, with a little of dD/dx_hat itself. The slope of D alone asks
-for what no move of symbols gives: where all moved by it, D grew.
+With ``e = x_hat - x`` the weight ``w = sum of e dD/dx_hat / sum of 2 e^2``, over the pixels around, gives the slope of
+D along the error that there is. Its slope ``2 w e`` is used, with a little of dD/dx_hat itself. The slope of D alone
+asks for what no move of symbols gives: where all moved by it, D grew.
 """
 
 import torch
