@@ -17,7 +17,7 @@ from trimix.cli.freeze import freeze
 from trimix.cli.import_compressai import import_compressai
 from trimix.cli.info import info
 from trimix.cli.inspect import inspect
-from trimix.cli.interrupts import interrupt_was_seen, remembering_interrupts
+from trimix.cli.interrupts import ending_on_signals, interrupt_was_seen, remembering_interrupts
 from trimix.cli.models import models
 from trimix.cli.report import report
 from trimix.cli.reproduce import reproduce
@@ -86,7 +86,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
             # A file name that the terminal's encoding lacks must not end the program.
             stream.reconfigure(errors="backslashreplace")
     try:
-        with remembering_interrupts():
+        with remembering_interrupts(), ending_on_signals():
             code = app(args=arguments, prog_name="trimix", standalone_mode=False)
         sys.stdout.flush()
     except (KeyboardInterrupt, typer.Abort):

@@ -10,6 +10,7 @@ from trimix.errors import (
     OutputError,
     OutputExistsError,
     PictureTooLargeError,
+    SeveralFramesError,
     TrimixError,
     UnknownModelError,
 )
@@ -26,6 +27,7 @@ _OPTIONS: dict[type[TrimixError], str] = {
     OtherResultsError: "-o, --force",
     OutputExistsError: "--force",
     PictureTooLargeError: "--max-pixels",
+    SeveralFramesError: "--frame",
     UnknownModelError: "--model",
 }
 """Names of the options by which what an error advises is done."""
@@ -54,7 +56,7 @@ def explain(error: Exception) -> int:
         return BROKEN_PIPE
     if os.environ.get(DEBUG_VARIABLE, "0") not in ("", "0"):
         traceback.print_exception(error)
-    message, code = _message_and_code(error)
+    message, code = message_and_code(error)
     if code == OutputError.exit_code:
         drop_standard_output()
     if message and (is_first_process() or code == _UNEXPECTED):
@@ -73,7 +75,16 @@ def one_line(text: str) -> str:
     >>> one_line("a\\nb\\x1b[2J")
     'a b?[2J'
     """
-    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
+    return harmless(" ".join(text.split()))
+
+
+def harmless(text: str) -> str:
+    """The text without characters that could steer a terminal.
+
+    >>> harmless("two  blanks\\x1b[2J\\u202e")
+    'two  blanks?[2J?'
+    """
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def drop_standard_output() -> None:
@@ -89,7 +100,8 @@ def drop_standard_output() -> None:
             pass
 
 
-def _message_and_code(error: Exception) -> tuple[str, int]:
+def message_and_code(error: Exception) -> tuple[str, int]:
+    """What to say of an error, and the exit code."""
     if isinstance(error, TrimixError):
         options = _OPTIONS.get(type(error))
         return f"{error} ({options})" if options else str(error), error.exit_code

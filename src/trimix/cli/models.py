@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from trimix.bitstream import MAXIMUM_PIXELS, MAXIMUM_SIDE
+from trimix.cli.failures import harmless
 from trimix.cli.networks import prepare_torch
 from trimix.cli.options import Device, JsonOption
 from trimix.cli.outputs import print_json, print_table
@@ -267,7 +268,7 @@ def _print_card(entry: ModelEntry) -> None:
     ]
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
-        print(f"{name:<{width}}  {value}")
+        print(harmless(f"{name:<{width}}  {value}"))
 
 
 def _print_cost(cost: _Cost) -> None:

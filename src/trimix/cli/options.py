@@ -24,6 +24,14 @@ class Device(StrEnum):
     AUTO = "auto"
 
 
+class Stripping(StrEnum):
+    """Metadata to leave out; `trimix.images.Strip`, known without torch."""
+
+    GPS = "gps"
+    ALL = "all"
+    PROFILE = "profile"
+
+
 def _quality_help() -> str:
     anchors = ", ".join(f"{quality} about {bits:g}" for quality, bits in QUALITY_ANCHORS)
     return f"Smallest file to best picture, fractions allowed. Bits per pixel on photographs: {anchors}."
@@ -59,6 +67,38 @@ MaximumPixelsOption = Annotated[
         help="Refuse pictures of more pixels (width x height). Raise it for files that you trust.",
     ),
 ]
+
+BackgroundOption = Annotated[
+    str | None,
+    typer.Option(
+        "--background",
+        metavar="COLOUR",
+        help="Put what is transparent on a colour: white, #ff8800 and the like.",
+        show_default=False,
+    ),
+]
+
+
+def checked_background(colour: str | None) -> tuple[int, int, int] | None:
+    """R, G, B of a colour by name or number.
+
+    Raises:
+        UsageError: there is no such colour.
+
+    >>> checked_background("#f80")
+    (255, 136, 0)
+    """
+    if colour is None:
+        return None
+    from PIL import ImageColor
+
+    try:
+        red, green, blue = ImageColor.getcolor(colour, "RGB")  # type: ignore[misc]
+    except ValueError:
+        raise UsageError(
+            f"--background must be a colour such as white, grey or #ff8800, found {colour!r}"
+        ) from None
+    return red, green, blue
 
 
 def check_quality(quality: float) -> None:
