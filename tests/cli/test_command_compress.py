@@ -29,9 +29,9 @@ def test_writes_next_to_the_picture_and_says_what(trimix: Command, picture: Path
     assert outcome.output == b""
     data = picture.with_suffix(".tmix").read_bytes()
     header = describe(data).header
-    assert (header.width, header.height, header.channels, header.quality) == (70, 50, 3, 50 * 512)
+    assert (header.width, header.height, header.channels, header.quality) == (70, 50, 3, 75 * 512)
     assert f"(70x50, {picture.stat().st_size} bytes)" in outcome.line
-    assert f"{len(data)} bytes, {8 * len(data) / 3500:.3f} bpp at quality 50" in outcome.line
+    assert f"{len(data)} bytes, {8 * len(data) / 3500:.3f} bpp at quality 75" in outcome.line
     assert names(picture.parent) == {"photo.png", "photo.tmix"}
 
 
@@ -125,7 +125,6 @@ def test_bad_inputs_are_one_line(trimix: Command, tmp_path: Path, compressed: Pa
     before = names(tmp_path)
     for name, expected in (
         ("missing.png", "missing.png: no such file"),
-        (".", "is a folder"),
         ("empty.png", "is empty"),
         ("text.png", "text.png: a picture must be one of"),
         ("frames.gif", "frames.gif: a file must hold one picture, found 2 frames"),
@@ -149,7 +148,6 @@ def test_bad_standard_input_is_named(trimix: Command) -> None:
 def test_bad_outputs_are_one_line(trimix: Command, picture: Path, tmp_path: Path) -> None:
     for output, expected in (
         (tmp_path / "none" / "a.tmix", "there is no folder"),
-        (tmp_path, "is a folder; add a file name"),
         (picture / "a.tmix", "there is no folder"),
         (tmp_path / ("a" * 300), "cannot be written"),
     ):

@@ -22,6 +22,7 @@ from trimix.cli.models import models
 from trimix.cli.report import report
 from trimix.cli.reproduce import reproduce
 from trimix.cli.train import train
+from trimix.cli.view import view
 
 app = typer.Typer(
     name="trimix",
@@ -33,9 +34,18 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _command, _panel, _example in (
-    (compress, "Pictures", "trimix compress photo.png -q 60 -o photo.tmix"),
-    (decompress, "Pictures", "trimix decompress photo.tmix -o photo.png"),
+    (
+        compress,
+        "Pictures",
+        "trimix compress photo.png -q 60 -o photo.tmix; trimix compress photos/ -r -o compressed/",
+    ),
+    (
+        decompress,
+        "Pictures",
+        "trimix decompress photo.tmix -o photo.png; trimix decompress compressed/ -r -o decoded/",
+    ),
     (info, "Pictures", "trimix info photo.tmix"),
+    (view, "Pictures", "trimix view photo.tmix"),
     (inspect, "Pictures", "trimix inspect photo.tmix -o photo.html"),
     (models, "Models", "trimix models gllmm-lite"),
     (evaluate, "Models", "trimix evaluate kodak --data-root data/ --quality 20,50,80 --peers default"),

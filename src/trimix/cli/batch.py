@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from trimix.cli.failures import INTERRUPTED, harmless, message_and_code
+from trimix.cli.failures import INTERRUPTED, message_and_code
 from trimix.cli.inputs import Source, naming
 from trimix.cli.interrupts import end_at_once, noting_interrupts
 from trimix.cli.options import MAXIMUM_THREADS, Device
@@ -160,6 +160,7 @@ class Batch:
         share = threads or max(1, torch.get_num_threads() // jobs)
         pool = ThreadPoolExecutor(jobs, initializer=partial(torch.set_num_threads, share))
         self._started = time.perf_counter()
+        is_ending = False
         try:
             with (
                 showing_progress(total=len(waiting), transient=True) as self._display,
@@ -170,14 +171,14 @@ class Batch:
                     ended = wait(futures, _POLL_SECONDS, FIRST_COMPLETED).done
                     for future in ended:
                         job = futures.pop(future)
-                        if not future.cancelled():
-                            self._finish(job, future, len(waiting))
-                    if noted() and not pool._shutdown:
+                        self._finish(job, future, len(waiting))
+                    if noted() and not is_ending:
+                        is_ending = True
                         self._display.say(
                             "trimix: interrupted: finishing what is in hand; Ctrl-C again ends at once, the same "
                             "command goes on"
                         )
-                        pool.shutdown(wait=False, cancel_futures=True)
+                        futures = {one: job for one, job in futures.items() if not one.cancel()}
                 return noted()
         except (KeyboardInterrupt, SystemExit) as error:
             end_at_once(error.code if isinstance(error, SystemExit) else INTERRUPTED)
@@ -196,7 +197,7 @@ class Batch:
         try:
             source, destination, made = future.result()
             for note in made.notes:
-                self._display.say(harmless(f"trimix: {source.name}: {note}"))
+                self._display.say(f"trimix: {source.name}: {note}")
             record = {"input": source.name, "output": destination.name, **made.record}
             if made.is_larger and self._options.only_smaller:
                 tally.larger += 1
@@ -218,7 +219,7 @@ class Batch:
             name = str(job.source)
             tally.failed[name] = code
             self._display.say(
-                harmless(f"trimix: error: {message if message.startswith(name) else f'{name}: {message}'}")
+                f"trimix: error: {message if message.startswith(name) else f'{name}: {message}'}"
             )
             if self._options.json:
                 print_json({"input": name, "output": None, "error": message, "exit_code": code})
@@ -227,7 +228,7 @@ class Batch:
             f", {_size(tally.input_bytes - tally.output_bytes)} saved" if self._verb == "compressed" else ""
         )
         self._display.show(
-            f"{tally.pixels / 1e6 / seconds:.2f} MP/s{saved}; {harmless(job.source.name)}",
+            f"{tally.pixels / 1e6 / seconds:.2f} MP/s{saved}; {job.source.name}",
             tally.done,
             total,
             unit="files",
@@ -263,7 +264,7 @@ class Batch:
         parts += [f"{tally.larger} left out, for they would grow"] if tally.larger else []
         parts += [f"{not_begun} not begun"] if not_begun else []
         parts += [f"{len(tally.failed)} failed ({_names(tuple(tally.failed))})"] if tally.failed else []
-        line = f"{len(selection.jobs)} files: {', '.join(parts)}"
+        line = f"{len(selection.jobs)} file{'s' if len(selection.jobs) > 1 else ''}: {', '.join(parts)}"
         if tally.made:
             percent = (
                 f" ({100 * tally.output_bytes / tally.input_bytes:.1f} %)"

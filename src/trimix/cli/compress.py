@@ -356,7 +356,7 @@ def _warnings(source: Source, original: "Picture", data: bytes) -> list[str]:
             f"warning: profile and other metadata outweigh the picture, {metadata_bytes} bytes before packing; "
             "--strip all or profile leaves them out"
         )
-    lossless_bytes = lossless_bytes_if_drawn(original)
+    lossless_bytes = lossless_bytes_if_drawn(original, len(data))
     if lossless_bytes is not None and lossless_bytes < len(data):
         found.append(
             "warning: this is drawn rather than a photograph, and trimix is the wrong tool for it: lossless WebP "

@@ -14,6 +14,7 @@ from trimix.errors import (
     TrimixError,
     UnknownModelError,
 )
+from trimix.progress import harmless
 
 DEBUG_VARIABLE = "TRIMIX_DEBUG"
 """Environment variable: anything but empty or 0 shows tracebacks."""
@@ -70,21 +71,12 @@ def is_first_process() -> bool:
 
 
 def one_line(text: str) -> str:
-    """The text in one line, without characters that could steer a terminal (they may stand in file names).
+    """The text in one line, without characters that could steer a terminal.
 
     >>> one_line("a\\nb\\x1b[2J")
     'a b?[2J'
     """
     return harmless(" ".join(text.split()))
-
-
-def harmless(text: str) -> str:
-    """The text without characters that could steer a terminal.
-
-    >>> harmless("two  blanks\\x1b[2J\\u202e")
-    'two  blanks?[2J?'
-    """
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def drop_standard_output() -> None:

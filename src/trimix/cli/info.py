@@ -6,13 +6,14 @@ import typer
 
 from trimix.bitstream import HEADER_BYTES_MAXIMUM, QUALITY_STEPS, Description, SectionType, describe
 from trimix.cli.batch import RecursiveOption
-from trimix.cli.failures import explain, harmless
+from trimix.cli.failures import explain
 from trimix.cli.inputs import Source, naming
 from trimix.cli.options import JsonOption
 from trimix.cli.outputs import print_json
 from trimix.cli.selection import are_many, nothing_found, select
 from trimix.errors import CodecError, CorruptedFileError, TrimixError, TruncatedFileError, UnknownModelError
 from trimix.frozen.catalogue import find_model_by_hash
+from trimix.progress import harmless
 
 _CHANNEL_NAMES = {1: "grey", 2: "grey and alpha", 3: "RGB", 4: "RGB and alpha"}
 _METADATA_NAMES = {

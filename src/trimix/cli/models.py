@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from trimix.bitstream import MAXIMUM_PIXELS, MAXIMUM_SIDE
-from trimix.cli.failures import harmless
 from trimix.cli.networks import prepare_torch
 from trimix.cli.options import Device, JsonOption
 from trimix.cli.outputs import print_json, print_table
@@ -23,7 +22,7 @@ from trimix.frozen.catalogue import (
     find_model,
     folders,
 )
-from trimix.progress import working
+from trimix.progress import harmless, working
 
 if TYPE_CHECKING:
     from trimix.architectures.complexity import NetworkComplexity

@@ -12,7 +12,7 @@ QUALITY_ANCHORS = ((10, 0.07), (50, 0.45), (90, 1.65))
 """(quality, about how many bits per pixel on photographs), for the help."""
 MAXIMUM_THREADS = 1024
 """More than any machine has use for; OpenMP ends the process where it cannot start as many as are asked for."""
-PICTURE_FORMATS = ("png", "webp", "tif", "tiff", "bmp", "jpg", "jpeg", "ppm", "pgm")
+PICTURE_FORMATS = ("png", "webp", "tif", "tiff", "bmp", "jpg", "jpeg", "ppm", "pgm", "avif", "jxl")
 """Extensions that pictures are written with; `trimix.images.OUTPUT_FORMATS`, known without torch."""
 
 

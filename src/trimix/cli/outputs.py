@@ -7,9 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from trimix.cli.failures import harmless
 from trimix.cli.inputs import STANDARD_STREAM, Source
 from trimix.errors import OutputError, OutputExistsError, UsageError
+from trimix.progress import harmless
 
 
 class Destination:

@@ -6,22 +6,30 @@ from PIL import Image
 
 from trimix.images.picture import Picture
 
-_EQUAL_SHARE_MINIMUM = 0.3
-"""Pixels equal to the one on their left: photographs of Kodak have 0.05 to 0.2, drawings from 0.6."""
+_EQUAL_SHARE = 0.3
+"""Pixels equal to the one on their left: photographs of Kodak have 0.05 to 0.2, drawings mostly from 0.6."""
+_EQUAL_SHARE_OF_DEAR = 0.15
+"""Pixel art that was scaled has fewer, and takes many bits."""
+_DEAR_BITS_PER_PIXEL = 1.0
 _SIDE_MAXIMUM = 16383
 
 
-def lossless_bytes_if_drawn(picture: Picture) -> int | None:
+def lossless_bytes_if_drawn(picture: Picture, file_bytes: int) -> int | None:
     """Size of a lossless WebP of the pixels, or None for what is no drawing or does not fit into WebP.
 
-    >>> lossless_bytes_if_drawn(Picture(np.zeros((64, 64, 3), np.uint8))) < 100
+    Args:
+        picture: that was compressed.
+        file_bytes: that it took.
+
+    >>> lossless_bytes_if_drawn(Picture(np.zeros((64, 64, 3), np.uint8)), 200) < 100
     True
     """
     if picture.bit_depth > 8 or max(picture.width, picture.height) > _SIDE_MAXIMUM:
         return None
     samples = picture.samples
     equal = (samples[:, 1:] == samples[:, :-1]).all(axis=2)
-    if equal.size == 0 or float(equal.mean()) < _EQUAL_SHARE_MINIMUM:
+    is_dear = 8 * file_bytes > _DEAR_BITS_PER_PIXEL * picture.width * picture.height
+    if equal.size == 0 or float(equal.mean()) < (_EQUAL_SHARE_OF_DEAR if is_dear else _EQUAL_SHARE):
         return None
     image = Image.fromarray(samples[:, :, 0] if samples.shape[2] == 1 else samples)
     buffer = BytesIO()
