@@ -24,11 +24,11 @@ from measuring import benchmark_picture, median_seconds, run
 from trimix.codec import Codec
 from trimix.errors import UsageError
 from trimix.evaluation.metrics import psnr_db
+from trimix.freezing.freeze import freeze
+from trimix.frozen.catalogue import IDENTIFIERS
+from trimix.frozen.model import ModelIdentity
 from trimix.images import Picture, pad_to_multiple, to_pixels, to_tensor
 from trimix.integrations.compressai_import import model_from_state_dict
-from trimix.models.catalogue import IDENTIFIERS
-from trimix.models.freeze import freeze
-from trimix.models.frozen import ModelIdentity
 
 SPREAD = 1.0
 """Standard deviation of the latents in steps of the quantizer: about one bit per pixel."""
@@ -95,7 +95,7 @@ def compare(name: str, picture: Picture, repeats: int) -> tuple[list[str], Times
         decoded = theirs.decompress(**found)["x_hat"]
         their_psnr = psnr_db(picture.pixels, to_pixels(decoded)[:height, :width])
         y_hat = torch.zeros(
-            1, codec.model.transforms.config.latent_channels, x.shape[2] // 16, x.shape[3] // 16
+            1, codec.model.transforms.facts.latent_channels, x.shape[2] // 16, x.shape[3] // 16
         )
         encoding = median_seconds(repeats, lambda: theirs.compress(x))
         decoding = median_seconds(repeats, lambda: theirs.decompress(**found))

@@ -37,14 +37,14 @@ import torch
 from rich.console import Console
 
 from measuring import bd_rate_or_none, explained, percent_text, read_record, run
+from trimix.architectures.complexity import complexity
+from trimix.architectures.compression_model import CompressionModel
 from trimix.cli.checkpoints import read_checkpoint
 from trimix.errors import UsageError
 from trimix.evaluation.bd_rate import BdRate
 from trimix.evaluation.machine import machine
 from trimix.evaluation.rate_points import RateCurve, RatePoint
 from trimix.images import write_atomically
-from trimix.models.building import TrainableModel
-from trimix.models.complexity import complexity
 from trimix.shapes import Float, Tensor
 from trimix.training.config import PhaseConfig, TrainingConfig
 from trimix.training.loop import Trainer
@@ -434,7 +434,7 @@ def time_all(keys: Sequence[str], options: argparse.Namespace, record: Record) -
         record.write(options.output)
 
 
-def measured(model: TrainableModel, crops: Float[Tensor, "N 3 H W"]) -> list[Point]:
+def measured(model: CompressionModel, crops: Float[Tensor, "N 3 H W"]) -> list[Point]:
     """Rates and distortions of the validation crops."""
     rows = validate(model, crops, linear_only=False)
     return [Point(row.quality, row.bits_per_pixel, row.psnr_db) for row in rows]

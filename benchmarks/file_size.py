@@ -19,13 +19,15 @@ from rich.progress import track
 from rich.table import Table
 
 from measuring import run
+from trimix.architectures.building import build
+from trimix.architectures.compression_model import CompressionModel
+from trimix.architectures.config import read_configuration
 from trimix.codec import Codec
 from trimix.errors import UsageError
+from trimix.frozen.catalogue import find_model
+from trimix.frozen.storage import load_frozen
 from trimix.images import read_picture
 from trimix.latent_codec import Symbols
-from trimix.models.catalogue import find_model
-from trimix.models.gllmm_lite import GllmmLite
-from trimix.models.weights import load_frozen
 from trimix.probability import log_likelihood
 from trimix.training.checkpoint import load_checkpoint
 
@@ -34,7 +36,7 @@ ALLOWED_BYTES = 64
 
 
 @torch.no_grad()
-def likelihood_bytes(model: GllmmLite, symbols: Symbols, quality: float) -> float:
+def likelihood_bytes(model: CompressionModel, symbols: Symbols, quality: float) -> float:
     """-log2 p of both latents under the float model, in bytes."""
     y_hat, z_hat = symbols.latent[None].float(), symbols.hyper_latent[None].float()
     parameters = model.mixture_parameters(model.side_features(z_hat, torch.tensor([quality])), y_hat)
@@ -64,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise UsageError(f"{options.data} must hold PNG pictures, found none; check --data")
     frozen = load_frozen(find_model(options.model).path)
     codec = Codec(frozen)
-    model = GllmmLite(frozen.transforms.config)
+    model = build(read_configuration(frozen.stored.configuration))
     model.load_state_dict(load_checkpoint(options.checkpoint)["average"])  # type: ignore[arg-type]
     model.eval()
     table = Table("quality", title=f"{len(paths)} pictures of {options.data.name}, {options.model}")

@@ -24,10 +24,13 @@ from rich.progress import track
 from rich.table import Table
 
 from measuring import read_record, run
+from trimix.architectures.building import build
+from trimix.architectures.compression_model import CompressionModel
+from trimix.architectures.config import CompressionConfig, read_configuration
 from trimix.errors import UsageError
-from trimix.models.catalogue import find_model
-from trimix.models.gllmm_lite import GllmmLite, GllmmLiteTransforms
-from trimix.models.weights import load_frozen
+from trimix.freezing.freeze import float_weights
+from trimix.frozen.catalogue import find_model
+from trimix.frozen.storage import load_frozen
 from trimix.probability import Family, log_likelihood
 from trimix.training.patches import PatchSampler, load_pictures, validation_crops
 
@@ -56,22 +59,19 @@ MIXTURES = (
 )
 
 
-def start(mixture: Mixture, transforms: GllmmLiteTransforms, seed: int) -> GllmmLite:
+def start(
+    mixture: Mixture, config: CompressionConfig, transforms: dict[str, torch.Tensor], seed: int
+) -> CompressionModel:
     """The model with given transforms and the rest at random."""
     torch.manual_seed(seed)
-    config = transforms.config.model_copy(
-        update={"families": mixture.families, "components": mixture.components}
-    )
-    model = GllmmLite(config)
-    own = model.state_dict()
-    model.load_state_dict({**own, **transforms.state_dict()})
-    given = {name for name, _ in transforms.named_parameters()}
+    model = build(config.model_copy(update={"families": mixture.families, "components": mixture.components}))
+    model.load_state_dict(model.state_dict() | transforms)
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name not in given)
+        parameter.requires_grad_(name not in transforms)
     return model
 
 
-def bits(model: GllmmLite, y: torch.Tensor, z: torch.Tensor, quality: torch.Tensor) -> torch.Tensor:
+def bits(model: CompressionModel, y: torch.Tensor, z: torch.Tensor, quality: torch.Tensor) -> torch.Tensor:
     """Bits of rounded latents of each picture; hyper-latents with noise while training, as in every training here."""
     z_hat, y_hat = z.round(), y.round()
     counted_z = z + torch.rand_like(z) - 0.5 if model.training else z_hat
@@ -82,7 +82,7 @@ def bits(model: GllmmLite, y: torch.Tensor, z: torch.Tensor, quality: torch.Tens
     return nats * (-1 / torch.log(torch.tensor(2.0)))
 
 
-def train(model: GllmmLite, sampler: PatchSampler, steps: int, description: str) -> float:
+def train(model: CompressionModel, sampler: PatchSampler, steps: int, description: str) -> float:
     """Train what is not fixed; returns the seconds it took."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.Adam(parameters, lr=LEARNING_RATE, fused=True)
@@ -107,7 +107,7 @@ def train(model: GllmmLite, sampler: PatchSampler, steps: int, description: str)
 
 
 @torch.no_grad()
-def measure(model: GllmmLite, crops: torch.Tensor) -> list[float]:
+def measure(model: CompressionModel, crops: torch.Tensor) -> list[float]:
     """Mean bits per pixel of the crops at each quality."""
     model.eval()
     means = []
@@ -177,15 +177,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not options.training or not options.validation:
         raise UsageError("--training and --validation must be given, found one or none; or --show a file")
     frozen = load_frozen(find_model(options.model).path)
-    if not isinstance(frozen.transforms, GllmmLiteTransforms):
-        raise UsageError(f"--model must be a gllmm-lite, found {frozen.transforms.config.kind}")
+    config = read_configuration(frozen.stored.configuration)
+    if config.kind != "gllmm-lite":
+        raise UsageError(f"--model must be a gllmm-lite, found {config.kind}")
     training = load_pictures(options.training, PATCH_SIZE)
     crops = validation_crops(load_pictures(options.validation, CROP_SIZE), CROP_SIZE)
     found: dict[str, list[list[float]]] = {mixture.name: [] for mixture in MIXTURES}
     seconds: dict[str, float] = {}
     for seed in range(1, options.seeds + 1):
         for mixture in MIXTURES:
-            model = start(mixture, frozen.transforms, seed)
+            model = start(mixture, config, float_weights(frozen), seed)
             torch.manual_seed(seed)  # the same qualities and noise for every mixture
             sampler = PatchSampler(training, seed, 0.5, 0.5)
             seconds[mixture.name] = train(model, sampler, options.steps, f"{mixture.name}, seed {seed}")

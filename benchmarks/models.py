@@ -21,23 +21,23 @@ from rich.console import Console
 from rich.table import Table
 
 from measuring import median_seconds, run
-from trimix.codec import Codec
-from trimix.errors import UsageError
-from trimix.evaluation.data_sets import data_roots, find_pictures
-from trimix.images import Picture, read_picture, to_tensor
-from trimix.latent_codec import Symbols
-from trimix.models.building import build
-from trimix.models.catalogue import IDENTIFIERS
-from trimix.models.compression_model import CompressionModel
-from trimix.models.config import (
+from trimix.architectures.building import build
+from trimix.architectures.compression_model import CompressionModel
+from trimix.architectures.config import (
     AttentionConfig,
     AutoregressiveConfig,
     CompressionConfig,
     GllmmConfig,
     HyperpriorConfig,
 )
-from trimix.models.freeze import freeze
-from trimix.models.frozen import ModelIdentity
+from trimix.codec import Codec
+from trimix.errors import UsageError
+from trimix.evaluation.data_sets import data_roots, find_pictures
+from trimix.freezing.freeze import freeze
+from trimix.frozen.catalogue import IDENTIFIERS
+from trimix.frozen.model import ModelIdentity
+from trimix.images import Picture, read_picture, to_tensor
+from trimix.latent_codec import Symbols
 from trimix.probability import log_likelihood
 
 MODELS: dict[str, CompressionConfig] = {

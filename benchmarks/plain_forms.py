@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
 
+from trimix.architectures import compression_model
 from trimix.entropy_models.context import InterlacedContext
 from trimix.entropy_models.schedule import INTERLACED_LEVELS
 from trimix.layers import residual
@@ -19,7 +20,6 @@ from trimix.layers.gdn import GeneralizedDivisiveNormalization
 from trimix.layers.masked_convolution import reach_of
 from trimix.layers.pointwise import PointwiseConvolution
 from trimix.layers.resampling import SubpixelConvolution
-from trimix.models import compression_model, gllmm_lite
 from trimix.probability import MixtureParameters, gaussian, laplacian, logistic
 from trimix.transforms.karhunen_loeve import LinearAnalysis, LinearSynthesis
 
@@ -115,7 +115,6 @@ def plain_forms() -> Iterator[None]:
         (PointwiseConvolution, "forward", nn.Conv2d.forward),
         (SubpixelConvolution, "forward", nn.Sequential.forward),
         (residual, "every_second", lambda x: x[:, :, ::2, ::2]),
-        (gllmm_lite, "log_likelihood", log_likelihood),
         (compression_model, "log_likelihood", log_likelihood),
     )
     with ExitStack() as stack:

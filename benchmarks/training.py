@@ -29,11 +29,16 @@ from torch import nn
 
 from measuring import benchmark_picture, run
 from plain_forms import plain_average, plain_forms
+from trimix.architectures.building import build
+from trimix.architectures.config import (
+    AttentionConfig,
+    AutoregressiveConfig,
+    CompressionConfig,
+    HyperpriorConfig,
+)
 from trimix.errors import UsageError
 from trimix.evaluation.machine import machine, versions
 from trimix.images import to_tensor, write_atomically
-from trimix.models.building import build
-from trimix.models.config import AttentionConfig, AutoregressiveConfig, CompressionConfig, HyperpriorConfig
 from trimix.training.averaging import build_average
 from trimix.training.config import (
     ObjectiveConfig,

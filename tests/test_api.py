@@ -12,9 +12,9 @@ from tiny_models import tiny_frozen
 from trimix.bitstream import read_header
 from trimix.codec import Codec
 from trimix.errors import PictureError, PictureTooLargeError, UnknownModelError, UsageError
+from trimix.frozen.catalogue import read_entry
+from trimix.frozen.storage import save_frozen
 from trimix.images import Picture, Strip, read_picture, write_picture
-from trimix.models.catalogue import read_entry
-from trimix.models.weights import save_frozen
 
 
 @pytest.fixture

@@ -22,10 +22,10 @@ from trimix.errors import (
     UnknownModelError,
     UsageError,
 )
+from trimix.frozen.storage import load_frozen, save_frozen
+from trimix.frozen.strips import latent_strips
 from trimix.images import Picture
 from trimix.latent_codec import Symbols
-from trimix.models.weights import load_frozen, save_frozen
-from trimix.transforms.strips import latent_strips
 
 
 def some_picture(height, width, channels=3, seed=0):
@@ -165,14 +165,12 @@ def test_another_process_decodes_the_same_symbols(codec, tmp_path):
 
 
 def test_a_large_picture_in_strips_is_the_picture_as_a_whole(codec, monkeypatch):
-    config = type(codec.model.transforms.config)
     picture = some_picture(900, 70)
     whole = nearest_symbols(codec, picture, 50)
     pixels = codec.latents.synthesize(whole, 900, 70).astype(int)
-    monkeypatch.setattr(config, "pixels_at_once", 128 * 16 * 13)
-    assert (
-        len(list(latent_strips(60, 128 * 16, codec.model.transforms.config.latent_halo, 128 * 16 * 13))) == 5
-    )
+    facts = dataclasses.replace(codec.model.transforms.facts, pixels_at_once=128 * 16 * 13)
+    monkeypatch.setattr(codec.model.transforms, "facts", facts)
+    assert len(list(latent_strips(60, 128 * 16, facts.halo, facts.pixels_at_once))) == 5
     parts = nearest_symbols(codec, picture, 50)
     # Floats may round differently in a strip; a latent near a tie may then move.
     assert (parts.latent != whole.latent).float().mean() < 1e-3

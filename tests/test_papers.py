@@ -119,7 +119,7 @@ def test_a_wrong_link_is_noticed(text, target):
     [
         ("`gdn.py:PEDESTAL`", "../src/trimix/layers/gdn.py"),
         ("`gdn.py:GeneralizedDivisiveNormalization.forward`", "../src/trimix/layers/gdn.py"),
-        ("`config.py:GllmmConfig.two_level`", "../src/trimix/models/config.py"),
+        ("`config.py:GllmmConfig.two_level`", "../src/trimix/architectures/config.py"),
         ("`test_gdn.py::test_gradcheck`", "../tests/layers/test_gdn.py"),
         ("the format", "format.md"),
     ],

@@ -10,7 +10,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 import trimix.pillow
 from tiny_models import tiny_frozen
-from trimix.models.weights import save_frozen
+from trimix.frozen.storage import save_frozen
 
 SAMPLES = np.random.default_rng(0).integers(0, 256, (20, 30, 4), dtype=np.uint8)
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 import trimix
 from trimix import errors
-from trimix.models.catalogue import entries
+from trimix.frozen.catalogue import entries
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])

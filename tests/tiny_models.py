@@ -2,11 +2,11 @@
 
 import torch
 
-from trimix.models.building import build
-from trimix.models.config import GllmmConfig, GllmmLiteConfig
-from trimix.models.freeze import freeze
-from trimix.models.frozen import FrozenModel, ModelIdentity
-from trimix.models.gllmm_lite import GllmmLite
+from trimix.architectures.building import build
+from trimix.architectures.compression_model import CompressionModel
+from trimix.architectures.config import GllmmConfig, GllmmLiteConfig
+from trimix.freezing.freeze import freeze
+from trimix.frozen.model import FrozenModel, ModelIdentity
 
 TINY = GllmmLiteConfig(
     latent_channels=8,
@@ -44,10 +44,10 @@ LOW_RESOLUTION = GLLMM_WITH_LINEAR_PATH.model_copy(
 )
 
 
-def tiny_model(config: GllmmLiteConfig = TINY, seed: int = 0) -> GllmmLite:
+def tiny_model(config: GllmmLiteConfig = TINY, seed: int = 0) -> CompressionModel:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = GllmmLite(config)
+        model = build(config)
         with torch.no_grad():
             # Random nets give hyper-latents and side features near zero; larger ones exercise more of the path.
             model.hyper_analysis[-1].weight.mul_(4)

@@ -17,10 +17,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from trimix.architectures.building import build
 from trimix.errors import ModelError, TrimixError
+from trimix.frozen.storage import load_frozen
 from trimix.images.atomic_files import write_atomically
-from trimix.models.building import build
-from trimix.models.weights import load_frozen
 from trimix.training.config import TrainingConfig
 
 
@@ -30,10 +30,11 @@ def checkpoint_of(released: Path, entropy_model: Path) -> dict[str, object]:
     Raises:
         ModelError: a file cannot be read, or they do not belong together.
     """
-    transforms = load_frozen(released).transforms
-    weights = transforms.state_dict() | _floats(entropy_model)
+    frozen = load_frozen(released)
+    config = read_configuration(frozen.stored.configuration)
+    weights = float_weights(frozen) | _floats(entropy_model)
     try:
-        build(transforms.config).load_state_dict(weights)
+        build(config).load_state_dict(weights)
     except RuntimeError as error:
         raise ModelError(
             f"{entropy_model}: must be the float entropy model of {released.name}, found another "
@@ -42,7 +43,7 @@ def checkpoint_of(released: Path, entropy_model: Path) -> dict[str, object]:
     # A start reads the model alone; data and phases are there because no run is without.
     run = TrainingConfig.model_validate(
         {
-            "model": transforms.config,
+            "model": config,
             "data": {"training": [released]},
             "phases": [{"name": "released", "steps": 1}],
         }

@@ -14,8 +14,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from tiny_models import tiny_frozen
 from trimix.bitstream import Metadata
 from trimix.codec import Codec
+from trimix.frozen.storage import save_frozen
 from trimix.images import Picture, picture_of_samples, write_picture
-from trimix.models.weights import save_frozen
 
 
 def levels(height: int, width: int, channels: int) -> np.ndarray:

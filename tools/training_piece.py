@@ -30,10 +30,11 @@ from packaging.utils import canonicalize_name
 from safetensors import SafetensorError, safe_open
 
 import trimix
+from trimix.architectures.building import build
 from trimix.errors import ConfigurationError, OutputError, TrainingError, TrimixError
+from trimix.freezing.freeze import float_weights
+from trimix.frozen.storage import load_frozen
 from trimix.images.atomic_files import write_atomically
-from trimix.models.building import build
-from trimix.models.weights import load_frozen
 from trimix.training.averaged_weights import AVERAGED_WEIGHTS, checkpoint_of_averaged
 from trimix.training.checkpoint import load_checkpoint
 from trimix.training.config import TrainingConfig, load_training_config
@@ -208,7 +209,7 @@ def _read_weights(file: Path) -> _Read:
             if AVERAGED_WEIGHTS in entries:
                 return _of_checkpoint(file, checkpoint_of_averaged(file.read_bytes(), str(file)))
             if "configuration" in entries:
-                return _Read(dict(load_frozen(file).transforms.state_dict()))
+                return _Read(float_weights(load_frozen(file)))
             return _Read({name: opened.get_tensor(name) for name in opened.keys()})  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise TrainingError(f"{file}: cannot be read as weights: {error}") from error

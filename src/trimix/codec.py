@@ -23,14 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from trimix.bitstream import (
-    MAXIMUM_PIXELS,
-    Container,
-    Header,
-    check_header,
-    check_sides,
-    read_header,
-)
+from trimix.bitstream import MAXIMUM_PIXELS, Container, Header, check_header, read_header
 from trimix.coding import RangeDecoder, RangeEncoder
 from trimix.encoder.effort import DEFAULT_EFFORT, search_steps
 from trimix.encoder.search import SearchProgress, find_symbols
@@ -38,11 +31,11 @@ from trimix.encoder.target_search import Encoded, encode_to_target, even_if_inte
 from trimix.encoder.targets import Target, Trial
 from trimix.entropy_models.passes import SymbolReader, SymbolWriter
 from trimix.errors import DesynchronizedError, ModelError
+from trimix.frozen.catalogue import find_model, find_model_by_hash
+from trimix.frozen.model import FrozenModel
+from trimix.frozen.storage import load_frozen
 from trimix.images import Picture, decode_alpha, encode_alpha
 from trimix.latent_codec import PICTURE_MULTIPLE, LatentCodec, Symbols
-from trimix.models.catalogue import find_model, find_model_by_hash
-from trimix.models.frozen import FrozenModel
-from trimix.models.weights import load_frozen
 
 
 class Codec:
@@ -116,7 +109,6 @@ class Codec:
         >>> 2940 <= len(encoded.data) <= 3000
         True
         """
-        check_sides(picture.width, picture.height)
         if isinstance(aim, Target):
             return encode_to_target(
                 self.latents, self.pack, picture, aim, effort, time_limit_seconds, on_step, on_trial

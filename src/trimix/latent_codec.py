@@ -14,15 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from trimix.bitstream import QUALITY_STEPS
+from trimix.bitstream import QUALITY_STEPS, check_sides
 from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT
 from trimix.entropy_models.passes import KnownSymbols, Rounding, SymbolSink, SymbolSource, run_schedule
 from trimix.errors import UsageError
+from trimix.frozen.model import FrozenModel, SymbolBits, quality_to_integer
+from trimix.frozen.strips import Strip, latent_strips
 from trimix.images import Picture, collapse_to_grey, pad_to_multiple, to_pixels, to_tensor
-from trimix.models.frozen import FrozenModel, SymbolBits, quality_to_integer
-from trimix.shapes import Float, Int, Int16, Tensor, UInt
-from trimix.transforms.analysis import LATENT_STRIDE
-from trimix.transforms.strips import Strip, latent_strips
+from trimix.shapes import LATENT_STRIDE, Float, Int, Int16, Tensor, UInt
 
 PICTURE_MULTIPLE = 64
 """Sides are padded to a multiple of it: 16 pixels a latent, 4 latents a hyper-latent."""
@@ -98,8 +97,6 @@ class LatentCodec:
     def __init__(self, model: FrozenModel, device: str | torch.device = "cpu") -> None:
         self.model = model.to(device)
         self.device = torch.device(device)
-        # Convolutions are faster so, transposed ones twice.
-        self.model.transforms.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def quality_tensor(self, quality_integer: int) -> Float[Tensor, "1"]:
         """The header's quality as the transforms take it, on the device."""
@@ -120,9 +117,11 @@ class LatentCodec:
 
         Raises:
             UsageError: the quality is out of range.
+            PictureTooLargeError: a side is too long.
         """
         if not 1 <= quality <= 100:
             raise UsageError(f"quality must be from 1 to 100, found {quality:g}")
+        check_sides(picture.width, picture.height)
         quality_integer = quality_to_integer(quality)
         factor = self.quality_tensor(quality_integer)
         pixels = pad_to_multiple(picture.pixels, PICTURE_MULTIPLE)
@@ -149,9 +148,9 @@ class LatentCodec:
             columns: of the latent.
             share: how many times as much memory is needed as without gradients.
         """
-        config = self.model.transforms.config
+        facts = self.model.transforms.facts
         area = LATENT_STRIDE**2 * columns
-        return latent_strips(rows, area, config.latent_halo, config.pixels_at_once // share)
+        return latent_strips(rows, area, facts.halo, facts.pixels_at_once // share)
 
     @torch.inference_mode()
     @in_float32()

@@ -13,7 +13,7 @@ from PIL import Image
 from tiny_models import tiny_frozen
 from trimix.bitstream import Metadata
 from trimix.cli import main
-from trimix.models.weights import save_frozen
+from trimix.frozen.storage import save_frozen
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from PIL import Image
 
 from trimix.codec import Codec
 from trimix.errors import DesynchronizedError
-from trimix.models import catalogue
+from trimix.frozen import catalogue
 
 
 def names(folder: Path) -> set[str]:

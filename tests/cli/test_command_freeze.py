@@ -10,8 +10,8 @@ from torch.optim.swa_utils import AveragedModel
 
 from tiny_models import TINY, calibration_pictures, tiny_model
 from trimix.cli import freezing
-from trimix.models.freeze import freeze, measure_freezing_loss
-from trimix.models.frozen import ModelIdentity
+from trimix.freezing.freeze import freeze, measure_freezing_loss
+from trimix.frozen.model import ModelIdentity
 from trimix.training.checkpoint import Progress, RunState
 from trimix.training.config import TrainingConfig
 from trimix.training.optimizers import build_optimizer

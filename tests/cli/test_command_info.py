@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from command_line import MODEL_NAME, Command
 
-from trimix.models import catalogue
+from trimix.frozen import catalogue
 
 
 def test_shows_the_header(trimix: Command, compressed: Path) -> None:

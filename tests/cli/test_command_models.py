@@ -6,8 +6,8 @@ import pytest
 from command_line import MODEL_NAME, Command
 
 from tiny_models import tiny_frozen, tiny_model
-from trimix.models import catalogue
-from trimix.models.weights import save_frozen
+from trimix.frozen import catalogue
+from trimix.frozen.storage import save_frozen
 
 
 def test_lists_models_and_folders(trimix: Command, models_folder: Path) -> None:

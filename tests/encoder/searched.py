@@ -15,14 +15,14 @@ from tiny_models import (
     tiny_frozen,
     tiny_model,
 )
+from trimix.architectures.config import AutoregressiveConfig, GllmmConfig, HyperpriorConfig
 from trimix.codec import Codec
 from trimix.encoder.picture_distortion import PictureDistortion
+from trimix.freezing.freeze import freeze
+from trimix.frozen.catalogue import IDENTIFIERS
+from trimix.frozen.model import FrozenModel, ModelIdentity
 from trimix.images import Picture, to_tensor
 from trimix.latent_codec import Symbols
-from trimix.models.catalogue import IDENTIFIERS
-from trimix.models.config import AutoregressiveConfig, GllmmConfig, HyperpriorConfig
-from trimix.models.freeze import freeze
-from trimix.models.frozen import FrozenModel, ModelIdentity
 from trimix.transforms.karhunen_loeve import principal_components
 
 CONFIGURATIONS = {

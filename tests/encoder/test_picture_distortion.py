@@ -13,8 +13,8 @@ from trimix import latent_codec
 from trimix.codec import Codec
 from trimix.distortion import Distortion
 from trimix.encoder.picture_distortion import PictureDistortion, shares_that_matter
+from trimix.frozen.strips import latent_strips
 from trimix.images import Picture, collapse_to_grey, to_tensor
-from trimix.transforms.strips import latent_strips
 
 
 def in_one_piece(codec, picture, quality_integer, values):
@@ -45,7 +45,7 @@ def test_the_gradient_is_that_of_the_whole_picture(name, channels, in_strips, mo
         )
     error = PictureDistortion(codec.latents, picture.pixels, symbols.quality_integer)
     assert len(list(error._strips(values))) == (
-        1 if not in_strips else -(-32 // codec.model.transforms.config.latent_halo)
+        1 if not in_strips else -(-32 // codec.model.transforms.facts.halo)
     )
     slope = error.slope(values)
     bits, gradient = slope.bits, slope.gradient

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from trimix.models.catalogue import DEFAULT_MODEL, find_model
+from trimix.frozen.catalogue import DEFAULT_MODEL, find_model
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "docs" / "effort.md").read_text(encoding="utf-8")

@@ -11,9 +11,8 @@ from trimix.entropy_models.fixed_point import RequantizedActivation, freeze_laye
 from trimix.entropy_models.integer_mixture import (
     IntegerContext,
     IntegerMixtureModel,
-    ParameterLayout,
-    ScaleReading,
 )
+from trimix.entropy_models.layout import MixtureLayout, ScaleForm
 from trimix.entropy_models.passes import (
     VALUE_LIMIT,
     BitCounter,
@@ -25,6 +24,7 @@ from trimix.entropy_models.passes import (
 )
 from trimix.entropy_models.schedule import Pass, checkerboard, interlaced, one_pass, wavefront
 from trimix.layers.masked_convolution import raster_offsets
+from trimix.probability import Family
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +94,11 @@ def causal_model(around_mean):
     offsets = raster_offsets(5)
     context = integer_layer(generator, 4 * len(offsets), 6, VALUE_LIMIT if around_mean else 2**15 - 1, 2000)
     head = integer_layer(generator, 5 + 6, 12 if not around_mean else 8, 2000, 1000)
-    layout = ParameterLayout(
-        (0,), has_weights=not around_mean, around_mean=around_mean, scale=ScaleReading.LINEAR
+    layout = MixtureLayout(
+        (Family.GAUSSIAN,),
+        scale_form=ScaleForm.BOUNDED,
+        around_mean=around_mean,
+        has_lone_logit=not around_mean,
     )
     return IntegerMixtureModel((IntegerContext(context, offsets),), (head,), layout, latent_channels=4)
 

@@ -10,7 +10,7 @@ from trimix.evaluation.rate_points import reference_curves
 from trimix.evaluation.report.curves import collect
 from trimix.evaluation.report.inputs import read_all
 from trimix.evaluation.report.markdown import markdown_tables
-from trimix.models.catalogue import DEFAULT_MODEL, find_model
+from trimix.frozen.catalogue import DEFAULT_MODEL, find_model
 
 ROOT = Path(__file__).parent.parent.parent
 RESULTS = ROOT / "results"

@@ -27,8 +27,8 @@ from trimix.evaluation.metrics import psnr_db
 from trimix.evaluation.observer import Observer
 from trimix.evaluation.results import read_results
 from trimix.evaluation.run import Evaluation, examine
+from trimix.frozen.storage import save_frozen
 from trimix.images import Picture, read_picture
-from trimix.models.weights import save_frozen
 
 QUALITIES = (1.0, 4.0)
 coded: list[tuple[int, float]] = []

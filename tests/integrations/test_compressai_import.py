@@ -18,16 +18,16 @@ from compressai_models import (
 )
 from safetensors.torch import load_file
 
+from trimix.architectures.config import GllmmConfig
 from trimix.codec import Codec
 from trimix.errors import ModelError
+from trimix.freezing.freeze import freeze
+from trimix.frozen.catalogue import IDENTIFIERS
+from trimix.frozen.model import ModelIdentity
+from trimix.frozen.storage import load_frozen, save_frozen
 from trimix.images import Picture, to_pixels
 from trimix.integrations.compressai_import import architecture_of, model_from_state_dict, read_checkpoint
 from trimix.layers.gdn import BETA_MINIMUM, GeneralizedDivisiveNormalization
-from trimix.models.catalogue import IDENTIFIERS
-from trimix.models.config import GllmmConfig
-from trimix.models.freeze import freeze
-from trimix.models.frozen import ModelIdentity
-from trimix.models.weights import load_frozen, save_frozen
 
 RECORDED = Path(__file__).parent / "recorded"
 QUALITY = torch.tensor([50.0])
@@ -76,7 +76,7 @@ def test_computes_what_compressai_computes(architecture):
 def test_recognises_the_architecture_and_its_widths(architecture):
     config = model_from_state_dict(state_of(architecture)).config
     assert config.latent_channels == (4 if architecture.startswith("cheng") else 6)
-    assert config.hyper_channels == 4
+    assert config.hyper_latent_channels == 4
     assert config.kind == KINDS[architecture]
     assert config.head_layout.zero_mean == (architecture == "bmshj2018-hyperprior")
     if config.kind == "attention":

@@ -7,10 +7,10 @@ import pytest
 import torch
 from reproduction_runs import TINY, InThisProcess, job_of, write_pictures
 
+from trimix.architectures.building import build
+from trimix.architectures.config import HyperpriorConfig
 from trimix.errors import TrainingError, UsageError
 from trimix.images import read_picture
-from trimix.models.building import build
-from trimix.models.config import HyperpriorConfig
 from trimix.progress import ProgressDisplay
 from trimix.reproduction import campaign
 from trimix.reproduction.plan import START

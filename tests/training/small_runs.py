@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from trimix.models.config import HyperpriorConfig
+from trimix.architectures.config import HyperpriorConfig
 from trimix.training.config import PhaseConfig, TrainingConfig
 
 MODEL = HyperpriorConfig(channels=4, latent_channels=6)

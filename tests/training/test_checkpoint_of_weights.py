@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import save_file
 
 from tiny_models import INTERLACED, TINY, calibration_pictures, tiny_frozen, tiny_model
-from trimix.models.weights import save_frozen
+from trimix.freezing.freeze import float_weights
+from trimix.frozen.storage import save_frozen
 from trimix.training.config import PhaseConfig, TrainingConfig
 from trimix.training.loop import Trainer
 
@@ -31,7 +32,7 @@ def release(folder, config):
     frozen = tiny_frozen(config)
     released, entropy_model = folder / "released.safetensors", folder / "entropy-model.safetensors"
     save_frozen(replace(frozen, identity=replace(frozen.identity, name="released")), released)
-    integers = tiny_model(config).state_dict().keys() - frozen.transforms.state_dict().keys()
+    integers = tiny_model(config).state_dict().keys() - float_weights(frozen).keys()
     weights = tiny_model(config).state_dict()
     save_file({name: weights[name].half() for name in integers}, entropy_model)
     return released, entropy_model
@@ -62,7 +63,7 @@ def test_training_goes_on_from_what_was_released_also_wider(tool, picture_folder
         picture_folder, tmp_path / "elsewhere", checkpoint, config.model_copy(update=OTHER_LAMBDAS)
     )
     assert (same.grown_from, wider.grown_from, elsewhere.grown_from) == (None, config, None)
-    expected = tiny_model(config).state_dict() | tiny_frozen(config).transforms.state_dict()
+    expected = tiny_model(config).state_dict() | float_weights(tiny_frozen(config))
     for name, value in same.model.state_dict().items():
         torch.testing.assert_close(value, expected[name], rtol=2e-3, atol=1e-3)
         assert torch.equal(value, elsewhere.model.state_dict()[name])

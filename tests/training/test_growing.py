@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from tiny_models import INTERLACED, TINY, calibration_pictures, tiny_model
+from trimix.architectures.building import build
 from trimix.errors import TrainingError
-from trimix.models.gllmm_lite import GllmmLite
-from trimix.training.growing import GROWING, grown
+from trimix.training.growing import grown
 
 QUALITY = torch.tensor([30.0, 70.0])
 WIDER = {
@@ -27,7 +27,7 @@ def output_of(model):
 
 def wider(config, **sizes):
     torch.manual_seed(3)
-    model = GllmmLite(config.model_copy(update=sizes))
+    model = build(config.model_copy(update=sizes))
     model.load_state_dict(grown(tiny_model(config).state_dict(), config, model))
     return model.eval()
 
@@ -43,7 +43,7 @@ def test_it_does_what_it_did(config, sizes):
 
 
 def test_all_sizes_that_may_grow_are_tried_here():
-    assert set(WIDER) == set(GROWING)
+    assert set(WIDER) == set(INTERLACED.growing)
 
 
 def test_everything_new_is_trained():

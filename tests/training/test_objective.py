@@ -8,12 +8,12 @@ from PIL import Image
 from torch.nn import functional
 
 from tiny_models import TINY, tiny_model
+from trimix.architectures.training_output import TrainingOutput
 from trimix.distortion import weighted_squared_error
 from trimix.distortion.ms_ssim import MS_SSIM_MINIMUM_SIDE, MS_SSIM_SCALE_WEIGHTS, ms_ssim
 from trimix.distortion.ssimulacra2 import ssimulacra2
 from trimix.errors import ConfigurationError
 from trimix.evaluation import metrics
-from trimix.models.training_output import TrainingOutput
 from trimix.training.config import ObjectiveConfig, PhaseConfig, TrainingConfig, load_training_config
 from trimix.training.objective import rate_distortion
 from trimix.training.steps import Batch, PlainStep

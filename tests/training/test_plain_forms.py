@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from tiny_models import TINY
-from trimix.models.building import build
-from trimix.models.config import AttentionConfig, GllmmConfig, HyperpriorConfig
+from trimix.architectures.building import build
+from trimix.architectures.config import AttentionConfig, GllmmConfig, HyperpriorConfig
 from trimix.training.config import ObjectiveConfig, PhaseConfig
 from trimix.training.steps import Batch, PlainStep
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from trimix.architectures.building import build
+from trimix.architectures.config import AttentionConfig, AutoregressiveConfig, HyperpriorConfig
 from trimix.errors import ConfigurationError
-from trimix.models.building import build
-from trimix.models.config import AttentionConfig, AutoregressiveConfig, HyperpriorConfig
 from trimix.probability import Family
 from trimix.training.config import RegularizerConfig, load_training_config
 from trimix.training.source_entropy import source_entropy_config

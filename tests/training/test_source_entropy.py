@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from trimix.models.config import (
+from trimix.architectures.config import (
     AttentionConfig,
     AutoregressiveConfig,
     GllmmConfig,

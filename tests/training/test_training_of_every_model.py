@@ -8,14 +8,14 @@ import torch
 from PIL import Image
 
 from tiny_models import GLLMM_WITH_LINEAR_PATH, LOW_RESOLUTION
-from trimix.errors import ConfigurationError
-from trimix.models.config import (
+from trimix.architectures.config import (
     AttentionConfig,
     AutoregressiveConfig,
     CompressionConfig,
     GllmmConfig,
     HyperpriorConfig,
 )
+from trimix.errors import ConfigurationError
 from trimix.training.config import PhaseConfig, TrainingConfig, load_training_config
 from trimix.training.loop import Trainer
 from trimix.training.objective import rate_distortion
@@ -64,6 +64,7 @@ def test_a_run_goes_on_bit_for_bit(model, pictures, tmp_path):
     assert any(not torch.equal(after[name], value) for name, value in before.items())
 
 
+@pytest.mark.slow
 @every_model
 def test_validation_has_a_row_for_each_rate(model, pictures, tmp_path):
     Trainer(configuration(model, pictures, 1), tmp_path / "run", "cpu").run()

@@ -7,9 +7,9 @@ from torch import nn
 from torch.func import functional_call
 
 from tiny_models import tiny_model
+from trimix.architectures.building import build
+from trimix.architectures.config import AttentionConfig, AutoregressiveConfig, GllmmConfig, HyperpriorConfig
 from trimix.errors import TrainingError
-from trimix.models.building import build
-from trimix.models.config import AttentionConfig, AutoregressiveConfig, GllmmConfig, HyperpriorConfig
 from trimix.training.config import ObjectiveConfig, PhaseConfig, RegularizerConfig
 from trimix.training.source_entropy import SourceEntropyModel
 from trimix.training.steps import Batch, PlainStep, Step, StepReport

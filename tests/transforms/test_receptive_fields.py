@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from tiny_models import GLLMM_WITH_LINEAR_PATH, LOW_RESOLUTION
-from trimix.models.building import build_transforms
-from trimix.models.config import (
+from trimix.architectures.building import build
+from trimix.architectures.config import (
     AttentionConfig,
     AutoregressiveConfig,
     GllmmConfig,
@@ -32,7 +32,7 @@ QUALITY = torch.full((1,), 50.0, dtype=torch.float64)
 @pytest.fixture(params=CONFIGURATIONS)
 def transforms(request):
     torch.manual_seed(0)
-    built = build_transforms(CONFIGURATIONS[request.param]).double().requires_grad_(False)
+    built = build(CONFIGURATIONS[request.param]).double().requires_grad_(False)
     for parameter in built.parameters():
         if not parameter.any():
             parameter.normal_(std=0.1)  # what starts at zero looks at nothing

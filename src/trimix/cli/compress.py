@@ -41,7 +41,7 @@ from trimix.cli.search_options import (
 )
 from trimix.encoder.effort import DEFAULT_EFFORT, search_steps
 from trimix.errors import PictureError
-from trimix.models.catalogue import DEFAULT_MODEL, find_model
+from trimix.frozen.catalogue import DEFAULT_MODEL, find_model
 from trimix.progress import working
 
 if TYPE_CHECKING:

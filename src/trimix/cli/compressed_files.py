@@ -7,7 +7,7 @@ import typer
 from trimix.bitstream import Container, Header, read_header
 from trimix.cli.inputs import Source, naming
 from trimix.errors import PictureTooLargeError
-from trimix.models.catalogue import ModelEntry, find_model, find_model_by_hash
+from trimix.frozen.catalogue import ModelEntry, find_model, find_model_by_hash
 
 ModelOfFileOption = Annotated[
     str | None,

@@ -27,7 +27,7 @@ from trimix.evaluation.data_sets import (
     find_pictures,
     look_for,
 )
-from trimix.models.catalogue import DEFAULT_MODEL, find_model
+from trimix.frozen.catalogue import DEFAULT_MODEL, find_model
 from trimix.progress import working
 
 if TYPE_CHECKING:

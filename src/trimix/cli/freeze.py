@@ -62,8 +62,8 @@ def freeze(
     path = checkpoint_path(source)
     with working("loading torch"):
         prepare_torch(Device.CPU, threads)
+        from trimix.architectures.building import build
         from trimix.cli.checkpoints import read_checkpoint
-        from trimix.models.building import build
 
     trained = read_checkpoint(path)
     model = build(trained.configuration.model)

@@ -14,12 +14,12 @@ from trimix.cli.models import PARAMETERS
 from trimix.cli.networks import announce_compilation
 from trimix.cli.outputs import Destination, print_summary
 from trimix.errors import ConfigurationError, UsageError
-from trimix.models.catalogue import IDENTIFIERS, MODEL_NAME
+from trimix.frozen.catalogue import IDENTIFIERS, MODEL_NAME
 from trimix.progress import working
 
 if TYPE_CHECKING:
+    from trimix.architectures.compression_model import CompressionModel
     from trimix.distortion import Distortion
-    from trimix.models.integer_networks import TrainableModel
     from trimix.shapes import Tensor
 
 CROP_COUNT = 16
@@ -145,7 +145,7 @@ def noise_crops() -> "Tensor":
 
 
 def write_frozen(
-    model: "TrainableModel",
+    model: "CompressionModel",
     name: str,
     crops: "Tensor",
     facts: dict[str, str],
@@ -169,9 +169,9 @@ def write_frozen(
         ModelError: the model cannot be frozen, or the file could not be read again.
         OutputError: the file cannot be written.
     """
-    from trimix.models.freeze import freeze, measure_freezing_loss
-    from trimix.models.frozen import ModelIdentity
-    from trimix.models.weights import save_frozen
+    from trimix.freezing.freeze import freeze, measure_freezing_loss
+    from trimix.frozen.model import ModelIdentity
+    from trimix.frozen.storage import save_frozen
 
     # A model of one rate ignores the quality: it computes the same at all of them.
     qualities = {} if model.config.all_rates else {"qualities": (50.0,)}

@@ -109,11 +109,11 @@ def import_compressai(
     crops_named = "crops" if calibrate else "crops of noise"
     config = model.config
     print_summary(
-        f"{source.name}: {architecture}, N = {config.hyper_channels}, M = {config.latent_channels}, "
+        f"{source.name}: {architecture}, N = {config.hyper_latent_channels}, M = {config.latent_channels}, "
         f"{sum(parameter.numel() for parameter in model.parameters())} parameters"
     )
     measured = {
-        "architecture": f"{architecture}, N = {config.hyper_channels}, M = {config.latent_channels}",
+        "architecture": f"{architecture}, N = {config.hyper_latent_channels}, M = {config.latent_channels}",
         "weights": f"of CompressAI, {path.name}",
         "calibration": f"{len(crops)} {crops_named}",
     }

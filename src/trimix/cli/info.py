@@ -9,7 +9,7 @@ from trimix.cli.inputs import Source, naming
 from trimix.cli.options import JsonOption
 from trimix.cli.outputs import print_json
 from trimix.errors import CodecError, CorruptedFileError, TruncatedFileError, UnknownModelError
-from trimix.models.catalogue import find_model_by_hash
+from trimix.frozen.catalogue import find_model_by_hash
 
 _CHANNEL_NAMES = {1: "grey", 2: "grey and alpha", 3: "RGB", 4: "RGB and alpha"}
 _METADATA_NAMES = {

@@ -12,7 +12,7 @@ from trimix.cli.networks import prepare_torch
 from trimix.cli.options import Device, JsonOption
 from trimix.cli.outputs import print_json, print_table
 from trimix.errors import ModelError, UsageError
-from trimix.models.catalogue import (
+from trimix.frozen.catalogue import (
     DEFAULT_MODEL,
     IDENTIFIERS,
     MODELS_VARIABLE,
@@ -24,8 +24,8 @@ from trimix.models.catalogue import (
 from trimix.progress import working
 
 if TYPE_CHECKING:
-    from trimix.models.complexity import NetworkComplexity
-    from trimix.models.config import CompressionConfig, GllmmLiteConfig
+    from trimix.architectures.complexity import NetworkComplexity
+    from trimix.architectures.config import CompressionConfig
 
 PARAMETERS = "parameters"
 """Heading of a model's description under which the number of its parameters stands."""
@@ -177,7 +177,7 @@ def _kilo_mac(network: "NetworkComplexity") -> float:
 
 def _cost(name: str, entry: ModelEntry | None, width: int, height: int) -> _Cost:
     prepare_torch(Device.CPU, None)
-    from trimix.models.complexity import complexity, entropy_model_passes
+    from trimix.architectures.complexity import complexity, entropy_model_passes
 
     config = _default_configuration(name) if entry is None else _stored_configuration(entry)
     return _Cost(
@@ -189,19 +189,21 @@ def _cost(name: str, entry: ModelEntry | None, width: int, height: int) -> _Cost
     )
 
 
-def _default_configuration(kind: str) -> "CompressionConfig | GllmmLiteConfig":
+def _default_configuration(kind: str) -> "CompressionConfig":
     from pydantic import TypeAdapter
 
-    from trimix.models.config import ModelConfig
+    from trimix.architectures.config import ModelConfig
 
     return TypeAdapter(ModelConfig).validate_python({"kind": kind})
 
 
-def _stored_configuration(entry: ModelEntry) -> "CompressionConfig | GllmmLiteConfig":
-    from trimix.models.weights import load_frozen
+def _stored_configuration(entry: ModelEntry) -> "CompressionConfig":
+    from trimix.architectures.config import read_configuration
 
-    # The whole file, so that what is counted is what a codec would run.
-    return load_frozen(entry.path).transforms.config
+    try:
+        return read_configuration(entry.configuration)
+    except ModelError as error:
+        raise ModelError(f"{entry.path}: {error}") from error
 
 
 def _default_name() -> str | None:

@@ -13,7 +13,7 @@ from trimix.cli.networks import announce_compilation, prepare_torch
 from trimix.cli.options import Device, ForceOption
 from trimix.cli.outputs import Destination, print_summary
 from trimix.errors import OutputError, OutputExistsError, PictureError, UsageError
-from trimix.models.catalogue import DEFAULT_MODEL, find_model
+from trimix.frozen.catalogue import DEFAULT_MODEL, find_model
 from trimix.progress import working
 
 if TYPE_CHECKING:

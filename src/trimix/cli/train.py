@@ -17,7 +17,7 @@ from trimix.errors import ConfigurationError, OutputError, UsageError
 from trimix.progress import showing_progress, working
 
 if TYPE_CHECKING:
-    from trimix.models.config import GllmmLiteConfig
+    from trimix.architectures.config import CompressionConfig
     from trimix.training.config import TrainingConfig
     from trimix.training.devices import Devices
     from trimix.training.loop import Trainer
@@ -163,7 +163,7 @@ def _about_source_entropy(run: "TrainingConfig") -> str:
     )
 
 
-def _about_growth(before: "GllmmLiteConfig", after: object) -> str:
+def _about_growth(before: "CompressionConfig", after: object) -> str:
     sizes = (
         f"{name} {value} -> {getattr(after, name)}" for name, value in before if value != getattr(after, name)
     )

@@ -19,18 +19,17 @@ from torch.nn import functional as F
 from trimix.encoder.mixture_bits import bits_of
 from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT, IntegerConvolution, IntegerLayer
 from trimix.entropy_models.integer_mixture import (
-    LINEAR_SCALE_STEPS,
     LOGIT_STEPS_PER_OCTAVE,
     SCALE_INDEX_OF_ONE,
     SCALE_STEPS_PER_OCTAVE,
     VALUE_STEPS,
     IntegerContext,
-    ScaleReading,
 )
-from trimix.models.frozen import FrozenModel, quality_plane_value
-from trimix.probability import Family, MixtureParameters
+from trimix.entropy_models.layout import LINEAR_SCALE_STEPS, ScaleForm
+from trimix.frozen.model import FrozenModel, quality_plane_value
+from trimix.frozen.strips import latent_strips
+from trimix.probability import MixtureParameters
 from trimix.shapes import Float, Int, Tensor
-from trimix.transforms.strips import latent_strips
 
 _POSITIONS_AT_ONCE = 2**12
 """Of the latent, that are differentiated together; bounds memory: a position has some 20 numbers for each channel."""
@@ -232,13 +231,12 @@ class DifferentiablePath:
 
     def _parameters(self, raw: Float[Tensor, "1 D h w"]) -> MixtureParameters:
         layout = self._layout
-        count = len(layout.families)
         numbers = raw.view(1, layout.numbers, self._channels, *raw.shape[2:])
         group_logits, logits, means, scales = numbers.split(layout.sizes, dim=1)
         octave = math.log(2) / LOGIT_STEPS_PER_OCTAVE
-        if layout.grouped:
+        if layout.sizes[0]:
             groups_log = torch.log_softmax(group_logits * octave, dim=1)
-            parts = logits.split(layout.group_sizes, dim=1)
+            parts = logits.split(layout.components, dim=1)
             log_weights = torch.cat(
                 [
                     torch.log_softmax(part * octave, dim=1) + groups_log[:, index : index + 1]
@@ -250,15 +248,14 @@ class DifferentiablePath:
             log_weights = torch.log_softmax(logits * octave, dim=1)
         else:
             log_weights = torch.zeros_like(scales)
-        means = means / VALUE_STEPS if layout.has_means else torch.zeros_like(scales)
-        if layout.scale is ScaleReading.INDEX:
+        means = means / VALUE_STEPS if layout.sizes[2] else torch.zeros_like(scales)
+        if layout.scale_form is ScaleForm.LOG2:
             scales = torch.exp2((scales - SCALE_INDEX_OF_ONE) / SCALE_STEPS_PER_OCTAVE)
-        elif layout.scale is ScaleReading.LINEAR:
+        elif layout.scale_form is ScaleForm.BOUNDED:
             scales = scales / LINEAR_SCALE_STEPS
         else:
-            scales = (scales.abs() + layout.scale_floor) / LINEAR_SCALE_STEPS
-        families = tuple(Family(family) for family in dict.fromkeys(layout.families))
-        shape = (1, len(families), count // len(families), self._channels, *raw.shape[2:])
+            scales = (scales.abs() + layout.integer_scale_minimum) / LINEAR_SCALE_STEPS
+        shape = (1, len(layout.families), layout.components, self._channels, *raw.shape[2:])
         return MixtureParameters(
-            families, log_weights.reshape(shape), means.reshape(shape), scales.reshape(shape)
+            layout.families, log_weights.reshape(shape), means.reshape(shape), scales.reshape(shape)
         )

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from trimix.encoder.curvature import half_curvatures
 from trimix.encoder.differentiable_path import DifferentiablePath
-from trimix.models.frozen import FrozenModel
+from trimix.frozen.model import FrozenModel
 from trimix.shapes import Float, Int16, Tensor
 
 _SHARE = 0.5

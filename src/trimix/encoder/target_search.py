@@ -156,7 +156,7 @@ class _TargetSearch:
     def run(self, effort: int, deadline: float | None) -> None:
         takes_steps = search_steps(effort) > 0
         fast = min(effort, _FAST_EFFORT)
-        if not self._codec.model.transforms.config.all_rates:
+        if not self._codec.model.transforms.facts.all_rates:
             trials = [self._attempt(nearest_quality(50.0), fast, None)]
             self._search_or_refuse(trials, effort, deadline)
             return
@@ -317,7 +317,7 @@ class _TargetSearch:
     def _reach(self) -> str:
         target, name = self._target, self._codec.model.identity.name
         beginning = f"{target.text(target.value)} is out of reach for this picture: {name}"
-        if not self._codec.model.transforms.config.all_rates:
+        if not self._codec.model.transforms.facts.all_rates:
             return f"{beginning} has one rate and gives {self._range(with_quality=False)}"
         tried = {attempt.trial.quality_integer for attempt in self._attempts}
         for end in (LOWEST, HIGHEST):

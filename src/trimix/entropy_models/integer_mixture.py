@@ -11,9 +11,7 @@ A model without context leaves the upper branch out; one without head has its si
 """
 
 from dataclasses import dataclass
-from enum import Enum
 from functools import lru_cache
-from itertools import groupby
 from math import isqrt
 
 import numpy as np
@@ -21,6 +19,7 @@ import torch
 
 from trimix.coding import WEIGHT_BITS, MixtureParameters
 from trimix.entropy_models.fixed_point import IntegerLayer
+from trimix.entropy_models.layout import MixtureLayout, ScaleForm
 from trimix.errors import ModelError
 from trimix.layers.masked_convolution import Offset, reach_of
 from trimix.shapes import Int, Int64, Shaped, Tensor
@@ -30,8 +29,6 @@ LOGIT_STEPS_PER_OCTAVE = 256
 WEIGHT_TOTAL = 2**16
 VALUE_STEPS = 64
 """Steps of a mean, and of a latent that is rounded around its mean, in one step of the quantizer."""
-LINEAR_SCALE_STEPS = 4096
-"""Steps of a scale that is not given by its index."""
 SCALE_STEPS_PER_OCTAVE = 16
 SCALE_INDEX_OF_ONE = 64
 """Index of the coder's table whose scale is 1."""
@@ -118,69 +115,6 @@ def scale_thresholds() -> Int64[Tensor, "255"]:
     return torch.tensor(table, dtype=torch.int64)
 
 
-class ScaleReading(Enum):
-    """What a model's number for a scale is."""
-
-    INDEX = "index"
-    """Index of the coder's table, 16 an octave."""
-    LINEAR = "linear"
-    """The scale in steps of 1/4096."""
-    MAGNITUDE = "magnitude"
-    """A number of either sign, whose magnitude plus a floor is the scale in steps of 1/4096."""
-
-
-@dataclass(frozen=True)
-class ParameterLayout:
-    """What the numbers are that a model gives for one latent: logits of groups | logits | means | scales.
-
-    Args:
-        families: family of each component.
-        has_weights: whether components have logits; otherwise there is one component.
-        grouped: a softmax inside each run of equal families and one over the runs, which then have logits too.
-        has_means: whether components have means; zero otherwise.
-        scale: what a scale is given as.
-        scale_floor: added to a magnitude, in steps of 1/4096.
-        around_mean: latents are rounded around the mean of their only component; otherwise as they are.
-
-    Raises:
-        ModelError: the parts contradict each other.
-    """
-
-    families: tuple[int, ...]
-    has_weights: bool = True
-    grouped: bool = False
-    has_means: bool = True
-    scale: ScaleReading = ScaleReading.INDEX
-    scale_floor: int = 0
-    around_mean: bool = False
-
-    def __post_init__(self) -> None:
-        one = len(self.families) == 1
-        if not self.families or not (one or self.has_weights) or (self.grouped and not self.has_weights):
-            raise ModelError(f"components without weights must be one, found {len(self.families)}")
-        if self.around_mean and not (one and self.has_means):
-            raise ModelError(
-                f"rounding around the mean needs one component with a mean, found {len(self.families)} components"
-            )
-
-    @property
-    def group_sizes(self) -> tuple[int, ...]:
-        """Components of each run of equal families."""
-        return tuple(len(list(run)) for _, run in groupby(self.families))
-
-    @property
-    def numbers(self) -> int:
-        """How many a latent has."""
-        return sum(self.sizes)
-
-    @property
-    def sizes(self) -> tuple[int, int, int, int]:
-        """Logits of groups, logits of components, means and scales of one latent; 0 for what is absent."""
-        count = len(self.families)
-        groups = len(self.group_sizes) if self.grouped else 0
-        return groups, count * self.has_weights, count * self.has_means, count
-
-
 @dataclass(frozen=True)
 class LatentParameters:
     """What the coder and the rounding need of a group of latents, row by row.
@@ -240,13 +174,13 @@ class IntegerMixtureModel:
         self,
         contexts: tuple[IntegerContext, ...],
         head: tuple[IntegerLayer, ...],
-        layout: ParameterLayout,
+        layout: MixtureLayout,
         latent_channels: int,
     ) -> None:
         self.contexts = contexts
         self.head = head
         self.layout = layout
-        self.families = np.array(layout.families, dtype=np.uint8)
+        self.families = np.array(layout.component_families, dtype=np.uint8)
         self.latent_channels = latent_channels
         self.margin = max((context.margin for context in contexts), default=0)
         outputs = layout.numbers * latent_channels
@@ -323,8 +257,9 @@ class IntegerMixtureModel:
         layout = self.layout
         numbers = raw.view(len(raw), layout.numbers, self.latent_channels)
         group_logits, logits, means, scales = numbers.split(layout.sizes, dim=1)
-        if layout.grouped:
-            weights = integer_softmax_of_groups(group_logits, logits, layout.group_sizes)
+        if layout.sizes[0]:
+            sizes = (layout.components,) * len(layout.families)
+            weights = integer_softmax_of_groups(group_logits, logits, sizes)
         elif layout.has_weights:
             weights = integer_softmax(logits)
         else:
@@ -332,11 +267,11 @@ class IntegerMixtureModel:
         centres = None
         if layout.around_mean:
             centres = means[:, 0].int().flatten().cpu().numpy()
-        if not layout.has_means or layout.around_mean:
+        if layout.zero_mean or layout.around_mean:
             means = torch.zeros_like(scales)
-        if layout.scale is not ScaleReading.INDEX:
-            if layout.scale is ScaleReading.MAGNITUDE:
-                scales = scales.abs() + layout.scale_floor
+        if layout.scale_form is not ScaleForm.LOG2:
+            if layout.scale_form is ScaleForm.ABSOLUTE:
+                scales = scales.abs() + layout.integer_scale_minimum
             scales = torch.searchsorted(scale_thresholds().to(scales.device), scales.contiguous())
         # Fewer dimensions to transpose at once: each part becomes [n * M, K], contiguous.
         rows = len(raw) * self.latent_channels

@@ -13,8 +13,8 @@ from trimix.bitstream import describe
 from trimix.encoder.effort import DEFAULT_EFFORT, EFFORT_REVISION, search_steps
 from trimix.errors import ModelError, UsageError
 from trimix.evaluation.peers import ALL_PEERS, DEFAULT_PEERS, Peer, find_peers
+from trimix.frozen.catalogue import find_model
 from trimix.images import Picture
-from trimix.models.catalogue import find_model
 
 DEFAULT_QUALITIES = tuple(float(quality) for quality in range(5, 100, 10))
 """Of models, where none are asked for."""

@@ -17,12 +17,17 @@ from typing import cast
 
 import torch
 
+from trimix.architectures.building import build
+from trimix.architectures.compression_model import CompressionModel
+from trimix.architectures.config import (
+    AttentionConfig,
+    AutoregressiveConfig,
+    CompressionConfig,
+    HyperpriorConfig,
+)
 from trimix.errors import ModelError
 from trimix.layers.gdn import BETA_MINIMUM, PEDESTAL
 from trimix.layers.residual import DownsamplingBlock, ResidualBlock, UpsamplingBlock
-from trimix.models.building import build
-from trimix.models.compression_model import CompressionModel
-from trimix.models.config import AttentionConfig, AutoregressiveConfig, CompressionConfig, HyperpriorConfig
 from trimix.shapes import Tensor
 
 ARCHITECTURES = ("bmshj2018-hyperprior", "mbt2018-mean", "mbt2018", "cheng2020-anchor", "cheng2020-attn")

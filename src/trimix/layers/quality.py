@@ -14,6 +14,20 @@ QUALITY_MINIMUM = 1.0
 QUALITY_MAXIMUM = 100.0
 
 
+def interpolated_factors(
+    log_factors: Float[Tensor, "anchors C"], quality: Float[Tensor, "N"]
+) -> Float[Tensor, "N C"]:
+    """Exponentials of the rows of a table, interpolated at each quality; outside of 1..100 those of the nearest end."""
+    last = log_factors.shape[0] - 1
+    place = (quality.clamp(QUALITY_MINIMUM, QUALITY_MAXIMUM) - QUALITY_MINIMUM) * (
+        last / (QUALITY_MAXIMUM - QUALITY_MINIMUM)
+    )
+    lower = place.floor().clamp(max=last - 1).long()
+    fraction = (place - lower)[:, None].to(log_factors.dtype)
+    below, above = (F.embedding(anchor, log_factors) for anchor in (lower, lower + 1))
+    return torch.exp(torch.lerp(below, above, fraction))
+
+
 class QualityFactor(nn.Module):
     """Multiply every channel by a positive factor that depends on the quality.
 
@@ -40,14 +54,7 @@ class QualityFactor(nn.Module):
 
     def factors(self, quality: Float[Tensor, "N"]) -> Float[Tensor, "N C"]:
         """Factors of every channel at each quality in 1..100; qualities outside take the nearest end's."""
-        last = self.log_factors.shape[0] - 1
-        place = (quality.clamp(QUALITY_MINIMUM, QUALITY_MAXIMUM) - QUALITY_MINIMUM) * (
-            last / (QUALITY_MAXIMUM - QUALITY_MINIMUM)
-        )
-        lower = place.floor().clamp(max=last - 1).long()
-        fraction = (place - lower)[:, None].to(self.log_factors.dtype)
-        below, above = (F.embedding(anchor, self.log_factors) for anchor in (lower, lower + 1))
-        return torch.exp(torch.lerp(below, above, fraction))
+        return interpolated_factors(self.log_factors, quality)
 
     def forward(self, x: Float[Tensor, "N C H W"], quality: Float[Tensor, "N"]) -> Float[Tensor, "N C H W"]:
         """Return ``x * factor(quality)``, one quality for each picture."""

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import torch
 
+from trimix.architectures.compression_model import CompressionModel
 from trimix.evaluation.metrics import psnr_db
 from trimix.evaluation.rate_points import RatePoint, mean_point
 from trimix.images import pad_to_multiple, read_picture, to_pixels, to_tensor
 from trimix.layers.quality import QUALITY_MAXIMUM
-from trimix.models.building import TrainableModel
 
 _PICTURE_MULTIPLE = 64
 
@@ -38,7 +38,7 @@ class PictureRates:
 
 @torch.no_grad()
 def picture_rates(
-    model: TrainableModel,
+    model: CompressionModel,
     pictures: Sequence[Path],
     between_pictures: Callable[[], None] = lambda: None,
 ) -> PictureRates:

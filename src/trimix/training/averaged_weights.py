@@ -15,7 +15,7 @@ from safetensors.torch import load, save
 from torch import nn
 
 from trimix.errors import TrainingError
-from trimix.models.stored_transforms import byte_tensors, is_for_bytes, weight_of_bytes
+from trimix.frozen.byte_weights import byte_tensors, is_for_bytes, weight_of_bytes
 from trimix.shapes import Tensor
 from trimix.training.checkpoint import Progress
 from trimix.training.config import TrainingConfig

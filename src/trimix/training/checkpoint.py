@@ -12,8 +12,8 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
+from trimix.architectures.config import CompressionConfig
 from trimix.errors import TrainingError
-from trimix.models.config import CompressionConfig, GllmmLiteConfig
 from trimix.shapes import Tensor
 from trimix.training.config import recorded_config
 from trimix.training.explosion_guard import ExplosionGuard
@@ -174,7 +174,7 @@ def average_of(path: Path, checkpoint: dict[str, object], model: nn.Module) -> d
     return _checked_weights(path, "average", _entry(path, checkpoint, "average"), model)
 
 
-def model_of(path: Path, checkpoint: dict[str, object]) -> CompressionConfig | GllmmLiteConfig:
+def model_of(path: Path, checkpoint: dict[str, object]) -> CompressionConfig:
     """The configuration of a checkpoint's model.
 
     Raises:

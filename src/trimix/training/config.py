@@ -17,9 +17,9 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from trimix.architectures.config import Families, GllmmLiteConfig, ModelConfig
 from trimix.distortion import Distortion, DistortionKind
 from trimix.errors import ConfigurationError
-from trimix.models.config import Families, GllmmLiteConfig, ModelConfig
 from trimix.training.recipes import Recipe, read_recipe
 
 SourceEntropyUnit = Literal["bits_per_pixel", "nats_per_dimension", "unit_range"]
@@ -87,7 +87,10 @@ class PhaseConfig(_Section):
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     warm_up_steps: NonNegativeInt = 0
     linear_only: bool = Field(default=False, description="leave the learned branches of the transforms out")
-    rounding: Literal["noise", "round"] = "noise"
+    rounding: Literal["noise", "round", "chosen"] = Field(
+        default="noise",
+        description="chosen: latents as the encoder chooses them at effort 2; of a linear path, with a fixed encoder",
+    )
     encoder: Literal["trained", "fixed"] = "trained"
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
 
@@ -286,6 +289,18 @@ class TrainingConfig(_Section):
         return self
 
     @model_validator(mode="after")
+    def _chosen_latents_have_their_encoder(self) -> "TrainingConfig":
+        for phase in self.phases:
+            if phase.rounding == "chosen" and (
+                phase.encoder != "fixed" or not self.model.has_linear_path or self.model.rounding != "direct"
+            ):
+                raise ValueError(
+                    'rounding = "chosen" must come with encoder = "fixed" and a model that rounds directly and has a '
+                    f'linear path, found another in the phase {phase.name}; set them, or rounding = "round"'
+                )
+        return self
+
+    @model_validator(mode="after")
     def _distortion_has_its_lambda(self) -> "TrainingConfig":
         of_many = self.model.all_rates
         if self.objective.distortion == "ms-ssim":
@@ -308,9 +323,9 @@ class TrainingConfig(_Section):
         return self
 
     @model_validator(mode="after")
-    def _only_gllmm_lite_has_a_linear_path(self) -> "TrainingConfig":
+    def _linear_phases_need_a_linear_path(self) -> "TrainingConfig":
         for phase in self.phases:
-            if phase.linear_only and not isinstance(self.model, GllmmLiteConfig):
+            if phase.linear_only and not self.model.has_linear_path:
                 raise ValueError(
                     f"linear_only must be false for {self.model.kind}, which has no linear path, found true in the "
                     f"phase {phase.name}; remove it"

@@ -1,4 +1,4 @@
-"""Wider networks that do what narrower ones did: training goes on from weights of a smaller ``gllmm-lite``.
+"""Wider networks that do what narrower ones did: training goes on from weights of a smaller model.
 
 ::
 
@@ -9,32 +9,24 @@
 
 from collections.abc import Mapping
 
+from trimix.architectures.compression_model import CompressionModel
+from trimix.architectures.config import CompressionConfig
 from trimix.errors import TrainingError
-from trimix.models.config import GllmmLiteConfig
-from trimix.models.gllmm_lite import GllmmLite
 from trimix.shapes import Tensor
-
-GROWING = (
-    "transform_widths",
-    "synthesis_widths",
-    "hyper_analysis_width",
-    "hyper_synthesis_widths",
-    "head_widths",
-    "context_channels",
-    "lapped_channels",
-)
-"""Sizes that may grow. Any other change would move numbers to other places, or mean other latents."""
 
 _FREE = {"lambda_minimum", "lambda_maximum", "lambda_ratio", "lambda_exponent"}
 """What weights are trained for next may be something else, MS-SSIM for one."""
 
 
-def differs(before: GllmmLiteConfig, after: GllmmLiteConfig) -> bool:
-    """Whether weights of one configuration are not simply those of the other."""
-    return before.model_dump(exclude=_FREE) != after.model_dump(exclude=_FREE)
+def may_grow(before: CompressionConfig, after: CompressionConfig) -> bool:
+    """Whether weights of one configuration are not simply those of the other, and its architecture can grow."""
+    is_like = before.kind == after.kind and before.growing
+    return bool(is_like) and before.model_dump(exclude=_FREE) != after.model_dump(exclude=_FREE)
 
 
-def grown(weights: Mapping[str, Tensor], before: GllmmLiteConfig, model: GllmmLite) -> dict[str, Tensor]:
+def grown(
+    weights: Mapping[str, Tensor], before: CompressionConfig, model: CompressionModel
+) -> dict[str, Tensor]:
     """Weights of a wider model that does exactly what the narrower one does.
 
     Args:
@@ -46,18 +38,21 @@ def grown(weights: Mapping[str, Tensor], before: GllmmLiteConfig, model: GllmmLi
         The wider model's state.
 
     Raises:
-        TrainingError: something else than ``GROWING`` differs, or gets smaller.
+        TrainingError: something else than the configuration's ``growing`` sizes differs, or gets smaller.
 
+    >>> from trimix.architectures.building import build
+    >>> from trimix.architectures.config import GllmmLiteConfig
     >>> narrow, wide = GllmmLiteConfig(latent_channels=8), GllmmLiteConfig(latent_channels=8, head_widths=(300, 224))
-    >>> state = grown(GllmmLite(narrow).state_dict(), narrow, GllmmLite(wide))
+    >>> state = grown(build(narrow).state_dict(), narrow, build(wide))
     >>> state["head.0.weight"].shape[0]
     300
     """
-    for name in GllmmLiteConfig.model_fields:
-        if name not in _FREE and name not in GROWING and getattr(before, name) != getattr(model.config, name):
+    growing, after = before.growing, model.config
+    for name in type(after).model_fields:
+        if name not in _FREE and name not in growing and getattr(before, name) != getattr(after, name):
             raise TrainingError(
-                f"{name} must stay as it was, {getattr(before, name)}, found {getattr(model.config, name)}: only "
-                f"{', '.join(GROWING)} may grow"
+                f"{name} must stay as it was, {getattr(before, name)}, found {getattr(after, name)}: only "
+                f"{', '.join(growing)} may grow"
             )
     state = model.state_dict()
     if missing := sorted(weights.keys() - state.keys()):

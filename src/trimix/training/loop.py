@@ -23,10 +23,10 @@ import torch
 from torch import nn
 
 from trimix.allocator import keep_freed_memory
+from trimix.architectures.building import build
+from trimix.architectures.compression_model import CompressionModel
+from trimix.architectures.config import CompressionConfig
 from trimix.errors import TrainingError
-from trimix.models.building import TrainableModel, build
-from trimix.models.config import GllmmLiteConfig
-from trimix.models.gllmm_lite import GllmmLite
 from trimix.progress import ProgressDisplay, showing_progress
 from trimix.shapes import Float, Tensor
 from trimix.training.averaging import build_average
@@ -42,7 +42,7 @@ from trimix.training.config import PhaseConfig, TrainingConfig
 from trimix.training.devices import Devices
 from trimix.training.drawn_pictures import drawn_pictures
 from trimix.training.explosion_guard import Explosion, ExplosionGuard
-from trimix.training.growing import differs, grown
+from trimix.training.growing import grown, may_grow
 from trimix.training.interruption import StopRequest, delayed_signals
 from trimix.training.linear_path import start_linear_path
 from trimix.training.non_finite import MAXIMUM_IN_A_ROW, NonFiniteSteps
@@ -66,7 +66,7 @@ _OTHER_PATCHES = 2**32
 """Between the numbers of a step before and after an explosion, as patches and noise see it."""
 
 
-def build_step(config: TrainingConfig, model: TrainableModel) -> Step:
+def build_step(config: TrainingConfig, model: CompressionModel) -> Step:
     """The step of a run."""
     if config.regularizer is None:
         return PlainStep(model, config.objective)
@@ -117,7 +117,7 @@ class Trainer:
         self._window: list[StepReport] = []
         self.checkpoint_path = folder / "last.ckpt"
         self.saved_step: int | None = None
-        self.grown_from: GllmmLiteConfig | None = None
+        self.grown_from: CompressionConfig | None = None
         """The narrower model whose weights this run has started from."""
         self._start()
         compiled = config.optimizer.compile == "on" or (
@@ -178,11 +178,7 @@ class Trainer:
         """Take the averaged weights of another run, or of a narrower model where this one is wider."""
         checkpoint = load_checkpoint(path)
         before = model_of(path, checkpoint) if "configuration" in checkpoint else self.model.config
-        if (
-            isinstance(self.model, GllmmLite)
-            and isinstance(before, GllmmLiteConfig)
-            and differs(before, self.model.config)
-        ):
+        if may_grow(before, self.model.config):
             self.model.load_state_dict(grown(average_of(path, checkpoint, build(before)), before, self.model))
             self.grown_from = before
         else:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import torch
 
+from trimix.architectures.training_output import TrainingOutput
 from trimix.distortion import Distortion, DistortionKind
-from trimix.models.training_output import TrainingOutput
 from trimix.shapes import Float, Tensor
 from trimix.training.config import ObjectiveConfig
 

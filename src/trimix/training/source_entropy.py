@@ -19,22 +19,11 @@ import torch
 from torch import nn
 from torch._subclasses import FakeTensorMode
 
-from trimix.entropy_models.conditional import (
-    LOG2_SCALE_MAXIMUM,
-    LOG2_SCALE_MINIMUM,
-    HeadLayout,
-    by_component,
-    mixture_log_weights,
-)
+from trimix.architectures.complexity import multiply_accumulates
+from trimix.architectures.config import CompressionConfig
+from trimix.entropy_models.conditional import by_component, mixture_log_weights
+from trimix.entropy_models.layout import LOG2_SCALE_MAXIMUM, LOG2_SCALE_MINIMUM, MixtureLayout
 from trimix.layers.masked_convolution import MaskedConvolution, raster_offsets
-from trimix.models.complexity import multiply_accumulates
-from trimix.models.config import (
-    AttentionConfig,
-    AutoregressiveConfig,
-    CompressionConfig,
-    GllmmConfig,
-    GllmmLiteConfig,
-)
 from trimix.probability import Family, MixtureParameters, log_likelihood
 from trimix.shapes import Float, Tensor
 from trimix.training.config import RegularizerConfig, SourceEntropyStrength, SourceEntropyUnit
@@ -70,9 +59,9 @@ class SourceEntropyConfig:
     peak: float = EIGHT_BIT_PEAK
 
     @property
-    def layout(self) -> HeadLayout:
+    def layout(self) -> MixtureLayout:
         """What the network's numbers are."""
-        return HeadLayout(
+        return MixtureLayout(
             self.families,
             self.components,
             two_level=True,
@@ -96,14 +85,7 @@ def peak_of(unit: SourceEntropyUnit) -> float:
     return 1.0 if unit == "unit_range" else EIGHT_BIT_PEAK
 
 
-def has_context(config: CompressionConfig | GllmmLiteConfig) -> bool:
-    """Whether the codec's entropy model looks at latents that are already coded."""
-    return isinstance(config, AutoregressiveConfig | AttentionConfig | GllmmConfig | GllmmLiteConfig)
-
-
-def source_entropy_config(
-    model: CompressionConfig | GllmmLiteConfig, regularizer: RegularizerConfig
-) -> SourceEntropyConfig:
+def source_entropy_config(model: CompressionConfig, regularizer: RegularizerConfig) -> SourceEntropyConfig:
     """The form of q beside a codec.
 
     ============  =========================================  ========================================
@@ -118,18 +100,14 @@ def source_entropy_config(
         model: its entropy model is mirrored.
         regularizer: strength, and single properties that override it.
 
-    >>> from trimix.models.config import AttentionConfig
+    >>> from trimix.architectures.config import AttentionConfig
     >>> source_entropy_config(AttentionConfig(), RegularizerConfig(alpha=1)).context
     True
     """
-    if isinstance(model, GllmmLiteConfig):
-        families, components = model.families, model.components
-    else:
-        families, components = model.head_layout.families, model.head_layout.components
     form = SourceEntropyConfig(
-        families,
-        components,
-        has_context(model),
+        model.head_layout.families,
+        model.head_layout.components,
+        model.has_context,
         features=regularizer.features,
         peak=peak_of(regularizer.unit),
     )

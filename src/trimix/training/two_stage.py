@@ -14,8 +14,8 @@ from dataclasses import replace
 import torch
 from torch import nn
 
+from trimix.architectures.compression_model import CompressionModel
 from trimix.errors import TrainingError
-from trimix.models.building import TrainableModel
 from trimix.training.config import ObjectiveConfig, PhaseConfig, RegularizerConfig
 from trimix.training.regularizer import Regularizer, own_randomness
 from trimix.training.source_entropy import SourceEntropyModel, source_entropy_config
@@ -40,7 +40,7 @@ class TwoStageStep:
 
     def __init__(
         self,
-        bare_model: TrainableModel,
+        bare_model: CompressionModel,
         objective: ObjectiveConfig,
         config: RegularizerConfig,
         seed: int = 1,

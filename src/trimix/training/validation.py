@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from trimix.architectures.compression_model import CompressionModel
 from trimix.distortion.ssimulacra2 import ssimulacra2
 from trimix.layers.quality import QUALITY_MAXIMUM
-from trimix.models.building import TrainableModel
 from trimix.shapes import Float, Tensor
 from trimix.training.config import ObjectiveConfig
 from trimix.training.objective import psnr_db, rate_distortion
@@ -49,7 +49,7 @@ class ValidationRow:
 
 @torch.no_grad()
 def validate(
-    model: TrainableModel,
+    model: CompressionModel,
     crops: Float[Tensor, "N 3 H W"],
     *,
     objective: ObjectiveConfig = _SQUARED_ERROR,

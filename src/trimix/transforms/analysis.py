@@ -17,11 +17,8 @@ from trimix.layers.residual import (
     residual_module,
     start_at_zero,
 )
-from trimix.shapes import Float, Tensor
+from trimix.shapes import LATENT_STRIDE, Float, Tensor
 from trimix.transforms.karhunen_loeve import LinearAnalysis
-
-LATENT_STRIDE = 16
-"""Pixels a side of one latent position."""
 
 
 class LiteAnalysis(nn.Module):
@@ -115,11 +112,17 @@ class LinearPathAnalysis(nn.Module):
         start_at_zero(self.to_latent)
 
     def forward(
-        self, x: Float[Tensor, "N 3 H W"], quality: Float[Tensor, "N"] | None = None
+        self,
+        x: Float[Tensor, "N 3 H W"],
+        quality: Float[Tensor, "N"] | None = None,
+        *,
+        linear_only: bool = False,
     ) -> Float[Tensor, "N M h w"]:
         """Latent of a picture in [0, 1] whose sides are multiples of 16."""
-        correction = self.to_latent(self.network(x, quality)).float()
-        return 255.0 * self.linear(x) + self.branch_gain * correction
+        linear = 255.0 * self.linear(x)
+        if linear_only:
+            return linear
+        return linear + self.branch_gain * self.to_latent(self.network(x, quality)).float()
 
 
 def gdn_analysis(channels: int, latent_channels: int) -> QualitySequential:

@@ -6,9 +6,6 @@ from trimix.layers.resampling import strided_convolution, subpixel_convolution, 
 from trimix.layers.residual import GLLMM_SLOPE, SMALL_SLOPE
 from trimix.shapes import Float, Tensor
 
-HYPER_STRIDE = 4
-"""Latent positions a side of one hyper-latent position."""
-
 
 def lite_hyper_analysis(latent_channels: int, width: int, hyper_channels: int) -> nn.Sequential:
     """h_a of ``gllmm-lite``: [N M h w] -> [N hyper_channels h/4 w/4]."""

@@ -35,20 +35,6 @@ def log_linear_path_step(squared_error_lambda: Float[Tensor, "*n"]) -> Float[Ten
     return 0.5 * torch.log(6 * 768 / (256 * math.log(2) * squared_error_lambda))
 
 
-def orthonormal_step_weights(
-    steps: Float[Tensor, "N M"], squared_error_lambda: Float[Tensor, "N"]
-) -> Float[Tensor, "N M"]:
-    """Bits that a squared error of one quantizer step costs where filters are orthonormal, ``lambda * step^2 / 3``.
-
-    The objective's mean divides by three channels and the pixels.
-
-    Args:
-        steps: of the quantizer, in 8-bit units.
-        squared_error_lambda: of R + lambda * 255^2 * MSE.
-    """
-    return squared_error_lambda[:, None] * steps.square() / 3
-
-
 def principal_components(
     blocks: Float[Tensor, "B D"], count: int
 ) -> tuple[Float[Tensor, "D"], Float[Tensor, "count D"]]:
@@ -153,12 +139,6 @@ class LinearSynthesis(nn.Module):
         block = self.weight.float()[: len(lapped)]
         whole = lapped + F.pad(block, (margin, margin, margin, margin))
         return torch.cat([whole.square().sum((1, 2, 3)), energies[len(lapped) :]])
-
-    def step_weights(
-        self, steps: Float[Tensor, "N M"], squared_error_lambda: Float[Tensor, "N"]
-    ) -> Float[Tensor, "N M"]:
-        """`orthonormal_step_weights`, each times the energy of its filter."""
-        return self.energies() * orthonormal_step_weights(steps, squared_error_lambda)
 
     def forward(self, c: Float[Tensor, "N M h w"]) -> Float[Tensor, "N 3 H W"]:
         """Return the picture that the coefficients describe, in single precision."""

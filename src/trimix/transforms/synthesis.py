@@ -17,8 +17,8 @@ from trimix.layers.residual import (
     residual_module,
     start_at_zero,
 )
-from trimix.shapes import Float, Tensor
-from trimix.transforms.analysis import EIGHTH, LATENT_STRIDE
+from trimix.shapes import LATENT_STRIDE, Float, Tensor
+from trimix.transforms.analysis import EIGHTH
 from trimix.transforms.karhunen_loeve import LinearSynthesis
 
 
@@ -117,11 +117,18 @@ class LinearPathSynthesis(nn.Module):
         start_at_zero(network[-1])
 
     def forward(
-        self, y: Float[Tensor, "N M h w"], quality: Float[Tensor, "N"] | None = None
+        self,
+        y: Float[Tensor, "N M h w"],
+        quality: Float[Tensor, "N"] | None = None,
+        *,
+        linear_only: bool = False,
     ) -> Float[Tensor, "N 3 H W"]:
         """Picture, nominally in [0, 1] and not clamped, of a latent in 8-bit units."""
+        linear = self.linear(y * (1 / 255))
+        if linear_only:
+            return linear
         correction = self.network(self.from_latent(y * self.input_scale), quality).float()
-        return self.linear(y * (1 / 255)) + self.branch_gain * correction
+        return linear + self.branch_gain * correction
 
 
 def gdn_synthesis(channels: int, latent_channels: int) -> QualitySequential:

@@ -5,15 +5,15 @@ import torch
 from PIL import Image
 
 from tiny_models import calibration_pictures, tiny_frozen
+from trimix.architectures.building import build
+from trimix.architectures.config import AttentionConfig, GllmmConfig, HyperpriorConfig
 from trimix.codec import Codec
 from trimix.coding import RangeDecoder
 from trimix.evaluation.inspection.inspecting import Inspection, inspect_file
+from trimix.freezing.freeze import freeze
+from trimix.frozen.catalogue import IDENTIFIERS
+from trimix.frozen.model import ModelIdentity
 from trimix.images import Picture
-from trimix.models.building import build
-from trimix.models.catalogue import IDENTIFIERS
-from trimix.models.config import AttentionConfig, GllmmConfig, HyperpriorConfig
-from trimix.models.freeze import freeze
-from trimix.models.frozen import ModelIdentity
 
 HOSTILE = "</script><img src=x onerror=alert(1)>&$_{\"'"
 CONFIGURATIONS = {

@@ -10,8 +10,7 @@ from trimix.codec import Codec, Symbols
 from trimix.entropy_models.integer_mixture import LatentParameters
 from trimix.errors import UsageError
 from trimix.evaluation.inspection.statistics import LatentStatistics, StatisticsSum
-from trimix.shapes import UInt8
-from trimix.transforms.analysis import LATENT_STRIDE
+from trimix.shapes import LATENT_STRIDE, UInt8
 
 HISTOGRAM_CHANNELS = 8
 """Channels with a histogram where none are chosen: those with most bits."""

@@ -8,8 +8,7 @@ import numpy as np
 from trimix.codec import Codec
 from trimix.evaluation.report.heat import heat_colours, upper_end
 from trimix.latent_codec import PICTURE_MULTIPLE, Symbols
-from trimix.shapes import Float, UInt8
-from trimix.transforms.analysis import LATENT_STRIDE
+from trimix.shapes import LATENT_STRIDE, Float, UInt8
 
 HYPER_LATENT_REACH = PICTURE_MULTIPLE // LATENT_STRIDE
 """Latents a side that share a hyper-latent."""

@@ -1,0 +1,1 @@
+"""What is trained: each architecture as a composition of the floors below."""

@@ -1,0 +1,1 @@
+"""What is shipped: programs with their tensors, their storage, and where they are found."""

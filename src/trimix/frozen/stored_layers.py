@@ -1,0 +1,228 @@
+"""Integer layers as tensors of a weights file, and back with the proof that each can take what feeds it.
+
+::
+
+    IntegerLayer --> L.weight (int16, or int8 with L.weight_shift), L.bias, ... --> checked: types, shapes, ranges
+        largest magnitude of what feeds a layer --> IntegerLayer --> largest magnitude of its results --> next layer
+
+A file may hold anything, whatever its hash says; nothing here trusts a number before it is checked.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from trimix.entropy_models.fixed_point import IntegerConvolution, IntegerLayer, column_shifts
+from trimix.errors import ModelError
+from trimix.frozen.byte_weights import weight_of_bytes
+from trimix.shapes import Float, Int64, Tensor
+
+LAYER_LIMIT = 2**16
+"""Most inputs or outputs of a layer: bounds the memory of unfolding."""
+KERNEL_LIMIT = 15
+UPSCALE_LIMIT = 4
+_COLUMN_SHIFT_LIMIT = 8
+_SCALE_LIMIT = 2.0**10
+_FLOAT_LIMIT = 2.0**40
+
+# What a layer's tensors are stored as; all are int64 in memory but the weights.
+_STORED_AS = {
+    "bias": torch.int64,
+    "multiplier": torch.int32,
+    "negative_multiplier": torch.int32,
+    "shift": torch.uint8,
+    "minimum": torch.int32,
+    "maximum": torch.int32,
+    "input_limit": torch.int32,
+}
+
+
+class StoredTensors:
+    """The tensors of a weights file; each is taken once, with the type and shape that it must have.
+
+    Args:
+        tensors: by name.
+    """
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        self._left = dict(tensors)
+
+    def __contains__(self, name: str) -> bool:
+        """Whether there is such a tensor and nobody has taken it."""
+        return name in self._left
+
+    def rows(self, name: str) -> int:
+        """Size of a tensor's first dimension; 0 for one that is not there or has none."""
+        return self._left[name].shape[0] if name in self._left and self._left[name].dim() else 0
+
+    def take(self, name: str, kind: torch.dtype, shape: Sequence[int | None]) -> Tensor:
+        """A tensor.
+
+        Args:
+            name: its name.
+            kind: its type.
+            shape: its shape; None for a dimension of any size.
+
+        Raises:
+            ModelError: it is missing, or of another type or shape.
+        """
+        if name not in self._left:
+            raise ModelError(f"the weights must have {name}, found none of that name")
+        tensor = self._left[name]
+        fits = len(shape) == tensor.dim() and all(
+            wanted in (None, found) for wanted, found in zip(shape, tensor.shape, strict=True)
+        )
+        if tensor.dtype != kind or not fits:
+            wanted = ", ".join("any" if size is None else str(size) for size in shape)
+            raise ModelError(
+                f"{name} must be {_name(kind)} [{wanted}], found {_name(tensor.dtype)} {list(tensor.shape)}"
+            )
+        del self._left[name]
+        return tensor
+
+    def take_floats(self, name: str) -> Float[Tensor, "*shape"]:
+        """A tensor of the transforms, in single precision: it is in float16 or float32, or in 8 bits with scales.
+
+        Args:
+            name: its name.
+
+        Raises:
+            ModelError: it is missing, of another type, or not finite.
+        """
+        tensor = self._left.get(name, torch.empty(0, dtype=torch.float16))
+        shape = list(tensor.shape)
+        if f"{name}_input_scale" in self and tensor.dim() == 4:
+            tensors = {name: self.take(name, torch.int8, shape)}
+            for side, size in (("input", shape[1]), ("output", shape[0])):
+                scale = tensors[f"{name}_{side}_scale"] = self.take(
+                    f"{name}_{side}_scale", torch.float32, (size,)
+                )
+                if not bool((scale.abs() <= _SCALE_LIMIT).all()):  # written so that NaN is refused, too
+                    raise ModelError(
+                        f"{name}_{side}_scale must lie within {_SCALE_LIMIT:g}, found {float(scale.abs().max()):g}"
+                    )
+            return weight_of_bytes(tensors, name)
+        kind = torch.float32 if tensor.dtype == torch.float32 else torch.float16
+        value = self.take(name, kind, shape).to(torch.float32, copy=True)
+        if not bool((value.abs() <= _FLOAT_LIMIT).all()):
+            raise ModelError(f"{name} must be finite, found NaN or infinity")
+        return value
+
+    def refuse_rest(self) -> None:
+        """Check that everything was taken.
+
+        Raises:
+            ModelError: there is a tensor that the model does not have.
+        """
+        if self._left:
+            raise ModelError(
+                f"the weights must hold the model's tensors only, found {len(self._left)} more: "
+                f"{min(self._left)!r}"
+            )
+
+
+def _name(kind: torch.dtype) -> str:
+    return str(kind).removeprefix("torch.")
+
+
+def layer_tensors(prefix: str, layer: IntegerLayer) -> dict[str, Tensor]:
+    """What a layer is stored as."""
+    stored = {f"{prefix}.{name}": layer.tensors[name].to(kind) for name, kind in _STORED_AS.items()}
+    weight = layer.tensors["weight"].numpy()
+    shifts = column_shifts(weight)
+    mantissas = weight >> shifts
+    if np.array_equal(mantissas << shifts, weight):
+        stored[f"{prefix}.weight"] = torch.from_numpy(mantissas.astype(np.int8))
+        stored[f"{prefix}.weight_shift"] = torch.from_numpy(shifts.astype(np.uint8))
+    else:
+        stored[f"{prefix}.weight"] = layer.tensors["weight"]
+    return stored
+
+
+def read_layer(stored: StoredTensors, prefix: str, largest_inputs: Int64[Tensor, "inputs"]) -> IntegerLayer:
+    """A layer.
+
+    Args:
+        stored: where its tensors are.
+        prefix: of their names.
+        largest_inputs: largest magnitude of each input that feeds it.
+
+    Raises:
+        ModelError: a tensor is missing or of another type or shape, an input may be larger than the layer's proof
+            allows for, or the layer could leave the exact range.
+    """
+    inputs, outputs = len(largest_inputs), stored.rows(f"{prefix}.weight")
+    _check_size(prefix, "inputs", inputs)
+    _check_size(prefix, "outputs", outputs)
+    shift_name = f"{prefix}.weight_shift"
+    if shift_name in stored:
+        mantissas = stored.take(f"{prefix}.weight", torch.int8, (outputs, inputs))
+        shifts = stored.take(shift_name, torch.uint8, (inputs,))
+        if int(shifts.max()) > _COLUMN_SHIFT_LIMIT:
+            raise ModelError(f"{shift_name} must be 0..{_COLUMN_SHIFT_LIMIT}, found {int(shifts.max())}")
+        weight = mantissas.to(torch.int16) << shifts.to(torch.int16)  # -2^7 * 2^8 still fits
+    else:
+        weight = stored.take(f"{prefix}.weight", torch.int16, (outputs, inputs)).clone()
+    # Copies: tensors of a file are views of it, and a file may change.
+    numbers = {
+        name: stored.take(f"{prefix}.{name}", kind, (inputs if name == "input_limit" else outputs,)).to(
+            torch.int64, copy=True
+        )
+        for name, kind in _STORED_AS.items()
+    }
+    short = numbers["input_limit"] < largest_inputs
+    if bool(short.any()):
+        index = int(short.nonzero()[0])
+        raise ModelError(
+            f"{prefix}.input_limit {index} must cover the {int(largest_inputs[index])} that its input may reach, "
+            f"found {int(numbers['input_limit'][index])}"
+        )
+    if bool((numbers["minimum"] > numbers["maximum"]).any()):
+        raise ModelError(f"{prefix}.minimum must not exceed its maximum, found that it does")
+    try:
+        return IntegerLayer(weight=weight, **numbers)
+    except ModelError as error:
+        raise ModelError(f"{prefix}: {error}") from error
+
+
+def _check_size(prefix: str, what: str, size: int) -> None:
+    if not 1 <= size <= LAYER_LIMIT:
+        raise ModelError(f"{prefix} must have 1..{LAYER_LIMIT} {what}, found {size}")
+
+
+def largest_results(layer: IntegerLayer) -> Int64[Tensor, "outputs"]:
+    """Largest magnitude of each output of a layer: it saturates at its bounds."""
+    return torch.maximum(layer.tensors["minimum"].abs(), layer.tensors["maximum"].abs())
+
+
+def read_convolutions(
+    stored: StoredTensors, forms: Sequence[tuple[str, int, int]], largest_inputs: Int64[Tensor, "C"]
+) -> tuple[tuple[IntegerConvolution, ...], Int64[Tensor, "D"]]:
+    """A chain of convolutions, and the largest magnitude of each channel of its result.
+
+    Args:
+        stored: where their tensors are.
+        forms: of each the prefix of its tensors' names, the side of its kernel, and the factor of a depth to space.
+        largest_inputs: largest magnitude of each channel that feeds the first.
+
+    Raises:
+        ModelError: as ``read_layer``, or a kernel or factor that is none.
+    """
+    convolutions = []
+    for name, kernel, upscale in forms:
+        if not (1 <= kernel <= KERNEL_LIMIT and kernel % 2 == 1 and 1 <= upscale <= UPSCALE_LIMIT):
+            raise ModelError(
+                f"{name} must have an odd kernel up to {KERNEL_LIMIT} and a factor 1..{UPSCALE_LIMIT}, "
+                f"found {kernel} and {upscale}"
+            )
+        _check_size(name, "inputs", len(largest_inputs) * kernel**2)
+        layer = read_layer(stored, name, largest_inputs.repeat_interleave(kernel**2))
+        if layer.outputs % upscale**2:
+            raise ModelError(f"{name} must give a multiple of {upscale**2} outputs, found {layer.outputs}")
+        try:
+            convolutions.append(IntegerConvolution(layer, kernel, upscale))
+        except ModelError as error:
+            raise ModelError(f"{name}: {error}") from error
+        largest_inputs = largest_results(layer).view(-1, upscale**2).amax(dim=1)
+    return tuple(convolutions), largest_inputs
