@@ -175,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         paths = [found.paths[int(number) - 1] for number in options.numbers.split(",")]
     except (ValueError, IndexError) as error:
         raise UsageError(f"--numbers must be 1 to {len(found.paths)}, found {options.numbers!r}") from error
-    pictures = {path.name: Picture(read_picture(path).pixels) for path in paths}
+    pictures = {path.name: read_picture(path).bare() for path in paths}
     first = next(iter(pictures.values()))
     words = options.models.split(",")
     codes = Table("model", "picture", title="files against likelihoods", title_justify="left")

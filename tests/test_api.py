@@ -1,4 +1,5 @@
 import importlib.util
+import io
 import os
 from types import SimpleNamespace
 
@@ -13,7 +14,7 @@ from trimix.codec import Codec
 from trimix.errors import PictureError, PictureTooLargeError, UnknownModelError, UsageError
 from trimix.frozen.catalogue import read_entry
 from trimix.frozen.storage import save_frozen
-from trimix.images import Picture
+from trimix.images import Picture, Strip, read_picture, write_picture
 
 
 @pytest.fixture
@@ -80,6 +81,118 @@ def test_a_replaced_model_is_loaded_again(model):
     assert trimix.decompress(second).size == (9, 8)
     with pytest.raises(UnknownModelError):
         trimix.decompress(first)
+
+
+def test_pictures_are_taken_from_anything(model, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 4), dtype=np.uint8)
+    path = tmp_path / "picture.png"
+    Image.fromarray(pixels).save(path)
+    data = path.read_bytes()
+    first = trimix.compress(pixels, 60, model)
+    with Image.open(path) as image, path.open("rb") as file:
+        sources = (path, str(path), data, bytearray(data), memoryview(data), io.BytesIO(data), file, image)
+        assert all(trimix.compress(source, 60, model) == first for source in sources)
+    assert trimix.compress(read_picture(path), 60, model) == first
+    compressed = tmp_path / "picture.tmix"
+    compressed.write_bytes(first)
+    with compressed.open("rb") as file:
+        for source in (compressed, str(compressed), first, memoryview(first), io.BytesIO(first), file):
+            assert (np.asarray(trimix.decompress(source))[:, :, 3] == pixels[:, :, 3]).all()
+    with pytest.raises(UsageError, match=r"none\.tmix: the file cannot be read"):
+        trimix.decompress(tmp_path / "none.tmix")
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_what_comes_back_is_of_the_kind_that_was_given(model, channels, kind):
+    generator = np.random.default_rng(0)
+    samples = generator.integers(0, np.iinfo(kind).max + 1, (20, 30, channels), kind)
+    data = trimix.compress(samples, 60, model)
+    header = read_header(data)
+    assert (header.channels, header.bit_depth) == (channels, 8 * samples.itemsize)
+    assert data[4] == (1 if kind is np.uint8 and channels in (1, 3) else 2)
+    picture = trimix.decompress_to_picture(data)
+    assert (picture.samples.shape, picture.samples.dtype) == (samples.shape, samples.dtype)
+    if channels in (2, 4):
+        assert (picture.samples[:, :, -1] == samples[:, :, -1]).all()
+    if kind is np.uint16 and channels > 1:
+        with pytest.warns(trimix.PictureWarning, match="reduced to 8"):
+            image = trimix.decompress(data)
+    else:
+        image = trimix.decompress(data)
+    assert len(image.getbands()) == channels
+    assert image.mode == (
+        "I;16" if kind is np.uint16 and channels == 1 else ("L", "LA", "RGB", "RGBA")[channels - 1]
+    )
+
+
+@pytest.mark.parametrize("effort", [1, 2, 4])
+def test_16_bits_and_8_bits_of_the_same_picture_make_nearly_the_same_file(model, effort):
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    plain, deep = (
+        trimix.compress(samples, 60, model, effort=effort)
+        for samples in (pixels, pixels.astype(np.uint16) * 257)
+    )
+    assert len(deep) == pytest.approx(len(plain), rel=0.01, abs=4)
+
+
+def test_equal_colours_cost_what_grey_costs_and_come_back_equal(model):
+    grey = np.random.default_rng(0).integers(0, 256, (40, 50), dtype=np.uint8)
+    as_rgb = trimix.compress(np.stack([grey] * 3, axis=2), 60, model)
+    assert len(as_rgb) == len(trimix.compress(grey, 60, model))
+    decoded = np.asarray(trimix.decompress(as_rgb))
+    assert decoded.shape == (40, 50, 3)
+    assert (decoded == decoded[:, :, :1]).all()
+
+
+def test_opaque_alpha_costs_nothing_and_hidden_colours_change_nothing(model):
+    generator = np.random.default_rng(0)
+    samples = generator.integers(0, 256, (40, 50, 4), dtype=np.uint8)
+    samples[:, :, 3] = 255
+    assert trimix.compress(samples, 60, model) == trimix.compress(samples[:, :, :3], 60, model)
+    samples[5:30, 5:30, 3] = 0
+    other = samples.copy()
+    other[5:30, 5:30, :3] = generator.integers(0, 256, (25, 25, 3))
+    assert trimix.compress(samples, 60, model) == trimix.compress(other, 60, model)
+
+
+def test_nothing_is_lost_in_silence(model, tmp_path):
+    image = Image.fromarray(np.zeros((8, 8, 4), np.uint8) + 60)
+    with pytest.warns(trimix.PictureWarning, match="CMYK without a profile"):
+        trimix.compress(image.convert("CMYK"), model=model)
+    flat = trimix.compress(image, model=model, background=(255, 255, 255))
+    assert read_header(flat).channels == 3
+    frames = tmp_path / "a.gif"
+    image.convert("P").save(frames, save_all=True, append_images=[Image.new("P", (8, 8), 9)])
+    for source in (frames, Image.open(frames)):
+        with pytest.raises(PictureError, match="2 frames or pages"):
+            trimix.compress(source, model=model)
+        assert trimix.decompress(trimix.compress(source, model=model, frame=1)).size == (8, 8)
+    source.close()
+
+
+def test_metadata_travel_and_are_stripped(model, tmp_path):
+    exif = Image.Exif()
+    exif[0x010F] = "maker"
+    exif.get_ifd(0x8825)[1] = "N"
+    path = tmp_path / "a.jpg"
+    Image.new("RGB", (8, 8)).save(path, exif=exif, icc_profile=b"profile", dpi=(300, 300), comment=b"hello")
+    original = read_picture(path).metadata
+    decoded = trimix.decompress_to_picture(trimix.compress(path, model=model))
+    assert decoded.metadata == original
+    write_picture(decoded, tmp_path / "b.jpg")
+    assert read_picture(tmp_path / "b.jpg").metadata == original
+    without = [
+        trimix.decompress_to_picture(trimix.compress(path, model=model, strip=one)).metadata for one in Strip
+    ]
+    assert [bool(one.exif) for one in without] == [True, True, False, False]
+    assert [b"\x88\x25" in one.exif or b"\x25\x88" in one.exif for one in without] == [
+        True,
+        False,
+        False,
+        False,
+    ]
+    assert [bool(one.icc_profile) for one in without] == [True, True, True, False]
 
 
 def test_very_long_pictures_are_refused(model):

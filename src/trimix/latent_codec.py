@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from trimix.bitstream import QUALITY_STEPS
+from trimix.bitstream import QUALITY_STEPS, check_sides
 from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT
 from trimix.entropy_models.passes import KnownSymbols, Rounding, SymbolSink, SymbolSource, run_schedule
 from trimix.errors import UsageError
@@ -117,9 +117,11 @@ class LatentCodec:
 
         Raises:
             UsageError: the quality is out of range.
+            PictureTooLargeError: a side is too long.
         """
         if not 1 <= quality <= 100:
             raise UsageError(f"quality must be from 1 to 100, found {quality:g}")
+        check_sides(picture.width, picture.height)
         quality_integer = quality_to_integer(quality)
         factor = self.quality_tensor(quality_integer)
         pixels = pad_to_multiple(picture.pixels, PICTURE_MULTIPLE)

@@ -7,7 +7,7 @@ kept unless others are given, `exif` is written if given.
 
 import contextlib
 from io import BytesIO
-from typing import IO, Any
+from typing import Any
 
 from PIL import Image, ImageFile
 
@@ -20,6 +20,7 @@ _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "I;16", "YCbCr")
 _ARGUMENTS = (
     "quality",
     "model",
+    "tune",
     "device",
     "effort",
     "time_limit_seconds",
@@ -99,7 +100,7 @@ def _accept(prefix: bytes) -> bool:
     return prefix.startswith(MAGIC)
 
 
-def _save(image: Image.Image, stream: IO[bytes], filename: str | bytes) -> None:
+def _save(image: Image.Image, stream: Any, filename: str | bytes) -> None:
     from trimix.api import compress
     from trimix.images import Picture, picture_of_image
 

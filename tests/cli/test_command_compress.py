@@ -120,14 +120,15 @@ def test_output_over_the_input_is_refused(trimix: Command, picture: Path, force:
 def test_bad_inputs_are_one_line(trimix: Command, tmp_path: Path, compressed: Path) -> None:
     (tmp_path / "empty.png").touch()
     (tmp_path / "text.png").write_text("no picture")
-    Image.new("RGBA", (8, 8)).save(tmp_path / "alpha.png")
+    frames = [Image.new("L", (8, 8), level) for level in (0, 200)]
+    frames[0].save(tmp_path / "frames.gif", save_all=True, append_images=frames[1:])
     before = names(tmp_path)
     for name, expected in (
         ("missing.png", "missing.png: no such file"),
         (".", "is a folder"),
         ("empty.png", "is empty"),
         ("text.png", "text.png: a picture must be one of"),
-        ("alpha.png", "alpha.png: an alpha channel is not supported"),
+        ("frames.gif", "frames.gif: a file must hold one picture, found 2 frames"),
         (compressed.name, "is compressed already; 'trimix decompress'"),
         ("text.png/below.png", "cannot be read"),
         ("nul\0.png", "cannot be read"),

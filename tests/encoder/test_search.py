@@ -188,8 +188,7 @@ def test_a_step_that_curves_the_error_too_much_damps_the_next(monkeypatch):
     monkeypatch.setattr(module, "Choosing", Source)
     find_symbols(codec.latents, picture, 60, 6)
     damping = [quadratic / seen[0] for quadratic in seen]
-    between = module._FREE_CURVATURE * np.array([1, 6, 16, 16, 16, 16])
-    assert damping == pytest.approx([1, *between, 16], rel=1e-4)
+    assert damping == pytest.approx([1, 1, 6, 16, 16, 16, 16, 16], rel=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["ms-ssim", "ssimulacra2", "weighted-mse"])

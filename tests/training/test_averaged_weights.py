@@ -41,6 +41,7 @@ def file_of(trainer):
     return averaged_weights(trainer.average.module, trainer.progress, trainer.config)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_them(picture_folder, tmp_path):
     before = trained(picture_folder, tmp_path / "before")
     entries = checkpoint_of_averaged(file_of(before), "file")
@@ -55,6 +56,7 @@ def test_a_run_goes_on_from_them(picture_folder, tmp_path):
         assert torch.equal(after.average.module.state_dict()[name], half)
 
 
+@pytest.mark.slow
 def test_a_new_optimiser_is_warmed_up_and_an_old_one_is_not(picture_folder, tmp_path):
     before = trained(picture_folder, tmp_path / "before")
     torch.save(checkpoint_of_averaged(file_of(before), "file"), tmp_path / "new.ckpt")
@@ -72,6 +74,7 @@ def test_a_new_optimiser_is_warmed_up_and_an_old_one_is_not(picture_folder, tmp_
     assert rates["new"] == pytest.approx(1e-3 * 2 / WARM_UP_STEPS)  # of the second step
 
 
+@pytest.mark.slow
 def test_they_take_half_of_the_bytes_of_the_weights(picture_folder, tmp_path):
     trainer = trained(picture_folder, tmp_path)
     weights = sum(value.numel() for value in trainer.average.module.state_dict().values())
@@ -147,6 +150,7 @@ def test_the_tool_trains_for_its_time_and_goes_on_in_another_place(picture_folde
         torch.set_num_threads(threads)
 
 
+@pytest.mark.slow
 def test_a_piece_for_another_machine_starts_from_them(picture_folder, tmp_path):
     pieces = tool("training_piece")
     before = trained(picture_folder, tmp_path / "run")
@@ -157,6 +161,7 @@ def test_a_piece_for_another_machine_starts_from_them(picture_folder, tmp_path):
     assert start["average"].keys() == before.average.module.state_dict().keys()
 
 
+@pytest.mark.slow
 def test_the_tool_refuses_weights_of_another_model(picture_folder, tmp_path, capsys, monkeypatch):
     train_on = tool()
     monkeypatch.setattr(train_on.os, "nice", lambda _: 0)

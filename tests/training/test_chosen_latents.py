@@ -28,7 +28,7 @@ def test_each_latent_is_the_cheapest_of_three():
     nearest = torch.randint(-4, 5, (2, 3, 4, 5), generator=generator).float()
     means = torch.randn(nearest.shape, generator=generator)
     slope = 2 * torch.randn(nearest.shape, generator=generator)
-    curvature = 1 + torch.rand(2, 3, generator=generator)
+    curvature = 1 + torch.rand(2, 3, 1, 1, generator=generator)
     chosen = chosen_latents(nearest, slope, curvature, lambda _: laplacian(means))
     for place in product(*map(range, nearest.shape)):
         costs = {
@@ -46,7 +46,7 @@ def test_dear_errors_leave_the_nearest_integers():
     chosen = chosen_latents(
         nearest,
         torch.zeros_like(nearest),
-        torch.full((1, 3), 1e3),
+        torch.full((1, 3, 1, 1), 1e3),
         lambda _: laplacian(torch.zeros_like(nearest)),
     )
     assert torch.equal(chosen, nearest)
@@ -54,7 +54,7 @@ def test_dear_errors_leave_the_nearest_integers():
 
 def test_contexts_hold_what_was_chosen():
     # The second latent is expected where the first one is: it follows it down, which only a second look can know.
-    nearest, dear = torch.tensor([1.0, 1.0]).view(1, 2, 1, 1), torch.tensor([0.3, 0.9])[None]
+    nearest, dear = torch.tensor([1.0, 1.0]).view(1, 2, 1, 1), torch.tensor([0.3, 0.9]).view(1, 2, 1, 1)
 
     def at(values: torch.Tensor) -> MixtureParameters:
         return laplacian(torch.stack([torch.zeros(1, 1, 1), values[:, 0]], dim=1), scale=0.5)

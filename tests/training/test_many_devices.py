@@ -34,6 +34,7 @@ def assert_same_run(one, other):
     assert one["progress"] | times == other["progress"] | times
 
 
+@pytest.mark.slow
 @every_step
 def test_two_processes_are_one_with_the_joined_batch(picture_folder, tmp_path, regularizer):
     config = configuration(picture_folder, regularizer, rounding="round")

@@ -241,6 +241,7 @@ def test_a_log_that_cannot_be_written_is_one_clear_line(pictures, tmp_path, monk
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss_of_a_batch(pictures, tmp_path):
     trainer = Trainer(configuration(pictures, (80,)), tmp_path / "run", "cpu")
     x = trainer.sampler.batch(0, 2, 64)

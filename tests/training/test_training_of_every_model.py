@@ -64,6 +64,7 @@ def test_a_run_goes_on_bit_for_bit(model, pictures, tmp_path):
     assert any(not torch.equal(after[name], value) for name, value in before.items())
 
 
+@pytest.mark.slow
 @every_model
 def test_validation_has_a_row_for_each_rate(model, pictures, tmp_path):
     Trainer(configuration(model, pictures, 1), tmp_path / "run", "cpu").run()

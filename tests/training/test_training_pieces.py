@@ -111,6 +111,7 @@ def test_joined_parts_are_the_weights_of_the_runs_checkpoint(trained, place, nam
         assert torch.equal(summary.average[key], halved)
 
 
+@pytest.mark.slow
 def test_there_are_several_parts_none_larger_than_asked_for(trained, place):
     runs = json.loads((place / "out" / "manifest.json").read_text())["runs"]
     for name in MODELS:
@@ -125,6 +126,7 @@ def test_there_are_several_parts_none_larger_than_asked_for(trained, place):
     assert {row["run"] for row in rows} <= set(MODELS)
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_does_not_take_the_others_down_and_is_told(trained, place, capsys):
     assert trained.returncode == 1
     assert "broken: nothing; FAILED: json.decoder.JSONDecodeError" in trained.stderr
@@ -134,6 +136,7 @@ def test_a_run_that_fails_does_not_take_the_others_down_and_is_told(trained, pla
     assert not target.exists()
 
 
+@pytest.mark.slow
 def test_a_second_call_goes_on_where_the_first_ended(trained, place, capsys, monkeypatch):
     monkeypatch.chdir(place / "piece")
     before = torch.load(place / "piece" / "runs" / "whole" / "last.ckpt", weights_only=True)
@@ -153,6 +156,7 @@ def test_a_second_call_goes_on_where_the_first_ended(trained, place, capsys, mon
     assert {path.name for path in output.iterdir()} >= {part["name"] for part in report["weights"]["parts"]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["missing", "changed"])
 def test_a_missing_or_damaged_part_is_refused_in_one_line(trained, place, capsys, damage):
     part = next((place / "out").glob("lite-*.part-01"))
@@ -172,6 +176,7 @@ def test_a_missing_or_damaged_part_is_refused_in_one_line(trained, place, capsys
     assert not target.exists()
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_a_piece_starts_the_next(trained, place, tmp_path):
     _, joined = join(place, "whole")
     piece = tmp_path / "next"
@@ -186,6 +191,7 @@ def test_a_checkpoint_of_a_piece_starts_the_next(trained, place, tmp_path):
     assert all(torch.equal(value, expected[key]) for key, value in trainer.model.state_dict().items())
 
 
+@pytest.mark.slow
 def test_the_start_of_another_model_is_refused(trained, place, tmp_path, capsys):
     _, joined = join(place, "whole")
     code = call(
@@ -211,6 +217,7 @@ def test_as_many_tars_as_fit_are_packed_and_over_the_limit_nothing_is(place, tmp
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
+@pytest.mark.slow
 def test_nothing_of_a_picture_or_of_weights_is_in_the_packed_sources(trained, place):
     source = place / "piece" / "source" / "trimix"
     assert (source / "training" / "loop.py").exists()

@@ -202,6 +202,7 @@ class CompressionModel(nn.Module):
         rounding: Rounding = "noise",
         linear_only: bool = False,
         generator: torch.Generator | None = None,
+        latents: tuple[Float[Tensor, "N M h w"], Float[Tensor, "N Z hh hw"]] | None = None,
     ) -> TrainingOutput:
         """Reconstruction and bits of a batch whose sides are multiples of 64; the table above says what sees what.
 
@@ -211,8 +212,9 @@ class CompressionModel(nn.Module):
             rounding: what the bits are counted on: latents with uniform noise, or rounded latents.
             linear_only: leave out what stands beside the linear path of g_a and g_s (a first phase of training).
             generator: source of the noise: of the hyper-latents first, then of the latents.
+            latents: in place of those of x.
         """
-        y, z = self.encode(x, quality, linear_only=linear_only)
+        y, z = latents or self.encode(x, quality, linear_only=linear_only)
         with torch.autocast(x.device.type, enabled=False):
             noisy = rounding == "noise"
             noisy_z, noisy_y = (

@@ -39,16 +39,14 @@ from trimix.cli.search_options import (
     check_time_limit,
     checked_target,
 )
-from trimix.encoder.effort import DEFAULT_EFFORT, search_steps
+from trimix.encoder.effort import DEFAULT_EFFORT, DEFAULT_QUALITY, search_steps
 from trimix.errors import PictureError
-from trimix.frozen.catalogue import DEFAULT_MODEL, find_model
+from trimix.frozen.catalogue import Tune, find_model, model_for
 from trimix.progress import working
 
 if TYPE_CHECKING:
     from trimix.encoder.target_search import Encoded
     from trimix.encoder.targets import Target
-
-_DEFAULT_QUALITY = 50.0
 
 
 def compress(
@@ -56,7 +54,7 @@ def compress(
         str,
         typer.Argument(
             metavar="IN",
-            help="Picture: PNG, JPEG, WebP, TIFF, BMP, PPM, AVIF or GIF, 8 bits, grey or RGB; - reads standard input.",
+            help="Picture: PNG, JPEG, WebP, TIFF, AVIF, GIF and others, 8 or 16 bits; - reads standard input.",
         ),
     ],
     output: Annotated[
@@ -76,12 +74,23 @@ def compress(
     target_ssimulacra2: TargetSsimulacra2Option = None,
     effort: EffortOption = DEFAULT_EFFORT,
     time_limit: TimeLimitOption = None,
-    model: Annotated[
-        str,
+    tune: Annotated[
+        Tune | None,
         typer.Option(
-            "--model", metavar="NAME|FILE", help="Model, see 'trimix models', or a .safetensors file."
+            "--tune",
+            help="What the picture shall be best for at its size: the eye (SSIMULACRA2), PSNR or MS-SSIM.",
+            show_default=Tune.EYE,
         ),
-    ] = DEFAULT_MODEL,
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            metavar="NAME|FILE",
+            help="Instead of a tune: a model, see 'trimix models', or a .safetensors file.",
+            show_default=False,
+        ),
+    ] = None,
     device: DeviceOption = Device.CPU,
     threads: ThreadsOption = None,
     force: ForceOption = False,
@@ -90,12 +99,12 @@ def compress(
 ) -> None:
     """Compress a picture to a .tmix file.
 
-    ICC profile, EXIF and XMP are kept. A picture that EXIF says is turned is put
+    Alpha and metadata are kept. A picture that EXIF says is turned is put
     upright. With -o - the output takes standard output: no --json then. Ctrl-C
     ends a search and writes the best so far; a second one ends without a file.
     """
     target = checked_target(quality, target_bits_per_pixel, target_size, target_psnr, target_ssimulacra2)
-    quality = _DEFAULT_QUALITY if quality is None else quality
+    quality = DEFAULT_QUALITY if quality is None else quality
     check_quality(quality)
     check_time_limit(time_limit, effort)
     source = Source(picture, PictureError)
@@ -105,7 +114,7 @@ def compress(
     if json:
         refuse_json_with_data(output)
     destination = Destination(output, source, force=force)
-    entry = find_model(model)
+    entry = find_model(model_for(tune, model))
     with working("loading the model"):
         torch_device = prepare_torch(device, threads)
         from trimix.codec import Codec
@@ -134,6 +143,8 @@ def compress(
         data = encoded.data
         destination.write(data)
     bits_per_pixel = 8 * len(data) / (original.width * original.height)
+    for note in original.notes:
+        print_summary(f"trimix: {source.name}: {note}")
     if json:
         print_json(
             {
@@ -141,7 +152,9 @@ def compress(
                 "output": destination.name,
                 "width": original.width,
                 "height": original.height,
-                "channels": original.channels,
+                "channels": original.samples.shape[2],
+                "bit_depth": original.bit_depth,
+                "notes": original.notes,
                 "input_bytes": source.size_bytes,
                 "bytes": len(data),
                 "bits_per_pixel": bits_per_pixel,

@@ -65,7 +65,7 @@ def decompress(
 ) -> None:
     """Decompress a .tmix file to a picture.
 
-    ICC profile, EXIF and XMP are written if the format has a place for them. With
+    What the format has no place for is named, alpha is then put on white. With
     -o - the picture takes standard output: no --json then.
     """
     wanted = None if format is None else check_picture_format(format)
@@ -92,9 +92,11 @@ def decompress(
             picture = codec.decode(source.contents(), maximum_pixels)
         decode_seconds = time.perf_counter() - started
         buffer = BytesIO()
-        write_picture(picture, buffer, format=extension)
+        notes = write_picture(picture, buffer, format=extension)
         destination.write(buffer.getvalue())
     bits_per_pixel = 8 * source.size_bytes / (picture.width * picture.height)
+    for note in notes:
+        print_summary(f"trimix: {destination.name}: {note}")
     if json:
         print_json(
             {
@@ -102,7 +104,9 @@ def decompress(
                 "output": destination.name,
                 "width": picture.width,
                 "height": picture.height,
-                "channels": picture.channels,
+                "channels": picture.samples.shape[2],
+                "bit_depth": picture.bit_depth,
+                "notes": notes,
                 "bytes": source.size_bytes,
                 "output_bytes": buffer.tell(),
                 "bits_per_pixel": bits_per_pixel,

@@ -6,10 +6,7 @@
        ^                                    |
        `--g_s backwards, strip by strip-- slope of the squared error, or of what stands for D
 
-What stands for another D is a squared error whose weight w differs from place to place. With e = x_hat - x, the weight
-that gives the slope of D is w = sum of e dD/dx_hat / sum of 2 e^2, over the pixels around: D as steep as it is, along
-the error that there is. Its slope 2 w e is used, with a little of dD/dx_hat itself. The slope of D alone asks for what
-no move of symbols gives: where all moved by it, D grew.
+What stands for another D is told in ``distortion/stand_in.py``.
 """
 
 from collections.abc import Iterator
@@ -18,9 +15,8 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from torch.nn import functional
 
-from trimix.distortion import Distortion
+from trimix.distortion import Distortion, stand_in
 from trimix.frozen.strips import Strip
 from trimix.images import PEAK, collapse_to_grey, psnr_of_error_db, shares_in_picture
 from trimix.latent_codec import LatentCodec
@@ -32,10 +28,6 @@ _REACH = 32
 """Pixels, where there is no linear path."""
 _GRADIENT_MEMORY = 8
 """A backward pass keeps what a forward pass forgets: some ten times as much."""
-_OWN_SLOPE = 0.1
-"""Part of the slope that is D's own, where a squared error stands for it."""
-_WEIGHT_RANGE = 8.0
-"""A place's weight is at most so many times that of the whole picture, and at least one over it."""
 _TILE_SIDE = 512
 """Pixels: a picture is measured in parts of at least so much; bounds memory."""
 
@@ -130,7 +122,7 @@ class PictureDistortion:
         lost = bits / (self._lambda * self.pixels)
         if self.is_squared_error:
             return f"{psnr_of_error_db(lost):.2f} dB"
-        return f"{self.measure.kind} {lost:.4g}"
+        return f"{self.measure.kind} distortion {lost:.4g}"
 
     @torch.no_grad()
     def bits(self, values: Float[Tensor, "M h w"]) -> float:
@@ -181,16 +173,8 @@ class PictureDistortion:
         bits = self._of_picture(x_hat)
         own = torch.autograd.grad(bits, x_hat)[0]
         error = x_hat.detach() - self._pixels[None].to(x_hat) / PEAK
-        products, squares = (
-            _around_positions(plane.sum(dim=1, keepdim=True), size)
-            for plane in (own * error, 2 * error.square())
-        )
-        of_all = float(products.sum() / squares.sum().clamp(min=1e-12))
-        weights = (products / squares.clamp(min=1e-12)).clamp(of_all / _WEIGHT_RANGE, of_all * _WEIGHT_RANGE)
-        of_pixels = functional.interpolate(weights, scale_factor=LATENT_STRIDE, mode="bilinear")
-        rows, columns = x_hat.shape[2:]
-        replaced = 2 * of_pixels[:, :, :rows, :columns] * error
-        slope = _OWN_SLOPE * own + (1 - _OWN_SLOPE) * replaced
+        rows, columns = size
+        slope, weights = stand_in(error, own, LATENT_STRIDE, (rows, columns))
         relative = weights[0, 0] / (self._squared_error_lambda / self._channels * PEAK**2)
         return float(bits.detach()), slope, relative.cpu().numpy()
 
@@ -231,11 +215,3 @@ def _parts(size: int) -> list[tuple[int, int]]:
     """
     count = max(1, size // _TILE_SIDE)
     return list(pairwise(size * index // count for index in range(count + 1)))
-
-
-def _around_positions(plane: Float[Tensor, "1 1 H W"], size: tuple[int, ...]) -> Float[Tensor, "1 1 h w"]:
-    """Means over the block of every latent and the eight blocks around it; 0 outside the picture."""
-    rows, columns = size
-    padding = (0, LATENT_STRIDE * columns - plane.shape[3], 0, LATENT_STRIDE * rows - plane.shape[2])
-    blocks = functional.avg_pool2d(functional.pad(plane, padding), LATENT_STRIDE)
-    return functional.avg_pool2d(blocks, 3, 1, 1, count_include_pad=False)

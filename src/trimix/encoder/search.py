@@ -25,8 +25,8 @@ _SEED = 1
 _FIRST_HYPER_STEPS, _HYPER_STEPS = 4, 2
 """Steps of the hyper-latents before the first step of the latents, and before a later one."""
 _FREE_CURVATURE, _FREE_SHARE = 0.75, 0.45
-"""Of the steps between the first and the last one: less curvature than a latent alone has, for a part of the latents
-that is drawn at random. Neighbours overshoot, and leave places where every single move is for the worse."""
+"""Of the steps between the first and the last one where a squared error stands for the distortion: less curvature, for
+a part of the latents that is drawn at random. With true squared errors it is no better than going downhill."""
 _PASSES_OF_A_STEP = 4
 """How many times as long as a look at the hyper-latents a step takes without any, about."""
 _PASSES_OF_ENCODING = 2
@@ -174,7 +174,7 @@ class _Search:
                 weights = self._weights(point)
             last = point
             # The last step is the best one as a rule: what it takes is written at once.
-            is_free = 1 < number < steps
+            is_free = not self._distortion.is_squared_error and 1 < number < steps
             point = self._moved(last, weights, hyper_steps, is_free=is_free, is_last=number == steps)
             point = self._learned(last, point, weights)
             self._steps_done = number

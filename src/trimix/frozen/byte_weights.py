@@ -38,7 +38,7 @@ def byte_tensors(key: str, weight: Float[Tensor, "D C k l"]) -> dict[str, Tensor
     relative = weight / of_inputs
     of_outputs = relative.abs().amax(dim=(1, 2, 3), keepdim=True).clamp(min=tiny) / _LARGEST
     return {
-        key: (relative / of_outputs).round().to(torch.int8),
+        key: (relative / of_outputs).round().to(torch.int8).contiguous(),
         f"{key}_input_scale": of_inputs.flatten(),
         f"{key}_output_scale": of_outputs.flatten(),
     }

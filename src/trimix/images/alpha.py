@@ -42,13 +42,13 @@ def decode_alpha(data: bytes, height: int, width: int, bit_depth: int) -> UInt[n
     Raises:
         CorruptedFileError: no such plane.
     """
-    mode = {"WEBP": "RGB", "PNG": "L" if bit_depth == 8 else "I;16"}
+    modes = {"WEBP": "RGB", "PNG": "L"} if bit_depth == 8 else {"PNG": "I;16"}
     try:
         if webp_size(data) not in (None, (width, height)):
             raise ValueError("another size")
         with without_pillow_limits():
             image = Image.open(io.BytesIO(data), formats=("PNG", "WEBP"))
-        if image.size != (width, height) or image.mode != mode[image.format or ""]:
+        if image.size != (width, height) or image.mode != modes.get(image.format or ""):
             raise ValueError(f"{image.format} {image.mode} {image.width}x{image.height}")
         plane = np.asarray(image)
     except Exception as error:  # Pillow meets damage with OSError, SyntaxError, ValueError and more

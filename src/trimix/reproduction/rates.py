@@ -61,7 +61,7 @@ def picture_rates(
     rates, decibels = [], []
     for path in pictures:
         between_pictures()
-        pixels = read_picture(path).pixels
+        pixels = read_picture(path).bare().pixels
         height, width = pixels.shape[:2]
         x = to_tensor(pad_to_multiple(pixels, _PICTURE_MULTIPLE)).to(
             device, memory_format=torch.channels_last

@@ -13,11 +13,20 @@ the encoder as it is, they fit them.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
+from trimix.architectures.compression_model import CompressionModel
+from trimix.distortion import Distortion, stand_in
 from trimix.probability import MixtureParameters, log_likelihood
 from trimix.shapes import Float, Tensor
+from trimix.transforms.analysis import LATENT_STRIDE
+
+_PEAK = 255.0
+_CHANNELS = 3
+_CURVATURE = {True: 1.05, False: 2.1}
+"""Times that of one latent alone, as the encoder has it: of squared errors, and of what they stand for."""
 
 _LOOKS = 2
 """Choices: the second one knows, in its contexts, what the first one chose."""
@@ -25,11 +34,47 @@ _STEPS = (0, -1, 1)
 """From the nearest integer, which stays where others cost the same."""
 
 
+def encoder_latents(
+    model: CompressionModel, x: Float[Tensor, "N 3 H W"], quality: Float[Tensor, "N"], measure: Distortion
+) -> tuple[Float[Tensor, "N M h w"], Float[Tensor, "N Z hh hw"]]:
+    """Latents that the encoder writes for pictures, and hyper-latents before rounding.
+
+    Args:
+        model: has a linear path, whose filters tell how distortion curves.
+        x: pictures in [0, 1].
+        quality: 1..100, one for each picture.
+        measure: what the model is trained for.
+    """
+    assert model.linear_path is not None and model.inverse_gain is not None
+    with torch.no_grad():
+        y, z = model.encode(x, quality)
+        side = model.side_features(model.hyper_prior.round(z), quality)
+        nearest = y.round()
+        energies = model.linear_path[1].energies()
+        error_price = model.squared_error_lambda(quality) / _CHANNELS
+        steps = model.inverse_gain.factors(quality)
+        curvature = (energies * error_price[:, None] * steps.square())[:, :, None, None]
+    with torch.enable_grad():
+        values = nearest.clone().requires_grad_(True)
+        x_hat = model.decode(values, quality).clamp(0, 1)
+        shown = x_hat.detach().requires_grad_(True)
+        trade_off = model.rate_distortion_lambda(quality) * x[0, 0].numel()
+        own = torch.autograd.grad((trade_off * measure(x, shown)).sum(), shown)[0]
+        if measure.kind != "mse":
+            height, width = nearest.shape[2:]
+            own, weights = stand_in(shown.detach() - x, own, LATENT_STRIDE, (height, width))
+            curvature = curvature * weights / (error_price * _PEAK**2)[:, None, None, None]
+        slope = torch.autograd.grad(x_hat, values, own)[0]
+    curvature = curvature * _CURVATURE[measure.kind == "mse"]
+    parameters_at = partial(model.mixture_parameters, side)
+    return chosen_latents(nearest, slope, curvature, parameters_at), z
+
+
 @torch.no_grad()
 def chosen_latents(
     nearest: Float[Tensor, "N M h w"],
     slope: Float[Tensor, "N M h w"],
-    curvature: Float[Tensor, "N M"],
+    curvature: Float[Tensor, "N M #h #w"],
     parameters_at: Callable[[Float[Tensor, "N M h w"]], MixtureParameters],
 ) -> Float[Tensor, "N M h w"]:
     """For every latent the integer ``nearest + s``, s in -1, 0, 1, of least ``bits + slope * s + curvature * s^2``.
@@ -44,17 +89,16 @@ def chosen_latents(
     >>> shape = (1, 1, 1, 1, 1, 1)
     >>> narrow = MixtureParameters((Family.LAPLACIAN,), *(torch.full(shape, of) for of in (0.0, 0.0, 0.2)))
     >>> two, none = torch.full((1, 1, 1, 1), 2.0), torch.zeros(1, 1, 1, 1)
-    >>> [chosen_latents(two, none, torch.full((1, 1), price), lambda _: narrow).item() for price in (5.0, 9.0)]
+    >>> [chosen_latents(two, none, torch.full((1, 1, 1, 1), price), lambda _: narrow).item() for price in (5.0, 9.0)]
     [1.0, 2.0]
     """
     chosen = nearest
-    curved = curvature[:, :, None, None]
     for _ in range(_LOOKS):
         parameters = parameters_at(chosen)
         costs = [
             log_likelihood(nearest + step, parameters) * (-1 / torch.log(nearest.new_tensor(2.0)))
             + step * slope
-            + step**2 * curved
+            + step**2 * curvature
             for step in _STEPS
         ]
         steps = nearest.new_tensor(_STEPS)[torch.stack(costs).argmin(dim=0)]

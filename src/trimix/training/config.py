@@ -87,7 +87,10 @@ class PhaseConfig(_Section):
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     warm_up_steps: NonNegativeInt = 0
     linear_only: bool = Field(default=False, description="leave the learned branches of the transforms out")
-    rounding: Literal["noise", "round"] = "noise"
+    rounding: Literal["noise", "round", "chosen"] = Field(
+        default="noise",
+        description="chosen: latents as the encoder chooses them at effort 2; of a linear path, with a fixed encoder",
+    )
     encoder: Literal["trained", "fixed"] = "trained"
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
 
@@ -282,6 +285,18 @@ class TrainingConfig(_Section):
                 raise ValueError(
                     f"patch_size must be at least {smallest} for the distortion {distortion}, whose coarsest of five "
                     f"scales needs as much, found {phase.patch_size} in the phase {phase.name}; raise it"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _chosen_latents_have_their_encoder(self) -> "TrainingConfig":
+        for phase in self.phases:
+            if phase.rounding == "chosen" and (
+                phase.encoder != "fixed" or not self.model.has_linear_path or self.model.rounding != "direct"
+            ):
+                raise ValueError(
+                    'rounding = "chosen" must come with encoder = "fixed" and a model that rounds directly and has a '
+                    f'linear path, found another in the phase {phase.name}; set them, or rounding = "round"'
                 )
         return self
 

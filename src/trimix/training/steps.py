@@ -15,6 +15,7 @@ from torch import nn
 from trimix.architectures.compression_model import CompressionModel
 from trimix.architectures.training_output import TrainingOutput
 from trimix.shapes import Float, Tensor
+from trimix.training.chosen_latents import encoder_latents
 from trimix.training.config import ObjectiveConfig, PhaseConfig
 from trimix.training.objective import RateDistortion, psnr_db, rate_distortion
 
@@ -132,12 +133,17 @@ class PlainStep:
         self, model: nn.Module, batch: Batch, phase: PhaseConfig
     ) -> tuple[TrainingOutput, RateDistortion]:
         """Output of the model and the parts of its objective, picture by picture."""
+        is_chosen = phase.rounding == "chosen"
+        further: dict[str, object] = {"linear_only": True} if phase.linear_only else {}
+        if is_chosen:
+            measure = self._objective.measure
+            further["latents"] = encoder_latents(self._bare_model, batch.x, batch.quality, measure)
         output = model(
             batch.x,
             batch.quality,
-            rounding=phase.rounding,
+            rounding="round" if is_chosen else phase.rounding,
             generator=batch.noise,
-            **({"linear_only": True} if phase.linear_only else {}),
+            **further,
         )
         rate_distortion_lambda = self._bare_model.rate_distortion_lambda(batch.quality)
         return output, rate_distortion(
