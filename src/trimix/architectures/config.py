@@ -1,7 +1,7 @@
 """Configuration of the models: what a weights file says about its architecture."""
 
 from abc import ABC, abstractmethod
-from typing import Annotated, ClassVar, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
@@ -23,7 +23,6 @@ from trimix.probability import Family
 
 Widths2 = tuple[PositiveInt, PositiveInt]
 Widths4 = tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt]
-_Channels = TypeVar("_Channels")
 
 
 def _each_once(families: tuple[Family, ...]) -> tuple[Family, ...]:
@@ -50,13 +49,6 @@ ContextKind = Literal["checkerboard", "interlaced", "raster"]
 
 MS_SSIM_LAMBDA_RATIO = 1200.0
 """Trade-offs for 1 - MS-SSIM over those for squared errors that give about the same rates (CompressAI's lists)."""
-MSE_LAMBDAS = (0.0018, 0.0035, 0.0067, 0.0130, 0.0250, 0.0483, 0.0932, 0.1800)
-"""Trade-offs that published weights of these models were trained for, level 1 first (CompressAI's list for MSE)."""
-BMSHJ2018_CHANNELS = {level: (128, 192) if level <= 5 else (192, 320) for level in range(1, 9)}
-MBT2018_MEAN_CHANNELS = {level: (128, 192) if level <= 4 else (192, 320) for level in range(1, 9)}
-MBT2018_CHANNELS = {level: (192, 192) if level <= 4 else (192, 320) for level in range(1, 9)}
-CHENG2020_CHANNELS = {level: 128 if level <= 3 else 192 for level in range(1, 7)}
-
 _GAUSSIAN_SCALE_MINIMUM = 0.11
 _GAUSSIAN_LIKELIHOOD_MINIMUM = 1e-9
 
@@ -226,27 +218,6 @@ class HyperpriorConfig(GaussianConfig):
         """None."""
         return False
 
-    @classmethod
-    def of_level(cls, level: int, *, zero_mean: bool = False) -> "HyperpriorConfig":
-        """Channels and trade-off of published weights.
-
-        Args:
-            level: from 1 (smallest files) to 8.
-            zero_mean: of scales alone.
-
-        Raises:
-            ValueError: no weights were published of this level.
-        """
-        channels, latent_channels = _of_level(
-            level, BMSHJ2018_CHANNELS if zero_mean else MBT2018_MEAN_CHANNELS
-        )
-        return cls(
-            channels=channels,
-            latent_channels=latent_channels,
-            zero_mean=zero_mean,
-            rate_distortion_lambda=MSE_LAMBDAS[level - 1],
-        )
-
 
 class AutoregressiveConfig(GaussianConfig):
     """Hyperprior and masked context (Minnen et al. 2018, "mbt2018")."""
@@ -259,21 +230,6 @@ class AutoregressiveConfig(GaussianConfig):
     def hyper_latent_channels(self) -> int:
         """N."""
         return self.channels
-
-    @classmethod
-    def of_level(cls, level: int) -> "AutoregressiveConfig":
-        """Channels and trade-off of published weights.
-
-        Args:
-            level: from 1 (smallest files) to 8.
-
-        Raises:
-            ValueError: no weights were published of this level.
-        """
-        channels, latent_channels = _of_level(level, MBT2018_CHANNELS)
-        return cls(
-            channels=channels, latent_channels=latent_channels, rate_distortion_lambda=MSE_LAMBDAS[level - 1]
-        )
 
 
 class AttentionConfig(GaussianConfig):
@@ -313,23 +269,6 @@ class AttentionConfig(GaussianConfig):
         if self.head_widths is not None:
             return self.head_widths
         return (10 * n // 3, 8 * n // 3) if self.components == 1 else (5 * n, 5 * n)
-
-    @classmethod
-    def of_level(cls, level: int, *, attention: bool = True) -> "AttentionConfig":
-        """Channels and trade-off of published weights.
-
-        Args:
-            level: from 1 (smallest files) to 6.
-            attention: off for the paper's anchor.
-
-        Raises:
-            ValueError: no weights were published of this level.
-        """
-        return cls(
-            latent_channels=_of_level(level, CHENG2020_CHANNELS),
-            attention=attention,
-            rate_distortion_lambda=MSE_LAMBDAS[level - 1],
-        )
 
 
 class MixtureConfig(CompressionConfig):
@@ -567,12 +506,6 @@ class GllmmLiteConfig(MixtureConfig):
     def pixels_at_once(self) -> int:
         """Largest strip of a large picture."""
         return 2**24
-
-
-def _of_level(level: int, table: dict[int, _Channels]) -> _Channels:
-    if level not in table:
-        raise ValueError(f"the level must be 1 to {max(table)}, found {level}: published weights have these")
-    return table[level]
 
 
 def _kind(value: object) -> str:

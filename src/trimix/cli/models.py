@@ -203,9 +203,12 @@ def _default_configuration(kind: str) -> "CompressionConfig":
 
 def _stored_configuration(entry: ModelEntry) -> "CompressionConfig":
     from trimix.architectures.config import read_configuration
+    from trimix.frozen.storage import load_frozen
 
+    # The whole file is read: what is damaged is not described.
+    text = load_frozen(entry.path).stored.configuration
     try:
-        return read_configuration(entry.configuration)
+        return read_configuration(text)
     except ModelError as error:
         raise ModelError(f"{entry.path}: {error}") from error
 
