@@ -15,7 +15,7 @@ from trimix.cli.inputs import Source, naming
 from trimix.cli.interrupts import end_at_once, noting_interrupts
 from trimix.cli.options import MAXIMUM_THREADS, Device
 from trimix.cli.outputs import Destination, keep_times, make_folder, print_json, print_summary
-from trimix.cli.selection import Job, Selection, nothing_found
+from trimix.cli.selection import Job, Selection, exists, nothing_found
 from trimix.errors import TrimixError
 from trimix.progress import ProgressDisplay, showing_progress
 
@@ -146,7 +146,7 @@ class Batch:
             raise typer.Exit(INTERRUPTED if interrupted else next(iter(self._tally.failed.values())))
 
     def _is_there(self, job: Job) -> bool:
-        if self._options.force or not job.output.exists():
+        if self._options.force or not exists(job.output):
             return False
         self._tally.there += 1
         return True

@@ -71,6 +71,22 @@ class Selection:
     folders_left_out: int
 
 
+def exists(path: str | Path) -> bool:
+    """Whether there is something of that name."""
+    try:
+        return Path(path).exists()
+    except OSError:
+        return False
+
+
+def is_directory(argument: str) -> bool:
+    """Whether there is a folder of that name; a name that the system does not allow is none."""
+    try:
+        return Path(argument).is_dir()
+    except OSError:
+        return False
+
+
 def is_picture(path: Path) -> bool:
     """Whether a file of a folder is meant as a picture: by its suffix, else by how it begins."""
     if path.suffix.lower() in _PICTURE_SUFFIXES:
@@ -91,13 +107,13 @@ def is_compressed(path: Path) -> bool:
 def is_folder(argument: str | None) -> bool:
     """Whether an output is a folder: there is one, or the name ends like one."""
     return argument not in (None, STANDARD_STREAM) and (
-        argument.endswith(("/", os.sep)) or Path(argument).is_dir()
+        argument.endswith(("/", os.sep)) or is_directory(argument)
     )
 
 
 def are_many(inputs: Sequence[str]) -> bool:
     """Whether the inputs ask for more than one file in and one out."""
-    return len(inputs) > 1 or Path(inputs[0]).is_dir()
+    return len(inputs) > 1 or is_directory(inputs[0])
 
 
 def refuse_output_among_inputs(inputs: Sequence[str], *suffixes: str) -> None:
@@ -144,18 +160,18 @@ def select(
             *_PICTURE_SUFFIXES,
         )
     )
-    if output is not None and (looks_like_a_file or (Path(output).exists() and not Path(output).is_dir())):
+    if output is not None and (looks_like_a_file or (exists(output) and not is_directory(output))):
         raise OutputError(
             f"{output}: the output of several inputs must be a folder, found a file's name; give -o FOLDER"
         )
     is_wanted = is_picture if of_pictures else is_compressed
-    several_folders = sum(Path(one).is_dir() for one in inputs) > 1
+    several_folders = sum(map(is_directory, inputs)) > 1
     found: dict[Path, Path] = {}
     passed_over: list[str] = []
     folders_left_out = 0
     for argument in inputs:
         path = Path(argument)
-        if not path.is_dir():
+        if not is_directory(argument):
             found.setdefault(path, Path(path.name))
             continue
         top = Path(path.resolve().name) if several_folders else Path()
