@@ -267,3 +267,10 @@ def test_a_process_reads_and_writes_binary_streams(trimix: Command, picture: Pat
     assert trimix("decompress", "-", "-o", tmp_path / "out.png", standard_input=finished.stdout).code == 0
     with Image.open(tmp_path / "out.png") as image:
         assert image.size == (70, 50)
+
+
+def test_a_tune_and_a_model_exclude_each_other(trimix: Command, picture: Path) -> None:
+    outcome = trimix("compress", picture, "--tune", "psnr", "--model", MODEL_NAME)
+    assert outcome.code == 2
+    assert "exclude each other" in outcome.line
+    assert names(picture.parent) == {"photo.png"}
