@@ -354,7 +354,7 @@ def _warnings(source: Source, original: "Picture", data: bytes) -> list[str]:
     if metadata_bytes > len(data) / 2:
         found.append(
             f"warning: profile and other metadata outweigh the picture, {metadata_bytes} bytes before packing; "
-            "--strip all or profile leaves them out"
+            f"--strip {'profile' if 2 * len(original.metadata.icc_profile) > metadata_bytes else 'all'} leaves them out"
         )
     lossless_bytes = lossless_bytes_if_drawn(original, len(data))
     if lossless_bytes is not None and lossless_bytes < len(data):
