@@ -160,5 +160,5 @@ def test_no_models(trimix: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setattr(catalogue, "_PACKAGED", tmp_path)
     outcome = trimix("models")
     assert outcome.code == 0
-    assert outcome.text.startswith("default: none, no gllmm-lite is installed\n")
+    assert outcome.text.startswith("default: none, no gllmm-lite-eye is installed\n")
     assert json.loads(trimix("models", "--json").text)["models"] == []
