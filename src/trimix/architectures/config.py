@@ -50,7 +50,6 @@ ContextKind = Literal["checkerboard", "interlaced", "raster"]
 MS_SSIM_LAMBDA_RATIO = 1200.0
 """Trade-offs for 1 - MS-SSIM over those for squared errors that give about the same rates (CompressAI's lists)."""
 _GAUSSIAN_SCALE_MINIMUM = 0.11
-_GAUSSIAN_LIKELIHOOD_MINIMUM = 1e-9
 
 
 class CompressionConfig(BaseModel, ABC):
@@ -58,6 +57,21 @@ class CompressionConfig(BaseModel, ABC):
 
     growing: ClassVar[tuple[str, ...]] = ()
     """Sizes that may be larger than those of the weights that a run starts from."""
+    pixels_at_once: ClassVar[int] = 2**22
+    """Largest strip of a large picture: half a gigabyte for 128 channels at half the resolution."""
+    hyper_prior_widths: ClassVar[tuple[int, ...]] = (3, 3, 3, 3)
+    """Of the factorized prior."""
+    has_hyper_medians: ClassVar[bool] = True
+    """Whether hyper-latents are rounded around medians; otherwise as they are."""
+    trains_on_noise: ClassVar[bool] = True
+    """What stands for rounded latents in training, in g_s, context, h_s: noise, or rounding straight through. Bits are
+    counted on latents with noise either way."""
+    likelihood_minimum: ClassVar[float] = 0.0
+    """A likelihood counts as at least this much in training; 0 for no bound."""
+    has_context: ClassVar[bool] = True
+    """Whether the entropy model looks at latents that are already coded."""
+    stored_weight_bits: ClassVar[int] = 16
+    """Of a weight in a model file: of integer layers, and of large convolutions beside a linear path."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -111,47 +125,9 @@ class CompressionConfig(BaseModel, ABC):
         """Latent rows around a strip of a large picture that its transforms look at, or more."""
 
     @property
-    def pixels_at_once(self) -> int:
-        """Largest strip of a large picture: half a gigabyte for 128 channels at half the resolution."""
-        return 2**22
-
-    @property
-    def hyper_prior_widths(self) -> tuple[int, ...]:
-        """Widths of the factorized prior."""
-        return (3, 3, 3, 3)
-
-    @property
-    def has_hyper_medians(self) -> bool:
-        """Whether hyper-latents are rounded around medians; otherwise as they are."""
-        return True
-
-    @property
-    def trains_on_noise(self) -> bool:
-        """What stands for rounded latents in training, in g_s, context and h_s: noise, or rounding straight through.
-
-        Bits are counted on latents with noise either way.
-        """
-        return True
-
-    @property
-    def likelihood_minimum(self) -> float:
-        """A likelihood counts as at least this much in training; 0 for no bound."""
-        return 0.0
-
-    @property
-    def has_context(self) -> bool:
-        """Whether the entropy model looks at latents that are already coded."""
-        return True
-
-    @property
     def has_linear_path(self) -> bool:
         """Whether a linear transform stands beside g_a and g_s."""
         return False
-
-    @property
-    def stored_weight_bits(self) -> int:
-        """Bits of a weight in a model file: of integer layers, and of large convolutions beside a linear path."""
-        return 16
 
     @property
     def rounds_around_mean(self) -> bool:
@@ -167,10 +143,7 @@ class CompressionConfig(BaseModel, ABC):
 class GaussianConfig(CompressionConfig):
     """Gaussians with bounded scales, in training too."""
 
-    @property
-    def likelihood_minimum(self) -> float:
-        """That of CompressAI."""
-        return _GAUSSIAN_LIKELIHOOD_MINIMUM
+    likelihood_minimum: ClassVar[float] = 1e-9
 
     @property
     def latent_halo(self) -> int:
@@ -196,6 +169,7 @@ class GaussianConfig(CompressionConfig):
 class HyperpriorConfig(GaussianConfig):
     """Mean and scale hyperprior (Minnen et al. 2018, "mbt2018-mean"), or scale only (Ballé et al. 2018)."""
 
+    has_context: ClassVar[bool] = False
     kind: Literal["hyperprior"] = "hyperprior"
     channels: PositiveInt = Field(default=128, description="N")
     latent_channels: PositiveInt = Field(default=192, description="M")
@@ -212,11 +186,6 @@ class HyperpriorConfig(GaussianConfig):
     def head_layout(self) -> MixtureLayout:
         """One Gaussian."""
         return self._gaussians(zero_mean=self.zero_mean)
-
-    @property
-    def has_context(self) -> bool:
-        """None."""
-        return False
 
 
 class AutoregressiveConfig(GaussianConfig):
@@ -274,6 +243,9 @@ class AttentionConfig(GaussianConfig):
 class MixtureConfig(CompressionConfig):
     """Mixtures of several families, and latents that training rounds straight through for all but their bits."""
 
+    hyper_prior_widths: ClassVar[tuple[int, ...]] = (3, 3, 3)
+    has_hyper_medians: ClassVar[bool] = False
+    trains_on_noise: ClassVar[bool] = False
     rounding: LatentRounding = "direct"
     lapped_channels: int = Field(
         default=0,
@@ -282,21 +254,6 @@ class MixtureConfig(CompressionConfig):
         "neighbours; at most latent_channels",
     )
     families: Families = (Family.GAUSSIAN, Family.LAPLACIAN, Family.LOGISTIC)
-
-    @property
-    def hyper_prior_widths(self) -> tuple[int, ...]:
-        """Widths of the factorized prior, as Ballé et al. 2018 have them."""
-        return (3, 3, 3)
-
-    @property
-    def has_hyper_medians(self) -> bool:
-        """Hyper-latents are rounded as they are."""
-        return False
-
-    @property
-    def trains_on_noise(self) -> bool:
-        """Rounded latents, straight through, for all but the bits."""
-        return False
 
     @model_validator(mode="after")
     def _check_lapped_channels(self) -> "MixtureConfig":
@@ -310,6 +267,7 @@ class MixtureConfig(CompressionConfig):
 class GllmmConfig(MixtureConfig):
     """GLLMM (Fu et al. 2023), and every simpler entropy model and transform that the paper compares it with."""
 
+    likelihood_minimum: ClassVar[float] = 1e-6
     kind: Literal["gllmm"] = "gllmm"
     latent_channels: PositiveInt = Field(
         default=128, description="M; the paper has one number for all layers, 128 or 256"
@@ -408,11 +366,6 @@ class GllmmConfig(MixtureConfig):
         )
 
     @property
-    def likelihood_minimum(self) -> float:
-        """As Ballé et al. 2018 have it."""
-        return 1e-6
-
-    @property
     def has_linear_path(self) -> bool:
         """As configured."""
         return self.linear_path
@@ -449,6 +402,10 @@ class GllmmLiteConfig(MixtureConfig):
         "head_widths",
         "context_channels",
         "lapped_channels",
+    )
+    pixels_at_once: ClassVar[int] = 2**24
+    stored_weight_bits: ClassVar[int] = (
+        8  # costs less than 0.05 % more rate than 16: ``freeze`` prints the loss
     )
     all_rates: Literal[True] = True
     kind: Literal["gllmm-lite"] = "gllmm-lite"
@@ -493,19 +450,9 @@ class GllmmLiteConfig(MixtureConfig):
         return True
 
     @property
-    def stored_weight_bits(self) -> int:
-        """With a shift for each input, 8 bits cost less than 0.05 % more rate than 16 (``freeze`` prints the loss)."""
-        return 8
-
-    @property
     def latent_halo(self) -> int:
         """More than the receptive fields of g_a and g_s, which reach 9."""
         return 12
-
-    @property
-    def pixels_at_once(self) -> int:
-        """Largest strip of a large picture."""
-        return 2**24
 
 
 def _kind(value: object) -> str:
