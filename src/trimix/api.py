@@ -42,21 +42,24 @@ class PictureWarning(UserWarning):
 
 
 def _as_picture(
-    image: PictureSource, frame: int | None = None, background: tuple[int, int, int] | None = None
+    image: PictureSource,
+    frame: int | None = None,
+    background: tuple[int, int, int] | None = None,
+    strip: Strip = Strip.NOTHING,
 ) -> Picture:
     match image:
         case Picture():
             return image if background is None else image.flattened(background)
         case str() | PathLike():
-            return read_picture(Path(image), frame=frame, background=background)
+            return read_picture(Path(image), frame=frame, background=background, strip=strip)
         case bytes() | bytearray() | memoryview():
-            return read_picture(bytes(image), frame=frame, background=background)
+            return read_picture(bytes(image), frame=frame, background=background, strip=strip)
         case Image.Image():
             return picture_of_image(image, frame=frame, background=background)
         case np.ndarray():
             return picture_of_samples(image, background=background)
         case ByteSource():
-            return read_picture(image, frame=frame, background=background)
+            return read_picture(image, frame=frame, background=background, strip=strip)
     raise PictureError(
         "an image must be a Pillow image, an array, or a picture file's path, contents or open stream, found "
         f"{type(image).__name__}; convert it"
@@ -179,7 +182,7 @@ def compress(
     _check_device(device)
     if target is not None and quality is not None:
         raise UsageError("a quality and a target exclude each other, found both; leave one out")
-    codec, picture = Codec.load(model_for(tune, model), device), _as_picture(image, frame, background)
+    codec, picture = Codec.load(model_for(tune, model), device), _as_picture(image, frame, background, strip)
     for note in picture.notes:
         warnings.warn(note, PictureWarning, stacklevel=2)
     picture = replace(picture, metadata=stripped(picture.metadata, strip))

@@ -15,7 +15,7 @@ from PIL import ExifTags, Image, ImageCms, ImageOps, PngImagePlugin, TiffImagePl
 
 from trimix.bitstream import Metadata
 from trimix.errors import OutputError, PictureError, PictureTooLargeError, UsageError
-from trimix.images import OUTPUT_FORMATS, Picture, output_format, read_picture, write_picture
+from trimix.images import OUTPUT_FORMATS, Picture, Strip, output_format, read_picture, write_picture
 from trimix.images.exif import apply_orientation, read_orientation, reset_orientation, reset_xmp_orientation
 from trimix.images.picture import picture_of_samples
 
@@ -549,3 +549,13 @@ def test_jpeg_xl_holds_all_samples_and_avif_alpha_and_metadata(tmp_path):
     assert (read.metadata.icc_profile, read.metadata.xmp) == (ICC, XMP)
     assert read.metadata.exif
     assert np.abs(read.samples.astype(int) - picture.samples).max() < 12
+
+
+def test_metadata_that_are_too_long_to_be_kept_can_be_left_out(tmp_path):
+    image = Image.fromarray(COLOUR)
+    text = PngImagePlugin.PngInfo()
+    text.add_itxt("XML:com.adobe.xmp", "x" * (2**24 + 1))
+    image.save(tmp_path / "a.png", pnginfo=text)
+    with pytest.raises(PictureError, match=r"a\.png: xmp may have at most .* strip it"):
+        read_picture(tmp_path / "a.png")
+    assert (read_picture(tmp_path / "a.png", strip=Strip.ALL).pixels == COLOUR).all()

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -270,7 +270,7 @@ class _Work:
         return self.codec.model.identity
 
     def __call__(self, source: Source, callbacks: dict[str, Any]) -> "tuple[Picture, Encoded, float]":
-        from trimix.images import Strip, read_picture, stripped
+        from trimix.images import Strip, read_picture
 
         settings = self.settings
         refuse_compressed(source)
@@ -279,9 +279,8 @@ class _Work:
             maximum_pixels=settings.maximum_pixels,
             frame=settings.frame,
             background=settings.background,
+            strip=Strip.NOTHING if settings.strip is None else Strip(settings.strip),
         )
-        if settings.strip is not None:
-            picture = replace(picture, metadata=stripped(picture.metadata, Strip(settings.strip)))
         started = time.perf_counter()
         encoded = self.codec.encode_to(
             picture, settings.aim, settings.effort, time_limit_seconds=settings.time_limit, **callbacks

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from threading import Lock
 from typing import Annotated, Any
 
 import typer
@@ -50,6 +51,8 @@ from trimix.frozen.catalogue import find_model
 from trimix.progress import working
 
 _DEFAULT_FORMAT = "png"
+_loading = Lock()
+"""Threads that begin at once must not load the same model twice."""
 
 
 def decompress(
@@ -172,7 +175,8 @@ def _made(
     from trimix.codec import Codec
     from trimix.images import write_picture
 
-    codec = Codec.load(model_of_file(source, header, model).path, torch_device)
+    with _loading:
+        codec = Codec.load(model_of_file(source, header, model).path, torch_device)
     started = time.perf_counter()
     with naming(source):
         picture = codec.decode(source.contents(), maximum_pixels)

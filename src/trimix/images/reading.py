@@ -26,6 +26,7 @@ from trimix.images.chunks import ByteStream
 from trimix.images.colour_conversion import to_srgb
 from trimix.images.limits import without_pillow_limits
 from trimix.images.picture import Picture, picture_of_samples
+from trimix.images.stripping import Strip, stripped
 from trimix.images.tags import descriptive_exif, iptc_of_tiff
 
 INPUT_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "PPM", "AVIF", "GIF", "JPEG2000", "QOI")
@@ -54,6 +55,7 @@ def read_picture(
     maximum_pixels: int = 2**28,
     frame: int | None = None,
     background: tuple[int, int, int] | None = None,
+    strip: Strip = Strip.NOTHING,
 ) -> Picture:
     """Read a picture file: PNG, JPEG, WebP, TIFF, BMP, PPM, AVIF, GIF, JPEG 2000, QOI, TGA, PCX or JPEG XL.
 
@@ -66,6 +68,7 @@ def read_picture(
         maximum_pixels: width x height that is accepted; checked before pixels are decoded.
         frame: which frame or page, from 0; None where there must be only one.
         background: R, G, B, 0 .. 255, that takes the place of transparency; None keeps alpha.
+        strip: metadata to leave out, however long they are.
 
     Raises:
         PictureError: the file is missing, damaged, or of a kind that is not handled; it has several frames and
@@ -74,7 +77,7 @@ def read_picture(
     """
     if not isinstance(source, Path):
         stream = BytesIO(source if isinstance(source, bytes) else source.read())
-        return _read_stream(stream, "the picture", maximum_pixels, frame, background)
+        return _read_stream(stream, "the picture", maximum_pixels, frame, background, strip)
     try:
         stream = source.open("rb")
     except FileNotFoundError:
@@ -89,7 +92,7 @@ def read_picture(
         raise PictureError(f"{source} cannot be opened ({_one_line(error)}); check the path") from error
     with stream:
         seekable = stream if stream.seekable() else BytesIO(stream.read())
-        return _read_stream(seekable, str(source), maximum_pixels, frame, background)
+        return _read_stream(seekable, str(source), maximum_pixels, frame, background, strip)
 
 
 def picture_of_image(
@@ -134,6 +137,7 @@ def _read_stream(
     maximum_pixels: int,
     frame: int | None,
     background: tuple[int, int, int] | None,
+    strip: Strip,
 ) -> Picture:
     try:
         head = stream.read(HEAD_BYTES)
@@ -145,7 +149,7 @@ def _read_stream(
         with without_pillow_limits():
             image = Image.open(stream, formats=_formats(name))
         with image:
-            return _read_image(image, stream, head, name, maximum_pixels, frame, background)
+            return _read_image(image, stream, head, name, maximum_pixels, frame, background, strip)
     except PictureError as error:
         if str(error).startswith(name):
             raise
@@ -182,6 +186,7 @@ def _read_image(
     maximum_pixels: int,
     frame: int | None,
     background: tuple[int, int, int] | None,
+    strip: Strip = Strip.NOTHING,
 ) -> Picture:
     """The picture of an image that is open.
 
@@ -193,6 +198,7 @@ def _read_image(
         maximum_pixels: as in `read_picture`.
         frame: as in `read_picture`.
         background: as in `read_picture`.
+        strip: as in `read_picture`.
     """
     check_size(name, image.width, image.height, maximum_pixels)
     notes = choose_frame(name, image, frame)
@@ -209,7 +215,7 @@ def _read_image(
     metadata, orientation = _metadata(image, head, chunks, notes)
     if orientation != exif_blocks.UPRIGHT:
         samples = exif_blocks.apply_orientation(samples, orientation)
-    return picture_of_samples(samples, metadata, tuple(notes), background)
+    return picture_of_samples(samples, stripped(metadata, strip), tuple(notes), background)
 
 
 def _samples(
