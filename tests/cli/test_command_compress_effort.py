@@ -164,7 +164,9 @@ def test_a_target_that_is_missed_is_told(
     outcome = trimix("compress", larger, "--target-size", "600", "--model", MODEL_NAME)
     assert outcome.code == 0
     warning, line = outcome.error.splitlines()
-    assert warning.startswith("trimix: warning: 600 bytes was not met in 8 encodings; the nearest is ")
+    assert warning.startswith(
+        f"trimix: {larger}: warning: 600 bytes was not met in 8 encodings; the nearest is "
+    )
     assert f"{size_of(larger)} bytes" in warning
     assert line.startswith(str(larger))
 
