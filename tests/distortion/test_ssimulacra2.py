@@ -12,7 +12,8 @@ from ssimulacra2 import ssimulacra2 as package
 from torch.nn import functional
 
 from trimix.distortion import ssimulacra2 as ours
-from trimix.distortion.ssimulacra2 import SSIMULACRA2_MINIMUM_SIDE, ssimulacra2
+from trimix.distortion.constants import SSIMULACRA2_MINIMUM_SIDE
+from trimix.distortion.ssimulacra2 import ssimulacra2
 from trimix.distortion.windows import windowed_sums
 from trimix.training.drawn_pictures import draw_picture
 

@@ -23,7 +23,7 @@ from trimix.entropy_models.passes import (
     run_schedule,
 )
 from trimix.entropy_models.schedule import Pass, checkerboard, interlaced, one_pass, wavefront
-from trimix.layers.masked_convolution import raster_offsets
+from trimix.layers.offsets import raster_offsets
 from trimix.probability import Family
 
 

@@ -10,7 +10,7 @@ import typer
 from trimix.bitstream import MAGIC, MAXIMUM_PIXELS
 from trimix.cli.inputs import Source, naming
 from trimix.cli.interrupts import heed_interrupt, raise_if_interrupted
-from trimix.cli.networks import announce_compilation, prepare_torch
+from trimix.cli.networks import announce_compilation, prepare_coding
 from trimix.cli.options import (
     Device,
     DeviceOption,
@@ -107,12 +107,12 @@ def compress(
     destination = Destination(output, source, force=force)
     entry = find_model(model)
     with working("loading the model"):
-        torch_device = prepare_torch(device, threads)
+        device_name = prepare_coding(device, threads)
         from trimix.codec import Codec
         from trimix.images import read_picture
 
         raise_if_interrupted()
-        codec = Codec.load(entry.path, torch_device)
+        codec = Codec.load(entry.path, device_name)
     is_search = target is not None or search_steps(effort) > 0
     with nullcontext() if is_search else working(f"compressing {source.name}"):
         with naming(source):

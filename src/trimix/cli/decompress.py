@@ -11,7 +11,7 @@ from trimix.bitstream import MAXIMUM_PIXELS, QUALITY_STEPS
 from trimix.cli.compressed_files import ModelOfFileOption, checked_header, model_of_file
 from trimix.cli.inputs import STANDARD_STREAM, Source, naming
 from trimix.cli.interrupts import raise_if_interrupted
-from trimix.cli.networks import announce_compilation, prepare_torch
+from trimix.cli.networks import announce_compilation, prepare_coding
 from trimix.cli.options import (
     PICTURE_FORMATS,
     Device,
@@ -79,12 +79,12 @@ def decompress(
     destination = Destination(output, source, force=force)
     entry = model_of_file(source, header, model)
     with working("loading the model"):
-        torch_device = prepare_torch(device, threads)
+        device_name = prepare_coding(device, threads)
         from trimix.codec import Codec
         from trimix.images import write_picture
 
         raise_if_interrupted()
-        codec = Codec.load(entry.path, torch_device)
+        codec = Codec.load(entry.path, device_name)
     with working(f"decompressing {source.name}"):
         announce_compilation("decoding")
         started = time.perf_counter()
