@@ -96,6 +96,7 @@ class DifferentiablePath:
         device: where the search runs: ``cpu``, or torch's name of a device.
     """
 
+    @torch.inference_mode(False)
     def __init__(self, model: FrozenModel, device: str = "cpu") -> None:
         latent_model = model.latent_model
         device = self.device = torch.device("cpu" if device == "torch" else device)

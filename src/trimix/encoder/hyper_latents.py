@@ -62,7 +62,7 @@ class HyperLatentSearch:
         """
         if not steps:
             return hyper_latent
-        with torch.no_grad():
+        with torch.inference_mode(False), torch.no_grad():
             values = torch.from_numpy(latents).to(self._path.device)
             looking = self._path.looking_planes(*values.shape[1:])
             context = self._path.context_features(values[None], looking)

@@ -5,7 +5,7 @@ rounding of floats only: latents by a thousandth of a step, pixels by less than 
 """
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from trimix.shapes import Float
 QUALITY_MINIMUM, QUALITY_MAXIMUM = 1.0, 100.0
 
 
+@runtime_checkable
 class Network(Protocol):
     """A program with its tensors, ready to run."""
 
@@ -36,6 +37,7 @@ class Network(Protocol):
         ...
 
 
+@runtime_checkable
 class Engine(Protocol):
     """Makes networks of programs."""
 

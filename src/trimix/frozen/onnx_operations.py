@@ -277,7 +277,7 @@ def _to_depth(graph: Graph, x: str, factor: int, results: int) -> str:
         return x
     order = np.arange(results).reshape(factor**2, -1).T.ravel()
     return graph.node(
-        "Gather", [graph.node("SpaceToDepth", [x], blocksize=factor), graph.integers(order)], axis=_CHANNELS
+        "Gather", [graph.node("SpaceToDepth", [x], blocksize=factor), graph.constant(order)], axis=_CHANNELS
     )
 
 

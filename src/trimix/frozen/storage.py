@@ -119,7 +119,8 @@ def load_frozen(path: Path) -> FrozenModel:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError as error:
         raise ModelError(f"{path}: no such model file") from error
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, TypeError, AttributeError, ValueError) as error:
+        # The last three come of types that NumPy does not have.
         raise ModelError(f"{path}: is not a weights file (safetensors): {_first_line(error)}") from error
     return _read(path, metadata, tensors)
 
