@@ -63,12 +63,6 @@ def test_other_arrays_are_refused(model, array):
         trimix.compress(array, model=model)
 
 
-def test_two_codecs_of_one_model_do_not_share_modules():
-    model = tiny_frozen()
-    one, other = Codec(model), Codec(model)
-    assert one.model.transforms is not other.model.transforms
-
-
 def test_a_replaced_model_is_loaded_again(model):
     pixels = np.full((8, 9, 3), 90, np.uint8)
     first = trimix.compress(pixels, 80, model)

@@ -42,7 +42,7 @@ class Codec:
 
     Args:
         model: the frozen model.
-        device: where the transforms run, see ``engine_for``; the file does not depend on it but for rounding ties of g_a.
+        device: where the transforms run, see ``engine_for``; the file does not depend on it but for ties of rounding.
 
     >>> import numpy as np
     >>> codec = Codec.load()

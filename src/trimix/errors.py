@@ -139,4 +139,6 @@ def needing_torch(purpose: str, extra: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] != "torch":
             raise
-        raise MissingExtraError(f"{purpose} needs torch, found none; pip install torch (the extra {extra!r})") from error
+        raise MissingExtraError(
+            f"{purpose} needs torch, found none; pip install torch (the extra {extra!r})"
+        ) from error

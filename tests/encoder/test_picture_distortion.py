@@ -210,5 +210,10 @@ def test_a_large_picture_is_measured_in_parts(height, width):
     x_hat = found._picture(codec.latents.dequantize(symbols))
     x = to_planes(picture.pixels)
     trade_off = float(codec.model.transforms.rate_distortion_lambda(60.0))
-    whole = trade_off * height * width * float(found.measure(*(torch.from_numpy(one)[None] for one in (x, x_hat))))
+    whole = (
+        trade_off
+        * height
+        * width
+        * float(found.measure(*(torch.from_numpy(one)[None] for one in (x, x_hat))))
+    )
     assert found._of_picture(x_hat, with_slope=False)[0] == pytest.approx(whole, rel=1e-4)

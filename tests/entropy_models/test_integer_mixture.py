@@ -6,6 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trimix.coding import Family
 from trimix.entropy_models.integer_mixture import (
     IntegerMixtureModel,
     exponential_table,
@@ -14,7 +15,6 @@ from trimix.entropy_models.integer_mixture import (
     scale_thresholds,
 )
 from trimix.entropy_models.layout import MixtureLayout, ScaleForm
-from trimix.coding import Family
 
 
 def test_the_exponential_table_is_two_to_the_power_rounded_down():

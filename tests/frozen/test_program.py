@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from trimix.errors import ModelError
+from trimix.frozen.onnx_engine import OnnxNetwork
 from trimix.frozen.program import (
     OPERATIONS,
     Absolute,
@@ -29,7 +30,6 @@ from trimix.frozen.program import (
     program_from_json,
     result_shape,
 )
-from trimix.frozen.onnx_engine import OnnxNetwork
 from trimix.frozen.torch_engine import TorchNetwork
 
 GENERATOR = np.random.default_rng(4)

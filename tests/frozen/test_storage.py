@@ -292,7 +292,10 @@ def test_types_that_no_model_has_are_refused(tmp_path, kind, bits):
         path.write_bytes(struct.pack("<Q", len(text)) + text + bytes(bits))
 
     write_head("0" * 16)
-    with contextlib.suppress(SafetensorError, TypeError, AttributeError, ValueError), safe_open(path, framework="np") as file:
+    with (
+        contextlib.suppress(SafetensorError, TypeError, AttributeError, ValueError),
+        safe_open(path, framework="np") as file,
+    ):
         tensor = file.get_tensor("head.0.weight")
         write_head(checksum_of(metadata["program"], {"head.0.weight": tensor}).hex())
     assert_refused(path)

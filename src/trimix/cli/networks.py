@@ -11,7 +11,6 @@ from trimix.cli.interrupts import raise_if_interrupted
 from trimix.cli.options import Device
 from trimix.errors import UsageError, needing_torch
 
-
 _THREADS_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 """What libraries read when they are imported: NumPy, torch, and trimix for ONNX Runtime."""
 

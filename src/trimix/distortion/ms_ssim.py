@@ -24,6 +24,7 @@ from trimix.distortion.constants import (
 from trimix.distortion.windows import windowed_sums
 from trimix.shapes import Float, Tensor
 
+
 class _GaussianMean(torch.autograd.Function):
     """Weighted mean in an 11 x 11 window that stays inside the picture."""
 
@@ -98,7 +99,9 @@ def _similarity(
     mean_y, squares, product = _mean_in_window(torch.cat([y, x.square() + y.square(), x * y])).chunk(3)
     means_squared = mean_x.square() + mean_y.square()
     covariance = product - mean_x * mean_y
-    similarity = (2 * covariance + MS_SSIM_CONTRAST_STABILIZER) / (squares - means_squared + MS_SSIM_CONTRAST_STABILIZER)
+    similarity = (2 * covariance + MS_SSIM_CONTRAST_STABILIZER) / (
+        squares - means_squared + MS_SSIM_CONTRAST_STABILIZER
+    )
     if with_luminance:
         mean_x, mean_y = mean_x + level_x, mean_y + level_y
         similarity = (
@@ -121,4 +124,6 @@ def _halve(x: Float[Tensor, "C H W"]) -> Float[Tensor, "C h w"]:
 def _bounded_logarithm(factor: Float[Tensor, "C"]) -> Float[Tensor, "C"]:
     """log c, and below 0.01 its tangent."""
     tangent = math.log(MS_SSIM_SMALLEST_FACTOR) + (factor - MS_SSIM_SMALLEST_FACTOR) / MS_SSIM_SMALLEST_FACTOR
-    return torch.where(factor > MS_SSIM_SMALLEST_FACTOR, factor.clamp(min=MS_SSIM_SMALLEST_FACTOR).log(), tangent)
+    return torch.where(
+        factor > MS_SSIM_SMALLEST_FACTOR, factor.clamp(min=MS_SSIM_SMALLEST_FACTOR).log(), tangent
+    )

@@ -67,7 +67,10 @@ _YCBCR = _ycbcr()
 
 
 def stand_in_of_arrays(
-    error: Float[np.ndarray, "C H W"], own_slope: Float[np.ndarray, "C H W"], stride: int, size: tuple[int, int]
+    error: Float[np.ndarray, "C H W"],
+    own_slope: Float[np.ndarray, "C H W"],
+    stride: int,
+    size: tuple[int, int],
 ) -> tuple[Float[np.ndarray, "C H W"], Float[np.ndarray, "h w"]]:
     """The slope of what stands for D, and its weights at the positions of a latent; see `stand_in`.
 

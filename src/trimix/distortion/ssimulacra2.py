@@ -81,7 +81,11 @@ def _score(error: Float[Tensor, "N"]) -> Float[Tensor, "N"]:
     """The published curve, with its straight ends."""
     e = error.clamp(max=SSIMULACRA2_STRAIGHT_ABOVE)
     p = ((6.248496625763138e-05 * e - 0.020884521182843837) * e + 2.326765642916932) * e
-    lost = 10 * p.clamp(min=SSIMULACRA2_STRAIGHT_BELOW) ** SSIMULACRA2_EXPONENT * (p / SSIMULACRA2_STRAIGHT_BELOW).clamp(max=1)
+    lost = (
+        10
+        * p.clamp(min=SSIMULACRA2_STRAIGHT_BELOW) ** SSIMULACRA2_EXPONENT
+        * (p / SSIMULACRA2_STRAIGHT_BELOW).clamp(max=1)
+    )
     return 100 - lost - SSIMULACRA2_SLOPE_ABOVE * (error - e)
 
 
@@ -154,7 +158,8 @@ def _error_and_slope(
     error, slope = x.new_zeros(len(x)), None
     for scale in reversed(range(SSIMULACRA2_SCALES)):
         weights = [
-            [w if w >= SSIMULACRA2_SMALLEST_WEIGHT else 0.0 for w in of_channel[scale]] for of_channel in SSIMULACRA2_WEIGHTS
+            [w if w >= SSIMULACRA2_SMALLEST_WEIGHT else 0.0 for w in of_channel[scale]]
+            for of_channel in SSIMULACRA2_WEIGHTS
         ]
         channels = [channel for channel in range(3) if any(weights[channel])]
         count = 3 if 2 in channels else 2
@@ -163,7 +168,8 @@ def _error_and_slope(
         slopes = []
         for channel in channels:
             plane, plane_hat = (
-                _mix([*each], SSIMULACRA2_XYB[channel], SSIMULACRA2_XYB_OFFSETS[channel]) for each in (roots, roots_hat)
+                _mix([*each], SSIMULACRA2_XYB[channel], SSIMULACRA2_XYB_OFFSETS[channel])
+                for each in (roots, roots_hat)
             )
             of_plane, slope_of_plane = _plane_error(plane, plane_hat, weights[channel], window, with_slope)
             error += of_plane

@@ -231,9 +231,7 @@ def _plane_error(
         if of_ssim is not None:
             of_square = of_ssim * rest / variances
             of_squares = of_square * share
-            slope_of_mean = 2 * (
-                (of_ssim * (1 - share) - of_square) * mean_difference - of_squares * mean_y
-            )
+            slope_of_mean = 2 * ((of_ssim * (1 - share) - of_square) * mean_difference - of_squares * mean_y)
             of_squares, of_square = window.means_back(of_squares, of_square)
             slope = -2 * (of_squares * y + of_square * difference)
     if any(artifact_weights) or any(lost_weights):

@@ -42,9 +42,7 @@ class _Layer:
     def __init__(self, layer: IntegerLayer, kernel: int, device: torch.device, upscale: int = 1) -> None:
         self.upscale = upscale
         self.padding, self.dilation = kernel // 2, 1
-        tensors = {
-            name: torch.from_numpy(array).double().to(device) for name, array in layer.arrays.items()
-        }
+        tensors = {name: torch.from_numpy(array).double().to(device) for name, array in layer.arrays.items()}
         factor = tensors["multiplier"] / torch.exp2(tensors["shift"])
         weight = (tensors["weight"] * factor[:, None]).float()
         self.weight = weight.view(weight.shape[0], -1, kernel, kernel)
@@ -99,18 +97,18 @@ class DifferentiablePath:
     @torch.inference_mode(False)
     def __init__(self, model: FrozenModel, device: str = "cpu") -> None:
         latent_model = model.latent_model
-        device = self.device = torch.device("cpu" if device == "torch" else device)
+        self.device = torch.device("cpu" if device == "torch" else device)
         self._model = model
         self._hyper_synthesis = [
-            _Layer(one.layer, one.kernel, device, one.upscale) for one in model.hyper_synthesis
+            _Layer(one.layer, one.kernel, self.device, one.upscale) for one in model.hyper_synthesis
         ]
         self.hyper_margin = _reach(model.hyper_synthesis)
         """Rows of hyper-latents, above and below, that decide the side features of one."""
         self._layout = latent_model.layout
         self._channels = latent_model.latent_channels
         self._margin = latent_model.margin
-        self._head = [_Layer(layer, 1, device) for layer in latent_model.head]
-        self._contexts = [_SquareContext(one, self._channels, device) for one in latent_model.contexts]
+        self._head = [_Layer(layer, 1, self.device) for layer in latent_model.head]
+        self._contexts = [_SquareContext(one, self._channels, self.device) for one in latent_model.contexts]
 
     def side_features(
         self, hyper_latent: Float[Tensor, "Z hh hw"], quality_integer: int
@@ -123,7 +121,9 @@ class DifferentiablePath:
         """
         model, features = self._model, hyper_latent[None]
         if model.hyper_medians is not None:
-            features = VALUE_STEPS * features + torch.from_numpy(model.hyper_medians).to(features)[:, None, None]
+            features = (
+                VALUE_STEPS * features + torch.from_numpy(model.hyper_medians).to(features)[:, None, None]
+            )
         features = features.clamp(-ACTIVATION_LIMIT, ACTIVATION_LIMIT)
         if model.sees_quality:
             plane = torch.full_like(features[:, :1], quality_plane_value(quality_integer))
@@ -187,7 +187,11 @@ class DifferentiablePath:
         """
         if not self._contexts:
             return np.zeros_like(latents)
-        with torch.inference_mode(False), torch.enable_grad(), torch.autocast(self.device.type, enabled=False):
+        with (
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            torch.autocast(self.device.type, enabled=False),
+        ):
             values = torch.from_numpy(latents).to(self.device)
             return self._context_gradient(values, torch.from_numpy(side).to(self.device)).cpu().numpy()
 
@@ -225,7 +229,11 @@ class DifferentiablePath:
             quality_integer: the header's.
             differentiate: without, the second is zero, in half the time.
         """
-        with torch.inference_mode(False), torch.enable_grad(), torch.autocast(self.device.type, enabled=False):
+        with (
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            torch.autocast(self.device.type, enabled=False),
+        ):
             return self._hyper_gradient(values, context, hyper_latent, quality_integer, differentiate)
 
     def _hyper_gradient(

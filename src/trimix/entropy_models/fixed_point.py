@@ -255,9 +255,7 @@ class IntegerConvolution:
             patches = np.empty((channels, kernel, kernel, rows, width))
             for row in range(kernel):
                 for column in range(kernel):
-                    patches[:, row, column] = padded[
-                        :, top + row : top + row + rows, column : column + width
-                    ]
+                    patches[:, row, column] = padded[:, top + row : top + row + rows, column : column + width]
             outputs = self.layer(patches.reshape(self.layer.inputs, -1).T)
             result[:, top : top + rows] = outputs.T.reshape(-1, rows, width)
         if self.upscale == 1:

@@ -252,8 +252,9 @@ class IntegerMixtureModel:
                 scales = np.abs(scales) + layout.integer_scale_minimum
             scales = np.searchsorted(scale_thresholds(), scales)
         rows = len(raw) * self.latent_channels
-        parts = (
-            np.ascontiguousarray(part.astype(kind).transpose(0, 2, 1)).reshape(rows, -1)
-            for part, kind in ((weights, np.int32), (means, np.int32), (scales, np.uint8))
+        weights, means, scales = (
+            np.ascontiguousarray(part.astype(np.int32).transpose(0, 2, 1)).reshape(rows, -1)
+            for part in (weights, means, scales)
         )
-        return LatentParameters(MixtureParameters(self.families, *parts), centres)
+        mixture = MixtureParameters(self.families, weights, means, scales.astype(np.uint8))
+        return LatentParameters(mixture, centres)

@@ -218,11 +218,13 @@ def run_schedule(
     values = padded[margin : margin + height, margin : margin + width]
     symbols = np.zeros_like(values, dtype=np.int16) if around_mean else values
     prefilled = source.known is not None and not around_mean
-    if prefilled:
+    if source.known is not None and not around_mean:
         values[:] = source.known
     # One large matrix product instead of one in every small pass; of a large latent it would take much memory.
     together = height * width <= POSITIONS_PREPARED_AT_ONCE
-    prepared = model.prepare(side.reshape(height * width, -1)).reshape(height, width, -1) if together else None
+    prepared = (
+        model.prepare(side.reshape(height * width, -1)).reshape(height, width, -1) if together else None
+    )
     for group in _groups(passes, merged=merged and (prefilled or not model.contexts)):
         rows, columns = group.rows, group.columns
         parameters = model.parameters(

@@ -122,7 +122,7 @@ class FrozenModel:
     distortion: Distortion = field(default_factory=Distortion)
 
     def to(self, device: str) -> "FrozenModel":
-        """The model with its transforms on another device. The integer path stays: its numbers are the same everywhere."""
+        """The model with its transforms on another device; the integer path stays on the CPU."""
         return replace(self, transforms=self.transforms.to(device))
 
     @property

@@ -2,8 +2,8 @@
 
 ::
 
-    program, tensors --> graph: operations in order                 --> session: value 0, quality --> result, kept values
-                     `-> graph: adjoints, from the last to the first --> session: slope, kept values --> slope of value 0
+    program, tensors --> graph: operations in order        --> session: value 0, quality --> result, kept values
+                     `-> graph: adjoints, the last one first --> session: slope, kept values --> slope of value 0
 
 Sessions are made when they are needed first. What a graph keeps for the way back are the values that adjoints look at.
 """
@@ -120,7 +120,7 @@ class OnnxNetwork:
 
         return found[0].numpy()[0], adjoint
 
-    def _made(self, name: str):  # noqa: ANN202 (what the property of this name has)
+    def _made(self, name: str):
         with self._lock:
             return getattr(self, name)
 

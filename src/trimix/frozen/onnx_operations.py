@@ -1,4 +1,4 @@
-"""Every operation of a program in operators of ONNX, and its adjoint: what turns a slope of y into slopes of its inputs.
+"""Every operation of a program in operators of ONNX, and its adjoint: from a slope of the result to those of inputs.
 
 For the linear ones ``<A x, y> = <x, A* y>``; the others are linear at the values that they were given.
 """
@@ -84,7 +84,8 @@ def written(one: Operation, at: Given) -> Written:
             weight = at.tensors[one.weight]
             bias = None if one.bias is None else at.tensors[one.bias]
             missing = [
-                (side + 2 * one.padding - weight.shape[2]) % one.stride for side in (shape.height, shape.width)
+                (side + 2 * one.padding - weight.shape[2]) % one.stride
+                for side in (shape.height, shape.width)
             ]
             assert missing[0] == missing[1], "sides are multiples of the strides"
             return Written(
@@ -110,7 +111,9 @@ def written(one: Operation, at: Given) -> Written:
             def through_leaky_relu(graph: Graph, slope: str) -> list[str]:
                 # A product with 0 or 1 and a sum: five times as fast as a choice.
                 is_positive = graph.node("Greater", [seen, graph.number(0.0)])
-                more = graph.node("Mul", [graph.node("Cast", [is_positive], to=1), graph.number(1 - one.slope)])
+                more = graph.node(
+                    "Mul", [graph.node("Cast", [is_positive], to=1), graph.number(1 - one.slope)]
+                )
                 return [graph.node("Mul", [slope, graph.node("Add", [more, graph.number(one.slope)])])]
 
             return Written(result, (seen,), through_leaky_relu)
@@ -241,8 +244,8 @@ def _spread(
 ) -> str:
     """A transposed convolution, as a convolution that gives all pixels of a block, and a depth to space.
 
-    With a kernel that zeros make a multiple of the stride ``i + padding = stride (m + b) + r`` for block b of the kernel
-    and place r in it.
+    With a kernel that zeros make a multiple of the stride ``i + padding = stride (m + b) + r`` for block b of the
+    kernel and place r in it.
     """
     inputs, outputs, kernel, _ = weight.shape
     blocks = -(-max(kernel, kernel - padding + output_padding) // stride)
@@ -258,7 +261,10 @@ def _spread(
         places = np.broadcast_to(bias[:, None, None] if bias.ndim == 1 else bias, (outputs, stride, stride))
         given.append(graph.constant(np.roll(places, padding, (1, 2)).ravel()))
     y = graph.node(
-        "Conv", [x, *given], kernel_shape=[blocks] * 2, pads=[blocks - 1 - one for one in skipped for _ in "yx"]
+        "Conv",
+        [x, *given],
+        kernel_shape=[blocks] * 2,
+        pads=[blocks - 1 - one for one in skipped for _ in "yx"],
     )
     y = _to_space(graph, y, stride)
     first, last = (cut - stride * one for cut, one in zip(cuts, skipped, strict=True))

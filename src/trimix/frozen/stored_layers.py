@@ -136,7 +136,9 @@ def layer_tensors(prefix: str, layer: IntegerLayer) -> dict[str, np.ndarray]:
     return stored
 
 
-def read_layer(stored: StoredTensors, prefix: str, largest_inputs: Int64[np.ndarray, "inputs"]) -> IntegerLayer:
+def read_layer(
+    stored: StoredTensors, prefix: str, largest_inputs: Int64[np.ndarray, "inputs"]
+) -> IntegerLayer:
     """A layer.
 
     Args:

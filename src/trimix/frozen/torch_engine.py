@@ -82,7 +82,12 @@ def _prepared(one: Operation, tensors: Mapping[str, Any], device: torch.device) 
 
     match one:
         case Convolution():
-            return _convolution(on_device[one.weight], None if one.bias is None else on_device[one.bias], one.stride, one.padding)
+            return _convolution(
+                on_device[one.weight],
+                None if one.bias is None else on_device[one.bias],
+                one.stride,
+                one.padding,
+            )
         case TransposedConvolution():
             return _transposed(one, on_device[one.weight], None if one.bias is None else on_device[one.bias])
         case LeakyRelu():

@@ -132,4 +132,6 @@ class FrozenTransforms:
         if self.facts.energies is None or self.facts.steps is None:
             return None
         squares = np.square(interpolated_factors(self.tensors[self.facts.steps], quality))
-        return self.tensors[self.facts.energies] * np.float32(self.squared_error_lambda(quality) / 3) * squares
+        return (
+            self.tensors[self.facts.energies] * np.float32(self.squared_error_lambda(quality) / 3) * squares
+        )

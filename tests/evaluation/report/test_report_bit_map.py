@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 from report_examples import photograph, tiny_codec
 
 from trimix.evaluation.report.bit_map import BitMap, colours, common_scale, map_bits, scale_colours
