@@ -18,8 +18,8 @@ MINUTES := 60
 RECIPE := configs/gllmm.toml
 THREADS := 1
 
-# Six rates from 0.1 to 1.5 bits per pixel, and photographs that differ: faces, fine texture, smooth skies, edges.
-RESULTS_QUALITIES := 18,32,46,60,71,82
+# Six rates from 0.1 to 2 bits per pixel, the default among them, and photographs that differ: faces, fine texture, smooth skies, edges.
+RESULTS_QUALITIES := 10,30,50,70,75,90
 # Pictures that are no photographs, where the folder ood/ is there, too.
 RESULTS_OUT_OF_DOMAIN = $(notdir $(wildcard $(foreach set,game pathology pixel screen,$(TRIMIX_DATA)/ood/$(set))))
 RESULTS_PICTURES := $(foreach number,04 08 13 19 21 23,--picture $(TRIMIX_DATA)/kodak/kodim$(number).png)
@@ -41,7 +41,7 @@ results: $(EVALUATE_STAMP) ## Measure beside JPEG, WebP, AVIF and JPEG XL, on Ko
 
 # measure(DATA, folder of results/)
 define measure
-	$(BIN)/trimix evaluate $1 --model gllmm-lite --model gllmm-lite-ms-ssim --quality $(RESULTS_QUALITIES) --peers default --peer avif-444 --output runs/results/$2
+	$(BIN)/trimix evaluate $1 --model gllmm-lite-eye --model gllmm-lite --model gllmm-lite-ms-ssim --quality $(RESULTS_QUALITIES) --peers default --peer avif-444 --output runs/results/$2
 	rm -rf results/$2 && mkdir -p results && mv runs/results/$2 results/$2
 
 endef

@@ -148,7 +148,7 @@ def measure_all(options: argparse.Namespace, codec: Codec, record: Record) -> No
     done = {(one.picture, one.quality, one.effort) for one in record.measurements}
     pictures = {}
     for path in options.pictures:
-        picture = Picture(read_picture(path).pixels)
+        picture = read_picture(path).bare()
         digest = hashlib.sha256(picture.pixels.tobytes()).hexdigest()
         if path.name in pictures or record.pictures.setdefault(path.name, digest) != digest:
             raise UsageError(f"{path}: a name must be that of one picture, found two; rename one")

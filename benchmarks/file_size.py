@@ -26,7 +26,7 @@ from trimix.codec import Codec
 from trimix.errors import UsageError
 from trimix.frozen.catalogue import find_model
 from trimix.frozen.storage import load_frozen
-from trimix.images import Picture, read_picture
+from trimix.images import read_picture
 from trimix.latent_codec import Symbols
 from trimix.probability import log_likelihood
 from trimix.training.checkpoint import load_checkpoint
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for quality in options.qualities:
         files, likelihoods, margins = 0, 0.0, []
         for path in track(paths, description=f"quality {quality:g}", transient=True):
-            picture = Picture(read_picture(path).pixels)
+            picture = read_picture(path).bare()
             symbols = codec.latents.round(codec.latents.analyze(picture, quality))
             size = len(codec.pack(picture, symbols))
             ideal = likelihood_bytes(model, symbols, quality)

@@ -26,7 +26,7 @@ Found = TypeVar("Found")
 def benchmark_picture(path: Path | None) -> Picture:
     """The given picture, or a photograph scaled to 768 x 512."""
     if path is not None:
-        return Picture(read_picture(path).pixels)
+        return read_picture(path).bare()
     from skimage import data
 
     image = Image.fromarray(data.astronaut()).resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)

@@ -36,7 +36,7 @@ from trimix.evaluation.data_sets import data_roots, find_pictures
 from trimix.freezing.freeze import freeze
 from trimix.frozen.catalogue import IDENTIFIERS
 from trimix.frozen.model import ModelIdentity
-from trimix.images import Picture, read_picture, to_tensor
+from trimix.images import Picture, read_picture, to_planes
 from trimix.latent_codec import Symbols
 from trimix.probability import log_likelihood
 
@@ -175,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         paths = [found.paths[int(number) - 1] for number in options.numbers.split(",")]
     except (ValueError, IndexError) as error:
         raise UsageError(f"--numbers must be 1 to {len(found.paths)}, found {options.numbers!r}") from error
-    pictures = {path.name: Picture(read_picture(path).pixels) for path in paths}
+    pictures = {path.name: read_picture(path).bare() for path in paths}
     first = next(iter(pictures.values()))
     words = options.models.split(",")
     codes = Table("model", "picture", title="files against likelihoods", title_justify="left")
@@ -188,7 +188,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, config in MODELS.items():
         if not any(word in name for word in words):
             continue
-        x = to_tensor(first.pixels)[:, :, : first.height // 64 * 64, : first.width // 64 * 64]
+        planes = torch.from_numpy(to_planes(first.pixels))[None]
+        x = planes[:, :, : first.height // 64 * 64, : first.width // 64 * 64]
         model = rescaled_model(config, x)
         identity = ModelIdentity("benchmark-0", IDENTIFIERS[config.kind], bytes(8), {})
         codec = Codec(freeze(model, identity, x, (50.0,)))

@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     codec = Codec.load(options.model)
     curves, fallen = [], 0
     for path in track(pictures.paths, description="monotonicity", transient=True):
-        picture = Picture(read_picture(path).pixels)
+        picture = read_picture(path).bare()
         curves.append([measure(codec, picture, float(quality)) for quality in QUALITIES])
         for what in falls(curves[-1]):
             fallen += 1

@@ -163,7 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     codec = Codec.load(options.model)
     outcomes = []
     for path in track(options.pictures, description="targets", transient=True):
-        picture = Picture(read_picture(path).pixels)
+        picture = read_picture(path).bare()
         outcomes += [
             measure(codec, path.name, picture, target, options.effort) for target in targets_of(picture)
         ]

@@ -38,7 +38,7 @@ from trimix.architectures.config import (
 )
 from trimix.errors import UsageError
 from trimix.evaluation.machine import machine, versions
-from trimix.images import to_tensor, write_atomically
+from trimix.images import to_planes, write_atomically
 from trimix.training.averaging import build_average
 from trimix.training.config import (
     ObjectiveConfig,
@@ -54,17 +54,22 @@ from trimix.training.source_entropy import source_entropy_complexity, source_ent
 from trimix.training.steps import Batch, PlainStep, Step, draw_quality
 from trimix.training.two_stage import TwoStageStep
 
-LEVEL = 3
-"""Of CompressAI's channel numbers: lambda 0.0067."""
+LAMBDA = 0.0067
+"""Of CompressAI's level 3, whose channel numbers these are."""
 MODELS: dict[str, tuple[CompressionConfig, str, tuple[int, ...], float]] = {
-    "hyperprior": (HyperpriorConfig.of_level(LEVEL), "MeanScaleHyperprior", (128, 192), 1.195),
+    "hyperprior": (HyperpriorConfig(rate_distortion_lambda=LAMBDA), "MeanScaleHyperprior", (128, 192), 1.195),
     "autoregressive": (
-        AutoregressiveConfig.of_level(LEVEL),
+        AutoregressiveConfig(rate_distortion_lambda=LAMBDA),
         "JointAutoregressiveHierarchicalPriors",
         (192, 192),
         1.113,
     ),
-    "attention": (AttentionConfig.of_level(LEVEL), "Cheng2020Attention", (128,), 1.015),
+    "attention": (
+        AttentionConfig(latent_channels=128, rate_distortion_lambda=LAMBDA),
+        "Cheng2020Attention",
+        (128,),
+        1.015,
+    ),
 }
 """Configuration, CompressAI's class and its arguments, and the ratio that the regularizer's paper has (Table 2)."""
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -190,7 +195,7 @@ def interleaved_seconds(
 
 def patches_of(picture: Path | None, batch: int, size: int, device: torch.device) -> torch.Tensor:
     """Patches of one picture, each elsewhere as long as there is room."""
-    whole = to_tensor(benchmark_picture(picture).pixels)
+    whole = torch.from_numpy(to_planes(benchmark_picture(picture).pixels))[None]
     places = [(row, column) for row in (0, 512 - size) for column in range(0, 768 - size + 1, 64)]
     patches = [whole[..., row : row + size, column : column + size] for row, column in places]
     x = torch.cat([patches[index % len(patches)] for index in range(batch)])

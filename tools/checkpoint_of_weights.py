@@ -18,7 +18,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from trimix.architectures.building import build
+from trimix.architectures.config import read_configuration
 from trimix.errors import ModelError, TrimixError
+from trimix.freezing.freeze import float_weights
 from trimix.frozen.storage import load_frozen
 from trimix.images.atomic_files import write_atomically
 from trimix.training.config import TrainingConfig

@@ -244,7 +244,7 @@ def demonstrate(console: Console, picture: Path | None, quality: float, output: 
         SystemExit: a command failed.
     """
     # Pixels only: a profile or a thumbnail would count as bits of one codec and not of the others.
-    original = photograph() if picture is None else Picture(read_picture(picture).pixels)
+    original = photograph() if picture is None else read_picture(picture).bare()
     name = "astronaut" if picture is None else picture.stem
     output.mkdir(parents=True, exist_ok=True)
     source, compressed = output / f"{name}.png", output / f"{name}.tmix"

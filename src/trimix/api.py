@@ -14,9 +14,10 @@ from PIL import Image
 
 from trimix.bitstream import MAXIMUM_PIXELS
 from trimix.codec import Codec
-from trimix.encoder.effort import DEFAULT_EFFORT, MAXIMUM, MINIMUM
+from trimix.encoder.effort import DEFAULT_EFFORT, DEFAULT_QUALITY, MAXIMUM, MINIMUM
 from trimix.encoder.targets import one_target
 from trimix.errors import PictureError, UsageError, needing_torch
+from trimix.frozen.catalogue import model_for
 from trimix.images import (
     ByteSource,
     Picture,
@@ -116,9 +117,10 @@ def _check_device(name: str) -> None:
 def compress(
     image: PictureSource,
     quality: float | None = None,
-    model: str | Path = "gllmm-lite",
+    model: str | Path | None = None,
     device: str = "cpu",
     *,
+    tune: str | None = None,
     effort: int = DEFAULT_EFFORT,
     time_limit_seconds: float | None = None,
     target_bits_per_pixel: float | None = None,
@@ -136,9 +138,10 @@ def compress(
     Args:
         image: a Pillow image; an array, uint8 or uint16, [H W] or [H W C] with 1 grey, 2 grey and alpha, 3 RGB, 4 RGB
             and alpha; a picture file's path, contents or open stream; or a ``Picture``.
-        quality: 1..100, continuous; 50 without a target.
-        model: name or weights file.
+        quality: 1..100, continuous; 75 without a target.
+        model: name or weights file; by default that of the tune.
         device: ``cpu`` or ``cuda``.
+        tune: what the picture shall be best for: ``eye``, the default, ``psnr`` or ``ms-ssim``.
         effort: 1 (fastest) to 9 (smallest file); decoding takes as long as ever.
         time_limit_seconds: ends the search in time; its best so far is kept.
         target_bits_per_pixel: of the whole file, within 2 %, instead of a quality.
@@ -151,7 +154,7 @@ def compress(
 
     Raises:
         PictureError: the picture is of a kind that is not handled, or has several frames and none is chosen.
-        UsageError: an argument is of another kind or out of range, or there are two targets.
+        UsageError: an argument is of another kind or out of range, or there are two targets, or a model and a tune.
         OutOfReachError: no quality meets the target.
         ModelError: there is no such model.
         KeyboardInterrupt: Ctrl-C, also during a search; ``Codec.encode_to`` returns the best so far instead.
@@ -176,11 +179,11 @@ def compress(
     _check_device(device)
     if target is not None and quality is not None:
         raise UsageError("a quality and a target exclude each other, found both; leave one out")
-    codec, picture = Codec.load(model, device), _as_picture(image, frame, background)
+    codec, picture = Codec.load(model_for(tune, model), device), _as_picture(image, frame, background)
     for note in picture.notes:
         warnings.warn(note, PictureWarning, stacklevel=2)
     picture = replace(picture, metadata=stripped(picture.metadata, strip))
-    aim = target or (50.0 if quality is None else quality)
+    aim = target or (DEFAULT_QUALITY if quality is None else quality)
     encoded = codec.encode_to(picture, aim, effort, time_limit_seconds=time_limit_seconds)
     if encoded.ended == "interrupt":
         raise KeyboardInterrupt  # else a program that compresses many could not be stopped

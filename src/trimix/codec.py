@@ -24,13 +24,13 @@ import numpy as np
 
 from trimix.bitstream import MAXIMUM_PIXELS, Container, Header, check_header, read_header
 from trimix.coding import RangeDecoder, RangeEncoder
-from trimix.encoder.effort import DEFAULT_EFFORT, search_steps
+from trimix.encoder.effort import DEFAULT_EFFORT, DEFAULT_QUALITY, search_steps
 from trimix.encoder.search import SearchProgress, find_symbols
 from trimix.encoder.target_search import Encoded, encode_to_target, even_if_interrupted
 from trimix.encoder.targets import Target, Trial
 from trimix.entropy_models.passes import SymbolReader, SymbolWriter
 from trimix.errors import DesynchronizedError, ModelError
-from trimix.frozen.catalogue import find_model, find_model_by_hash
+from trimix.frozen.catalogue import DEFAULT_MODEL, find_model, find_model_by_hash
 from trimix.frozen.model import FrozenModel
 from trimix.frozen.storage import load_frozen
 from trimix.images import Picture, decode_alpha, encode_alpha
@@ -57,7 +57,7 @@ class Codec:
         self.device = self.latents.device
 
     @classmethod
-    def load(cls, model: str | Path = "gllmm-lite", device: str = "cpu") -> "Codec":
+    def load(cls, model: str | Path = DEFAULT_MODEL, device: str = "cpu") -> "Codec":
         """The codec of a model by name or file, loaded once a process; ModelError if there is none."""
         path = find_model(model).path
         try:
@@ -71,7 +71,9 @@ class Codec:
         """The codec that a compressed file asks for by its hash; UnknownModelError if it is not installed."""
         return cls.load(find_model_by_hash(read_header(data).weights_hash).path, device)
 
-    def encode(self, picture: Picture, quality: float = 50.0, effort: int = DEFAULT_EFFORT) -> bytes:
+    def encode(
+        self, picture: Picture, quality: float = DEFAULT_QUALITY, effort: int = DEFAULT_EFFORT
+    ) -> bytes:
         """Compress a picture at a quality, 1..100, to the contents of a ``.tmix`` file; see ``encode_to``."""
         encoded = self.encode_to(picture, quality, effort)
         if encoded.ended == "interrupt":

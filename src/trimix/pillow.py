@@ -20,6 +20,7 @@ _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "I;16", "YCbCr")
 _ARGUMENTS = (
     "quality",
     "model",
+    "tune",
     "device",
     "effort",
     "time_limit_seconds",

@@ -29,9 +29,9 @@ def test_writes_next_to_the_picture_and_says_what(trimix: Command, picture: Path
     assert outcome.output == b""
     data = picture.with_suffix(".tmix").read_bytes()
     header = describe(data).header
-    assert (header.width, header.height, header.channels, header.quality) == (70, 50, 3, 50 * 512)
+    assert (header.width, header.height, header.channels, header.quality) == (70, 50, 3, 75 * 512)
     assert f"(70x50, {picture.stat().st_size} bytes)" in outcome.line
-    assert f"{len(data)} bytes, {8 * len(data) / 3500:.3f} bpp at quality 50" in outcome.line
+    assert f"{len(data)} bytes, {8 * len(data) / 3500:.3f} bpp at quality 75" in outcome.line
     assert names(picture.parent) == {"photo.png", "photo.tmix"}
 
 
@@ -269,3 +269,10 @@ def test_a_process_reads_and_writes_binary_streams(trimix: Command, picture: Pat
     assert trimix("decompress", "-", "-o", tmp_path / "out.png", standard_input=finished.stdout).code == 0
     with Image.open(tmp_path / "out.png") as image:
         assert image.size == (70, 50)
+
+
+def test_a_tune_and_a_model_exclude_each_other(trimix: Command, picture: Path) -> None:
+    outcome = trimix("compress", picture, "--tune", "psnr", "--model", MODEL_NAME)
+    assert outcome.code == 2
+    assert "exclude each other" in outcome.line
+    assert names(picture.parent) == {"photo.png"}

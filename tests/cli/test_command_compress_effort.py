@@ -57,8 +57,8 @@ def test_every_effort_makes_a_file(trimix: Command, picture: Path, effort: int) 
 
 def test_the_line_says_the_effort(trimix: Command, picture: Path) -> None:
     arguments = ("compress", picture, "--model", MODEL_NAME, "--force", "--effort")
-    assert "at quality 50, effort 4, " in trimix(*arguments, 4).line
-    assert "at quality 50, 0." in trimix(*arguments, DEFAULT_EFFORT).line
+    assert "at quality 75, effort 4, " in trimix(*arguments, 4).line
+    assert "at quality 75, 0." in trimix(*arguments, DEFAULT_EFFORT).line
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,7 @@ def test_a_file_in_the_current_folder_does_not_hide_a_model(
 def test_damaged_metadata_are_one_line(trimix: Command, models_folder: Path, tmp_path: Path) -> None:
     data = (models_folder / f"{MODEL_NAME}.safetensors").read_bytes()
     for old, new in (
-        (b'"{\\"kind\\":\\"', b'"[\\"kind\\":\\"'),
+        (b'"configuration":"{', b'"configuration":"['),
         (b'"identifier":"1"', b'"identifier":"x"'),
         (b"12345", b"1\\n2 "),
     ):
@@ -160,5 +160,5 @@ def test_no_models(trimix: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setattr(catalogue, "_PACKAGED", tmp_path)
     outcome = trimix("models")
     assert outcome.code == 0
-    assert outcome.text.startswith("default: none, no gllmm-lite is installed\n")
+    assert outcome.text.startswith("default: none, no gllmm-lite-eye is installed\n")
     assert json.loads(trimix("models", "--json").text)["models"] == []

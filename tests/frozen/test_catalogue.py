@@ -6,9 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from trimix.errors import ModelError, UnknownModelError
+from trimix.errors import ModelError, UnknownModelError, UsageError
 from trimix.frozen import catalogue
-from trimix.frozen.catalogue import entries, find_model, find_model_by_hash, read_entry
+from trimix.frozen.catalogue import (
+    DEFAULT_MODEL,
+    Tune,
+    entries,
+    find_model,
+    find_model_by_hash,
+    model_for,
+    read_entry,
+)
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "gllmm-tiny-0.safetensors"
 
@@ -210,3 +218,22 @@ def test_numbers_of_architectures_are_frozen():
         "attention": 4,
         "gllmm": 5,
     }
+
+
+def test_a_tune_is_the_name_of_a_model():
+    assert [model_for(tune, None) for tune in ("eye", "psnr", "ms-ssim")] == [
+        "gllmm-lite-eye",
+        "gllmm-lite",
+        "gllmm-lite-ms-ssim",
+    ]
+    assert model_for(None, None) == DEFAULT_MODEL == Tune.EYE.model
+    assert model_for(None, Path("mine.safetensors")) == Path("mine.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("tune", "model", "message"),
+    [("eye", "gllmm-lite", "exclude each other"), ("nose", None, "one of eye, psnr, ms-ssim, found 'nose'")],
+)
+def test_a_tune_that_does_not_fit_is_refused(tune, model, message):
+    with pytest.raises(UsageError, match=message):
+        model_for(tune, model)

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trimix.errors import PictureError
+from trimix.errors import PictureError, PictureTooLargeError
 from trimix.images import picture_of_image, picture_of_samples, read_picture
+from trimix.images.deep import jpeg_xl_size
 
 FRAMES = [Image.new("RGB", (16, 16), (50 + 80 * k, 0, 0)) for k in range(3)]
 
@@ -91,7 +92,7 @@ def test_smaller_copies_in_a_tiff_are_no_pages():
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "found SVG; draw it first"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "found SVG; draw it"),
         (b"%PDF-1.7\n", "found PDF"),
         (struct.pack(">I", 24) + b"ftypheic" + bytes(20), "HEIC must be converted first"),
         (struct.pack(">I", 24) + b"ftypcrx " + bytes(20), "raw file must be developed"),
@@ -125,6 +126,29 @@ def test_jpeg_xl():
         visible = samples[:, :, 3] > 0 if samples.shape[2] == 4 else np.ones((9, 11), bool)
         assert (picture.samples[visible] == samples[visible]).all()
         assert picture.notes == ("profile, EXIF and XMP of JPEG XL are not read",)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (11, 9), (64, 48), (1000, 3), (700, 9000), (256, 256), (160, 90)])
+def test_the_size_of_jpeg_xl_is_known_before_it_is_decoded(size):
+    import imagecodecs
+
+    data = imagecodecs.jpegxl_encode(np.zeros(size[::-1], np.uint8))
+    assert jpeg_xl_size(data) == size
+    with pytest.raises(PictureTooLargeError, match=f"found {size[0]} x {size[1]}"):
+        read_picture(data, maximum_pixels=size[0] * size[1] - 1)
+
+
+def test_the_size_of_unusual_tiffs_is_limited():
+    import tifffile
+
+    buffer = io.BytesIO()
+    planes = np.zeros((2, 16, 16), np.uint16)
+    tifffile.imwrite(
+        buffer, planes, photometric="minisblack", planarconfig="separate", extrasamples=["unassalpha"]
+    )
+    assert read_picture(buffer.getvalue()).samples.shape == (16, 16, 2)
+    with pytest.raises(PictureTooLargeError, match="found 16 x 16"):
+        read_picture(buffer.getvalue(), maximum_pixels=255)
 
 
 def test_equal_colours_become_grey_and_come_back_as_rgb():

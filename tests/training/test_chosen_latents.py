@@ -3,12 +3,16 @@
 import math
 from itertools import product
 
+import pytest
 import torch
 from scipy.stats import laplace
 
+from tiny_models import TINY
+from trimix.architectures.building import build
 from trimix.coding import Family
+from trimix.distortion import Distortion
 from trimix.probability import MixtureParameters
-from trimix.training.chosen_latents import chosen_latents
+from trimix.training.chosen_latents import chosen_latents, encoder_latents
 
 
 def laplacian(means: torch.Tensor, scale: float = 0.6) -> MixtureParameters:
@@ -39,6 +43,26 @@ def test_each_latent_is_the_cheapest_of_three():
         }
         assert costs[int(chosen[place] - nearest[place])] <= min(costs.values()) + 1e-4
     assert 0.1 < float((chosen != nearest).float().mean()) < 0.9
+
+
+@pytest.mark.parametrize("kind", ["mse", "ssimulacra2"])
+def test_what_the_encoder_writes_costs_no_more_than_the_nearest_integers(kind):
+    torch.manual_seed(3)
+    model = build(TINY).eval()
+    generator = torch.Generator().manual_seed(4)
+    x = torch.nn.functional.interpolate(torch.rand(3, 3, 16, 16, generator=generator), scale_factor=8)
+    quality, measure = torch.tensor([20.0, 50.0, 80.0]), Distortion(kind)
+    chosen, z = encoder_latents(model, x, quality, measure)
+    with torch.no_grad():
+        nearest = model.encode(x, quality)[0].round()
+        costs = []
+        for latent in (nearest, chosen):
+            output = model(x, quality, rounding="round", latents=(latent, z))
+            lost = measure(x, output.reconstruction.clamp(0, 1))
+            costs.append(output.latent_bits / x[0, 0].numel() + model.rate_distortion_lambda(quality) * lost)
+    assert float((chosen - nearest).abs().max()) == 1
+    assert bool((costs[1] <= costs[0] + 1e-6).all())
+    assert bool((costs[1] < costs[0] - 1e-4).any())
 
 
 def test_dear_errors_leave_the_nearest_integers():

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from compressai_levels import of_level
 from trimix.architectures.building import build
 from trimix.architectures.config import AttentionConfig, AutoregressiveConfig, HyperpriorConfig
 from trimix.errors import ConfigurationError
@@ -108,7 +109,7 @@ def test_the_model_of_a_recipe_can_be_built(name):
 @pytest.mark.parametrize("level", LEVELS)
 def test_plain_baselines_are_levels_of_compressai_at_the_papers_settings(kind, level):
     run = recipe(f"{kind}-{level}")
-    assert run.model == BASELINES[kind].of_level(LEVELS.index(level) + 1)
+    assert run.model == of_level(BASELINES[kind], LEVELS.index(level) + 1)
     assert run.model.rate_distortion_lambda == float(level)
     assert run.regularizer is None
     assert run.seed == 1

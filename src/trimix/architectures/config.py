@@ -1,7 +1,7 @@
 """Configuration of the models: what a weights file says about its architecture."""
 
 from abc import ABC, abstractmethod
-from typing import Annotated, ClassVar, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
@@ -23,7 +23,6 @@ from trimix.probability import Family
 
 Widths2 = tuple[PositiveInt, PositiveInt]
 Widths4 = tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt]
-_Channels = TypeVar("_Channels")
 
 
 def _each_once(families: tuple[Family, ...]) -> tuple[Family, ...]:
@@ -50,15 +49,7 @@ ContextKind = Literal["checkerboard", "interlaced", "raster"]
 
 MS_SSIM_LAMBDA_RATIO = 1200.0
 """Trade-offs for 1 - MS-SSIM over those for squared errors that give about the same rates (CompressAI's lists)."""
-MSE_LAMBDAS = (0.0018, 0.0035, 0.0067, 0.0130, 0.0250, 0.0483, 0.0932, 0.1800)
-"""Trade-offs that published weights of these models were trained for, level 1 first (CompressAI's list for MSE)."""
-BMSHJ2018_CHANNELS = {level: (128, 192) if level <= 5 else (192, 320) for level in range(1, 9)}
-MBT2018_MEAN_CHANNELS = {level: (128, 192) if level <= 4 else (192, 320) for level in range(1, 9)}
-MBT2018_CHANNELS = {level: (192, 192) if level <= 4 else (192, 320) for level in range(1, 9)}
-CHENG2020_CHANNELS = {level: 128 if level <= 3 else 192 for level in range(1, 7)}
-
 _GAUSSIAN_SCALE_MINIMUM = 0.11
-_GAUSSIAN_LIKELIHOOD_MINIMUM = 1e-9
 
 
 class CompressionConfig(BaseModel, ABC):
@@ -66,6 +57,21 @@ class CompressionConfig(BaseModel, ABC):
 
     growing: ClassVar[tuple[str, ...]] = ()
     """Sizes that may be larger than those of the weights that a run starts from."""
+    pixels_at_once: ClassVar[int] = 2**22
+    """Largest strip of a large picture: half a gigabyte for 128 channels at half the resolution."""
+    hyper_prior_widths: ClassVar[tuple[int, ...]] = (3, 3, 3, 3)
+    """Of the factorized prior."""
+    has_hyper_medians: ClassVar[bool] = True
+    """Whether hyper-latents are rounded around medians; otherwise as they are."""
+    trains_on_noise: ClassVar[bool] = True
+    """What stands for rounded latents in training, in g_s, context, h_s: noise, or rounding straight through. Bits are
+    counted on latents with noise either way."""
+    likelihood_minimum: ClassVar[float] = 0.0
+    """A likelihood counts as at least this much in training; 0 for no bound."""
+    has_context: ClassVar[bool] = True
+    """Whether the entropy model looks at latents that are already coded."""
+    stored_weight_bits: ClassVar[int] = 16
+    """Of a weight in a model file: of integer layers, and of large convolutions beside a linear path."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -119,47 +125,9 @@ class CompressionConfig(BaseModel, ABC):
         """Latent rows around a strip of a large picture that its transforms look at, or more."""
 
     @property
-    def pixels_at_once(self) -> int:
-        """Largest strip of a large picture: half a gigabyte for 128 channels at half the resolution."""
-        return 2**22
-
-    @property
-    def hyper_prior_widths(self) -> tuple[int, ...]:
-        """Widths of the factorized prior."""
-        return (3, 3, 3, 3)
-
-    @property
-    def has_hyper_medians(self) -> bool:
-        """Whether hyper-latents are rounded around medians; otherwise as they are."""
-        return True
-
-    @property
-    def trains_on_noise(self) -> bool:
-        """What stands for rounded latents in training, in g_s, context and h_s: noise, or rounding straight through.
-
-        Bits are counted on latents with noise either way.
-        """
-        return True
-
-    @property
-    def likelihood_minimum(self) -> float:
-        """A likelihood counts as at least this much in training; 0 for no bound."""
-        return 0.0
-
-    @property
-    def has_context(self) -> bool:
-        """Whether the entropy model looks at latents that are already coded."""
-        return True
-
-    @property
     def has_linear_path(self) -> bool:
         """Whether a linear transform stands beside g_a and g_s."""
         return False
-
-    @property
-    def stored_weight_bits(self) -> int:
-        """Bits of a weight in a model file: of integer layers, and of large convolutions beside a linear path."""
-        return 16
 
     @property
     def rounds_around_mean(self) -> bool:
@@ -175,10 +143,7 @@ class CompressionConfig(BaseModel, ABC):
 class GaussianConfig(CompressionConfig):
     """Gaussians with bounded scales, in training too."""
 
-    @property
-    def likelihood_minimum(self) -> float:
-        """That of CompressAI."""
-        return _GAUSSIAN_LIKELIHOOD_MINIMUM
+    likelihood_minimum: ClassVar[float] = 1e-9
 
     @property
     def latent_halo(self) -> int:
@@ -204,6 +169,7 @@ class GaussianConfig(CompressionConfig):
 class HyperpriorConfig(GaussianConfig):
     """Mean and scale hyperprior (Minnen et al. 2018, "mbt2018-mean"), or scale only (Ballé et al. 2018)."""
 
+    has_context: ClassVar[bool] = False
     kind: Literal["hyperprior"] = "hyperprior"
     channels: PositiveInt = Field(default=128, description="N")
     latent_channels: PositiveInt = Field(default=192, description="M")
@@ -221,32 +187,6 @@ class HyperpriorConfig(GaussianConfig):
         """One Gaussian."""
         return self._gaussians(zero_mean=self.zero_mean)
 
-    @property
-    def has_context(self) -> bool:
-        """None."""
-        return False
-
-    @classmethod
-    def of_level(cls, level: int, *, zero_mean: bool = False) -> "HyperpriorConfig":
-        """Channels and trade-off of published weights.
-
-        Args:
-            level: from 1 (smallest files) to 8.
-            zero_mean: of scales alone.
-
-        Raises:
-            ValueError: no weights were published of this level.
-        """
-        channels, latent_channels = _of_level(
-            level, BMSHJ2018_CHANNELS if zero_mean else MBT2018_MEAN_CHANNELS
-        )
-        return cls(
-            channels=channels,
-            latent_channels=latent_channels,
-            zero_mean=zero_mean,
-            rate_distortion_lambda=MSE_LAMBDAS[level - 1],
-        )
-
 
 class AutoregressiveConfig(GaussianConfig):
     """Hyperprior and masked context (Minnen et al. 2018, "mbt2018")."""
@@ -259,21 +199,6 @@ class AutoregressiveConfig(GaussianConfig):
     def hyper_latent_channels(self) -> int:
         """N."""
         return self.channels
-
-    @classmethod
-    def of_level(cls, level: int) -> "AutoregressiveConfig":
-        """Channels and trade-off of published weights.
-
-        Args:
-            level: from 1 (smallest files) to 8.
-
-        Raises:
-            ValueError: no weights were published of this level.
-        """
-        channels, latent_channels = _of_level(level, MBT2018_CHANNELS)
-        return cls(
-            channels=channels, latent_channels=latent_channels, rate_distortion_lambda=MSE_LAMBDAS[level - 1]
-        )
 
 
 class AttentionConfig(GaussianConfig):
@@ -314,27 +239,13 @@ class AttentionConfig(GaussianConfig):
             return self.head_widths
         return (10 * n // 3, 8 * n // 3) if self.components == 1 else (5 * n, 5 * n)
 
-    @classmethod
-    def of_level(cls, level: int, *, attention: bool = True) -> "AttentionConfig":
-        """Channels and trade-off of published weights.
-
-        Args:
-            level: from 1 (smallest files) to 6.
-            attention: off for the paper's anchor.
-
-        Raises:
-            ValueError: no weights were published of this level.
-        """
-        return cls(
-            latent_channels=_of_level(level, CHENG2020_CHANNELS),
-            attention=attention,
-            rate_distortion_lambda=MSE_LAMBDAS[level - 1],
-        )
-
 
 class MixtureConfig(CompressionConfig):
     """Mixtures of several families, and latents that training rounds straight through for all but their bits."""
 
+    hyper_prior_widths: ClassVar[tuple[int, ...]] = (3, 3, 3)
+    has_hyper_medians: ClassVar[bool] = False
+    trains_on_noise: ClassVar[bool] = False
     rounding: LatentRounding = "direct"
     lapped_channels: int = Field(
         default=0,
@@ -343,21 +254,6 @@ class MixtureConfig(CompressionConfig):
         "neighbours; at most latent_channels",
     )
     families: Families = (Family.GAUSSIAN, Family.LAPLACIAN, Family.LOGISTIC)
-
-    @property
-    def hyper_prior_widths(self) -> tuple[int, ...]:
-        """Widths of the factorized prior, as Ballé et al. 2018 have them."""
-        return (3, 3, 3)
-
-    @property
-    def has_hyper_medians(self) -> bool:
-        """Hyper-latents are rounded as they are."""
-        return False
-
-    @property
-    def trains_on_noise(self) -> bool:
-        """Rounded latents, straight through, for all but the bits."""
-        return False
 
     @model_validator(mode="after")
     def _check_lapped_channels(self) -> "MixtureConfig":
@@ -371,6 +267,7 @@ class MixtureConfig(CompressionConfig):
 class GllmmConfig(MixtureConfig):
     """GLLMM (Fu et al. 2023), and every simpler entropy model and transform that the paper compares it with."""
 
+    likelihood_minimum: ClassVar[float] = 1e-6
     kind: Literal["gllmm"] = "gllmm"
     latent_channels: PositiveInt = Field(
         default=128, description="M; the paper has one number for all layers, 128 or 256"
@@ -469,11 +366,6 @@ class GllmmConfig(MixtureConfig):
         )
 
     @property
-    def likelihood_minimum(self) -> float:
-        """As Ballé et al. 2018 have it."""
-        return 1e-6
-
-    @property
     def has_linear_path(self) -> bool:
         """As configured."""
         return self.linear_path
@@ -510,6 +402,10 @@ class GllmmLiteConfig(MixtureConfig):
         "head_widths",
         "context_channels",
         "lapped_channels",
+    )
+    pixels_at_once: ClassVar[int] = 2**24
+    stored_weight_bits: ClassVar[int] = (
+        8  # costs less than 0.05 % more rate than 16: ``freeze`` prints the loss
     )
     all_rates: Literal[True] = True
     kind: Literal["gllmm-lite"] = "gllmm-lite"
@@ -554,25 +450,9 @@ class GllmmLiteConfig(MixtureConfig):
         return True
 
     @property
-    def stored_weight_bits(self) -> int:
-        """With a shift for each input, 8 bits cost less than 0.05 % more rate than 16 (``freeze`` prints the loss)."""
-        return 8
-
-    @property
     def latent_halo(self) -> int:
         """More than the receptive fields of g_a and g_s, which reach 9."""
         return 12
-
-    @property
-    def pixels_at_once(self) -> int:
-        """Largest strip of a large picture."""
-        return 2**24
-
-
-def _of_level(level: int, table: dict[int, _Channels]) -> _Channels:
-    if level not in table:
-        raise ValueError(f"the level must be 1 to {max(table)}, found {level}: published weights have these")
-    return table[level]
 
 
 def _kind(value: object) -> str:

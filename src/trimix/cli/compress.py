@@ -39,16 +39,14 @@ from trimix.cli.search_options import (
     check_time_limit,
     checked_target,
 )
-from trimix.encoder.effort import DEFAULT_EFFORT, search_steps
+from trimix.encoder.effort import DEFAULT_EFFORT, DEFAULT_QUALITY, search_steps
 from trimix.errors import PictureError
-from trimix.frozen.catalogue import DEFAULT_MODEL, find_model
+from trimix.frozen.catalogue import Tune, find_model, model_for
 from trimix.progress import working
 
 if TYPE_CHECKING:
     from trimix.encoder.target_search import Encoded
     from trimix.encoder.targets import Target
-
-_DEFAULT_QUALITY = 50.0
 
 
 def compress(
@@ -76,12 +74,23 @@ def compress(
     target_ssimulacra2: TargetSsimulacra2Option = None,
     effort: EffortOption = DEFAULT_EFFORT,
     time_limit: TimeLimitOption = None,
-    model: Annotated[
-        str,
+    tune: Annotated[
+        Tune | None,
         typer.Option(
-            "--model", metavar="NAME|FILE", help="Model, see 'trimix models', or a .safetensors file."
+            "--tune",
+            help="What the picture shall be best for at its size: the eye (SSIMULACRA2), PSNR or MS-SSIM.",
+            show_default=Tune.EYE,
         ),
-    ] = DEFAULT_MODEL,
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            metavar="NAME|FILE",
+            help="Instead of a tune: a model, see 'trimix models', or a .safetensors file.",
+            show_default=False,
+        ),
+    ] = None,
     device: DeviceOption = Device.CPU,
     threads: ThreadsOption = None,
     force: ForceOption = False,
@@ -95,7 +104,7 @@ def compress(
     ends a search and writes the best so far; a second one ends without a file.
     """
     target = checked_target(quality, target_bits_per_pixel, target_size, target_psnr, target_ssimulacra2)
-    quality = _DEFAULT_QUALITY if quality is None else quality
+    quality = DEFAULT_QUALITY if quality is None else quality
     check_quality(quality)
     check_time_limit(time_limit, effort)
     source = Source(picture, PictureError)
@@ -105,7 +114,7 @@ def compress(
     if json:
         refuse_json_with_data(output)
     destination = Destination(output, source, force=force)
-    entry = find_model(model)
+    entry = find_model(model_for(tune, model))
     with working("loading the model"):
         device_name = prepare_coding(device, threads)
         from trimix.codec import Codec

@@ -17,6 +17,7 @@ from trimix.frozen.catalogue import (
     IDENTIFIERS,
     MODELS_VARIABLE,
     ModelEntry,
+    Tune,
     entries,
     find_model,
     folders,
@@ -69,12 +70,14 @@ def models(
         _show(name, width, height, json=json)
         return
     found = list(entries())
-    default = _default_name()
+    tunes = {str(tune): _installed_name(tune.model) for tune in Tune}
+    default = _installed_name(DEFAULT_MODEL)
     if json:
         print_json(
             {
                 "models": [_record(entry) for entry in found],
                 "default": default,
+                "tunes": tunes,
                 "folders": [str(folder) for folder in folders()],
             }
         )
@@ -82,6 +85,7 @@ def models(
     if found:
         _print_list(found)
     print(f"default: {default or f'none, no {DEFAULT_MODEL} is installed'}")
+    print(", ".join(f"--tune {tune}: {name or 'none'}" for tune, name in tunes.items()))
     print(f"searched: {', '.join(str(folder) for folder in folders())} ({MODELS_VARIABLE} adds folders)")
 
 
@@ -199,16 +203,19 @@ def _default_configuration(kind: str) -> "CompressionConfig":
 
 def _stored_configuration(entry: ModelEntry) -> "CompressionConfig":
     from trimix.architectures.config import read_configuration
+    from trimix.frozen.storage import load_frozen
 
+    # The whole file is read: what is damaged is not described.
+    text = load_frozen(entry.path).stored.configuration
     try:
-        return read_configuration(entry.configuration)
+        return read_configuration(text)
     except ModelError as error:
         raise ModelError(f"{entry.path}: {error}") from error
 
 
-def _default_name() -> str | None:
+def _installed_name(model: str) -> str | None:
     try:
-        return find_model(DEFAULT_MODEL).name
+        return find_model(model).name
     except ModelError:
         return None
 

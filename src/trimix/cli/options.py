@@ -30,7 +30,7 @@ def _quality_help() -> str:
 
 
 QualityOption = Annotated[
-    float | None, typer.Option("-q", "--quality", metavar="1..100", help=_quality_help(), show_default="50")
+    float | None, typer.Option("-q", "--quality", metavar="1..100", help=_quality_help(), show_default="75")
 ]
 DeviceOption = Annotated[
     Device,

@@ -177,7 +177,7 @@ def _compare(
     compared = []
     for source in sources:
         with working(f"compressing {source.name}"), naming(source):
-            original = read_picture(source.path_or_contents())
+            original = read_picture(source.path_or_contents()).flattened().in_8_bits()
             compared.append(compare_at_equal_size(_name(source), original, codec, peers, bits_per_pixel))
     return compared
 

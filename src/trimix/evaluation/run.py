@@ -153,7 +153,7 @@ class Evaluation:
             if not missing:
                 continue
             # Pixels only: a profile or a thumbnail would count as bits of some codecs and not of others.
-            picture = Picture(read_picture(path).pixels)
+            picture = read_picture(path).bare()
             for quality in missing:
                 try:
                     if not is_warm:

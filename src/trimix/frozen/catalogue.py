@@ -9,13 +9,13 @@ import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
-from trimix.errors import ModelError, UnknownModelError
+from trimix.errors import ModelError, UnknownModelError, UsageError
 
 MODELS_VARIABLE = "TRIMIX_MODELS"
 """Environment variable: folders with further weights files, separated like PATH."""
-DEFAULT_MODEL = "gllmm-lite"
 IDENTIFIERS = {"gllmm-lite": 1, "hyperprior": 2, "autoregressive": 3, "attention": 4, "gllmm": 5}
 """Number of the architecture in every file; frozen."""
 WEIGHTS_FORMAT = "trimix-frozen-2"
@@ -25,6 +25,40 @@ _VERSIONED = re.compile(r"(.+)-([0-9]+(?:\.[0-9]+)*)")
 _SUFFIX = ".safetensors"
 _PACKAGED = Path(__file__).parent.parent / "weights"
 _HEAD_LIMIT = 2**22
+
+
+class Tune(StrEnum):
+    """What a picture shall be best for at its size."""
+
+    EYE = "eye"
+    PSNR = "psnr"
+    MS_SSIM = "ms-ssim"
+
+    @property
+    def model(self) -> str:
+        """The model whose weights were trained for it."""
+        return {Tune.EYE: "gllmm-lite-eye", Tune.PSNR: "gllmm-lite", Tune.MS_SSIM: "gllmm-lite-ms-ssim"}[self]
+
+
+DEFAULT_MODEL = Tune.EYE.model
+
+
+def model_for(tune: str | None, model: str | Path | None) -> str | Path:
+    """The model that is named, or that of a tune; without both the default.
+
+    Raises:
+        UsageError: both are given, or there is no such tune.
+
+    >>> model_for("psnr", None), model_for(None, None)
+    ('gllmm-lite', 'gllmm-lite-eye')
+    """
+    if tune is None:
+        return DEFAULT_MODEL if model is None else model
+    if model is not None:
+        raise UsageError("a tune and a model exclude each other, found both; leave one out")
+    if tune not in list(Tune):
+        raise UsageError(f"a tune must be one of {', '.join(Tune)}, found {tune!r}; change it")
+    return Tune(tune).model
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ import onnxruntime
 from trimix.frozen.engine import interpolated_factors, quality_on_plane
 from trimix.frozen.onnx_graph import Graph
 from trimix.frozen.onnx_operations import Given, Written, written
-from trimix.frozen.program import Program, QualityFactors, QualityPlane, Shape, inputs_of
+from trimix.frozen.program import Program, QualityFactors, QualityPlane, Shape, inputs_of, value_shapes
 from trimix.shapes import Float
 
 _SIDE = 64
@@ -142,7 +142,8 @@ class OnnxNetwork:
         if any(isinstance(one, QualityPlane) for one in self._program):
             graph.input(_QUALITY, ())
         shapes = {name: value.shape for name, value in self._tensors.items()}
-        known, operations = [Shape(self._channels, _SIDE, _SIDE)], []
+        known = value_shapes(self._program, Shape(self._channels, _SIDE, _SIDE), shapes)
+        operations: list[tuple[Written, tuple[int, ...]]] = []
         for index, (one, taken) in enumerate(zip(self._program, inputs_of(self._program), strict=True)):
             given = [known[number] for number in taken]
             at = Given(
@@ -150,7 +151,6 @@ class OnnxNetwork:
             )
             operations.append((written(one, at), taken))
             names.append(operations[-1][0].result)
-            known.append(one.result(given, shapes))
         return _Forward(graph, names[-1], operations)
 
     @cached_property

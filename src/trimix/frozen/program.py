@@ -47,14 +47,6 @@ class Operation:
     """Of its inputs."""
     inputs: tuple[int, ...] = ()
 
-    def result(self, shapes: list[Shape], tensors: Shapes) -> Shape:
-        """Shape of the result.
-
-        Raises:
-            ModelError: inputs or tensors do not fit.
-        """
-        return shapes[0]
-
     @property
     def tensors(self) -> tuple[str, ...]:
         """Names of its tensors."""
@@ -77,14 +69,6 @@ class Convolution(Operation):
     stride: int = 1
     padding: int = 0
 
-    def result(self, shapes: list[Shape], tensors: Shapes) -> Shape:
-        """As the formula says."""
-        channels, height, width = shapes[0]
-        outputs, kernel = _kernel(self.weight, tensors, self.stride, 1, channels)
-        _check_tensor(self.bias, tensors, [(outputs,)])
-        sides = ((side + 2 * self.padding - kernel) // self.stride + 1 for side in (height, width))
-        return Shape(outputs, *sides)
-
 
 @dataclass(frozen=True, kw_only=True)
 class TransposedConvolution(Operation):
@@ -99,16 +83,6 @@ class TransposedConvolution(Operation):
     stride: int = 1
     padding: int = 0
     output_padding: int = 0
-
-    def result(self, shapes: list[Shape], tensors: Shapes) -> Shape:
-        """As the formula says."""
-        channels, height, width = shapes[0]
-        outputs, kernel = _kernel(self.weight, tensors, self.stride, 0, channels)
-        _check_tensor(self.bias, tensors, [(outputs,), (outputs, self.stride, self.stride)])
-        added = kernel - 2 * self.padding + self.output_padding
-        if self.output_padding >= self.stride:
-            raise ModelError(f"output_padding must be less than the stride, found {self.output_padding}")
-        return Shape(outputs, *(self.stride * (side - 1) + added for side in (height, width)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,26 +116,12 @@ class Add(Operation):
 
     count: ClassVar[int] = 2
 
-    def result(self, shapes: list[Shape], tensors: Shapes) -> Shape:
-        """That of a."""
-        a, b = shapes
-        if a[1:] != b[1:] or b.channels > a.channels:
-            raise ModelError(f"what is added must not be larger, found {b} beside {a}")
-        return a
-
 
 @dataclass(frozen=True, kw_only=True)
 class Multiply(Operation):
     """``y = a b``."""
 
     count: ClassVar[int] = 2
-
-    def result(self, shapes: list[Shape], tensors: Shapes) -> Shape:
-        """That of both."""
-        a, b = shapes
-        if a != b:
-            raise ModelError(f"factors must have one shape, found {a} and {b}")
-        return a
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,23 +133,10 @@ class QualityFactors(Operation):
 
     logarithms: str
 
-    def result(self, shapes: list[Shape], tensors: Shapes) -> Shape:
-        """That of x."""
-        shape = tensors[self.logarithms]
-        if len(shape) != 2 or shape[0] < 2 or shape[1] != shapes[0].channels:
-            raise ModelError(
-                f"{self.logarithms} must have two rows or more of {shapes[0].channels}, found {list(shape)}"
-            )
-        return shapes[0]
-
 
 @dataclass(frozen=True, kw_only=True)
 class QualityPlane(Operation):
     """x with one more channel, ``(q - 50.5) / 49.5`` everywhere."""
-
-    def result(self, shapes: list[Shape], tensors: Shapes) -> Shape:
-        """One channel more."""
-        return shapes[0]._replace(channels=shapes[0].channels + 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,27 +147,12 @@ class Normalization(Operation):
     gamma: str
     inverse: bool = False
 
-    def result(self, shapes: list[Shape], tensors: Shapes) -> Shape:
-        """That of x."""
-        channels = shapes[0].channels
-        _check_tensor(self.beta, tensors, [(channels,)])
-        _check_tensor(self.gamma, tensors, [(channels, channels)])
-        return shapes[0]
-
 
 @dataclass(frozen=True, kw_only=True)
 class DepthToSpace(Operation):
     """``y[c, f i + r, f j + k] = x[f f c + f r + k, i, j]`` with f the factor."""
 
     factor: int
-
-    def result(self, shapes: list[Shape], tensors: Shapes) -> Shape:
-        """Fewer channels, longer sides."""
-        channels, height, width = shapes[0]
-        factor = self.factor
-        if factor < 1 or channels % factor**2:
-            raise ModelError(f"channels must be a multiple of the factor {factor} squared, found {channels}")
-        return Shape(channels // factor**2, factor * height, factor * width)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,14 +161,6 @@ class SpaceToDepth(Operation):
 
     factor: int
 
-    def result(self, shapes: list[Shape], tensors: Shapes) -> Shape:
-        """More channels, shorter sides."""
-        channels, height, width = shapes[0]
-        factor = self.factor
-        if factor < 1 or height % factor or width % factor:
-            raise ModelError(f"sides must be multiples of the factor {factor}, found {height}x{width}")
-        return Shape(channels * factor**2, height // factor, width // factor)
-
 
 @dataclass(frozen=True, kw_only=True)
 class ReplicatePadding(Operation):
@@ -244,23 +168,12 @@ class ReplicatePadding(Operation):
 
     margin: int
 
-    def result(self, shapes: list[Shape], tensors: Shapes) -> Shape:
-        """Longer sides."""
-        channels, height, width = shapes[0]
-        return Shape(channels, height + 2 * self.margin, width + 2 * self.margin)
-
 
 @dataclass(frozen=True, kw_only=True)
 class FirstChannels(Operation):
     """``y[c] = x[c]`` for the first ``channels``."""
 
     channels: int
-
-    def result(self, shapes: list[Shape], tensors: Shapes) -> Shape:
-        """Fewer channels."""
-        if not 1 <= self.channels <= shapes[0].channels:
-            raise ModelError(f"the first {self.channels} of {shapes[0].channels} channels are not there")
-        return shapes[0]._replace(channels=self.channels)
 
 
 OPERATIONS: dict[str, type[Operation]] = {
@@ -328,7 +241,12 @@ def program_from_json(listed: object) -> Program:
 
 
 def result_shape(program: Sequence[Operation], shape: Shape, tensors: Shapes) -> Shape:
-    """Shape of what a program makes of an input of some shape.
+    """Shape of what a program makes of an input of some shape; raises as ``value_shapes`` does."""
+    return value_shapes(program, shape, tensors)[-1]
+
+
+def value_shapes(program: Sequence[Operation], shape: Shape, tensors: Shapes) -> list[Shape]:
+    """Shapes of all values, the input first.
 
     Raises:
         ModelError: a tensor is missing, or an operation does not fit what it is given.
@@ -339,13 +257,64 @@ def result_shape(program: Sequence[Operation], shape: Shape, tensors: Shapes) ->
             for name in one.tensors:
                 if name not in tensors:
                     raise ModelError(f"the weights must have {name}, found none of that name")
-            found = one.result([shapes[number] for number in inputs], tensors)
+            found = _result(one, [shapes[number] for number in inputs], tensors)
             if not (1 <= found.channels <= CHANNEL_LIMIT and min(found.height, found.width) >= 1):
                 raise ModelError(f"1..{CHANNEL_LIMIT} channels and some pixels must be there, found {found}")
         except ModelError as error:
             raise ModelError(f"operation {index + 1}, {_NAMES[type(one)]}: {error}") from error
         shapes.append(found)
-    return shapes[-1]
+    return shapes
+
+
+def _result(one: Operation, given: list[Shape], tensors: Shapes) -> Shape:
+    channels, height, width = given[0]
+    match one:
+        case Convolution():
+            outputs, kernel = _kernel(one.weight, tensors, one.stride, 1, channels)
+            _check_tensor(one.bias, tensors, [(outputs,)])
+            sides = ((side + 2 * one.padding - kernel) // one.stride + 1 for side in (height, width))
+            return Shape(outputs, *sides)
+        case TransposedConvolution():
+            outputs, kernel = _kernel(one.weight, tensors, one.stride, 0, channels)
+            _check_tensor(one.bias, tensors, [(outputs,), (outputs, one.stride, one.stride)])
+            if one.output_padding >= one.stride:
+                raise ModelError(f"output_padding must be less than the stride, found {one.output_padding}")
+            added = kernel - 2 * one.padding + one.output_padding
+            return Shape(outputs, *(one.stride * (side - 1) + added for side in (height, width)))
+        case Add():
+            if given[1][1:] != given[0][1:] or given[1].channels > channels:
+                raise ModelError(f"what is added must not be larger, found {given[1]} beside {given[0]}")
+        case Multiply():
+            if given[0] != given[1]:
+                raise ModelError(f"factors must have one shape, found {given[0]} and {given[1]}")
+        case QualityFactors():
+            table = tensors[one.logarithms]
+            if len(table) != 2 or table[0] < 2 or table[1] != channels:
+                raise ModelError(
+                    f"{one.logarithms} must have two rows or more of {channels}, found {list(table)}"
+                )
+        case QualityPlane():
+            return Shape(channels + 1, height, width)
+        case Normalization():
+            _check_tensor(one.beta, tensors, [(channels,)])
+            _check_tensor(one.gamma, tensors, [(channels, channels)])
+        case DepthToSpace(factor=factor):
+            if factor < 1 or channels % factor**2:
+                raise ModelError(
+                    f"channels must be a multiple of the factor {factor} squared, found {channels}"
+                )
+            return Shape(channels // factor**2, factor * height, factor * width)
+        case SpaceToDepth(factor=factor):
+            if factor < 1 or height % factor or width % factor:
+                raise ModelError(f"sides must be multiples of the factor {factor}, found {height}x{width}")
+            return Shape(channels * factor**2, height // factor, width // factor)
+        case ReplicatePadding():
+            return Shape(channels, height + 2 * one.margin, width + 2 * one.margin)
+        case FirstChannels():
+            if not 1 <= one.channels <= channels:
+                raise ModelError(f"the first {one.channels} of {channels} channels are not there")
+            return Shape(one.channels, height, width)
+    return given[0]
 
 
 def _operation(described: object) -> Operation:

@@ -26,10 +26,6 @@ _CAMERA_RAW = "a camera's raw file must be developed first, found one; export it
 # Of files that are no pictures of pixels, or that nothing here reads: their beginnings, and what to say.
 _OTHER_KINDS = (
     (
-        rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*|<!DOCTYPE[^>]*>\s*)*<svg[\s>]",
-        "a picture must be made of pixels, found SVG; draw it first, e.g. with `rsvg-convert IN -o OUT.png`",
-    ),
-    (
         rb"%PDF-|%!PS",
         "a picture must be made of pixels, found PDF or PostScript; draw it first, e.g. with `pdftoppm -png`",
     ),
@@ -53,6 +49,10 @@ def check_head(name: str, head: bytes) -> None:
     """
     if not head:
         raise PictureError(f"{name}: a picture file must have contents, found it empty; fetch it again")
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<") and b"<svg" in head:
+        raise PictureError(
+            f"{name}: a picture must be made of pixels, found SVG; draw it, e.g. with `resvg IN OUT.png`"
+        )
     for beginning, words in _OTHER_KINDS:
         if re.match(beginning, head, re.DOTALL):
             raise PictureError(f"{name}: {words}")

@@ -7,6 +7,7 @@ and TIFF are Pillow's, PPM is read here. Writing needs neither.
 import re
 import struct
 import zlib
+from collections.abc import Callable
 from importlib import import_module
 from io import BytesIO
 from types import ModuleType
@@ -22,6 +23,7 @@ from trimix.shapes import UInt
 PORTABLE_ANYMAP = re.compile(rb"P[2356](?:(?:\s|#[^\n]*\n)+(\d{1,9})){3}\s")
 """The header of PGM and PPM; its group is the largest value."""
 
+_JPEG_XL_RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 _EXTRA = "pip install 'trimix[formats]'"
 _COMPRESSION_DEFLATE, _PREDICTOR_DIFFERENCE = 8, 2
 _ASSOCIATED_ALPHA, _UNASSOCIATED_ALPHA = 1, 2
@@ -78,6 +80,36 @@ def read_jpeg_2000(data: bytes, bits: int) -> UInt[np.ndarray, "*shape"]:
     return scaled(_imagecodecs(f"{bits} bits").jpeg2k_decode(data), bits)
 
 
+def jpeg_xl_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height that a JPEG XL claims (ISO/IEC 18181-1, size header); None where none is found.
+
+    Args:
+        data: the file, or its beginning.
+    """
+    start = 0
+    if not data.startswith(b"\xff\x0a"):
+        boxes = [at for at in (data.find(b"jxlc"), data.find(b"jxlp")) if at >= 0]
+        start = data.find(b"\xff\x0a", min(boxes)) if boxes else -1
+    bits = int.from_bytes(data[start + 2 : start + 12], "little")
+
+    def take(count: int) -> int:
+        nonlocal bits
+        value, bits = bits & ((1 << count) - 1), bits >> count
+        return value
+
+    def side(is_small: int) -> int:
+        return 8 * (take(5) + 1) if is_small else take((9, 13, 18, 30)[take(2)]) + 1
+
+    if start < 0:
+        return None
+    is_small = take(1)
+    height = side(is_small)
+    if ratio := take(3):
+        numerator, denominator = _JPEG_XL_RATIOS[ratio - 1]
+        return height * numerator // denominator, height
+    return side(is_small), height
+
+
 def read_jpeg_xl(data: bytes) -> np.ndarray:
     """All samples of a JPEG XL."""
     return _imagecodecs("JPEG XL").jpegxl_decode(data)
@@ -100,8 +132,15 @@ def read_anymap(data: bytes) -> UInt[np.ndarray, "H W C"]:
     return _of_peak(samples.reshape(height, width, channels), peak)
 
 
-def read_tiff(stream: ByteStream, frame: int) -> UInt[np.ndarray, "H W C"]:
+def read_tiff(
+    stream: ByteStream, frame: int, check_size: Callable[[int, int], None] = lambda width, height: None
+) -> UInt[np.ndarray, "H W C"]:
     """All samples of a page of a TIFF, not yet turned.
+
+    Args:
+        stream: the file.
+        frame: number of the page, from 0.
+        check_size: is asked with width and height before pixels are decoded.
 
     Raises:
         PictureError: samples or colours of another kind.
@@ -119,6 +158,7 @@ def read_tiff(stream: ByteStream, frame: int) -> UInt[np.ndarray, "H W C"]:
             raise PictureError(
                 f"colours must be grey or RGB, found {page.photometric!s} {page.axes}; convert them"
             )
+        check_size(int(page.imagewidth), int(page.imagelength))
         samples = page.asarray()
         extra = tuple(int(kind) for kind in page.extrasamples)
     samples = samples[:, :, None] if samples.ndim == 2 else samples

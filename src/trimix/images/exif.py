@@ -19,7 +19,7 @@ _BYTES_OF_KIND = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 1
 _SHORT = 3
 _XMP_ORIENTATION = re.compile(rb'(tiff:Orientation\s*(?:=\s*["\']|>\s*))[2-8](?=\s*["\'<])')
 _XMP_POSITION = re.compile(
-    rb"""\s*\bexif:(GPS\w+)\s*=\s*("[^"]*"|'[^']*')|<exif:(GPS\w+)\b[^>]*/>|<exif:(GPS\w+)\b.*?</exif:\4\s*>""",
+    rb"""\s?\bexif:(GPS\w+)\s*=\s*("[^"]*"|'[^']*')|<exif:(GPS\w+)\b[^>]*/>|<exif:(GPS\w+)\b.{0,2000}?</exif:\4\s*>""",
     re.DOTALL,
 )
 

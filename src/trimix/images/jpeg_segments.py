@@ -14,14 +14,13 @@ _SEGMENT_BYTES_MAXIMUM = 65533
 XMP_BYTES_MAXIMUM = _SEGMENT_BYTES_MAXIMUM - len(_XMP)
 """Longest packet that one segment holds."""
 _IDENTIFIER_BYTES = 32
-_NAMED_ATTRIBUTE = re.compile(rb"""\s*xmpNote:HasExtendedXMP\s*=\s*["']([0-9A-Fa-f]{32})["']""")
+_NAMED_ATTRIBUTE = re.compile(rb"""xmpNote:HasExtendedXMP\s*=\s*["']([0-9A-Fa-f]{32})["']""")
 _NAMED_ELEMENT = re.compile(rb"<xmpNote:HasExtendedXMP>\s*([0-9A-Fa-f]{32})\s*</xmpNote:HasExtendedXMP>")
 _MAIN_PACKET = (
     b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
     b'<rdf:Description rdf:about="" xmlns:xmpNote="http://ns.adobe.com/xmp/note/" '
     b'xmpNote:HasExtendedXMP="%b"/></rdf:RDF></x:xmpmeta>'
 )
-_DESCRIPTIONS = re.compile(rb"<rdf:RDF[^>]*>(.*)</rdf:RDF>", re.DOTALL)
 _IPTC_RESOURCE = 0x0404
 
 
@@ -82,11 +81,13 @@ def merged_xmp(packet: bytes, extended: bytes) -> bytes | None:
     Returns:
         The packet; None where the two are not of the form in which they can be put together.
     """
-    descriptions = _DESCRIPTIONS.search(extended, _IDENTIFIER_BYTES)
+    # Found without a pattern: a hostile file must not take time that grows with the square of its length.
+    opening = extended.find(b"<rdf:RDF", _IDENTIFIER_BYTES)
+    start, stop = extended.find(b">", opening) + 1, extended.rfind(b"</rdf:RDF>")
     end = packet.rfind(b"</rdf:RDF>")
-    if descriptions is None or end < 0:
+    if opening < 0 or not 0 < start <= stop or end < 0:
         return None
-    merged = packet[:end] + descriptions[1] + packet[end:]
+    merged = packet[:end] + extended[start:stop] + packet[end:]
     return _NAMED_ELEMENT.sub(b"", _NAMED_ATTRIBUTE.sub(b"", merged))
 
 

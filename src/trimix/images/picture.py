@@ -113,6 +113,10 @@ class Picture:
         alpha = None if self.alpha is None else _rounded(self.alpha)
         return replace(self, pixels=_rounded(self.pixels), alpha=alpha)
 
+    def bare(self) -> "Picture":
+        """What codecs are compared on: 8 bits, on white, grey or RGB as it was given, without metadata."""
+        return Picture(self.flattened().in_8_bits().samples)
+
 
 def picture_of_samples(
     samples: np.ndarray,

@@ -272,7 +272,11 @@ def _read_jpeg_xl(
     frame: int | None,
     background: tuple[int, int, int] | None,
 ) -> Picture:
-    samples = deep.read_jpeg_xl(stream.read())
+    contents = stream.read()
+    if (size := deep.jpeg_xl_size(contents)) is None:
+        raise PictureError(f"{name}: a picture must decode, found it damaged or truncated; fetch it again")
+    check_size(name, *size, maximum_pixels)
+    samples = deep.read_jpeg_xl(contents)
     if samples.dtype not in (np.uint8, np.uint16):
         raise PictureError(f"{name}: samples must have up to 16 bits, found {samples.dtype}; convert them")
     if samples.ndim == 4:
@@ -282,7 +286,6 @@ def _read_jpeg_xl(
                 f"0 to {len(samples) - 1}"
             )
         samples = samples[frame]
-    check_size(name, samples.shape[1], samples.shape[0], maximum_pixels)
     notes = ("profile, EXIF and XMP of JPEG XL are not read",)
     return picture_of_samples(samples, NO_METADATA, notes, background)
 
@@ -296,15 +299,16 @@ def _read_unusual_tiff(
 ) -> Picture:
     """A TIFF that Pillow does not know."""
     try:
-        samples = deep.read_tiff(stream, frame or 0)
+        samples = deep.read_tiff(
+            stream, frame or 0, lambda width, height: check_size(name, width, height, maximum_pixels)
+        )
     except PictureError as error:
-        raise PictureError(f"{name}: {error}") from error
+        raise type(error)(f"{name}: {str(error).removeprefix(f'{name}: ')}") from error
     except Exception as error:
         raise PictureError(
             f"{name}: a picture must decode, found it damaged or of an unusual kind ({_one_line(error)}); "
             "convert it to PNG"
         ) from error
-    check_size(name, samples.shape[1], samples.shape[0], maximum_pixels)
     notes = ("profile, EXIF and XMP of this kind of TIFF are not read",)
     return picture_of_samples(samples, NO_METADATA, notes, background)
 

@@ -269,7 +269,7 @@ def _converted(name: str, tensors: Mapping[str, Tensor], config: CompressionConf
         return tensor[:, 0, 1]
     if name.endswith((".beta", ".gamma")):
         return _converted_gdn(name, tensor, tensors)
-    last = "h_s.4." if isinstance(config, HyperpriorConfig) else "entropy_parameters.4."
+    last = "entropy_parameters.4." if config.has_context else "h_s.4."
     if name.startswith(last) and not config.head_layout.zero_mean:
         scales, means = tensor.chunk(2)  # ours are the other way round
         return torch.cat([means, scales])

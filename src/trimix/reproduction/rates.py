@@ -61,7 +61,7 @@ def picture_rates(
     rates, decibels = [], []
     for path in pictures:
         between_pictures()
-        pixels = read_picture(path).pixels
+        pixels = read_picture(path).bare().pixels
         height, width = pixels.shape[:2]
         planes = to_planes(pad_to_multiple(pixels, _PICTURE_MULTIPLE))
         x = torch.from_numpy(planes)[None].to(device, memory_format=torch.channels_last)

@@ -28,6 +28,9 @@ _PEAK = 255.0
 _CHANNELS = 3
 _CURVATURE = {True: 1.05, False: 2.1}
 """Times that of one latent alone, as the encoder has it: of squared errors, and of what they stand for."""
+_MORE_CURVATURE = 3.0
+_CHOICES = 3
+"""At most, of which the first is taken that makes bits and distortion together less than the nearest integers have."""
 
 _LOOKS = 2
 """Choices: the second one knows, in its contexts, what the first one chose."""
@@ -39,6 +42,9 @@ def encoder_latents(
     model: CompressionModel, x: Float[Tensor, "N 3 H W"], quality: Float[Tensor, "N"], measure: Distortion
 ) -> tuple[Float[Tensor, "N M h w"], Float[Tensor, "N Z hh hw"]]:
     """Latents that the encoder writes for pictures, and hyper-latents before rounding.
+
+    A choice that does not make ``R + lambda D`` of a picture less is made again as if distortion curved more; a picture
+    for which none does keeps its nearest integers.
 
     Args:
         model: has a linear path, whose filters tell how distortion curves.
@@ -66,9 +72,32 @@ def encoder_latents(
             own, weights = stand_in(shown.detach() - x, own, LATENT_STRIDE, (height, width))
             curvature = curvature * weights / (error_price * _PEAK**2)[:, None, None, None]
         slope = torch.autograd.grad(x_hat, values, own)[0]
-    curvature = curvature * _CURVATURE[measure.kind == "mse"]
     parameters_at = partial(model.mixture_parameters, side)
-    return chosen_latents(nearest, slope, curvature, parameters_at), z
+    least, taken = _cost(model, x, quality, measure, (nearest, z)), nearest
+    waiting = torch.ones_like(least, dtype=torch.bool)
+    for number in range(_CHOICES):
+        factor = _CURVATURE[measure.kind == "mse"] * _MORE_CURVATURE**number
+        chosen = chosen_latents(nearest, slope, factor * curvature, parameters_at)
+        better = waiting & (_cost(model, x, quality, measure, (chosen, z)) < least)
+        taken = torch.where(better[:, None, None, None], chosen, taken)
+        waiting &= ~better
+        if not waiting.any():
+            break
+    return taken, z
+
+
+@torch.no_grad()
+def _cost(
+    model: CompressionModel,
+    x: Float[Tensor, "N 3 H W"],
+    quality: Float[Tensor, "N"],
+    measure: Distortion,
+    latents: tuple[Float[Tensor, "N M h w"], Float[Tensor, "N Z hh hw"]],
+) -> Float[Tensor, "N"]:
+    """R + lambda D of every picture, R of the latents alone."""
+    output = model(x, quality, rounding="round", latents=latents)
+    lost = model.rate_distortion_lambda(quality) * measure(x, output.reconstruction.clamp(0, 1))
+    return output.latent_bits / x[0, 0].numel() + lost
 
 
 @torch.no_grad()

@@ -160,7 +160,7 @@ def inspect_file(
         name=name,
         model=codec.model.identity.name,
         quality=header.quality / QUALITY_STEPS,
-        pixels=codec.latents.synthesize(symbols, header.height, header.width, header.channels),
+        pixels=codec.latents.synthesize(symbols, header.height, header.width, header.colour_channels),
         statistics=statistics,
         file_bytes=description.file_bytes,
         header_bits=8 * description.header_bytes,
