@@ -27,7 +27,7 @@ from trimix.evaluation.metrics import psnr_db
 from trimix.freezing.freeze import freeze
 from trimix.frozen.catalogue import IDENTIFIERS
 from trimix.frozen.model import ModelIdentity
-from trimix.images import Picture, pad_to_multiple, to_pixels, to_tensor
+from trimix.images import Picture, pad_to_multiple, to_pixels, to_planes
 from trimix.integrations.compressai_import import model_from_state_dict
 
 SPREAD = 1.0
@@ -83,7 +83,7 @@ def their_model(name: str, x: torch.Tensor) -> Any:
 def compare(name: str, picture: Picture, repeats: int) -> tuple[list[str], Times, Times]:
     """Bytes and PSNR in words, then their times and ours."""
     height, width = picture.height, picture.width
-    x = to_tensor(pad_to_multiple(picture.pixels, 64))
+    x = torch.from_numpy(to_planes(pad_to_multiple(picture.pixels, 64)))[None]
     theirs = their_model(name, x)
     ours = model_from_state_dict(theirs.state_dict())
     codec = Codec(
@@ -93,7 +93,7 @@ def compare(name: str, picture: Picture, repeats: int) -> tuple[list[str], Times
         found = theirs.compress(x)
         their_bytes = sum(len(part[0]) for part in found["strings"])
         decoded = theirs.decompress(**found)["x_hat"]
-        their_psnr = psnr_db(picture.pixels, to_pixels(decoded)[:height, :width])
+        their_psnr = psnr_db(picture.pixels, to_pixels(decoded[0].numpy())[:height, :width])
         y_hat = torch.zeros(
             1, codec.model.transforms.facts.latent_channels, x.shape[2] // 16, x.shape[3] // 16
         )

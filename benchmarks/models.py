@@ -36,7 +36,7 @@ from trimix.evaluation.data_sets import data_roots, find_pictures
 from trimix.freezing.freeze import freeze
 from trimix.frozen.catalogue import IDENTIFIERS
 from trimix.frozen.model import ModelIdentity
-from trimix.images import Picture, read_picture, to_tensor
+from trimix.images import Picture, read_picture, to_planes
 from trimix.latent_codec import Symbols
 from trimix.probability import log_likelihood
 
@@ -188,7 +188,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, config in MODELS.items():
         if not any(word in name for word in words):
             continue
-        x = to_tensor(first.pixels)[:, :, : first.height // 64 * 64, : first.width // 64 * 64]
+        planes = torch.from_numpy(to_planes(first.pixels))[None]
+        x = planes[:, :, : first.height // 64 * 64, : first.width // 64 * 64]
         model = rescaled_model(config, x)
         identity = ModelIdentity("benchmark-0", IDENTIFIERS[config.kind], bytes(8), {})
         codec = Codec(freeze(model, identity, x, (50.0,)))

@@ -17,7 +17,7 @@ from trimix.entropy_models.context import InterlacedContext
 from trimix.entropy_models.schedule import INTERLACED_LEVELS
 from trimix.layers import residual
 from trimix.layers.gdn import GeneralizedDivisiveNormalization
-from trimix.layers.masked_convolution import reach_of
+from trimix.layers.offsets import reach_of
 from trimix.layers.pointwise import PointwiseConvolution
 from trimix.layers.resampling import SubpixelConvolution
 from trimix.probability import MixtureParameters, gaussian, laplacian, logistic

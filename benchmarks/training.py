@@ -38,7 +38,7 @@ from trimix.architectures.config import (
 )
 from trimix.errors import UsageError
 from trimix.evaluation.machine import machine, versions
-from trimix.images import to_tensor, write_atomically
+from trimix.images import to_planes, write_atomically
 from trimix.training.averaging import build_average
 from trimix.training.config import (
     ObjectiveConfig,
@@ -195,7 +195,7 @@ def interleaved_seconds(
 
 def patches_of(picture: Path | None, batch: int, size: int, device: torch.device) -> torch.Tensor:
     """Patches of one picture, each elsewhere as long as there is room."""
-    whole = to_tensor(benchmark_picture(picture).pixels)
+    whole = torch.from_numpy(to_planes(benchmark_picture(picture).pixels))[None]
     places = [(row, column) for row in (0, 512 - size) for column in range(0, 768 - size + 1, 64)]
     patches = [whole[..., row : row + size, column : column + size] for row, column in places]
     x = torch.cat([patches[index % len(patches)] for index in range(batch)])

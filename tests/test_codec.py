@@ -51,8 +51,8 @@ def test_decoding_is_the_synthesis_of_the_encoders_own_symbols(codec, size, chan
     assert decoded.pixels.shape == (*size, channels)
     assert np.array_equal(decoded.pixels, codec.latents.synthesize(symbols, *size, channels))
     found = codec.unpack(data)
-    assert torch.equal(found.latent, symbols.latent)
-    assert torch.equal(found.hyper_latent, symbols.hyper_latent)
+    assert np.array_equal(found.latent, symbols.latent)
+    assert np.array_equal(found.hyper_latent, symbols.hyper_latent)
 
 
 def test_rounding_and_writing_in_one_walk_give_the_bytes_of_two(codec):
@@ -96,16 +96,16 @@ def test_a_replaced_model_file_is_read_again(tmp_path):
 def test_any_quality_comes_back_with_its_symbols(codec, quality, seed):
     picture = some_picture(40, 50, seed=seed)
     symbols = nearest_symbols(codec, picture, quality)
-    assert torch.equal(codec.unpack(codec.pack(picture, symbols)).latent, symbols.latent)
+    assert np.array_equal(codec.unpack(codec.pack(picture, symbols)).latent, symbols.latent)
 
 
 def test_extreme_symbols_survive(codec):
     picture = some_picture(64, 64)
-    extremes = torch.tensor([32767, 0, -32767, 2048, 1, -2049, 0], dtype=torch.int16)
-    symbols = Symbols(extremes.repeat(19)[:128].view(8, 4, 4), extremes[:4].view(4, 1, 1), 25600)
+    extremes = np.array([32767, 0, -32767, 2048, 1, -2049, 0], np.int16)
+    symbols = Symbols(np.tile(extremes, 19)[:128].reshape(8, 4, 4), extremes[:4].reshape(4, 1, 1), 25600)
     found = codec.unpack(codec.pack(picture, symbols))
-    assert torch.equal(found.latent, symbols.latent)
-    assert torch.equal(found.hyper_latent, symbols.hyper_latent)
+    assert np.array_equal(found.latent, symbols.latent)
+    assert np.array_equal(found.hyper_latent, symbols.hyper_latent)
 
 
 @pytest.mark.parametrize("quality", [5, 50, 95])
@@ -126,7 +126,7 @@ def test_files_do_not_depend_on_threads(codec):
         for count in (1, 2):
             torch.set_num_threads(count)
             assert codec.pack(picture, symbols) == reference
-            assert torch.equal(codec.unpack(reference).latent, symbols.latent)
+            assert np.array_equal(codec.unpack(reference).latent, symbols.latent)
     finally:
         torch.set_num_threads(threads)
 
@@ -136,7 +136,7 @@ def test_a_gpu_decodes_the_same_symbols_and_nearly_the_same_pixels(codec):
     picture = some_picture(100, 150)
     data = codec.encode(picture, 70, 1)
     other = Codec(tiny_frozen(), "cuda")
-    assert torch.equal(other.unpack(data).latent.cpu(), codec.unpack(data).latent)
+    assert np.array_equal(other.unpack(data).latent, codec.unpack(data).latent)
     assert other.pack(picture, codec.unpack(data)) == data
     difference = other.decode(data).pixels.astype(int) - codec.decode(data).pixels
     assert np.abs(difference).max() <= 1
@@ -173,7 +173,7 @@ def test_a_large_picture_in_strips_is_the_picture_as_a_whole(codec, monkeypatch)
     assert len(list(latent_strips(60, 128 * 16, facts.halo, facts.pixels_at_once))) == 5
     parts = nearest_symbols(codec, picture, 50)
     # Floats may round differently in a strip; a latent near a tie may then move.
-    assert (parts.latent != whole.latent).float().mean() < 1e-3
+    assert (parts.latent != whole.latent).mean() < 1e-3
     assert np.abs(codec.latents.synthesize(whole, 900, 70) - pixels).max() <= 1
 
 

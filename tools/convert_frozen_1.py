@@ -10,6 +10,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import torch
 from pydantic import TypeAdapter
 from safetensors import safe_open
@@ -27,19 +28,19 @@ SCALES = ("_input_scale", "_output_scale")
 
 def convert(old: Path, new: Path) -> None:
     """Read the old file and write the new one."""
-    with safe_open(old, framework="pt") as file:
+    with safe_open(old, framework="np") as file:
         about = file.metadata()
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     model = build(TypeAdapter(ModelConfig).validate_json(about["configuration"]))
     floats = {
         name.removeprefix("transforms."): weight_of_bytes(tensors, name)
         if f"{name}{SCALES[0]}" in tensors
-        else value.float()
+        else value.astype(np.float32)
         for name, value in tensors.items()
         if name.startswith("transforms.") and not name.endswith(SCALES)
     }
     state = model.state_dict()
-    model.load_state_dict(state | floats)
+    model.load_state_dict(state | {name: torch.from_numpy(value) for name, value in floats.items()})
     transforms = float_programs(model, halve=False)
     stored = transforms.stored(in_bytes=False)
     for name in list(stored):

@@ -1,6 +1,7 @@
 """Functions for those who want nothing more: ``compress`` and ``decompress``."""
 
 import math
+import re
 import warnings
 from dataclasses import replace
 from numbers import Integral, Real
@@ -9,14 +10,13 @@ from pathlib import Path
 from reprlib import repr as short
 
 import numpy as np
-import torch
 from PIL import Image
 
 from trimix.bitstream import MAXIMUM_PIXELS
 from trimix.codec import Codec
 from trimix.encoder.effort import DEFAULT_EFFORT, DEFAULT_QUALITY, MAXIMUM, MINIMUM
 from trimix.encoder.targets import one_target
-from trimix.errors import PictureError, UsageError
+from trimix.errors import PictureError, UsageError, needing_torch
 from trimix.frozen.catalogue import model_for
 from trimix.images import (
     ByteSource,
@@ -107,13 +107,13 @@ def _whole_effort(effort: object) -> int:
 
 
 def _check_device(name: str) -> None:
-    try:
-        device = torch.device(name)
-    except (RuntimeError, TypeError):
-        device = None
-    if device is None or device.type not in ("cpu", "cuda"):
-        raise UsageError(f"device must be cpu or cuda, found {short(name)}; change it")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+    if not isinstance(name, str) or not re.fullmatch(r"cpu|torch|cuda(:[0-9]+)?", name):
+        raise UsageError(f"device must be cpu, torch or cuda, found {short(name)}; change it")
+    if name == "cpu":
+        return
+    with needing_torch(f"device {name}", "gpu"):
+        import torch
+    if name != "torch" and int(name.partition(":")[2] or 0) >= torch.cuda.device_count():
         raise UsageError(f"device {name} needs a CUDA device that torch can use, found none; use cpu")
 
 

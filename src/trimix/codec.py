@@ -21,7 +21,6 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from trimix.bitstream import MAXIMUM_PIXELS, Container, Header, check_header, read_header
 from trimix.coding import RangeDecoder, RangeEncoder
@@ -43,7 +42,7 @@ class Codec:
 
     Args:
         model: the frozen model.
-        device: where transforms and integer path run; the file does not depend on it but for rounding ties of g_a.
+        device: where the transforms run, see ``engine_for``; the file does not depend on it but for ties of rounding.
 
     >>> import numpy as np
     >>> codec = Codec.load()
@@ -52,7 +51,7 @@ class Codec:
     (48, 64, 3)
     """
 
-    def __init__(self, model: FrozenModel, device: str | torch.device = "cpu") -> None:
+    def __init__(self, model: FrozenModel, device: str = "cpu") -> None:
         self.latents = LatentCodec(model, device)
         self.model = self.latents.model
         self.device = self.latents.device
@@ -130,7 +129,7 @@ class Codec:
         z = symbols.hyper_latent
         side_encoder = RangeEncoder()
         channels = self.model.hyper_channels_of((z.shape[0], z.shape[1], z.shape[2]))
-        side_encoder.encode_factorized(z.numpy().astype(np.int32).ravel(), channels, self.model.hyper_table)
+        side_encoder.encode_factorized(z.astype(np.int32).ravel(), channels, self.model.hyper_table)
         container = Container(
             header=Header(
                 model_identifier=self.model.identity.identifier,
@@ -178,8 +177,8 @@ class Codec:
         shape = count, -(-header.height // PICTURE_MULTIPLE), -(-header.width // PICTURE_MULTIPLE)
         reader = RangeDecoder(container.side)
         z = reader.decode_factorized(self.model.hyper_channels_of(shape), self.model.hyper_table)
-        z_hat = torch.as_tensor(z, dtype=torch.int16).view(shape)
-        side = self.latents.side_features(z_hat, header.quality)
+        z_hat = z.astype(np.int16).reshape(shape)
+        side = self.model.side_features(z_hat, header.quality)
         source = SymbolReader(RangeDecoder(container.latent))
         symbols = self.latents.quantize(side, z_hat, header.quality, source)
         if (found := symbols.checksum()) != container.symbol_checksum:

@@ -26,6 +26,9 @@ of its options.
 The exit code of the command line stands on the class.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class TrimixError(Exception):
     """Root of every error that trimix raises on purpose."""
@@ -119,3 +122,28 @@ class TrainingError(TrimixError):
     """Training cannot go on."""
 
     exit_code = 7
+
+
+class MissingExtraError(UsageError):
+    """What is asked for needs a package that is not installed."""
+
+
+@contextmanager
+def needing_torch(purpose: str, extra: str) -> Iterator[None]:
+    """Around imports of modules that need torch: says so where there is none.
+
+    Args:
+        purpose: what needs it, in words.
+        extra: which brings it.
+
+    Raises:
+        MissingExtraError: torch is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] != "torch":
+            raise
+        raise MissingExtraError(
+            f"{purpose} needs torch, found none; pip install torch (the extra {extra!r})"
+        ) from error

@@ -4,8 +4,12 @@ Letters of the shapes: ``N`` pictures, ``C`` channels, ``H`` ``W`` rows and colu
 ``F`` families of a mixture, ``K`` components of a family.
 """
 
+from typing import TYPE_CHECKING
+
 from jaxtyping import Float, Int, Int16, Int64, Shaped, UInt, UInt8
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = [
     "HYPER_STRIDE",
@@ -24,3 +28,12 @@ LATENT_STRIDE = 16
 """Pixels a side of one latent position."""
 HYPER_STRIDE = 4
 """Latent positions a side of one hyper-latent position."""
+
+
+def __getattr__(name: str) -> object:
+    """``Tensor`` is torch's: only who asks for it waits for torch."""
+    if name == "Tensor":
+        from torch import Tensor
+
+        return Tensor
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,7 +11,8 @@ from trimix.architectures.config import (
     GllmmLiteConfig,
     HyperpriorConfig,
 )
-from trimix.layers.masked_convolution import MaskedConvolution, raster_offsets
+from trimix.layers.masked_convolution import MaskedConvolution
+from trimix.layers.offsets import raster_offsets
 
 
 def kilo_mac(networks):

@@ -11,8 +11,9 @@ from scipy import ndimage
 from ssimulacra2 import ssimulacra2 as package
 from torch.nn import functional
 
-from trimix.distortion import ssimulacra2 as ours
-from trimix.distortion.ssimulacra2 import SSIMULACRA2_MINIMUM_SIDE, ssimulacra2
+from trimix.distortion import constants as ours
+from trimix.distortion.constants import SSIMULACRA2_MINIMUM_SIDE
+from trimix.distortion.ssimulacra2 import ssimulacra2
 from trimix.distortion.windows import windowed_sums
 from trimix.training.drawn_pictures import draw_picture
 
@@ -116,7 +117,7 @@ def test_scores_equal_the_package_with_the_window_of_libjxl(reference, picture, 
 
 def test_the_window_is_that_of_the_recursive_filter():
     window = recursive_window()
-    assert pytest.approx(window, abs=1e-12) == [0, *ours._WINDOW, 0]
+    assert pytest.approx(window, abs=1e-12) == [0, *ours.SSIMULACRA2_WINDOW, 0]
     places = np.arange(-END, END + 1)
     assert window.sum() == pytest.approx(1)
     assert window @ places**2 == pytest.approx(SIGMA**2)
@@ -124,11 +125,11 @@ def test_the_window_is_that_of_the_recursive_filter():
 
 def test_weights_are_the_published_ones():
     published = package.weights.reshape(3, 6, 2, 3)
-    found = np.array(ours._WEIGHTS).reshape(3, 6, 2, 3)
+    found = np.array(ours.SSIMULACRA2_WEIGHTS).reshape(3, 6, 2, 3)
     assert np.array_equal(found, published)
     # The coarsest scale that counts has the 8 pixels that the metric asks for.
-    assert SSIMULACRA2_MINIMUM_SIDE == 8 * 2 ** (ours._SCALES - 1)
-    assert found[:, ours._SCALES :].max() < ours._SMALLEST_WEIGHT
+    assert SSIMULACRA2_MINIMUM_SIDE == 8 * 2 ** (ours.SSIMULACRA2_SCALES - 1)
+    assert found[:, ours.SSIMULACRA2_SCALES :].max() < ours.SSIMULACRA2_SMALLEST_WEIGHT
 
 
 @pytest.mark.parametrize("margin", [0, 2, 4])

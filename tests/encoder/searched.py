@@ -21,7 +21,7 @@ from trimix.encoder.picture_distortion import PictureDistortion
 from trimix.freezing.freeze import freeze
 from trimix.frozen.catalogue import IDENTIFIERS
 from trimix.frozen.model import FrozenModel, ModelIdentity
-from trimix.images import Picture, to_tensor
+from trimix.images import Picture, to_planes
 from trimix.latent_codec import Symbols
 from trimix.transforms.karhunen_loeve import principal_components
 
@@ -61,7 +61,7 @@ def _fitted() -> FrozenModel:
     """A linear codec with a random entropy model: PSNR grows with the quality."""
     model = tiny_model()
     pictures = [smooth_picture(64, 64, seed=seed) for seed in range(64)]
-    x = torch.cat([to_tensor(picture.pixels) for picture in pictures])
+    x = torch.from_numpy(np.stack([to_planes(picture.pixels) for picture in pictures]))
     blocks = torch.nn.functional.unfold(x, 16, stride=16).transpose(1, 2).flatten(0, 1)
     mean, basis = principal_components(blocks, TINY.latent_channels)
     with torch.no_grad():
@@ -98,7 +98,6 @@ def cost(codec: Codec, picture: Picture, symbols: Symbols) -> float:
 def shaken(codec: Codec, picture: Picture, quality: float = 50.0) -> Symbols:
     """Symbols of a picture, a third of them moved by one."""
     symbols = nearest_symbols(codec, picture, quality)
-    generator = torch.Generator().manual_seed(3)
-    steps = torch.randint(-1, 2, symbols.latent.shape, generator=generator)
-    moved = symbols.latent + steps.to(torch.int16) * (torch.rand(steps.shape, generator=generator) < 0.5)
-    return Symbols(moved.to(torch.int16), symbols.hyper_latent, symbols.quality_integer)
+    random = np.random.default_rng(3)
+    steps = random.integers(-1, 2, symbols.latent.shape) * (random.random(symbols.latent.shape) < 0.5)
+    return Symbols((symbols.latent + steps).astype(np.int16), symbols.hyper_latent, symbols.quality_integer)

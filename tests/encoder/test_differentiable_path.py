@@ -12,12 +12,12 @@ def setting(name, height=100, width=150):
     """Path, values [M h w], side features [h w S] and where each context is looked at [1 P h w]."""
     codec = tiny_codec(name)
     symbols = shaken(codec, some_picture(height, width))
-    side = codec.model.side_features(symbols.hyper_latent[None], [symbols.quality_integer])[0]
+    side = torch.from_numpy(codec.model.side_features(symbols.hyper_latent, symbols.quality_integer))
     looking = torch.zeros(1, len(codec.model.latent_model.contexts), *side.shape[:2])
     for one in codec.model.schedule(*side.shape[:2]):
         if one.context is not None:
             looking[0, one.context, one.rows, one.columns] = 1
-    return codec, symbols, codec.latents.dequantize(symbols), side, looking
+    return codec, symbols, torch.from_numpy(codec.latents.dequantize(symbols)), side, looking
 
 
 def in_double_precision(path):
@@ -44,12 +44,12 @@ def test_floats_count_what_integers_count(name):
 def test_the_gradient_is_that_of_its_own_bits(name, monkeypatch):
     codec, _, values, side, looking = setting(name)
     path = DifferentiablePath(codec.model)
-    gradient = path.context_gradient(values, side)
+    gradient = torch.from_numpy(path.context_gradient(values.numpy(), side.numpy()))
     if name == "hyperprior":
         assert not gradient.any()
         return
     monkeypatch.setattr(differentiable_path, "_POSITIONS_AT_ONCE", 1)
-    in_strips = path.context_gradient(values, side)
+    in_strips = torch.from_numpy(path.context_gradient(values.numpy(), side.numpy()))
     assert torch.allclose(in_strips, gradient, rtol=1e-3, atol=1e-4)
 
     exact = in_double_precision(DifferentiablePath(codec.model))
@@ -77,7 +77,9 @@ def test_the_gradient_is_that_of_its_own_bits(name, monkeypatch):
 @pytest.mark.parametrize("name", ["gllmm-lite", "gllmm-lite, interlaced", "gllmm"])
 def test_what_nobody_sees_has_no_gradient(name):
     codec, _, values, side, looking = setting(name)
-    gradient = DifferentiablePath(codec.model).context_gradient(values, side)
+    gradient = torch.from_numpy(
+        DifferentiablePath(codec.model).context_gradient(values.numpy(), side.numpy())
+    )
     # The last position of a raster has no successor; positions of the last pass of the others are seen by none.
     unseen = torch.zeros(side.shape[:2], dtype=torch.bool) if name == "gllmm" else looking[0, -1].bool()
     unseen[-1, -1] |= name == "gllmm"
@@ -89,7 +91,9 @@ def test_what_nobody_sees_has_no_gradient(name):
 def test_the_side_features_are_those_of_the_integers(name):
     codec, symbols, _, side, _ = setting(name)
     path = DifferentiablePath(codec.model)
-    found = path.side_features(symbols.hyper_latent.float(), symbols.quality_integer)[0].permute(1, 2, 0)
+    found = path.side_features(torch.from_numpy(symbols.hyper_latent).float(), symbols.quality_integer)[
+        0
+    ].permute(1, 2, 0)
     assert found.shape == side.shape
     assert torch.allclose(found, side.float(), rtol=0.01, atol=4)
 
@@ -98,7 +102,7 @@ def test_the_side_features_are_those_of_the_integers(name):
 def test_the_gradient_by_hyper_latents_is_that_of_the_bits(name, monkeypatch):
     codec, symbols, values, _, looking = setting(name)
     path = DifferentiablePath(codec.model)
-    hyper_latent, quality = symbols.hyper_latent.float(), symbols.quality_integer
+    hyper_latent, quality = torch.from_numpy(symbols.hyper_latent).float(), symbols.quality_integer
     context = path.context_features(values[None], looking)
     bits, gradient = path.hyper_gradient(values, context, hyper_latent, quality)
     monkeypatch.setattr(differentiable_path, "_POSITIONS_AT_ONCE", 1)

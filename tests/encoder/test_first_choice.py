@@ -109,7 +109,7 @@ def test_an_error_that_nobody_foresees_leaves_what_pads_as_cheap_as_it_can_be(mo
     codec, picture = tiny_codec("gllmm-lite"), some_picture(65, 65)
     in_turn(monkeypatch, [math.nan] * 3)
     start, nearest = first(codec, picture), nearest_symbols(codec, picture, 60)
-    has_moved = (start.symbols.latent != nearest.latent).any(dim=0).numpy()
+    has_moved = (start.symbols.latent != nearest.latent).any(axis=0)
     assert np.array_equal(has_moved & (shares_that_matter(65, 65, 8, 8) == 0), has_moved)
     bits = [codec.latents.count(one).latent_bits.sum() for one in (start.symbols, nearest)]
     assert bits[0] < bits[1]

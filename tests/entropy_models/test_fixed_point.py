@@ -20,8 +20,8 @@ def random_layer(seed, inputs=7, outputs=5, slope=0.2):
     random = np.random.default_rng(seed)
     limit = np.full(outputs, ACTIVATION_LIMIT)
     return freeze_layer(
-        torch.from_numpy(random.normal(size=(outputs, inputs))).float(),
-        torch.from_numpy(random.normal(size=outputs)).float(),
+        random.normal(size=(outputs, inputs)).astype(np.float32),
+        random.normal(size=outputs).astype(np.float32),
         np.full(inputs, 1e-3),
         np.full(inputs, ACTIVATION_LIMIT),
         RequantizedActivation(np.full(outputs, 5e-3), -limit, limit, slope),
@@ -30,7 +30,7 @@ def random_layer(seed, inputs=7, outputs=5, slope=0.2):
 
 def reference(layer, row):
     """The layer's definition in Python integers, which never overflow."""
-    t = {name: tensor.tolist() for name, tensor in layer.tensors.items()}
+    t = {name: tensor.tolist() for name, tensor in layer.arrays.items()}
     result = []
     for o in range(layer.outputs):
         accumulator = sum(w * v for w, v in zip(t["weight"][o], row, strict=True)) + t["bias"][o]
@@ -46,14 +46,14 @@ def reference(layer, row):
 )
 def test_a_layer_equals_its_definition_in_python_integers(seed, row):
     layer = random_layer(seed)
-    found = layer(torch.tensor([row], dtype=torch.float64))[0].tolist()
+    found = layer(np.array([row], np.float64))[0].tolist()
     assert found == reference(layer, row)
 
 
 def test_a_layer_at_the_extremes_equals_its_definition():
     layer = random_layer(3, inputs=300, outputs=4)
-    signs = torch.sign(layer.tensors["weight"].double())
-    rows = torch.cat([signs, -signs]) * ACTIVATION_LIMIT
+    signs = np.sign(layer.arrays["weight"].astype(np.float64))
+    rows = np.concatenate([signs, -signs]) * ACTIVATION_LIMIT
     for row, found in zip(rows, layer(rows), strict=True):
         assert found.tolist() == reference(layer, [int(v) for v in row])
 
@@ -68,14 +68,14 @@ def test_a_frozen_layer_follows_its_float_layer(seed):
     step = 4 * np.abs(real).max() / ACTIVATION_LIMIT
     limit = np.full(5, ACTIVATION_LIMIT)
     layer = freeze_layer(
-        torch.from_numpy(weight).float(),
-        torch.from_numpy(bias).float(),
+        weight,
+        bias,
         np.full(40, 1e-3),
         np.full(40, ACTIVATION_LIMIT),
         RequantizedActivation(np.full(5, step), -limit, limit, 0.2),
     )
     expected = np.where(real < 0, 0.2 * real, real)
-    found = layer(torch.from_numpy(x).double()).numpy() * step
+    found = layer(x.astype(np.float64)) * step
     # Half a step of the output, and the rounding of 16-bit weights.
     assert np.abs(found - expected).max() < 0.5 * step + 2e-4 * np.abs(real).max()
 
@@ -85,14 +85,14 @@ def test_eight_bits_and_a_shift_keep_the_resolution_of_small_columns():
     weight = random.normal(size=(6, 30)) * 2.0 ** random.integers(-6, 1, 30)
     limit = np.full(6, ACTIVATION_LIMIT)
     layer = freeze_layer(
-        torch.from_numpy(weight).float(),
-        torch.zeros(6),
+        weight,
+        np.zeros(6),
         np.ones(30),
         np.full(30, ACTIVATION_LIMIT),
         RequantizedActivation(np.full(6, 1.0), -limit, limit),
         weight_bits=8,
     )
-    integers = layer.tensors["weight"].numpy().astype(np.int64)
+    integers = layer.arrays["weight"].astype(np.int64)
     shifts = column_shifts(integers)
     assert np.array_equal((integers >> shifts) << shifts, integers)
     assert np.abs(integers >> shifts).max() <= 127
@@ -103,21 +103,21 @@ def test_eight_bits_and_a_shift_keep_the_resolution_of_small_columns():
 
 def test_rows_do_not_influence_each_other():
     layer = random_layer(1, inputs=50, outputs=20)
-    rows = torch.from_numpy(np.random.default_rng(2).integers(-9999, 9999, (64, 50))).double()
+    rows = np.random.default_rng(2).integers(-9999, 9999, (64, 50)).astype(np.float64)
     together = layer(rows)
-    assert all(torch.equal(layer(rows[i : i + 1])[0], together[i]) for i in range(64))
+    assert all(np.array_equal(layer(rows[i : i + 1])[0], together[i]) for i in range(64))
 
 
 def test_a_sum_that_could_pass_two_to_53_is_refused():
     layer = random_layer(0)
-    huge = {**layer.tensors, "bias": torch.full((5,), 2**53)}
+    huge = {**layer.arrays, "bias": np.full(5, 2**53)}
     with pytest.raises(ModelError, match=r"2\^53"):
         IntegerLayer(**huge)
 
 
 def test_a_product_that_could_pass_two_to_63_is_refused():
     layer = random_layer(0)
-    huge = {**layer.tensors, "multiplier": torch.full((5,), 2**40)}
+    huge = {**layer.arrays, "multiplier": np.full(5, 2**40)}
     with pytest.raises(ModelError, match=r"2\^63"):
         IntegerLayer(**huge)
 
@@ -126,46 +126,47 @@ def test_a_product_that_could_pass_two_to_63_is_refused():
 def test_a_missing_or_misshapen_tensor_is_refused(name):
     layer = random_layer(0)
     with pytest.raises(ModelError, match="must"):
-        IntegerLayer(**{n: t for n, t in layer.tensors.items() if n != name})
+        IntegerLayer(**{n: t for n, t in layer.arrays.items() if n != name})
     with pytest.raises(ModelError, match="must"):
-        IntegerLayer(**{**layer.tensors, name: layer.tensors[name].float()})
+        IntegerLayer(**{**layer.arrays, name: layer.arrays[name].astype(np.float32)})
 
 
 def test_an_integer_convolution_equals_the_float_convolution_of_its_integers():
     random = np.random.default_rng(4)
-    inputs = torch.from_numpy(random.integers(-9, 10, (2, 3, 6, 5), dtype=np.int16))
-    kernel = torch.from_numpy(random.integers(-90, 90, (8, 3, 3, 3)))
-    one = torch.ones(8, dtype=torch.int64)
+    inputs = random.integers(-9, 10, (3, 6, 5), dtype=np.int16)
+    kernel = random.integers(-90, 90, (8, 3, 3, 3))
+    one = np.ones(8, np.int64)
     layer = IntegerLayer(
-        weight=kernel.flatten(1).to(torch.int16),
-        bias=torch.arange(8) - 4,
+        weight=kernel.reshape(8, -1).astype(np.int16),
+        bias=np.arange(8) - 4,
         multiplier=2 * one,
         negative_multiplier=2 * one,
         shift=one,
         minimum=-ACTIVATION_LIMIT * one,
         maximum=ACTIVATION_LIMIT * one,
-        input_limit=torch.full((27,), 9),
+        input_limit=np.full(27, 9),
     )
-    bias = layer.tensors["bias"][:, None, None]
-    expected = torch.nn.functional.conv2d(inputs.double(), kernel.double(), padding=1) + bias
-    assert torch.equal(IntegerConvolution(layer, 3)(inputs).double(), expected)
+    as_tensor = lambda array: torch.from_numpy(array).double()  # noqa: E731
+    expected = torch.nn.functional.conv2d(as_tensor(inputs), as_tensor(kernel), padding=1)
+    expected += as_tensor(layer.arrays["bias"])[:, None, None]
+    assert torch.equal(as_tensor(IntegerConvolution(layer, 3)(inputs)), expected)
     shuffled = IntegerConvolution(layer, 3, upscale=2)(inputs)
-    assert torch.equal(shuffled.double(), torch.nn.functional.pixel_shuffle(expected, 2))
+    assert torch.equal(as_tensor(shuffled), torch.nn.functional.pixel_shuffle(expected, 2))
 
 
 def test_strips_do_not_change_a_convolution(monkeypatch):
     layer = random_layer(2, inputs=27, outputs=4)
-    x = torch.randint(-999, 999, (2, 3, 13, 7), generator=torch.Generator().manual_seed(0), dtype=torch.int16)
+    x = np.random.default_rng(0).integers(-999, 999, (3, 13, 7), dtype=np.int16)
     whole = IntegerConvolution(layer, 3)(x)
     for positions in (1, 20, 40):
         monkeypatch.setattr(fixed_point, "ROWS_AT_ONCE", positions)
-        assert torch.equal(IntegerConvolution(layer, 3)(x), whole)
+        assert np.array_equal(IntegerConvolution(layer, 3)(x), whole)
 
 
 def test_a_convolution_of_wide_results_is_refused():
     layer = random_layer(0, inputs=9)
-    wide = IntegerLayer(**{**layer.tensors, "maximum": torch.full((5,), 2**24)})
-    assert IntegerConvolution(wide, 3)(torch.zeros(1, 1, 2, 2, dtype=torch.int16)).dtype == torch.int32
-    wide = IntegerLayer(**{**layer.tensors, "maximum": torch.full((5,), 2**24 + 1)})
+    wide = IntegerLayer(**{**layer.arrays, "maximum": np.full(5, 2**24)})
+    assert IntegerConvolution(wide, 3)(np.zeros((1, 2, 2), np.int16)).dtype == np.int32
+    wide = IntegerLayer(**{**layer.arrays, "maximum": np.full(5, 2**24 + 1)})
     with pytest.raises(ModelError, match="16777216"):
         IntegerConvolution(wide, 3)

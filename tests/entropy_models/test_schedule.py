@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trimix.entropy_models.schedule import INTERLACED_LEVELS, checkerboard, interlaced, one_pass, wavefront
-from trimix.layers.masked_convolution import checkerboard_offsets, raster_offsets
+from trimix.layers.offsets import checkerboard_offsets, raster_offsets
 
 SIZES = st.tuples(st.integers(1, 12), st.integers(1, 12))
 

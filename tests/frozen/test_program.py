@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from trimix.errors import ModelError
+from trimix.frozen.onnx_engine import OnnxNetwork
 from trimix.frozen.program import (
     OPERATIONS,
     Absolute,
@@ -226,6 +227,53 @@ def test_the_gradient_of_a_linear_operation_is_its_adjoint(one):
     y = torch.from_numpy(GENERATOR.normal(size=found.shape))
     (adjoint,) = torch.autograd.grad(found, x, y)
     assert float((found * y).sum().detach()) == pytest.approx(float((x.detach() * adjoint).sum()), rel=1e-9)
+
+
+def on_arrays(*program):
+    tensors = {name: value.astype(np.float32) for name, value in TENSORS.items()}
+    return OnnxNetwork(program, tensors, len(X))
+
+
+@pytest.mark.parametrize(("one", "naive"), ONE)
+def test_an_operation_of_onnx_is_its_formula(one, naive):
+    np.testing.assert_allclose(on_arrays(one)(X, QUALITY), naive(X, one), rtol=1e-4, atol=1e-4)
+    network = on_arrays(Affine(offset=0.25), one)
+    np.testing.assert_allclose(network(X, QUALITY), naive(X + 0.25, one), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(network.with_adjoint(X, QUALITY)[0], network(X, QUALITY), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("one", [one for one, _ in ONE if isinstance(one, LINEAR)])
+def test_the_adjoint_of_a_linear_operation_of_onnx_is_its_adjoint(one):
+    """``<A x, y> = <x, A* y>``, of the part without a bias."""
+    network = on_arrays(one)
+    x = GENERATOR.normal(size=X.shape).astype(np.float32)
+    found, adjoint = network.with_adjoint(x)
+    found = found.astype(np.float64) - network(np.zeros_like(x))
+    y = GENERATOR.normal(size=found.shape).astype(np.float32)
+    slope = adjoint(y)
+    assert slope.shape == x.shape
+    scale = np.linalg.norm(found) * np.linalg.norm(y)
+    assert (found * y).sum() == pytest.approx((x.astype(np.float64) * slope).sum(), abs=1e-5 * scale)
+
+
+TWO_VALUES = (
+    [FirstChannels(channels=2), Affine(factor=2.0), Add(inputs=(0, 2))],
+    [Affine(factor=2.0), Sigmoid(inputs=(0,)), Multiply(inputs=(1, 2)), Add(inputs=(3, 0))],
+    [Affine(factor=2.0), Multiply(inputs=(1, 1)), LeakyRelu(slope=0.0, inputs=(0,)), Add(inputs=(2, 3))],
+    [Convolution(weight="three", padding=1), LeakyRelu(slope=0.2), Add(inputs=(0, 2))],
+)
+
+
+@pytest.mark.parametrize("program", [*([one] for one, _ in ONE), *TWO_VALUES])
+def test_the_adjoint_is_the_gradient_of_torch(program):
+    given = torch.from_numpy(X)[None].requires_grad_()
+    with torch.enable_grad():
+        found = engine(*program)(given, torch.tensor([QUALITY], dtype=torch.float64))
+    y = GENERATOR.normal(size=found.shape[1:])
+    expected = torch.autograd.grad(found, given, torch.from_numpy(y)[None])[0][0].numpy()
+    value, adjoint = on_arrays(*program).with_adjoint(X, QUALITY)
+    np.testing.assert_allclose(value, found[0].detach().numpy(), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(adjoint(y), expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
 def test_every_operation_is_tested():

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from trimix.layers.masked_convolution import MaskedConvolution, checkerboard_offsets, raster_offsets
+from trimix.layers.masked_convolution import MaskedConvolution
+from trimix.layers.offsets import checkerboard_offsets, raster_offsets
 
 ROWS, COLUMNS = 4, 5
 OFFSETS = {"raster": raster_offsets, "checkerboard": checkerboard_offsets}

@@ -9,8 +9,9 @@ from torch.nn import functional
 
 from tiny_models import TINY, tiny_model
 from trimix.architectures.training_output import TrainingOutput
-from trimix.distortion import weighted_squared_error
-from trimix.distortion.ms_ssim import MS_SSIM_MINIMUM_SIDE, MS_SSIM_SCALE_WEIGHTS, ms_ssim
+from trimix.distortion.constants import MS_SSIM_MINIMUM_SIDE, MS_SSIM_SCALE_WEIGHTS
+from trimix.distortion.differentiable import weighted_squared_error
+from trimix.distortion.ms_ssim import ms_ssim
 from trimix.distortion.ssimulacra2 import ssimulacra2
 from trimix.errors import ConfigurationError
 from trimix.evaluation import metrics

@@ -8,7 +8,8 @@ from torch import nn
 
 from tiny_models import tiny_model
 from trimix.errors import TrainingError
-from trimix.layers.masked_convolution import MaskedConvolution, TapConvolution, raster_offsets
+from trimix.layers.masked_convolution import MaskedConvolution, TapConvolution
+from trimix.layers.offsets import raster_offsets
 from trimix.training.averaging import build_average
 from trimix.training.checkpoint import RunState
 from trimix.training.config import OptimizerConfig, SoapConfig

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -125,11 +124,11 @@ class Batch:
         self._display = ProgressDisplay()
         self._started = time.perf_counter()
 
-    def run(self, load: Callable[[], Callable[[Source], Made]], jobs: int, threads: int | None) -> None:
+    def run(self, load: Callable[[int], Callable[[Source], Made]], jobs: int, threads: int | None) -> None:
         """Do all that is not done yet.
 
         Args:
-            load: loads the model; what it returns is called for several inputs at a time.
+            load: loads the model for so many threads; what it returns is called for several inputs at a time.
             jobs: how many at a time.
             threads: of the networks for each; None shares the cores out.
 
@@ -140,7 +139,9 @@ class Batch:
             what = "picture" if self._verb == "compressed" else "compressed file"
             raise self._error(nothing_found(self._selection, what))
         waiting = [job for job in self._selection.jobs if not self._is_there(job)]
-        interrupted = self._make(waiting, load(), min(jobs, len(waiting)), threads) if waiting else False
+        jobs = min(jobs, len(waiting))
+        share = threads or max(1, (os.cpu_count() or 1) // max(1, jobs))
+        interrupted = self._make(waiting, load(share), jobs) if waiting else False
         self._summarize(len(waiting) - self._tally.done)
         if interrupted or self._tally.failed:
             raise typer.Exit(INTERRUPTED if interrupted else next(iter(self._tally.failed.values())))
@@ -151,14 +152,9 @@ class Batch:
         self._tally.there += 1
         return True
 
-    def _make(
-        self, waiting: list[Job], work: Callable[[Source], Made], jobs: int, threads: int | None
-    ) -> bool:
+    def _make(self, waiting: list[Job], work: Callable[[Source], Made], jobs: int) -> bool:
         """Whether Ctrl-C ended it. Only this thread writes, so nothing is half written when it ends."""
-        import torch
-
-        share = threads or max(1, torch.get_num_threads() // jobs)
-        pool = ThreadPoolExecutor(jobs, initializer=partial(torch.set_num_threads, share))
+        pool = ThreadPoolExecutor(jobs)
         self._started = time.perf_counter()
         is_ending = False
         try:

@@ -22,7 +22,7 @@ from trimix.cli.batch import (
 )
 from trimix.cli.inputs import STANDARD_STREAM, Source, naming
 from trimix.cli.interrupts import heed_interrupt, raise_if_interrupted
-from trimix.cli.networks import announce_compilation, prepare_torch
+from trimix.cli.networks import announce_compilation, prepare_coding
 from trimix.cli.options import (
     BackgroundOption,
     Device,
@@ -182,8 +182,8 @@ def compress(
         find_model(model_for(tune, model))
         batch = Batch(selection, PictureError, "compressed", options)
 
-        def load() -> Callable[[Source], Made]:
-            work = _load(settings, tune, model, device, threads)
+        def load(share: int) -> Callable[[Source], Made]:
+            work = _load(settings, tune, model, device, share)
             announce_compilation("searching" if is_search else "encoding")
             return lambda source: _made(source, *work(source, {}), settings, work.model)
 
@@ -293,11 +293,11 @@ def _load(
 ) -> _Work:
     entry = find_model(model_for(tune, model))
     with working("loading the model"):
-        torch_device = prepare_torch(device, threads)
+        device_name = prepare_coding(device, threads)
         from trimix.codec import Codec
 
         raise_if_interrupted()
-        return _Work(Codec.load(entry.path, torch_device), settings)
+        return _Work(Codec.load(entry.path, device_name), settings)
 
 
 def _made(

@@ -23,7 +23,7 @@ from trimix.cli.batch import (
 from trimix.cli.compressed_files import ModelOfFileOption, checked_header, model_of_file
 from trimix.cli.inputs import STANDARD_STREAM, Source, naming
 from trimix.cli.interrupts import raise_if_interrupted
-from trimix.cli.networks import announce_compilation, prepare_torch
+from trimix.cli.networks import announce_compilation, prepare_coding
 from trimix.cli.options import (
     PICTURE_FORMATS,
     BackgroundOption,
@@ -108,13 +108,13 @@ def decompress(
             find_model(model)
         batch = Batch(selection, CodecError, "decompressed", BatchOptions(force, keep_times, json=json))
 
-        def load() -> Callable[[Source], Made]:
-            torch_device = _prepare(device, threads)
+        def load(share: int) -> Callable[[Source], Made]:
+            device_name = _prepare(device, share)
             return lambda source: _made(
                 source,
                 checked_header(source, maximum_pixels),
                 model,
-                torch_device,
+                device_name,
                 maximum_pixels,
                 extension,
                 colour,
@@ -137,9 +137,9 @@ def decompress(
         return
     destination = Destination(output, source, force=force)
     model_of_file(source, header, model)
-    torch_device = _prepare(device, threads)
+    device_name = _prepare(device, threads)
     with working(f"decompressing {source.name}"):
-        made = _made(source, header, model, torch_device, maximum_pixels, extension, colour)
+        made = _made(source, header, model, device_name, maximum_pixels, extension, colour)
         destination.write(made.data)
         if keep_times:
             keep_times_of(source, destination)
@@ -156,17 +156,17 @@ def decompress(
 
 def _prepare(device: Device, threads: int | None) -> str:
     with working("loading the model"):
-        torch_device = prepare_torch(device, threads)
+        device_name = prepare_coding(device, threads)
         raise_if_interrupted()
     announce_compilation("decoding")
-    return torch_device
+    return device_name
 
 
 def _made(
     source: Source,
     header: Header,
     model: str | None,
-    torch_device: str,
+    device_name: str,
     maximum_pixels: int,
     extension: str,
     background: tuple[int, int, int] | None,
@@ -176,7 +176,7 @@ def _made(
     from trimix.images import write_picture
 
     with _loading:
-        codec = Codec.load(model_of_file(source, header, model).path, torch_device)
+        codec = Codec.load(model_of_file(source, header, model).path, device_name)
     started = time.perf_counter()
     with naming(source):
         picture = codec.decode(source.contents(), maximum_pixels)

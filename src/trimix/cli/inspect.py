@@ -9,7 +9,7 @@ from trimix.bitstream import MAXIMUM_PIXELS
 from trimix.cli.compressed_files import ModelOfFileOption, checked_header, model_of_file
 from trimix.cli.inputs import STANDARD_STREAM, Source, naming
 from trimix.cli.interrupts import raise_if_interrupted
-from trimix.cli.networks import announce_compilation, prepare_torch
+from trimix.cli.networks import announce_compilation, prepare_coding
 from trimix.cli.options import (
     Device,
     DeviceOption,
@@ -86,12 +86,12 @@ def inspect(
     destination = None if output is None else Destination(output, source, force=force)
     entry = model_of_file(source, header, model)
     with working("loading the model"):
-        torch_device = prepare_torch(device, threads)
+        device_name = prepare_coding(device, threads)
         from trimix.codec import Codec
         from trimix.evaluation.inspection.inspecting import inspect_file, numbers
 
         raise_if_interrupted()
-        codec = Codec.load(entry.path, torch_device)
+        codec = Codec.load(entry.path, device_name)
     name = source.name if source.path is None else source.path.name
     with working(f"inspecting {source.name}"):
         announce_compilation("decoding")

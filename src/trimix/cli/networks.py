@@ -1,22 +1,44 @@
-"""What commands that run networks do first. The only module here, beside the commands, that imports torch."""
+"""What commands that run networks do first."""
 
+import os
 import sys
 import warnings
+from importlib.util import find_spec
 from typing import Literal
 
 from trimix.allocator import keep_freed_memory
 from trimix.cli.interrupts import raise_if_interrupted
 from trimix.cli.options import Device
-from trimix.errors import UsageError
+from trimix.errors import UsageError, needing_torch
+
+_THREADS_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+"""What libraries read when they are imported: NumPy, torch, and trimix for ONNX Runtime."""
+
+
+def prepare_coding(device: Device, threads: int | None) -> str:
+    """Set the threads of all libraries and return the device's name: ``cpu``, which needs no torch, or ``cuda``.
+
+    Raises:
+        UsageError: CUDA is wanted and there is none.
+    """
+    if threads is not None:
+        os.environ.update(dict.fromkeys(_THREADS_VARIABLES, str(threads)))
+    if device is Device.CPU or (device is Device.AUTO and find_spec("torch") is None):
+        raise_if_interrupted()
+        keep_freed_memory()
+        return "cpu"
+    return prepare_torch(device, threads)
 
 
 def prepare_torch(device: Device, threads: int | None) -> str:
     """Import torch, set its threads, and return the device's name for it: ``cpu`` or ``cuda``.
 
     Raises:
+        MissingExtraError: torch is not installed.
         UsageError: CUDA is wanted and there is none.
     """
-    import torch
+    with needing_torch("this command" if device is Device.CPU else f"--device {device}", "train"):
+        import torch
 
     raise_if_interrupted()
     keep_freed_memory()

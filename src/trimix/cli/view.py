@@ -9,7 +9,7 @@ import typer
 from trimix.bitstream import MAXIMUM_PIXELS
 from trimix.cli.compressed_files import ModelOfFileOption, checked_header, model_of_file
 from trimix.cli.inputs import Source, naming
-from trimix.cli.networks import announce_compilation, prepare_torch
+from trimix.cli.networks import announce_compilation, prepare_coding
 from trimix.cli.options import Device, DeviceOption, MaximumPixelsOption
 from trimix.cli.outputs import print_summary
 from trimix.errors import CodecError, OutputError
@@ -30,13 +30,13 @@ def view(
     source = Source(file, CodecError)
     entry = model_of_file(source, checked_header(source, maximum_pixels), model)
     with working(f"decompressing {source.name}"):
-        torch_device = prepare_torch(device, None)
+        device_name = prepare_coding(device, None)
         announce_compilation("decoding")
         from trimix.codec import Codec
         from trimix.images import write_picture
 
         with naming(source):
-            picture = Codec.load(entry.path, torch_device).decode(source.contents(), maximum_pixels)
+            picture = Codec.load(entry.path, device_name).decode(source.contents(), maximum_pixels)
         name = "standard-input" if source.path is None else source.path.stem
         shown = Path(tempfile.mkdtemp(prefix="trimix-")) / f"{name}.png"
         for note in write_picture(picture, shown):

@@ -13,21 +13,16 @@ from collections.abc import Iterator
 import torch
 from torch.nn import functional
 
+from trimix.distortion.constants import (
+    MS_SSIM_CONTRAST_STABILIZER,
+    MS_SSIM_LUMINANCE_STABILIZER,
+    MS_SSIM_REACH,
+    MS_SSIM_SCALE_WEIGHTS,
+    MS_SSIM_SMALLEST_FACTOR,
+    MS_SSIM_WINDOW,
+)
 from trimix.distortion.windows import windowed_sums
 from trimix.shapes import Float, Tensor
-
-MS_SSIM_SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-"""Exponents of the five scales, finest first (Wang, Simoncelli and Bovik 2003, section 3.2)."""
-MS_SSIM_MINIMUM_SIDE = 161
-"""Pixels: the window must fit into the picture after four halvings, (11 - 1) * 2^4 + 1."""
-
-_REACH = 5
-_SIGMA = 1.5
-_WINDOW = [math.exp(-(place**2) / (2 * _SIGMA**2)) for place in range(-_REACH, _REACH + 1)]
-_WINDOW = [weight / sum(_WINDOW) for weight in _WINDOW]
-_LUMINANCE_STABILIZER = 0.01**2
-_CONTRAST_STABILIZER = 0.03**2
-_SMALLEST_FACTOR = 0.01
 
 
 class _GaussianMean(torch.autograd.Function):
@@ -35,11 +30,11 @@ class _GaussianMean(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x: Float[Tensor, "C H W"]) -> Float[Tensor, "C h w"]:  # noqa: ANN001
-        return windowed_sums(x, _WINDOW, margin=0)
+        return windowed_sums(x, MS_SSIM_WINDOW, margin=0)
 
     @staticmethod
     def backward(ctx, gradient: Float[Tensor, "C h w"]) -> Float[Tensor, "C H W"]:  # noqa: ANN001
-        return windowed_sums(gradient, _WINDOW, margin=2 * _REACH)
+        return windowed_sums(gradient, MS_SSIM_WINDOW, margin=2 * MS_SSIM_REACH)
 
 
 def ms_ssim(x: Float[Tensor, "N 3 H W"], x_hat: Float[Tensor, "N 3 H W"]) -> Float[Tensor, "N"]:
@@ -104,13 +99,15 @@ def _similarity(
     mean_y, squares, product = _mean_in_window(torch.cat([y, x.square() + y.square(), x * y])).chunk(3)
     means_squared = mean_x.square() + mean_y.square()
     covariance = product - mean_x * mean_y
-    similarity = (2 * covariance + _CONTRAST_STABILIZER) / (squares - means_squared + _CONTRAST_STABILIZER)
+    similarity = (2 * covariance + MS_SSIM_CONTRAST_STABILIZER) / (
+        squares - means_squared + MS_SSIM_CONTRAST_STABILIZER
+    )
     if with_luminance:
         mean_x, mean_y = mean_x + level_x, mean_y + level_y
         similarity = (
             similarity
-            * (2 * mean_x * mean_y + _LUMINANCE_STABILIZER)
-            / (mean_x.square() + mean_y.square() + _LUMINANCE_STABILIZER)
+            * (2 * mean_x * mean_y + MS_SSIM_LUMINANCE_STABILIZER)
+            / (mean_x.square() + mean_y.square() + MS_SSIM_LUMINANCE_STABILIZER)
         )
     return similarity.mean(dim=(1, 2))
 
@@ -126,5 +123,7 @@ def _halve(x: Float[Tensor, "C H W"]) -> Float[Tensor, "C h w"]:
 
 def _bounded_logarithm(factor: Float[Tensor, "C"]) -> Float[Tensor, "C"]:
     """log c, and below 0.01 its tangent."""
-    tangent = math.log(_SMALLEST_FACTOR) + (factor - _SMALLEST_FACTOR) / _SMALLEST_FACTOR
-    return torch.where(factor > _SMALLEST_FACTOR, factor.clamp(min=_SMALLEST_FACTOR).log(), tangent)
+    tangent = math.log(MS_SSIM_SMALLEST_FACTOR) + (factor - MS_SSIM_SMALLEST_FACTOR) / MS_SSIM_SMALLEST_FACTOR
+    return torch.where(
+        factor > MS_SSIM_SMALLEST_FACTOR, factor.clamp(min=MS_SSIM_SMALLEST_FACTOR).log(), tangent
+    )

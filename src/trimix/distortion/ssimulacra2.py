@@ -17,89 +17,29 @@ windows reach beyond the picture, where all is 0.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional
 
+from trimix.distortion.constants import (
+    SSIMULACRA2_EXPONENT,
+    SSIMULACRA2_OPSIN,
+    SSIMULACRA2_OPSIN_BIAS,
+    SSIMULACRA2_REACH,
+    SSIMULACRA2_SCALES,
+    SSIMULACRA2_SLOPE_ABOVE,
+    SSIMULACRA2_SMALLEST_WEIGHT,
+    SSIMULACRA2_STABILIZER,
+    SSIMULACRA2_STRAIGHT_ABOVE,
+    SSIMULACRA2_STRAIGHT_BELOW,
+    SSIMULACRA2_WEIGHTS,
+    SSIMULACRA2_WINDOW,
+    SSIMULACRA2_XYB,
+    SSIMULACRA2_XYB_OFFSETS,
+)
 from trimix.distortion.windows import windowed_sums
-from trimix.errors import PictureError
-from trimix.shapes import Float, Tensor, UInt8
+from trimix.shapes import Float, Tensor
 
-SSIMULACRA2_MINIMUM_SIDE = 128
-"""Pixels: the coarsest scale with a weight has 8, which the metric asks for."""
-
-# Rows: X, Y, B, and of each the scales from the finest to the coarsest. Columns: 1-norms of SSIM, artifacts and lost
-# detail, then their 4-norms.
-_WEIGHTS = (
-    (
-        (0.0, 0.0007376606707406586, 0.0, 0.0, 0.0007793481682867309, 0.0),
-        (0.0, 0.0004371155730107379, 0.0, 1.1041726426657346, 0.00066284834129271, 0.00015231632783718752),
-        (0.0, 0.0016406437456599754, 0.0, 1.8422455520539298, 11.441172603757666, 0.0),
-        (0.0007989109436015163, 0.000176816438078653, 0.0, 1.8787594979546387, 10.94906990605142, 0.0),
-        (
-            0.0007289346991508072,
-            0.9677937080626833,
-            0.0,
-            0.00014003424285435884,
-            0.9981766977854967,
-            0.00031949755934435053,
-        ),
-        (0.0004550992113792063, 0.0, 0.0, 0.0013648766163243398, 0.0, 0.0),
-    ),
-    (
-        (0.0, 0.0, 0.0, 7.466890328078848, 0.0, 17.445833984131262),
-        (0.0006235601634041466, 0.0, 0.0, 6.683678146179332, 0.00037724407979611296, 1.027889937768264),
-        (225.20515300849274, 0.0, 0.0, 19.213238186143016, 0.0011401524586618361, 0.001237755635509985),
-        (176.39317598450694, 0.0, 0.0, 24.43300999870476, 0.28520802612117757, 0.0004485436923833408),
-        (0.0, 0.0, 0.0, 34.77906344483772, 44.835625328877896, 0.0),
-        (0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
-    ),
-    (
-        (0.0, 0.0008680556573291698, 0.0, 0.0, 0.0, 0.0),
-        (0.0, 0.0005313191874358747, 0.0, 0.00016533814161379112, 0.0, 0.0),
-        (0.0, 0.0, 0.0, 0.0004179171803251336, 0.0017290828234722833, 0.0),
-        (0.0020827005846636437, 0.0, 0.0, 8.826982764996862, 23.19243343998926, 0.0),
-        (
-            95.1080498811086,
-            0.9863978034400682,
-            0.9834382792465353,
-            0.0012286405048278493,
-            171.2667255897307,
-            0.9807858872435379,
-        ),
-        (0.0, 0.0, 0.0, 0.0005130064588990679, 0.0, 0.00010854057858411537),
-    ),
-)
-_SMALLEST_WEIGHT = 0.01
-"""Of the published weights none is between 0.0021 and 0.28. Those below are left out: they move the score by less than
-0.01, and without them most planes, all of the sixth scale among them, need not be looked at."""
-_SCALES = 5
-
-_REACH = 4
-_HALF_WINDOW = (
-    0.2646211054881986,
-    0.2129285920104222,
-    0.1093353727774603,
-    0.0360111146583644,
-    0.0094143678096537,
-)
-_WINDOW = (*_HALF_WINDOW[:0:-1], *_HALF_WINDOW)
-"""Of a recursive Gaussian with sigma 1.5 (Charalampidis 2016): a sum of three cosines that ends where all are 0."""
-_STABILIZER = 0.0009
-_OPSIN = (
-    (0.30, 0.622, 0.078),
-    (0.23, 0.692, 0.078),
-    (0.24342268924547819, 0.20476744424496821, 0.5518098665095536),
-)
-_OPSIN_BIAS = 0.0037930732552754493
-_XYB = ((7.0, -7.0, 0.0), (0.5, 0.5, 0.0), (-0.5, -0.5, 1.0))
-"""X, Y and B - Y of the cube roots; X 14 times as large as that of JPEG XL."""
-_XYB_OFFSETS = (0.42, 0.01 - _OPSIN_BIAS ** (1 / 3), 0.55)
-_EXPONENT = 0.6276336467831387
-_STRAIGHT_BELOW = 1e-3
-_STRAIGHT_ABOVE = 36.0
-_SLOPE_ABOVE = 1.460146055370411
 _HALF = (torch.bfloat16, torch.float16)
 
 _Planes = Float[Tensor, "N H W"]
@@ -137,36 +77,16 @@ def ssimulacra2(
         return _score(0.9562382616834844 * _Error.apply(x, x_hat, as_patches, with_slope))
 
 
-@torch.no_grad()
-def ssimulacra2_of_pixels(original: UInt8[np.ndarray, "H W C"], decoded: UInt8[np.ndarray, "H W C"]) -> float:
-    """SSIMULACRA2 score of 8-bit pixels, RGB or grey.
-
-    Raises:
-        PictureError: a side has fewer than 128 pixels.
-
-    >>> pixels = np.full((128, 128, 1), 77, np.uint8)
-    >>> ssimulacra2_of_pixels(pixels, pixels)
-    100.0
-    """
-    height, width, _ = original.shape
-    if min(height, width) < SSIMULACRA2_MINIMUM_SIDE:
-        raise PictureError(
-            f"a picture must have {SSIMULACRA2_MINIMUM_SIDE} pixels on both sides for an SSIMULACRA2 score, found "
-            f"{width}x{height}; set a quality or another target"
-        )
-    x, x_hat = (
-        torch.from_numpy(np.array(pixels.transpose(2, 0, 1), np.float32))[None].expand(1, 3, -1, -1) / 255
-        for pixels in (original, decoded)
-    )
-    return float(ssimulacra2(x, x_hat))
-
-
 def _score(error: Float[Tensor, "N"]) -> Float[Tensor, "N"]:
     """The published curve, with its straight ends."""
-    e = error.clamp(max=_STRAIGHT_ABOVE)
+    e = error.clamp(max=SSIMULACRA2_STRAIGHT_ABOVE)
     p = ((6.248496625763138e-05 * e - 0.020884521182843837) * e + 2.326765642916932) * e
-    lost = 10 * p.clamp(min=_STRAIGHT_BELOW) ** _EXPONENT * (p / _STRAIGHT_BELOW).clamp(max=1)
-    return 100 - lost - _SLOPE_ABOVE * (error - e)
+    lost = (
+        10
+        * p.clamp(min=SSIMULACRA2_STRAIGHT_BELOW) ** SSIMULACRA2_EXPONENT
+        * (p / SSIMULACRA2_STRAIGHT_BELOW).clamp(max=1)
+    )
+    return 100 - lost - SSIMULACRA2_SLOPE_ABOVE * (error - e)
 
 
 @dataclass(frozen=True)
@@ -183,10 +103,10 @@ class _Window:
     def over(cls, planes: _Planes, as_patches: bool) -> "_Window":
         if not as_patches:
             return cls(None)
-        return cls(1 / windowed_sums(torch.ones_like(planes[:1]), _WINDOW, _REACH))
+        return cls(1 / windowed_sums(torch.ones_like(planes[:1]), SSIMULACRA2_WINDOW, SSIMULACRA2_REACH))
 
     def means(self, *planes: _Planes) -> tuple[_Planes, ...]:
-        sums = windowed_sums(torch.cat(planes), _WINDOW, _REACH)
+        sums = windowed_sums(torch.cat(planes), SSIMULACRA2_WINDOW, SSIMULACRA2_REACH)
         if self.inverse_mass is not None:
             sums.mul_(self.inverse_mass)
         return sums.split(len(planes[0]))
@@ -195,7 +115,7 @@ class _Window:
         joined = torch.cat(slopes)
         if self.inverse_mass is not None:
             joined.mul_(self.inverse_mass)
-        return windowed_sums(joined, _WINDOW, _REACH).split(len(slopes[0]))
+        return windowed_sums(joined, SSIMULACRA2_WINDOW, SSIMULACRA2_REACH).split(len(slopes[0]))
 
 
 class _Error(torch.autograd.Function):
@@ -229,16 +149,17 @@ def _error_and_slope(
     light, _ = _light(x.transpose(0, 1).contiguous(), with_slope=False)
     light_hat, slope_of_light = _light(y.transpose(0, 1).contiguous(), with_slope)
     cones, cones_hat = (
-        [torch.stack([_mix([*each], weights, _OPSIN_BIAS) for weights in _OPSIN])]
+        [torch.stack([_mix([*each], weights, SSIMULACRA2_OPSIN_BIAS) for weights in SSIMULACRA2_OPSIN])]
         for each in (light, light_hat)
     )
-    for level in range(1, _SCALES):
+    for level in range(1, SSIMULACRA2_SCALES):
         cones.append(_halve(cones[level - 1]))
         cones_hat.append(_halve(cones_hat[level - 1]))
     error, slope = x.new_zeros(len(x)), None
-    for scale in reversed(range(_SCALES)):
+    for scale in reversed(range(SSIMULACRA2_SCALES)):
         weights = [
-            [w if w >= _SMALLEST_WEIGHT else 0.0 for w in of_channel[scale]] for of_channel in _WEIGHTS
+            [w if w >= SSIMULACRA2_SMALLEST_WEIGHT else 0.0 for w in of_channel[scale]]
+            for of_channel in SSIMULACRA2_WEIGHTS
         ]
         channels = [channel for channel in range(3) if any(weights[channel])]
         count = 3 if 2 in channels else 2
@@ -247,7 +168,8 @@ def _error_and_slope(
         slopes = []
         for channel in channels:
             plane, plane_hat = (
-                _mix([*each], _XYB[channel], _XYB_OFFSETS[channel]) for each in (roots, roots_hat)
+                _mix([*each], SSIMULACRA2_XYB[channel], SSIMULACRA2_XYB_OFFSETS[channel])
+                for each in (roots, roots_hat)
             )
             of_plane, slope_of_plane = _plane_error(plane, plane_hat, weights[channel], window, with_slope)
             error += of_plane
@@ -257,11 +179,11 @@ def _error_and_slope(
                 torch.zeros_like(cones_hat[scale]) if slope is None else _halve_back(slope, cones_hat[scale])
             )
             for cone in range(count):
-                of_root = _mix(slopes, [_XYB[channel][cone] for channel in channels])
+                of_root = _mix(slopes, [SSIMULACRA2_XYB[channel][cone] for channel in channels])
                 slope[cone].addcmul_(of_root, roots_hat[cone] / cones_hat[scale][cone], value=1 / 3)
     if slope is None or slope_of_light is None:
         return error, None
-    of_light = torch.stack([_mix([*slope], weights) for weights in zip(*_OPSIN, strict=True)])
+    of_light = torch.stack([_mix([*slope], weights) for weights in zip(*SSIMULACRA2_OPSIN, strict=True)])
     return error, of_light.mul_(slope_of_light).transpose(0, 1)
 
 
@@ -319,7 +241,7 @@ def _plane_error(
         # difference, v the sum of both variances. Nothing cancels there: of equal pictures it is 0.
         squares, square = window.means(x.square().addcmul_(y, y), difference.square())
         squared_mean = mean_difference.square()
-        variances = squares.sub_(mean_x.square()).sub_(mean_y.square()).add_(_STABILIZER)
+        variances = squares.sub_(mean_x.square()).sub_(mean_y.square()).add_(SSIMULACRA2_STABILIZER)
         share = square.sub_(squared_mean).clamp_(min=0).div_(variances)
         rest = 1 - squared_mean
         ssim = torch.addcmul(squared_mean, rest, share)

@@ -8,13 +8,8 @@ asks for what no move of symbols gives: where all moved by it, D grew.
 import torch
 from torch.nn import functional
 
+from trimix.distortion.constants import OWN_SLOPE, SMALLEST, WEIGHT_RANGE
 from trimix.shapes import Float, Tensor
-
-_OWN_SLOPE = 0.1
-"""Part of the slope that is D's own."""
-_WEIGHT_RANGE = 8.0
-"""A place's weight is at most so many times that of the whole picture, and at least one over it."""
-_SMALLEST = 1e-12
 
 
 def stand_in(
@@ -38,13 +33,13 @@ def stand_in(
         for plane in (own_slope * error, 2 * error.square())
     )
     of_all = products.sum(dim=(2, 3), keepdim=True) / squares.sum(dim=(2, 3), keepdim=True).clamp(
-        min=_SMALLEST
+        min=SMALLEST
     )
-    weights = products / squares.clamp(min=_SMALLEST)
-    weights = torch.minimum(torch.maximum(weights, of_all / _WEIGHT_RANGE), of_all * _WEIGHT_RANGE)
+    weights = products / squares.clamp(min=SMALLEST)
+    weights = torch.minimum(torch.maximum(weights, of_all / WEIGHT_RANGE), of_all * WEIGHT_RANGE)
     of_pixels = functional.interpolate(weights, scale_factor=stride, mode="bilinear")
     replaced = 2 * of_pixels[:, :, : error.shape[2], : error.shape[3]] * error
-    return _OWN_SLOPE * own_slope + (1 - _OWN_SLOPE) * replaced, weights
+    return OWN_SLOPE * own_slope + (1 - OWN_SLOPE) * replaced, weights
 
 
 def _around_positions(

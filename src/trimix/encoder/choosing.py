@@ -3,12 +3,12 @@
 import numpy as np
 
 from trimix.entropy_models.integer_mixture import VALUE_STEPS, LatentParameters
-from trimix.shapes import Float, Tensor
+from trimix.shapes import Float
 
 
-def by_position(planes: Float[Tensor, "M h w"]) -> Float[np.ndarray, "h w M"]:
+def by_position(planes: Float[np.ndarray, "M h w"]) -> Float[np.ndarray, "h w M"]:
     """Planes of a latent as sources take them."""
-    return np.ascontiguousarray(planes.permute(1, 2, 0).cpu().numpy())
+    return np.ascontiguousarray(planes.transpose(1, 2, 0))
 
 
 class Choosing:

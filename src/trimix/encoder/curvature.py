@@ -3,9 +3,8 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import torch
 
-from trimix.shapes import Float, Tensor
+from trimix.shapes import Float
 
 _PROBE_STEPS = 0.5
 """How far all values are moved."""
@@ -22,11 +21,11 @@ _MOST = 16.0
 
 
 def half_curvatures(
-    gradient_at: Callable[[Tensor], Tensor],
-    values: Float[Tensor, "C h w"],
-    gradient: Float[Tensor, "C h w"],
-    signs: Float[Tensor, "C h w"],
-) -> Float[Tensor, "C"]:
+    gradient_at: Callable[[np.ndarray], np.ndarray],
+    values: Float[np.ndarray, "C h w"],
+    gradient: Float[np.ndarray, "C h w"],
+    signs: Float[np.ndarray, "C h w"],
+) -> Float[np.ndarray, "C"]:
     """Half the second derivative in every channel, mean over the positions that matter at all.
 
     All values are moved, up or down at random. What the others' moves add to the change of a derivative cancels over
@@ -38,29 +37,28 @@ def half_curvatures(
         gradient: there.
         signs: -1 or 1, drawn at random.
 
-    >>> values, signs = torch.zeros(2, 8, 8), random_signs((2, 8, 8), seed=1)
-    >>> slopes = lambda values: values * torch.tensor([2.0, 6.0])[:, None, None] + 1  # of x^2 + x and 3 x^2 + x
+    >>> values, signs = np.zeros((2, 8, 8), np.float32), random_signs((2, 8, 8), seed=1)
+    >>> slopes = lambda values: values * np.array([[[2.0]], [[6.0]]], np.float32) + 1  # of x^2 + x and 3 x^2 + x
     >>> half_curvatures(slopes, values, slopes(values), signs).tolist()
     [1.0, 3.0]
     """
     change = (gradient_at(values + _PROBE_STEPS * signs) - gradient) * signs
     # Latents of what pads the picture have no gradient.
-    matters = (gradient != 0).any(dim=0)
-    count = matters.sum().clamp(min=1)
-    halves = (change * matters).sum(dim=(1, 2)) / count / _PROBE_STEPS / 2
-    return halves.clamp(min=float(halves.clamp(min=0).mean()) * _SMALLEST)
+    matters = (gradient != 0).any(axis=0)
+    count = max(1, int(matters.sum()))
+    halves = (change * matters).sum(axis=(1, 2)) / count / _PROBE_STEPS / 2
+    return np.maximum(halves, halves.clip(min=0).mean() * _SMALLEST)
 
 
-def random_signs(shape: Sequence[int], seed: int) -> Tensor:
+def random_signs(shape: Sequence[int], seed: int) -> Float[np.ndarray, "*shape"]:
     """-1 or 1, float32."""
-    generator = torch.Generator().manual_seed(seed)
-    return (torch.randint(0, 2, tuple(shape), generator=generator) * 2 - 1).float()
+    return (np.random.default_rng(seed).integers(0, 2, tuple(shape)) * 2 - 1).astype(np.float32)
 
 
 def curvature_along(
     change: float,
-    gradient: Float[Tensor, "M h w"],
-    moved: Float[Tensor, "M h w"],
+    gradient: Float[np.ndarray, "M h w"],
+    moved: Float[np.ndarray, "M h w"],
     weights: Float[np.ndarray, "M"],
     shares: Float[np.ndarray, "h w"] | None,
 ) -> float:
@@ -76,16 +74,16 @@ def curvature_along(
         weights: bits of a squared step.
         shares: by which they count at a position; None for 1.
 
-    >>> moved = torch.ones(1, 2, 2)
+    >>> moved = np.ones((1, 2, 2), np.float32)
     >>> curvature_along(7.0, -moved, moved, np.array([2.0], np.float32), None)  # 2 bits each, foreseen were 1
     1.375
     """
-    counts = 1.0 if shares is None else torch.from_numpy(shares).to(moved)
+    counts = 1.0 if shares is None else shares
     # One channel after the other: of all at once the products would take as much memory as a gradient.
-    slopes = torch.stack([(of * steps).sum() for of, steps in zip(gradient, moved, strict=True)])
-    squares = torch.stack([(steps.square() * counts).sum() for steps in moved])
-    foreseen = float(squares.cpu().double() @ torch.from_numpy(weights).double())
-    return (change - float(slopes.cpu().double().sum())) / foreseen if foreseen else 1.0
+    slopes = sum(float((of * steps).sum()) for of, steps in zip(gradient, moved, strict=True))
+    squares = np.array([(np.square(steps) * counts).sum() for steps in moved], np.float64)
+    foreseen = float(squares @ weights.astype(np.float64))
+    return (change - slopes) / foreseen if foreseen else 1.0
 
 
 class Damping:

@@ -13,6 +13,7 @@ probability: what is chosen is counted and coded by the integers.
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 
@@ -41,7 +42,7 @@ class _Layer:
     def __init__(self, layer: IntegerLayer, kernel: int, device: torch.device, upscale: int = 1) -> None:
         self.upscale = upscale
         self.padding, self.dilation = kernel // 2, 1
-        tensors = {name: tensor.double().to(device) for name, tensor in layer.tensors.items()}
+        tensors = {name: torch.from_numpy(array).double().to(device) for name, array in layer.arrays.items()}
         factor = tensors["multiplier"] / torch.exp2(tensors["shift"])
         weight = (tensors["weight"] * factor[:, None]).float()
         self.weight = weight.view(weight.shape[0], -1, kernel, kernel)
@@ -89,23 +90,25 @@ class DifferentiablePath:
     """Bits of latents as a function of the latents that their contexts see.
 
     Args:
-        model: frozen, on the device where the search runs.
+        model: frozen.
+        device: where the search runs: ``cpu``, or torch's name of a device.
     """
 
-    def __init__(self, model: FrozenModel) -> None:
+    @torch.inference_mode(False)
+    def __init__(self, model: FrozenModel, device: str = "cpu") -> None:
         latent_model = model.latent_model
-        device = model.path_device
+        self.device = torch.device("cpu" if device == "torch" else device)
         self._model = model
         self._hyper_synthesis = [
-            _Layer(one.layer, one.kernel, device, one.upscale) for one in model.hyper_synthesis
+            _Layer(one.layer, one.kernel, self.device, one.upscale) for one in model.hyper_synthesis
         ]
         self.hyper_margin = _reach(model.hyper_synthesis)
         """Rows of hyper-latents, above and below, that decide the side features of one."""
         self._layout = latent_model.layout
         self._channels = latent_model.latent_channels
         self._margin = latent_model.margin
-        self._head = [_Layer(layer, 1, device) for layer in latent_model.head]
-        self._contexts = [_SquareContext(one, self._channels, device) for one in latent_model.contexts]
+        self._head = [_Layer(layer, 1, self.device) for layer in latent_model.head]
+        self._contexts = [_SquareContext(one, self._channels, self.device) for one in latent_model.contexts]
 
     def side_features(
         self, hyper_latent: Float[Tensor, "Z hh hw"], quality_integer: int
@@ -118,7 +121,9 @@ class DifferentiablePath:
         """
         model, features = self._model, hyper_latent[None]
         if model.hyper_medians is not None:
-            features = VALUE_STEPS * features + model.hyper_medians.to(features)[:, None, None]
+            features = (
+                VALUE_STEPS * features + torch.from_numpy(model.hyper_medians).to(features)[:, None, None]
+            )
         features = features.clamp(-ACTIVATION_LIMIT, ACTIVATION_LIMIT)
         if model.sees_quality:
             plane = torch.full_like(features[:, :1], quality_plane_value(quality_integer))
@@ -162,7 +167,7 @@ class DifferentiablePath:
 
     def looking_planes(self, height: int, width: int) -> Float[Tensor, "1 P h w"]:
         """A plane for each context: 1 where a position is coded with it, 0 elsewhere."""
-        planes = torch.zeros(1, len(self._contexts), height, width, device=self._model.path_device)
+        planes = torch.zeros(1, len(self._contexts), height, width, device=self.device)
         for one in self._model.schedule(height, width):
             if one.context is not None:
                 rows, columns = (
@@ -172,17 +177,28 @@ class DifferentiablePath:
         return planes
 
     def context_gradient(
-        self, values: Float[Tensor, "M h w"], side: Int[Tensor, "h w S"]
-    ) -> Float[Tensor, "M h w"]:
+        self, latents: Float[np.ndarray, "M h w"], side: Int[np.ndarray, "h w S"]
+    ) -> Float[np.ndarray, "M h w"]:
         """How the bits of all latents change with what contexts see of each, its own bits left out, in bits a step.
 
         Args:
-            values: in steps of the quantizer.
+            latents: in steps of the quantizer.
             side: integer side features.
         """
-        gradient = torch.zeros_like(values)
         if not self._contexts:
-            return gradient
+            return np.zeros_like(latents)
+        with (
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            torch.autocast(self.device.type, enabled=False),
+        ):
+            values = torch.from_numpy(latents).to(self.device)
+            return self._context_gradient(values, torch.from_numpy(side).to(self.device)).cpu().numpy()
+
+    def _context_gradient(
+        self, values: Float[Tensor, "M h w"], side: Int[Tensor, "h w S"]
+    ) -> Float[Tensor, "M h w"]:
+        gradient = torch.zeros_like(values)
         _, height, width = values.shape
         planes = side.permute(2, 0, 1)[None].float()
         looking = self.looking_planes(height, width)
@@ -213,6 +229,21 @@ class DifferentiablePath:
             quality_integer: the header's.
             differentiate: without, the second is zero, in half the time.
         """
+        with (
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            torch.autocast(self.device.type, enabled=False),
+        ):
+            return self._hyper_gradient(values, context, hyper_latent, quality_integer, differentiate)
+
+    def _hyper_gradient(
+        self,
+        values: Float[Tensor, "M h w"],
+        context: Float[Tensor, "1 C h w"],
+        hyper_latent: Float[Tensor, "Z hh hw"],
+        quality_integer: int,
+        differentiate: bool,
+    ) -> tuple[Float[Tensor, "h w"], Float[Tensor, "Z hh hw"]]:
         rows, columns = hyper_latent.shape[1:]
         scale = values.shape[1] // rows
         gradient, by_position = torch.zeros_like(hyper_latent), values.new_zeros(values.shape[1:])

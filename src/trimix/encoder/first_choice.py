@@ -4,7 +4,6 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from trimix.coding import RangeEncoder
 from trimix.encoder.choosing import Choosing, by_position
@@ -71,7 +70,7 @@ def first_choice(
     >>> from trimix.codec import Codec
     >>> picture = Picture(np.zeros((48, 64, 3), np.uint8))
     >>> first_choice(Codec.load().latents, picture, 50, chosen=True, writes=False).symbols.latent.shape[1:]
-    torch.Size([4, 4])
+    (4, 4)
     """
     began = time.monotonic()
     latents = codec.analyze(picture, quality)
@@ -94,11 +93,9 @@ def first_choice(
     if not chosen or distortion.step_weights is None:
         return run(None)
     nearest = np.clip(np.rint(latents.by_position), -ACTIVATION_LIMIT, ACTIVATION_LIMIT)
-    # Gradients are needed whatever the caller does without.
-    with torch.inference_mode(False), torch.enable_grad():
-        values = torch.from_numpy(nearest).permute(2, 0, 1).contiguous().to(codec.device)
-        slope = distortion.slope(values)
-    weights = distortion.step_weights.cpu().numpy()
+    values = np.ascontiguousarray(nearest.transpose(2, 0, 1))
+    slope = distortion.slope(values)
+    weights = distortion.step_weights
     around, linear = by_position(values), by_position(slope.gradient)
     nearest_bits = 0.0 if distortion.is_squared_error else _latent_bits(codec, latents)
     for _ in range(_RUNS):

@@ -46,26 +46,27 @@ class HyperLatentSearch:
         self._random = random
         self._curvature: np.ndarray | None = None
 
-    def bits(self, hyper_latent: Int16[Tensor, "Z hh hw"]) -> float:
+    def bits(self, hyper_latent: Int16[np.ndarray, "Z hh hw"]) -> float:
         """Of symbols, by the coder's table."""
-        return float(self._table_bits(hyper_latent.numpy().astype(np.int32)).sum())
+        return float(self._table_bits(hyper_latent.astype(np.int32)).sum())
 
     def improved(
-        self, values: Float[Tensor, "M h w"], hyper_latent: Int16[Tensor, "Z hh hw"], steps: int
-    ) -> Int16[Tensor, "Z hh hw"]:
+        self, latents: Float[np.ndarray, "M h w"], hyper_latent: Int16[np.ndarray, "Z hh hw"], steps: int
+    ) -> Int16[np.ndarray, "Z hh hw"]:
         """Better hyper-latents for latents that stay.
 
         Args:
-            values: latents, in steps of the quantizer.
+            latents: in steps of the quantizer.
             hyper_latent: symbols to begin with.
             steps: at most.
         """
         if not steps:
             return hyper_latent
-        with torch.no_grad():
+        with torch.inference_mode(False), torch.no_grad():
+            values = torch.from_numpy(latents).to(self._path.device)
             looking = self._path.looking_planes(*values.shape[1:])
             context = self._path.context_features(values[None], looking)
-        symbols = hyper_latent.numpy().astype(np.int32)
+        symbols = hyper_latent.astype(np.int32)
         bits, gradient = self._latent_bits(values, context, symbols)
         if self._curvature is None:
             self._curvature = self._curvatures(values, context, symbols, gradient)
@@ -86,7 +87,7 @@ class HyperLatentSearch:
             # Of those taken back what was known before is the better guess; a new count would cost as much as a step.
             bits = np.where(is_refused, bits, new_bits)
             gradient = np.where(is_refused, gradient, new_gradient)
-        return torch.from_numpy(symbols.astype(np.int16))
+        return symbols.astype(np.int16)
 
     def _proposal(self, symbols: np.ndarray, own_bits: np.ndarray, gradient: np.ndarray) -> np.ndarray:
         """At some positions the one change that promises most."""
@@ -145,15 +146,15 @@ class HyperLatentSearch:
         scale = values.shape[1] // rows
         wide = slice(scale * top, scale * bottom)
 
-        def gradient_at(moved: Tensor) -> Tensor:
+        def gradient_at(moved: np.ndarray) -> np.ndarray:
             around = symbols[:, top:bottom].astype(np.float64)
-            around[:, first - top : first - top + count] = moved.numpy()
+            around[:, first - top : first - top + count] = moved
             found = self._latent_bits(values[:, wide], context[:, :, wide], around)[1]
-            return torch.from_numpy(found[:, first - top : first - top + count])
+            return found[:, first - top : first - top + count]
 
-        at = torch.from_numpy(symbols[:, band]).double()
-        signs = torch.from_numpy(self._random.integers(0, 2, at.shape) * 2.0 - 1)
-        return half_curvatures(gradient_at, at, torch.from_numpy(gradient[:, band]), signs).numpy()
+        at = symbols[:, band].astype(np.float64)
+        signs = self._random.integers(0, 2, at.shape) * 2.0 - 1
+        return half_curvatures(gradient_at, at, gradient[:, band], signs)
 
     def _table_bits(self, symbols: np.ndarray) -> np.ndarray:
         channels, rows, columns = symbols.shape

@@ -9,18 +9,20 @@
 What stands for another D is told in ``distortion/stand_in.py``.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import torch
 
-from trimix.distortion import Distortion, stand_in
+from trimix.bitstream import QUALITY_STEPS
+from trimix.distortion import Distortion
+from trimix.distortion.of_arrays import distortion_and_slope, stand_in_of_arrays
 from trimix.frozen.strips import Strip
 from trimix.images import PEAK, collapse_to_grey, psnr_of_error_db, shares_in_picture
+from trimix.images.colour import replicate_grey
 from trimix.latent_codec import LatentCodec
-from trimix.shapes import LATENT_STRIDE, Float, Shaped, Tensor
+from trimix.shapes import LATENT_STRIDE, Float, Shaped
 
 _REACH_OF_LINEAR_PATH = 8
 """Pixels: how far lapped filters reach into the blocks around their own. The learned branch reaches further, weakly."""
@@ -54,10 +56,10 @@ def shares_that_matter(
 
 
 def where_it_matters(
-    planes: Float[Tensor, "M h w"], shares: Float[np.ndarray, "h w"] | None
-) -> Float[Tensor, "M h w"]:
+    planes: Float[np.ndarray, "M h w"], shares: Float[np.ndarray, "h w"] | None
+) -> Float[np.ndarray, "M h w"]:
     """Planes, 0 where the share is."""
-    return planes if shares is None else planes * torch.from_numpy(shares != 0).to(planes)
+    return planes if shares is None else planes * (shares != 0)
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Slope:
     """
 
     bits: float
-    gradient: Float[Tensor, "M h w"]
+    gradient: Float[np.ndarray, "M h w"]
     shares: Float[np.ndarray, "h w"] | None
 
 
@@ -91,20 +93,18 @@ class PictureDistortion:
     def __init__(self, codec: LatentCodec, pixels: Shaped[np.ndarray, "H W C"], quality_integer: int) -> None:
         self._codec = codec
         self._quality_integer = quality_integer
-        # A copy, for torch takes no array that may not be written.
-        self._pixels = torch.from_numpy(np.array(pixels.transpose(2, 0, 1), order="C"))
+        self._pixels = np.ascontiguousarray(pixels.transpose(2, 0, 1))
         self._channels, self._height, self._width = self._pixels.shape
         self.pixels = self._height * self._width
         self.measure = codec.model.distortion
         if min(self._height, self._width) < self.measure.minimum_side:
             self.measure = Distortion()
-        transforms, quality = codec.model.transforms, codec.quality_tensor(quality_integer)
-        self._squared_error_lambda = float(transforms.squared_error_lambda(quality))
+        transforms, quality = codec.model.transforms, quality_integer / QUALITY_STEPS
+        self._squared_error_lambda = transforms.squared_error_lambda(quality)
         self._lambda = self._squared_error_lambda
         if not self.is_squared_error:
-            self._lambda = float(transforms.rate_distortion_lambda(quality))
-        weights = transforms.step_weights(quality)
-        self.step_weights = None if weights is None else weights[0].detach()
+            self._lambda = transforms.rate_distortion_lambda(quality)
+        self.step_weights = transforms.step_weights(quality)
         """Bits that a squared error of one step of a latent costs, where the energies of its filters are known."""
 
     @property
@@ -124,87 +124,112 @@ class PictureDistortion:
             return f"{psnr_of_error_db(lost):.2f} dB"
         return f"{self.measure.kind} distortion {lost:.4g}"
 
-    @torch.no_grad()
-    def bits(self, values: Float[Tensor, "M h w"]) -> float:
+    def bits(self, values: Float[np.ndarray, "M h w"]) -> float:
         """Of latents, in steps of the quantizer."""
         if not self.is_squared_error:
-            return float(self._of_picture(self._picture(values)))
+            return self._of_picture(self._picture(values), with_slope=False)[0]
         total = 0.0
         for strip in self._strips(values):
-            shown = self._shown(values[None, :, strip.first : strip.last], strip)
-            rows = slice(LATENT_STRIDE * strip.start, LATENT_STRIDE * strip.start + shown.shape[2])
-            total += float(self._squared_error(shown, rows))
+            shown = self._shown(values[:, strip.first : strip.last], strip)
+            total += self._squared_error(self._error(shown, _pixel_rows(strip, shown)))
         return total
 
-    def slope(self, values: Float[Tensor, "M h w"]) -> Slope:
+    def slope(self, values: Float[np.ndarray, "M h w"]) -> Slope:
         """Distortion of latents, its derivatives and its curvature."""
         strips, shares = list(self._strips(values)), self.shares(*values.shape[1:])
         total, slope, kept = 0.0, None, None
         if not self.is_squared_error:
             if len(strips) == 1:
                 # What was made on the way there serves the way back.
-                y = values[None].clone().requires_grad_(True)
-                kept = y, self._shown(y, strips[0])
-            x_hat = self._picture(values) if kept is None else kept[1].detach()
+                kept = self._shown_with_adjoint(values, strips[0])
+            x_hat = self._picture(values) if kept is None else kept[0]
             total, slope, weights = self._replaced(x_hat, values.shape[1:])
             shares = weights if shares is None else shares * weights
-        gradient = torch.zeros_like(values)
+        gradient = np.zeros_like(values)
         for strip in strips:
             part = slice(strip.first, strip.last)
-            if kept is None:
-                y = values[None, :, part].clone().requires_grad_(True)
-                shown = self._shown(y, strip)
-            else:
-                y, shown = kept
-            rows = slice(LATENT_STRIDE * strip.start, LATENT_STRIDE * strip.start + shown.shape[2])
+            shown, adjoint = kept or self._shown_with_adjoint(values[:, part], strip)
+            rows = _pixel_rows(strip, shown)
             if slope is None:
-                bits = self._squared_error(shown, rows)
-                total += float(bits.detach())
+                error = self._error(shown, rows)
+                total += self._squared_error(error)
+                error *= np.float32(2 * PEAK * self._lambda / self._channels)
+                gradient[:, part] += adjoint(error)
             else:
-                bits = (shown * slope[:, :, rows]).sum()
-            gradient[:, part] += torch.autograd.grad(bits, y)[0][0]
+                gradient[:, part] += adjoint(slope[:, rows])
         return Slope(total, where_it_matters(gradient, shares), shares)
 
     def _replaced(
-        self, x_hat: Float[Tensor, "1 C H W"], size: tuple[int, ...]
-    ) -> tuple[float, Float[Tensor, "1 C H W"], Float[np.ndarray, "h w"]]:
+        self, x_hat: Float[np.ndarray, "C H W"], size: tuple[int, ...]
+    ) -> tuple[float, Float[np.ndarray, "C H W"], Float[np.ndarray, "h w"]]:
         """D in bits, the slope of what stands for it, and by how much more than squared errors it weighs each place."""
-        x_hat.requires_grad_(True)
-        bits = self._of_picture(x_hat)
-        own = torch.autograd.grad(bits, x_hat)[0]
-        error = x_hat.detach() - self._pixels[None].to(x_hat) / PEAK
+        bits, own = self._of_picture(x_hat, with_slope=True)
+        assert own is not None
+        error = x_hat - self._pixels / np.float32(PEAK)
         rows, columns = size
-        slope, weights = stand_in(error, own, LATENT_STRIDE, (rows, columns))
-        relative = weights[0, 0] / (self._squared_error_lambda / self._channels * PEAK**2)
-        return float(bits.detach()), slope, relative.cpu().numpy()
+        slope, weights = stand_in_of_arrays(error, own, LATENT_STRIDE, (rows, columns))
+        return bits, slope, weights / np.float32(self._squared_error_lambda / self._channels * PEAK**2)
 
-    def _strips(self, values: Float[Tensor, "M h w"]) -> Iterator[Strip]:
+    def _strips(self, values: Float[np.ndarray, "M h w"]) -> Iterator[Strip]:
         _, rows, columns = values.shape
         return self._codec.strips(rows, columns, _GRADIENT_MEMORY)
 
-    def _squared_error(self, shown: Float[Tensor, "1 C H W"], rows: slice) -> Float[Tensor, ""]:
-        x = self._pixels[None, :, rows].to(self._codec.device).float()
-        return self._lambda / self._channels * (shown * PEAK - x).square().sum()
+    def _error(self, shown: Float[np.ndarray, "C H W"], rows: slice) -> Float[np.ndarray, "C H W"]:
+        """In steps of 8 bits."""
+        error = shown * np.float32(PEAK)
+        error -= self._pixels[:, rows]
+        return error
 
-    def _shown(self, y: Float[Tensor, "1 M h w"], strip: Strip) -> Float[Tensor, "1 C H W"]:
+    def _squared_error(self, error: Float[np.ndarray, "C H W"]) -> float:
+        return self._lambda / self._channels * float(np.square(error).sum(dtype=np.float64))
+
+    def _shown(self, y: Float[np.ndarray, "M h w"], strip: Strip) -> Float[np.ndarray, "C H W"]:
         """The rows of the picture that a strip makes."""
         x_hat = self._codec.synthesize_strip(y, strip, self._height, self._width, self._quality_integer)
-        return (collapse_to_grey(x_hat) if self._channels == 1 else x_hat).clamp(0, 1)
+        return (collapse_to_grey(x_hat) if self._channels == 1 else x_hat).clip(0, 1)
 
-    @torch.no_grad()
-    def _picture(self, values: Float[Tensor, "M h w"]) -> Float[Tensor, "1 C H W"]:
-        parts = [self._shown(values[None, :, s.first : s.last], s) for s in self._strips(values)]
-        return torch.cat(parts, dim=2)
+    def _shown_with_adjoint(
+        self, y: Float[np.ndarray, "M h w"], strip: Strip
+    ) -> tuple[Float[np.ndarray, "C H W"], Callable[[np.ndarray], np.ndarray]]:
+        """The same, and what turns a slope of them into one of the latents."""
+        x_hat, adjoint = self._codec.synthesize_strip_with_adjoint(
+            y, strip, self._height, self._width, self._quality_integer
+        )
+        planes = collapse_to_grey(x_hat) if self._channels == 1 else x_hat
+        shown = planes.clip(0, 1)
+        is_clamped = planes != shown
 
-    def _of_picture(self, x_hat: Float[Tensor, "1 C H W"]) -> Float[Tensor, ""]:
-        x = self._pixels[None].to(x_hat) / PEAK
-        total = x_hat.new_zeros(())
+        def of_latents(slope: np.ndarray) -> np.ndarray:
+            slope = np.where(is_clamped, np.float32(0), slope)
+            return adjoint(replicate_grey(slope / 3) if self._channels == 1 else slope)
+
+        return shown, of_latents
+
+    def _picture(self, values: Float[np.ndarray, "M h w"]) -> Float[np.ndarray, "C H W"]:
+        parts = [self._shown(values[:, s.first : s.last], s) for s in self._strips(values)]
+        return np.concatenate(parts, axis=1)
+
+    def _of_picture(
+        self, x_hat: Float[np.ndarray, "C H W"], *, with_slope: bool
+    ) -> tuple[float, Float[np.ndarray, "C H W"] | None]:
+        x = self._pixels / np.float32(PEAK)
+        total, slope = 0.0, np.empty_like(x_hat) if with_slope else None
         for top, bottom in _parts(self._height):
             for left, right in _parts(self._width):
-                tile = (slice(None), slice(None), slice(top, bottom), slice(left, right))
-                lost = self.measure(x[tile].expand(-1, 3, -1, -1), x_hat[tile].expand(-1, 3, -1, -1))
-                total = total + (bottom - top) * (right - left) * lost[0]
-        return self._lambda * total
+                tile = (slice(None), slice(top, bottom), slice(left, right))
+                pixels = self._lambda * (bottom - top) * (right - left)
+                given = (np.broadcast_to(each[tile], (3, *each[tile].shape[1:])) for each in (x, x_hat))
+                lost, of_tile = distortion_and_slope(self.measure, *given, with_slope=with_slope)
+                total += pixels * lost
+                if slope is not None and of_tile is not None:
+                    of_tile = of_tile.sum(axis=0, keepdims=True) if self._channels == 1 else of_tile
+                    slope[tile] = np.float32(pixels) * of_tile
+        return total, slope
+
+
+def _pixel_rows(strip: Strip, shown: np.ndarray) -> slice:
+    """Where in the picture the rows stand that a strip makes."""
+    return slice(LATENT_STRIDE * strip.start, LATENT_STRIDE * strip.start + shown.shape[1])
 
 
 def _parts(size: int) -> list[tuple[int, int]]:

@@ -3,23 +3,25 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from trimix.coding import RangeEncoder
 from trimix.encoder.choosing import Choosing, by_position
 from trimix.encoder.curvature import curvature_along, half_curvatures, random_signs
-from trimix.encoder.differentiable_path import DifferentiablePath
 from trimix.encoder.effort import DEFAULT_EFFORT, search_steps
 from trimix.encoder.first_choice import FirstChoice, first_choice
-from trimix.encoder.hyper_latents import HyperLatentSearch
 from trimix.encoder.picture_distortion import PictureDistortion, Slope
 from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT
 from trimix.entropy_models.passes import SymbolWriter
+from trimix.errors import needing_torch
 from trimix.images import Picture
-from trimix.latent_codec import LatentCodec, Symbols, in_float32
-from trimix.shapes import Float, Tensor
+from trimix.latent_codec import LatentCodec, Symbols
+from trimix.shapes import Float
+
+if TYPE_CHECKING:
+    from trimix.encoder.differentiable_path import DifferentiablePath
 
 _SEED = 1
 _FIRST_HYPER_STEPS, _HYPER_STEPS = 4, 2
@@ -67,7 +69,6 @@ class FoundSymbols:
     encoder: RangeEncoder | None = None
 
 
-@in_float32()
 def find_symbols(
     codec: LatentCodec,
     picture: Picture,
@@ -91,23 +92,30 @@ def find_symbols(
 
     Raises:
         UsageError: quality or effort are out of range.
+        MissingExtraError: an effort from 3 on without torch.
         KeyboardInterrupt: before there was anything to keep.
     """
     began, steps = time.monotonic(), search_steps(effort)
+    path = _differentiable_path(codec) if steps else None
     first = first_choice(codec, picture, quality, chosen=effort > 1, writes=not steps)
-    if not steps:
+    if path is None:
         return FoundSymbols(first.symbols, encoder=first.encoder)
     deadline = None if time_limit_seconds is None else began + time_limit_seconds
     state = None
     try:
-        # Gradients are needed whatever the caller does without.
-        with torch.inference_mode(False), torch.enable_grad():
-            state = _Search(codec, picture, first)
-            return state.run(steps, deadline, on_step)
+        state = _Search(codec, picture, first, path)
+        return state.run(steps, deadline, on_step)
     except KeyboardInterrupt:
         if state is None:
             return FoundSymbols(first.symbols, ended="interrupt")
         return state.found("interrupt")
+
+
+def _differentiable_path(codec: LatentCodec) -> "DifferentiablePath":
+    """What only a search needs is torch's, and is imported for it."""
+    with needing_torch("an effort from 3 on", "search"):
+        from trimix.encoder.differentiable_path import DifferentiablePath
+    return DifferentiablePath(codec.model, codec.device)
 
 
 @dataclass(frozen=True)
@@ -124,7 +132,7 @@ class _Point:
     """
 
     symbols: Symbols
-    values: Float[Tensor, "M h w"]
+    values: Float[np.ndarray, "M h w"]
     bits: float
     distortion: float
     slope: Slope | None
@@ -137,12 +145,16 @@ class _Point:
 
 
 class _Search:
-    def __init__(self, codec: LatentCodec, picture: Picture, start: FirstChoice) -> None:
+    def __init__(
+        self, codec: LatentCodec, picture: Picture, start: FirstChoice, path: "DifferentiablePath"
+    ) -> None:
         self._codec = codec
         self._model = codec.model
         self._start = start
         self._distortion = PictureDistortion(codec, picture.levels, start.symbols.quality_integer)
-        self._path = DifferentiablePath(codec.model)
+        from trimix.encoder.hyper_latents import HyperLatentSearch
+
+        self._path = path
         self._random = np.random.default_rng(_SEED)
         self._hyper_search = HyperLatentSearch(
             codec.model, self._path, start.symbols.quality_integer, self._random
@@ -228,7 +240,7 @@ class _Search:
         known = self._distortion.step_weights
         if known is None:
             assert point.slope is not None
-            signs = random_signs(point.values.shape, _SEED).to(point.values)
+            signs = random_signs(point.values.shape, _SEED)
             known = half_curvatures(
                 lambda moved: self._distortion.slope(moved).gradient,
                 point.values,
@@ -237,7 +249,7 @@ class _Search:
             )
             if not self._distortion.is_squared_error and point.slope.shares is not None:
                 known = known / float(point.slope.shares.mean())  # they have the shares of all places in them
-        return known.cpu().numpy()
+        return known
 
     def _moved(
         self,
@@ -250,11 +262,9 @@ class _Search:
     ) -> _Point:
         assert point.slope is not None
         quality_integer = point.symbols.quality_integer
-        on_path = point.values.to(self._model.path_device)
-        hyper_latent = self._hyper_search.improved(on_path, point.symbols.hyper_latent, hyper_steps)
-        side = self._codec.side_features(hyper_latent, quality_integer)
-        gradient = point.slope.gradient
-        linear = gradient + self._path.context_gradient(on_path, side).to(gradient)
+        hyper_latent = self._hyper_search.improved(point.values, point.symbols.hyper_latent, hyper_steps)
+        side = self._model.side_features(hyper_latent, quality_integer)
+        linear = point.slope.gradient + self._path.context_gradient(point.values, side)
         around = by_position(point.values)
         source = Choosing(
             around,

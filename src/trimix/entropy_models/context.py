@@ -20,14 +20,8 @@ from trimix.entropy_models.schedule import (
     one_pass,
     wavefront,
 )
-from trimix.layers.masked_convolution import (
-    MaskedConvolution,
-    Offset,
-    TapConvolution,
-    checkerboard_offsets,
-    raster_offsets,
-    reach_of,
-)
+from trimix.layers.masked_convolution import MaskedConvolution, TapConvolution
+from trimix.layers.offsets import Offset, checkerboard_offsets, raster_offsets, reach_of
 from trimix.shapes import Float, Tensor
 
 

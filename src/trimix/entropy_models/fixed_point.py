@@ -17,11 +17,10 @@ the multiplier stays below 2^63. Both are checked when a layer is made.
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch.nn import functional as F
 
+from trimix.entropy_models import integer_kernels as kernels
 from trimix.errors import ModelError
-from trimix.shapes import Float, Int, Int64, Tensor
+from trimix.shapes import Float, Int
 
 WEIGHT_LIMIT = 2**15 - 1
 ACTIVATION_LIMIT = 2**15 - 1
@@ -29,7 +28,6 @@ ACTIVATION_LIMIT = 2**15 - 1
 PARAMETER_LIMIT = 2**24
 """Largest magnitude of an input or result of any layer."""
 SHIFT_LIMIT = 62
-ROWS_TOGETHER = 4
 
 
 @dataclass(frozen=True)
@@ -77,55 +75,48 @@ class IntegerLayer:
         "input_limit",
     )
 
-    def __init__(self, **tensors: Tensor) -> None:
-        missing = set(self.NAMES) - set(tensors)
+    def __init__(self, **arrays: np.ndarray) -> None:
+        missing = set(self.NAMES) - set(arrays)
         if missing:
             raise ModelError(f"an integer layer must have {', '.join(self.NAMES)}; {sorted(missing)} missing")
-        self.tensors = tensors
-        outputs, inputs = tensors["weight"].shape
+        self.arrays = arrays
+        outputs, inputs = arrays["weight"].shape
         for name in self.NAMES[1:]:
             expected = inputs if name == "input_limit" else outputs
-            if tensors[name].shape != (expected,) or tensors[name].dtype != torch.int64:
+            if arrays[name].shape != (expected,) or arrays[name].dtype != np.int64:
                 raise ModelError(
                     f"integer layer: {name} must be int64 [{expected}], found "
-                    f"{tensors[name].dtype} {list(tensors[name].shape)}"
+                    f"{arrays[name].dtype} {list(arrays[name].shape)}"
                 )
-        if tensors["weight"].dtype != torch.int16:
-            raise ModelError(f"integer layer: weight must be int16, found {tensors['weight'].dtype}")
+        if arrays["weight"].dtype != np.int16:
+            raise ModelError(f"integer layer: weight must be int16, found {arrays['weight'].dtype}")
         self._prove_bounds()
-        self._weight = tensors["weight"].double()
-        self._bias = tensors["bias"]
-        self._multiplier = tensors["multiplier"]
-        self._negative_multiplier = tensors["negative_multiplier"]
-        self._shift = tensors["shift"]
-        self._rounding = torch.ones_like(self._shift) << (self._shift - 1)
-        self._minimum = tensors["minimum"]
-        self._maximum = tensors["maximum"]
-        self._one_slope = bool((self._multiplier == self._negative_multiplier).all())
+        # Inputs first: so the parts that a row of inputs has are parts of memory, too.
+        self._weight = np.ascontiguousarray(arrays["weight"].T, np.float64)
+        self._numbers = tuple(np.ascontiguousarray(arrays[name]) for name in self.NAMES[1:-1])
 
     @property
     def inputs(self) -> int:
         """Length of an input row."""
-        return self.tensors["weight"].shape[1]
+        return self.arrays["weight"].shape[1]
 
     @property
     def outputs(self) -> int:
         """Length of an output row."""
-        return self.tensors["weight"].shape[0]
+        return self.arrays["weight"].shape[0]
 
     def _prove_bounds(self) -> None:
         # Python integers: the proof itself must not overflow.
-        limits = [int(v) for v in self.tensors["input_limit"].tolist()]
-        weights = self.tensors["weight"].to(torch.int64).abs()
-        # |w| < 2^15 and at most 2^24 per input keep this matrix product below 2^63 for up to 2^24 inputs.
-        if max(limits) > PARAMETER_LIMIT or min(limits) < 0:
-            raise ModelError(f"integer layer: inputs must stay within 2^24, found {max(limits)}")
+        limits = self.arrays["input_limit"]
+        # |w| <= 2^15 and at most 2^24 per input keep this matrix product below 2^63 for up to 2^24 inputs.
+        if limits.max() > PARAMETER_LIMIT or limits.min() < 0:
+            raise ModelError(f"integer layer: inputs must stay within 2^24, found {limits.max()}")
+        weights = np.abs(self.arrays["weight"].astype(np.int64))
         numbers = {
-            name: self.tensors[name].tolist()
+            name: self.arrays[name].tolist()
             for name in ("bias", "shift", "multiplier", "negative_multiplier")
         }
-        sums = (weights @ self.tensors["input_limit"]).tolist()
-        columns = zip(sums, *numbers.values(), strict=True)
+        columns = zip((weights @ limits).tolist(), *numbers.values(), strict=True)
         for index, (total, bias, shift, *multipliers) in enumerate(columns):
             bound = total + abs(bias)
             if bound >= 2**53:
@@ -135,44 +126,35 @@ class IntegerLayer:
             if any(bound * abs(multiplier) + 2 ** (shift - 1) >= 2**63 for multiplier in multipliers):
                 raise ModelError(f"integer layer: product of output {index} may reach 2^63")
 
-    def to(self, device: torch.device) -> "IntegerLayer":
-        """The layer on another device."""
-        return IntegerLayer(**{name: tensor.to(device) for name, tensor in self.tensors.items()})
-
-    def __call__(self, rows: Float[Tensor, "n inputs"]) -> Int64[Tensor, "n outputs"]:
-        """Apply to rows of integers held in float64.
+    def __call__(self, rows: Float[np.ndarray, "n inputs"]) -> Float[np.ndarray, "n outputs"]:
+        """Apply to rows of integers held in float64; so are the results.
 
         Inputs must respect ``input_limit``; layers saturate, so outputs of a layer do.
         """
         return self.requantize(self.accumulate(rows))
 
-    def accumulate(self, rows: Float[Tensor, "n part"], first_input: int = 0) -> Float[Tensor, "n outputs"]:
+    def accumulate(
+        self, rows: Float[np.ndarray, "n part"], first_input: int = 0
+    ) -> Float[np.ndarray, "n outputs"]:
         """The matrix product with some of the inputs; integers, so sums of parts are that of the whole.
 
         Args:
             rows: consecutive inputs, integers held in float64.
             first_input: which of the layer's inputs comes first.
         """
-        count = len(rows)
-        # Matrix libraries take rows by fours, and the rest one by one, each as slow as four.
-        rows = F.pad(rows, (0, 0, 0, -count % ROWS_TOGETHER))
-        return F.linear(rows, self._weight[:, first_input : first_input + rows.shape[1]])[:count]
+        return rows @ self._weight[first_input : first_input + rows.shape[1]]
 
-    def requantize(self, accumulator: Float[Tensor, "n outputs"]) -> Int64[Tensor, "n outputs"]:
+    def requantize(self, sums: Float[np.ndarray, "n outputs"]) -> Float[np.ndarray, "n outputs"]:
         """What becomes of the matrix product with all inputs."""
-        accumulator = accumulator.to(torch.int64) + self._bias
-        if self._one_slope:
-            scaled = accumulator.mul_(self._multiplier)
-        else:
-            factor = torch.where(accumulator < 0, self._negative_multiplier, self._multiplier)
-            scaled = accumulator.mul_(factor)
-        scaled = scaled.add_(self._rounding).__rshift__(self._shift)
-        return torch.minimum(torch.maximum(scaled, self._minimum), self._maximum)
+        sums = np.ascontiguousarray(sums, np.float64)
+        results = np.empty_like(sums)
+        kernels.requantize(sums, *self._numbers, results)
+        return results
 
 
 def freeze_layer(
-    weight: Float[Tensor, "outputs inputs"],
-    bias: Float[Tensor, "outputs"],
+    weight: Float[np.ndarray, "outputs inputs"],
+    bias: Float[np.ndarray, "outputs"],
     input_steps: np.ndarray,
     input_limit: np.ndarray,
     output: RequantizedActivation,
@@ -189,8 +171,8 @@ def freeze_layer(
         weight_bits: 16, or 8: then each input's weights are 8-bit integers times a power of two of that input, so
             that inputs of large activations, whose weights are small, keep their resolution.
     """
-    real = weight.detach().double().cpu().numpy() * input_steps[None, :]
-    real_bias = bias.detach().double().cpu().numpy()
+    real = weight.astype(np.float64) * input_steps[None, :]
+    real_bias = bias.astype(np.float64)
     weight_scale = np.maximum(np.abs(real).max(axis=1), 1e-30) / WEIGHT_LIMIT
     # A bias beyond the accumulator's range would break the proof: scale such a row by its bias instead.
     weight_scale = np.maximum(weight_scale, np.abs(real_bias) / 2**40)
@@ -208,16 +190,18 @@ def freeze_layer(
         multipliers.append(round(factor * 2.0**shift))
         negatives.append(round(factor * output.negative_slope * 2.0**shift))
         shifts.append(shift)
-    as_tensor = lambda values: torch.as_tensor(np.asarray(values), dtype=torch.int64)  # noqa: E731
+    numbers = {
+        "bias": biases,
+        "multiplier": multipliers,
+        "negative_multiplier": negatives,
+        "shift": shifts,
+        "minimum": output.minimum,
+        "maximum": output.maximum,
+        "input_limit": input_limit,
+    }
     return IntegerLayer(
-        weight=torch.from_numpy(integers.astype(np.int16)),
-        bias=as_tensor(biases),
-        multiplier=as_tensor(multipliers),
-        negative_multiplier=as_tensor(negatives),
-        shift=as_tensor(shifts),
-        minimum=as_tensor(output.minimum),
-        maximum=as_tensor(output.maximum),
-        input_limit=as_tensor(input_limit),
+        weight=integers.astype(np.int16),
+        **{name: np.asarray(values, dtype=np.int64) for name, values in numbers.items()},
     )
 
 
@@ -251,29 +235,31 @@ class IntegerConvolution:
     """
 
     def __init__(self, layer: IntegerLayer, kernel: int, upscale: int = 1) -> None:
-        largest = max(int(layer.tensors[name].abs().max()) for name in ("minimum", "maximum"))
+        largest = max(int(np.abs(layer.arrays[name]).max()) for name in ("minimum", "maximum"))
         if largest > PARAMETER_LIMIT:
             raise ModelError(f"results of a convolution must stay within {PARAMETER_LIMIT}, found {largest}")
-        self._type = torch.int16 if largest <= ACTIVATION_LIMIT else torch.int32
+        self._type = np.int16 if largest <= ACTIVATION_LIMIT else np.int32
         self.layer = layer
         self.kernel = kernel
         self.upscale = upscale
 
-    def to(self, device: torch.device) -> "IntegerConvolution":
-        """The convolution on another device."""
-        return IntegerConvolution(self.layer.to(device), self.kernel, self.upscale)
-
-    def __call__(self, x: Int[Tensor, "N C H W"]) -> Int[Tensor, "N D h w"]:
+    def __call__(self, x: Int[np.ndarray, "C H W"]) -> Int[np.ndarray, "D h w"]:
         """Apply to integers."""
-        n, _, height, width = x.shape
-        margin = self.kernel // 2
-        padded = F.pad(x, (margin, margin, margin, margin))
-        result = x.new_empty((n, self.layer.outputs, height, width), dtype=self._type)
-        step = max(1, ROWS_AT_ONCE // (n * width))
+        channels, height, width = x.shape
+        kernel, margin = self.kernel, self.kernel // 2
+        padded = np.pad(x, ((0, 0), (margin, margin), (margin, margin)))
+        result = np.empty((self.layer.outputs, height, width), self._type)
+        step = max(1, ROWS_AT_ONCE // width)
         for top in range(0, height, step):
             rows = min(step, height - top)
-            strip = padded[:, :, top : top + rows + 2 * margin].double()
-            patches = F.unfold(strip, self.kernel).transpose(1, 2).reshape(n * rows * width, -1)
-            outputs = self.layer(patches).to(self._type).view(n, rows, width, -1)
-            result[:, :, top : top + rows] = outputs.permute(0, 3, 1, 2)
-        return F.pixel_shuffle(result, self.upscale) if self.upscale > 1 else result
+            patches = np.empty((channels, kernel, kernel, rows, width))
+            for row in range(kernel):
+                for column in range(kernel):
+                    patches[:, row, column] = padded[:, top + row : top + row + rows, column : column + width]
+            outputs = self.layer(patches.reshape(self.layer.inputs, -1).T)
+            result[:, top : top + rows] = outputs.T.reshape(-1, rows, width)
+        if self.upscale == 1:
+            return result
+        factor = self.upscale
+        blocks = result.reshape(-1, factor, factor, height, width).transpose(0, 3, 1, 4, 2)
+        return np.ascontiguousarray(blocks).reshape(-1, factor * height, factor * width)

@@ -15,14 +15,14 @@ from functools import lru_cache
 from math import isqrt
 
 import numpy as np
-import torch
 
 from trimix.coding import WEIGHT_BITS, MixtureParameters
+from trimix.entropy_models import integer_kernels as kernels
 from trimix.entropy_models.fixed_point import IntegerLayer
 from trimix.entropy_models.layout import MixtureLayout, ScaleForm
 from trimix.errors import ModelError
-from trimix.layers.masked_convolution import Offset, reach_of
-from trimix.shapes import Int, Int64, Shaped, Tensor
+from trimix.layers.offsets import Offset, reach_of
+from trimix.shapes import Int, Int64, Shaped
 
 LOGIT_STEPS_PER_OCTAVE = 256
 """A logit is an integer in steps of 1/256 of a doubling of the weight."""
@@ -36,10 +36,10 @@ _EXPONENT_BITS = 24
 
 
 @lru_cache(maxsize=1)
-def exponential_table() -> Int64[Tensor, "256"]:
+def exponential_table() -> Int64[np.ndarray, "256"]:
     """``floor(2^(24 - i/256))`` for i in 0..255, by integer square roots only: no float decides a probability.
 
-    >>> exponential_table()[0].item() == 2**24
+    >>> int(exponential_table()[0]) == 2**24
     True
     """
     table = []
@@ -48,57 +48,46 @@ def exponential_table() -> Int64[Tensor, "256"]:
         for _ in range(8):  # the 256th root: 256 = 2^8
             root = isqrt(root)
         table.append(root)
-    return torch.tensor(table, dtype=torch.int64)
+    return np.array(table, dtype=np.int64)
 
 
-def integer_softmax(logits: Int64[Tensor, "n K M"]) -> Int64[Tensor, "n K M"]:
+def integer_softmax(logits: Int64[np.ndarray, "n K M"]) -> Int64[np.ndarray, "n K M"]:
     """Weights proportional to ``2^(logit / 256)`` along K, integers that sum to 2^16 exactly.
 
     Rounded down, the remainder goes to the first of the largest.
 
-    >>> integer_softmax(torch.tensor([[[0], [256]]])).flatten().tolist()
+    >>> integer_softmax(np.array([[[0], [256]]])).ravel().tolist()
     [21845, 43691]
     """
-    below = logits.amax(dim=1, keepdim=True) - logits
-    octaves = (below >> 8).clamp(max=63)
-    table = exponential_table().to(logits.device)
-    exponentials = table[below & 255] >> octaves
-    return _completed((exponentials << 16) // exponentials.sum(dim=1, keepdim=True))
-
-
-def _completed(weights: Int64[Tensor, "n K M"]) -> Int64[Tensor, "n K M"]:
-    """Weights with what is missing to 2^16 added to the first of the largest; in place."""
-    remainder = WEIGHT_TOTAL - weights.sum(dim=1)
-    largest = weights.amax(dim=1)
-    # Several times faster than argmax and scatter: K is small.
-    for component in weights.unbind(dim=1):
-        added = torch.where(component == largest, remainder, 0)
-        component += added
-        remainder -= added
+    weights = np.empty(logits.shape, np.int64)
+    kernels.softmax(np.ascontiguousarray(logits, np.int64), exponential_table(), weights)
     return weights
 
 
 def integer_softmax_of_groups(
-    group_logits: Int64[Tensor, "n G M"], logits: Int64[Tensor, "n K M"], sizes: tuple[int, ...]
-) -> Int64[Tensor, "n K M"]:
+    group_logits: Int64[np.ndarray, "n G M"], logits: Int64[np.ndarray, "n K M"], sizes: tuple[int, ...]
+) -> Int64[np.ndarray, "n K M"]:
     """A softmax inside each group of consecutive components times one over the groups, sum 2^16 exactly.
 
     Rounded down, the remainder goes to the first of the largest.
 
-    >>> one = torch.zeros(1, 1, 1, dtype=torch.int64)
-    >>> integer_softmax_of_groups(one.repeat(1, 2, 1), one.repeat(1, 3, 1), (1, 2)).flatten().tolist()
+    >>> one = np.zeros((1, 1, 1), np.int64)
+    >>> integer_softmax_of_groups(one.repeat(2, axis=1), one.repeat(3, axis=1), (1, 2)).ravel().tolist()
     [32768, 16384, 16384]
     """
     groups = integer_softmax(group_logits)
-    parts = [
-        (integer_softmax(part) * groups[:, index : index + 1]) >> 16
-        for index, part in enumerate(logits.split(sizes, dim=1))
-    ]
-    return _completed(torch.cat(parts, dim=1))
+    parts = np.split(logits, np.cumsum(sizes)[:-1], axis=1)
+    weights = np.concatenate(
+        [(integer_softmax(part) * groups[:, [index]]) >> 16 for index, part in enumerate(parts)], axis=1
+    )
+    missing = WEIGHT_TOTAL - weights.sum(axis=1, keepdims=True)
+    largest = weights.argmax(axis=1)[:, None]
+    np.put_along_axis(weights, largest, np.take_along_axis(weights, largest, 1) + missing, 1)
+    return weights
 
 
 @lru_cache(maxsize=1)
-def scale_thresholds() -> Int64[Tensor, "255"]:
+def scale_thresholds() -> Int64[np.ndarray, "255"]:
     """``floor(4096 * 2^(-4 + (i + 1/2)/16))`` for i in 0..254, by integer square roots only.
 
     A linear scale has the index of how many of them it exceeds: the nearest in the logarithm.
@@ -112,7 +101,7 @@ def scale_thresholds() -> Int64[Tensor, "255"]:
         for _ in range(5):  # the 32nd root: 32 = 2^5
             root = isqrt(root)
         table.append(root)
-    return torch.tensor(table, dtype=torch.int64)
+    return np.array(table, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -203,28 +192,19 @@ class IntegerMixtureModel:
         """Steps of a latent's value in one step of the quantizer."""
         return VALUE_STEPS if self.layout.around_mean else 1
 
-    def to(self, device: torch.device) -> "IntegerMixtureModel":
-        """The model on another device."""
-        return IntegerMixtureModel(
-            tuple(IntegerContext(context.layer.to(device), context.offsets) for context in self.contexts),
-            tuple(layer.to(device) for layer in self.head),
-            self.layout,
-            self.latent_channels,
-        )
-
-    def prepare(self, side: Int[Tensor, "n S"]) -> Shaped[Tensor, "n D"]:
+    def prepare(self, side: Int[np.ndarray, "n S"]) -> Shaped[np.ndarray, "n D"]:
         """What side features add to the first layer of the head, for ``parameters``: once instead of in every pass.
 
         Side features themselves where there is no head.
         """
-        return self.head[0].accumulate(side.double()) if self.head else side
+        return self.head[0].accumulate(side.astype(np.float64)) if self.head else side
 
     def parameters(
         self,
-        prepared: Shaped[Tensor, "n D"],
-        padded: Int[Tensor, "h w M"],
-        rows: Int64[Tensor, "n"],
-        columns: Int64[Tensor, "n"],
+        prepared: Shaped[np.ndarray, "n D"],
+        padded: Int[np.ndarray, "h w M"],
+        rows: Int64[np.ndarray, "n"],
+        columns: Int64[np.ndarray, "n"],
         *,
         context: int | None,
     ) -> LatentParameters:
@@ -238,45 +218,43 @@ class IntegerMixtureModel:
             context: which of the contexts looks at its taps; features are zero without.
         """
         if not self.head:
-            return self._read(prepared.long())
+            return self._read(prepared.astype(np.int64))
         first = self.head[0]
         if context is not None and self.contexts:
             looking = self.contexts[context]
             width = padded.shape[1]
             places = (rows + self.margin) * width + columns + self.margin
-            steps = places.new_tensor([r * width + c for r, c in looking.offsets])
-            taps = padded.reshape(-1, self.latent_channels)[(places[:, None] + steps).flatten()]
-            found = looking.layer(taps.view(len(rows), -1).double()).double()
+            steps = np.array([r * width + c for r, c in looking.offsets])
+            taps = padded.reshape(-1, self.latent_channels)[places[:, None] + steps]
+            found = looking.layer(taps.reshape(len(rows), -1).astype(np.float64))
             prepared = prepared + first.accumulate(found, self.side_channels)
         features = first.requantize(prepared)
         for layer in self.head[1:]:
-            features = layer(features.double())
-        return self._read(features)
+            features = layer(features)
+        return self._read(features.astype(np.int64))
 
-    def _read(self, raw: Int64[Tensor, "n D"]) -> LatentParameters:
+    def _read(self, raw: Int64[np.ndarray, "n D"]) -> LatentParameters:
         layout = self.layout
-        numbers = raw.view(len(raw), layout.numbers, self.latent_channels)
-        group_logits, logits, means, scales = numbers.split(layout.sizes, dim=1)
+        numbers = raw.reshape(len(raw), layout.numbers, self.latent_channels)
+        group_logits, logits, means, scales = np.split(numbers, np.cumsum(layout.sizes)[:-1], axis=1)
         if layout.sizes[0]:
             sizes = (layout.components,) * len(layout.families)
             weights = integer_softmax_of_groups(group_logits, logits, sizes)
         elif layout.has_weights:
             weights = integer_softmax(logits)
         else:
-            weights = torch.full_like(scales, WEIGHT_TOTAL)
-        centres = None
-        if layout.around_mean:
-            centres = means[:, 0].int().flatten().cpu().numpy()
+            weights = np.full_like(scales, WEIGHT_TOTAL)
+        centres = means[:, 0].astype(np.int32).ravel() if layout.around_mean else None
         if layout.zero_mean or layout.around_mean:
-            means = torch.zeros_like(scales)
+            means = np.zeros_like(scales)
         if layout.scale_form is not ScaleForm.LOG2:
             if layout.scale_form is ScaleForm.ABSOLUTE:
-                scales = scales.abs() + layout.integer_scale_minimum
-            scales = torch.searchsorted(scale_thresholds().to(scales.device), scales.contiguous())
-        # Fewer dimensions to transpose at once: each part becomes [n * M, K], contiguous.
+                scales = np.abs(scales) + layout.integer_scale_minimum
+            scales = np.searchsorted(scale_thresholds(), scales)
         rows = len(raw) * self.latent_channels
-        parts = (
-            part.transpose(1, 2).reshape(rows, -1).contiguous().cpu().numpy()
-            for part in (weights.int(), means.int(), scales.to(torch.uint8))
+        weights, means, scales = (
+            np.ascontiguousarray(part.astype(np.int32).transpose(0, 2, 1)).reshape(rows, -1)
+            for part in (weights, means, scales)
         )
-        return LatentParameters(MixtureParameters(self.families, *parts), centres)
+        mixture = MixtureParameters(self.families, weights, means, scales.astype(np.uint8))
+        return LatentParameters(mixture, centres)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from trimix.probability import Family
+from trimix.coding import Family
 
 LOG2_SCALE_MINIMUM = -4.0
 """log2 of the smallest scale that the integer coder knows."""

@@ -25,12 +25,11 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-import torch
 
 from trimix.coding import RangeDecoder, RangeEncoder
 from trimix.entropy_models.integer_mixture import VALUE_STEPS, IntegerMixtureModel, LatentParameters
 from trimix.entropy_models.schedule import Pass
-from trimix.shapes import Int, Int16, Tensor
+from trimix.shapes import Int, Int16
 
 POSITIONS_AT_ONCE = 2048
 """Largest group of positions; bounds memory and changes no number."""
@@ -162,8 +161,8 @@ class QuantizedLatents:
         values: in steps of ``IntegerMixtureModel.value_steps``; the symbols where latents are rounded as they are.
     """
 
-    symbols: Int16[Tensor, "h w M"]
-    values: Int[Tensor, "h w M"]
+    symbols: Int16[np.ndarray, "h w M"]
+    values: Int[np.ndarray, "h w M"]
 
 
 def _groups(passes: Sequence[Pass], *, merged: bool) -> Iterator[Pass]:
@@ -194,7 +193,7 @@ def _joined(passes: list[Pass]) -> Pass:
 
 def run_schedule(
     model: IntegerMixtureModel,
-    side: Int[Tensor, "h w S"],
+    side: Int[np.ndarray, "h w S"],
     passes: Sequence[Pass],
     source: SymbolSource,
     sink: SymbolSink | None = None,
@@ -214,22 +213,20 @@ def run_schedule(
     height, width, _ = side.shape
     margin, around_mean = model.margin, model.layout.around_mean
     # Rounded as they are, values are symbols, which 16 bits hold; values around a mean are finer.
-    padded = torch.zeros(
-        (height + 2 * margin, width + 2 * margin, model.latent_channels),
-        dtype=torch.int32 if around_mean else torch.int16,
-        device=side.device,
-    )
+    shape = height + 2 * margin, width + 2 * margin, model.latent_channels
+    padded = np.zeros(shape, np.int32 if around_mean else np.int16)
     values = padded[margin : margin + height, margin : margin + width]
-    symbols = torch.zeros_like(values, dtype=torch.int16) if around_mean else values
+    symbols = np.zeros_like(values, dtype=np.int16) if around_mean else values
     prefilled = source.known is not None and not around_mean
-    if prefilled:
-        values.copy_(torch.from_numpy(source.known))
+    if source.known is not None and not around_mean:
+        values[:] = source.known
     # One large matrix product instead of one in every small pass; of a large latent it would take much memory.
     together = height * width <= POSITIONS_PREPARED_AT_ONCE
-    prepared = model.prepare(side.view(height * width, -1)).view(height, width, -1) if together else None
+    prepared = (
+        model.prepare(side.reshape(height * width, -1)).reshape(height, width, -1) if together else None
+    )
     for group in _groups(passes, merged=merged and (prefilled or not model.contexts)):
-        rows = torch.from_numpy(group.rows).to(side.device)
-        columns = torch.from_numpy(group.columns).to(side.device)
+        rows, columns = group.rows, group.columns
         parameters = model.parameters(
             model.prepare(side[rows, columns]) if prepared is None else prepared[rows, columns],
             padded,
@@ -237,14 +234,14 @@ def run_schedule(
             columns,
             context=group.context,
         )
-        found = source.take(group.rows, group.columns, parameters)
+        found = source.take(rows, columns, parameters)
         if sink is not None:
-            sink.put(group.rows, group.columns, parameters, found)
+            sink.put(rows, columns, parameters, found)
         if prefilled:
             continue
-        taken = torch.from_numpy(found).view(len(rows), -1).to(side.device)
-        symbols[rows, columns] = taken.to(symbols.dtype)
+        taken = found.reshape(len(rows), -1)
+        symbols[rows, columns] = taken
         if parameters.centres is not None:
-            centres = torch.from_numpy(parameters.centres).view(len(rows), -1).to(side.device)
-            values[rows, columns] = (VALUE_STEPS * taken + centres).clamp(-VALUE_LIMIT, VALUE_LIMIT)
+            centres = parameters.centres.reshape(taken.shape)
+            values[rows, columns] = np.clip(VALUE_STEPS * taken + centres, -VALUE_LIMIT, VALUE_LIMIT)
     return QuantizedLatents(symbols, values)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trimix.layers.masked_convolution import Offset, checkerboard_offsets
+from trimix.layers.offsets import Offset, checkerboard_offsets
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 A contender says what it is and how it is set, and can be sent to another process; there it is opened.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,12 +127,10 @@ class ModelContender:
         Raises:
             ModelError: the file is damaged, or has been replaced since the contender was made.
         """
-        import torch
-
         from trimix.codec import Codec
 
         if self.threads is not None:
-            torch.set_num_threads(self.threads)
+            os.environ["OMP_NUM_THREADS"] = str(self.threads)
         codec = Codec.load(self.path, self.device)
         found = codec.model.identity.weights_hash.hex()
         if found != self.model_hash:
@@ -278,9 +277,11 @@ class _ModelCoder:
         return describe(data).payload_bytes
 
     def facts(self) -> Mapping[str, Any]:
-        import torch
+        from trimix.frozen.onnx_engine import thread_count
 
-        facts: dict[str, Any] = {"threads": torch.get_num_threads(), "effort": self._effort}
-        if self._codec.device.type == "cuda":
+        facts: dict[str, Any] = {"threads": thread_count(), "effort": self._effort}
+        if self._codec.device.startswith("cuda"):
+            import torch
+
             facts["gpu"] = torch.cuda.get_device_name(self._codec.device)
         return facts

@@ -6,7 +6,8 @@ All are values of one picture; a data set's value is the mean over its pictures.
 import numpy as np
 import torch
 
-from trimix.distortion.ms_ssim import MS_SSIM_MINIMUM_SIDE, MS_SSIM_SCALE_WEIGHTS, ms_ssim_factors
+from trimix.distortion.constants import MS_SSIM_MINIMUM_SIDE, MS_SSIM_SCALE_WEIGHTS
+from trimix.distortion.ms_ssim import ms_ssim_factors
 from trimix.evaluation.perceptual_metrics import BUTTERAUGLI, SSIMULACRA2
 from trimix.evaluation.rate_points import RatePoint, ms_ssim_db
 from trimix.images import BT601_LUMA_WEIGHTS, PEAK, check_shapes, psnr_db, psnr_of_error_db

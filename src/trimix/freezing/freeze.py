@@ -153,20 +153,20 @@ class FloatPrograms:
     programs: dict[str, Program]
     tensors: dict[str, Tensor]
 
-    def stored(self, *, in_bytes: bool) -> dict[str, Tensor]:
+    def stored(self, *, in_bytes: bool) -> dict[str, np.ndarray]:
         """The tensors as a file has them.
 
         Args:
             in_bytes: store weights of large convolutions in 8 bits.
         """
-        stored: dict[str, Tensor] = {}
+        stored: dict[str, np.ndarray] = {}
         for name, value in self.tensors.items():
             half = value.half().contiguous()
-            if in_bytes and is_for_bytes(name, value):
-                stored |= byte_tensors(name, half.float())
+            if in_bytes and is_for_bytes(name, value.numpy()):
+                stored |= byte_tensors(name, half.float().numpy())
             else:
                 # Single precision is for what is computed of the weights.
-                stored[name] = half if torch.equal(half.float(), value) else value.contiguous()
+                stored[name] = (half if torch.equal(half.float(), value) else value.contiguous()).numpy()
         return stored
 
 
@@ -177,7 +177,8 @@ def float_weights(frozen: FrozenModel) -> dict[str, Tensor]:
     for one in itertools.chain.from_iterable(frozen.transforms.programs.values()):
         for name in one.tensors:
             is_square = isinstance(one, Normalization)
-            value = torch.sqrt(stored[name] + PEDESTAL) if is_square else stored[name]
+            value = torch.from_numpy(stored[name])
+            value = torch.sqrt(value + PEDESTAL) if is_square else value
             weights[name.removeprefix(prefix)] = value
     return weights
 
@@ -243,7 +244,7 @@ def _squared_error_lambdas(config: CompressionConfig) -> tuple[float, float]:
 
 def _freeze_entropy_model(
     model: CompressionModel, calibration: Float[Tensor, "N 3 H W"], qualities: Sequence[float]
-) -> tuple[dict[str, object], dict[str, Tensor]]:
+) -> tuple[dict[str, object], dict[str, np.ndarray]]:
     """What the program says of the integer path, and its tensors."""
     config = model.config
     weight_bits = config.stored_weight_bits
@@ -280,15 +281,15 @@ def _freeze_entropy_model(
             limits = np.concatenate([limits, output.maximum])
         frozen_head = freeze_chain(head, seen, steps, limits, weight_bits, last.output, last.bias)
         heads = {f"head.{i}": one.layer for i, one in enumerate(frozen_head.convolutions)}
-    tensors: dict[str, Tensor] = {}
+    tensors: dict[str, np.ndarray] = {}
     for name, layer in (layers | contexts | heads).items():
         tensors |= layer_tensors(name, layer)
     if medians is not None:
-        tensors["hyper_medians"] = medians.to(torch.int32)
+        tensors["hyper_medians"] = medians.to(torch.int32).numpy()
     table = factorized_table(prior)
-    tensors["hyper_table.cdf"] = torch.from_numpy(table.cdf.astype(np.int32))  # totals are 2^30: they fit
-    tensors["hyper_table.lengths"] = torch.from_numpy(table.lengths)
-    tensors["hyper_table.offsets"] = torch.from_numpy(table.offsets)
+    tensors["hyper_table.cdf"] = table.cdf.astype(np.int32)  # totals are 2^30: they fit
+    tensors["hyper_table.lengths"] = table.lengths
+    tensors["hyper_table.offsets"] = table.offsets
     forms = [(one.kernel, one.upscale) for one in side.convolutions]
     return entropy_model_to_json(model, forms, list(contexts), list(heads)), tensors
 
@@ -340,8 +341,8 @@ def _freeze_context(
     inputs = taps[0].numel()
     bias = torch.zeros(convolution.out_channels) if convolution.bias is None else convolution.bias
     return freeze_layer(
-        taps.flatten(1),
-        bias.detach(),
+        taps.double().flatten(1).cpu().numpy(),
+        bias.detach().double().cpu().numpy(),
         np.full(inputs, 1 / VALUE_STEPS if around_mean else 1.0),
         np.full(inputs, VALUE_LIMIT if around_mean else ACTIVATION_LIMIT),
         output,
@@ -406,20 +407,21 @@ def measure_freezing_loss(
     for quality_integer in map(quality_to_integer, qualities):
         quality = torch.tensor([quality_integer / QUALITY_STEPS])
         for x in pictures.split(1):
-            y = frozen.transforms.encode_latent(x, quality)
+            y = frozen.transforms.encode_latent(x[0].numpy(), float(quality))
             z = frozen.transforms.hyper_analysis(y)
-            z_symbols = frozen.hyper_symbols(z[0])
-            side = frozen.side_features(z_symbols[None], [quality_integer])[0]
-            source = Rounding(y[0].permute(1, 2, 0).numpy(), ACTIVATION_LIMIT)
+            z_symbols = frozen.hyper_symbols(z)
+            side = frozen.side_features(z_symbols, quality_integer)
+            source = Rounding(y.transpose(1, 2, 0), ACTIVATION_LIMIT)
             found = run_schedule(frozen.latent_model, side, frozen.schedule(*side.shape[:2]), source)
-            y_hat = found.values.permute(2, 0, 1)[None].float() / frozen.latent_model.value_steps
-            z_hat = model.hyper_prior.round(z)
+            values = np.ascontiguousarray(found.values.transpose(2, 0, 1), np.float32)
+            y_hat = torch.from_numpy(values)[None] / frozen.latent_model.value_steps
+            z_hat = model.hyper_prior.round(torch.from_numpy(z)[None])
             parameters = model.mixture_parameters(model.side_features(z_hat, quality), y_hat)
             for log_likelihoods in (
                 log_likelihood(y_hat, parameters),
                 model.hyper_prior.log_likelihood(z_hat),
             ):
                 float_nats -= float(bounded_log_likelihood(log_likelihoods, _CODER_MINIMUM).double().sum())
-            symbols = found.symbols.permute(2, 0, 1)
+            symbols = found.symbols.transpose(2, 0, 1)
             integer_bits += frozen.count_bits(symbols, z_symbols, quality_integer).total
     return FreezingLoss(float_nats / math.log(2), integer_bits)

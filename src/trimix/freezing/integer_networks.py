@@ -148,8 +148,8 @@ def freeze_chain(
         taps = stage.weight.shape[2] * stage.weight.shape[3]
         bias = stage.bias if last_bias is None or stage is not stages[-1] else stage.bias + last_bias
         layer = freeze_layer(
-            stage.weight.flatten(1),
-            bias,
+            stage.weight.double().flatten(1).cpu().numpy(),
+            bias.double().cpu().numpy(),
             np.repeat(steps, taps),
             np.repeat(limits, taps),
             output,

@@ -11,9 +11,9 @@ orders of magnitude: a weight that is small beside the others may belong to the 
 
 from collections.abc import Mapping
 
-import torch
+import numpy as np
 
-from trimix.shapes import Float, Tensor
+from trimix.shapes import Float
 
 _LARGEST = 127
 _SMALLEST_IN_BYTES = 2**12
@@ -21,38 +21,38 @@ _SMALLEST_IN_BYTES = 2**12
 _LINEAR = "linear"
 
 
-def is_for_bytes(name: str, value: Tensor) -> bool:
+def is_for_bytes(name: str, value: np.ndarray) -> bool:
     """Whether a weight is one of a large convolution of a learned branch."""
-    return value.dim() == 4 and value.numel() >= _SMALLEST_IN_BYTES and _LINEAR not in name.split(".")
+    return value.ndim == 4 and value.size >= _SMALLEST_IN_BYTES and _LINEAR not in name.split(".")
 
 
-def byte_tensors(key: str, weight: Float[Tensor, "D C k l"]) -> dict[str, Tensor]:
+def byte_tensors(key: str, weight: Float[np.ndarray, "D C k l"]) -> dict[str, np.ndarray]:
     """A weight in 8 bits, with a scale for each output and one for each input; `weight_of_bytes` is the way back.
 
     Args:
         key: of the weight.
         weight: in single precision.
     """
-    tiny = torch.finfo(torch.float32).tiny
-    of_inputs = weight.abs().amax(dim=(0, 2, 3), keepdim=True).clamp(min=tiny)
+    tiny = np.finfo(np.float32).tiny
+    of_inputs = np.maximum(np.abs(weight).max(axis=(0, 2, 3), keepdims=True), tiny)
     relative = weight / of_inputs
-    of_outputs = relative.abs().amax(dim=(1, 2, 3), keepdim=True).clamp(min=tiny) / _LARGEST
+    of_outputs = np.maximum(np.abs(relative).max(axis=(1, 2, 3), keepdims=True), tiny) / np.float32(_LARGEST)
     return {
-        key: (relative / of_outputs).round().to(torch.int8).contiguous(),
-        f"{key}_input_scale": of_inputs.flatten(),
-        f"{key}_output_scale": of_outputs.flatten(),
+        key: np.rint(relative / of_outputs).astype(np.int8),
+        f"{key}_input_scale": of_inputs.ravel(),
+        f"{key}_output_scale": of_outputs.ravel(),
     }
 
 
-def weight_of_bytes(tensors: Mapping[str, Tensor], key: str) -> Float[Tensor, "D C k l"]:
+def weight_of_bytes(tensors: Mapping[str, np.ndarray], key: str) -> Float[np.ndarray, "D C k l"]:
     """The weight that `byte_tensors` has stored.
 
     Raises:
         KeyError: a part of it is missing.
 
-    >>> weight = torch.tensor([[[[1.0]], [[-0.5]]]])
-    >>> weight_of_bytes(byte_tensors("w", weight), "w").flatten().tolist()
+    >>> weight = np.array([[[[1.0]], [[-0.5]]]], np.float32)
+    >>> weight_of_bytes(byte_tensors("w", weight), "w").ravel().tolist()
     [1.0, -0.5]
     """
     inputs, outputs = tensors[f"{key}_input_scale"], tensors[f"{key}_output_scale"]
-    return tensors[key].float() * inputs.view(1, -1, 1, 1) * outputs.view(-1, 1, 1, 1)
+    return tensors[key].astype(np.float32) * inputs.reshape(1, -1, 1, 1) * outputs.reshape(-1, 1, 1, 1)

@@ -6,11 +6,9 @@
     FactorizedTable --> coder's probabilities of z_hat
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import torch
 
 from trimix.bitstream import QUALITY_STEPS
 from trimix.coding import FactorizedTable
@@ -20,7 +18,7 @@ from trimix.entropy_models.integer_mixture import VALUE_STEPS, IntegerMixtureMod
 from trimix.entropy_models.passes import BitCounter, KnownSymbols, run_schedule
 from trimix.entropy_models.schedule import Schedule
 from trimix.frozen.transforms import FrozenTransforms
-from trimix.shapes import Float, Int, Int16, Int64, Tensor
+from trimix.shapes import Float, Int, Int16, Int64
 
 QUALITY_PLANE_STEPS = 198
 """The integer path sees the quality in quarters, centred: -198 at quality 1, 198 at quality 100."""
@@ -72,7 +70,7 @@ class StoredModel:
     """
 
     program: str
-    tensors: dict[str, Tensor]
+    tensors: dict[str, np.ndarray]
     configuration: str
 
 
@@ -119,67 +117,48 @@ class FrozenModel:
     latent_model: IntegerMixtureModel
     hyper_table: FactorizedTable
     schedule: Schedule
-    hyper_medians: Int64[Tensor, "Z"] | None = None
+    hyper_medians: Int64[np.ndarray, "Z"] | None = None
     sees_quality: bool = True
     distortion: Distortion = field(default_factory=Distortion)
 
-    def to(self, device: torch.device | str) -> "FrozenModel":
-        """The model with transforms and integer path on another device.
-
-        A device without float64 keeps the integer path on the CPU: the numbers are the same there.
-        """
-        device = torch.device(device)
-        path_device = torch.device("cpu") if device.type == "mps" else device
-        return replace(
-            self,
-            transforms=self.transforms.to(device),
-            hyper_synthesis=tuple(layer.to(path_device) for layer in self.hyper_synthesis),
-            latent_model=self.latent_model.to(path_device),
-        )
+    def to(self, device: str) -> "FrozenModel":
+        """The model with its transforms on another device; the integer path stays on the CPU."""
+        return replace(self, transforms=self.transforms.to(device))
 
     @property
     def hyper_latent_limit(self) -> int:
         """Largest magnitude of a hyper-latent's symbol: its value is an ordinary activation."""
         if self.hyper_medians is None:
             return ACTIVATION_LIMIT
-        return (ACTIVATION_LIMIT - int(self.hyper_medians.abs().max())) // VALUE_STEPS
-
-    @property
-    def path_device(self) -> torch.device:
-        """Where the integer path runs."""
-        return self.hyper_synthesis[0].layer.tensors["weight"].device
+        return (ACTIVATION_LIMIT - int(np.abs(self.hyper_medians).max())) // VALUE_STEPS
 
     def side_features(
-        self, z_hat: Int16[Tensor, "N Z hh hw"], quality_integers: Sequence[int]
-    ) -> Int[Tensor, "N h w S"]:
-        """Integer side features of a batch of hyper-latents.
+        self, z_hat: Int16[np.ndarray, "Z hh hw"], quality_integer: int
+    ) -> Int[np.ndarray, "h w S"]:
+        """Integer side features of a picture.
 
         Args:
             z_hat: magnitudes below 2^15.
-            quality_integers: the header's quality of each picture.
+            quality_integer: the header's.
         """
-        features = z_hat.to(self.path_device).clamp(-ACTIVATION_LIMIT, ACTIVATION_LIMIT)
+        features = np.clip(z_hat, -ACTIVATION_LIMIT, ACTIVATION_LIMIT)
         if self.hyper_medians is not None:
-            values = (
-                VALUE_STEPS * features.int() + self.hyper_medians.to(features.device).int()[:, None, None]
-            )
-            features = values.clamp(-ACTIVATION_LIMIT, ACTIVATION_LIMIT)
+            values = VALUE_STEPS * features.astype(np.int64) + self.hyper_medians[:, None, None]
+            features = np.clip(values, -ACTIVATION_LIMIT, ACTIVATION_LIMIT).astype(np.int16)
         if self.sees_quality:
-            plane = features.new_tensor([quality_plane_value(q) for q in quality_integers])
-            features = torch.cat(
-                [features, plane[:, None, None, None].expand(-1, 1, *features.shape[2:])], dim=1
-            )
+            plane = np.full((1, *features.shape[1:]), quality_plane_value(quality_integer), np.int16)
+            features = np.concatenate([features, plane])
         for layer in self.hyper_synthesis:
             features = layer(features)
-        return features.permute(0, 2, 3, 1).contiguous()
+        return np.ascontiguousarray(features.transpose(1, 2, 0))
 
-    def hyper_symbols(self, z: Float[Tensor, "Z hh hw"]) -> Int16[Tensor, "Z hh hw"]:
-        """Rounded hyper-latents of one picture, around the medians where there are some, on the CPU."""
-        z = torch.nan_to_num(z)
+    def hyper_symbols(self, z: Float[np.ndarray, "Z hh hw"]) -> Int16[np.ndarray, "Z hh hw"]:
+        """Rounded hyper-latents of one picture, around the medians where there are some."""
+        z = np.nan_to_num(z)
         if self.hyper_medians is not None:
-            z = z - self.hyper_medians.to(z.device)[:, None, None] / VALUE_STEPS
+            z = z - self.hyper_medians[:, None, None].astype(np.float32) / VALUE_STEPS
         limit = self.hyper_latent_limit
-        return z.round().clamp(-limit, limit).to(torch.int16).cpu().contiguous()
+        return np.clip(np.rint(z), -limit, limit).astype(np.int16)
 
     def hyper_channels_of(self, z_hat_shape: tuple[int, int, int]) -> np.ndarray:
         """Channel of every hyper-latent in the order channel, row, column, int32."""
@@ -187,13 +166,13 @@ class FrozenModel:
         return np.repeat(np.arange(channels, dtype=np.int32), rows * columns)
 
     def count_bits(
-        self, y_hat: Int16[Tensor, "M h w"], z_hat: Int16[Tensor, "Z hh hw"], quality_integer: int
+        self, y_hat: Int16[np.ndarray, "M h w"], z_hat: Int16[np.ndarray, "Z hh hw"], quality_integer: int
     ) -> SymbolBits:
         """Bits of symbols under the coder's own integers, by position and channel, without writing them."""
         channels = self.hyper_channels_of((z_hat.shape[0], z_hat.shape[1], z_hat.shape[2]))
-        hyper_bits = self.hyper_table.information_bits(z_hat.cpu().numpy().astype(np.int32).ravel(), channels)
-        known = np.ascontiguousarray(y_hat.permute(1, 2, 0).cpu().numpy().astype(np.int32))
-        side, counter = self.side_features(z_hat[None], [quality_integer])[0], BitCounter(known.shape)
+        hyper_bits = self.hyper_table.information_bits(z_hat.astype(np.int32).ravel(), channels)
+        known = np.ascontiguousarray(y_hat.transpose(1, 2, 0), np.int32)
+        side, counter = self.side_features(z_hat, quality_integer), BitCounter(known.shape)
         passes = self.schedule(*side.shape[:2])
         run_schedule(self.latent_model, side, passes, KnownSymbols(known), counter)
         return SymbolBits(counter.bits, float(hyper_bits.sum()))

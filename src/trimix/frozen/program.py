@@ -241,7 +241,12 @@ def program_from_json(listed: object) -> Program:
 
 
 def result_shape(program: Sequence[Operation], shape: Shape, tensors: Shapes) -> Shape:
-    """Shape of what a program makes of an input of some shape.
+    """Shape of what a program makes of an input of some shape; raises as ``value_shapes`` does."""
+    return value_shapes(program, shape, tensors)[-1]
+
+
+def value_shapes(program: Sequence[Operation], shape: Shape, tensors: Shapes) -> list[Shape]:
+    """Shapes of all values, the input first.
 
     Raises:
         ModelError: a tensor is missing, or an operation does not fit what it is given.
@@ -258,7 +263,7 @@ def result_shape(program: Sequence[Operation], shape: Shape, tensors: Shapes) ->
         except ModelError as error:
             raise ModelError(f"operation {index + 1}, {_NAMES[type(one)]}: {error}") from error
         shapes.append(found)
-    return shapes[-1]
+    return shapes
 
 
 def _result(one: Operation, given: list[Shape], tensors: Shapes) -> Shape:

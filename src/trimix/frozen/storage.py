@@ -21,11 +21,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
-import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.numpy import save
 
-from trimix.coding import FactorizedTable
+from trimix.coding import FactorizedTable, Family
 from trimix.distortion import Distortion, DistortionKind
 from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT, IntegerConvolution, IntegerLayer
 from trimix.entropy_models.integer_mixture import IntegerContext, IntegerMixtureModel
@@ -47,9 +46,8 @@ from trimix.frozen.program import (
 from trimix.frozen.stored_layers import StoredTensors, largest_results, read_convolutions, read_layer
 from trimix.frozen.transforms import FrozenTransforms, TransformFacts
 from trimix.images import write_atomically
-from trimix.layers.masked_convolution import Offset
-from trimix.probability import Family
-from trimix.shapes import HYPER_STRIDE, LATENT_STRIDE, Int64, Tensor
+from trimix.layers.offsets import Offset
+from trimix.shapes import HYPER_STRIDE, LATENT_STRIDE, Int64
 
 SCHEDULES: dict[str, Schedule] = {
     "one_pass": one_pass,
@@ -72,14 +70,14 @@ _GRID = 16
 """Positions a side, on which it is looked whether contexts are of earlier passes."""
 
 
-def checksum_of(program: str, tensors: dict[str, Tensor]) -> bytes:
+def checksum_of(program: str, tensors: dict[str, np.ndarray]) -> bytes:
     """First 8 bytes of the SHA-256 over the program and all tensors in the order of their names."""
     digest = hashlib.sha256(program.encode())
     for name in sorted(tensors):
-        tensor = tensors[name].contiguous()
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        if tensor.numel():
-            digest.update(tensor.view(-1).view(torch.uint8).numpy().data)
+        tensor = tensors[name]
+        # The name of a type is the one that torch has for it, as in the first model files.
+        digest.update(f"{name} torch.{tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(np.ascontiguousarray(tensor).tobytes())
     return digest.digest()[:8]
 
 
@@ -116,17 +114,18 @@ def load_frozen(path: Path) -> FrozenModel:
         ModelError: missing, damaged, of another kind, or its integers could leave the exact range.
     """
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework="np") as file:
             metadata = file.metadata()
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError as error:
         raise ModelError(f"{path}: no such model file") from error
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, TypeError, AttributeError, ValueError) as error:
+        # The last three come of types that NumPy does not have.
         raise ModelError(f"{path}: is not a weights file (safetensors): {_first_line(error)}") from error
     return _read(path, metadata, tensors)
 
 
-def _read(path: Path, metadata: object, tensors: dict[str, Tensor]) -> FrozenModel:
+def _read(path: Path, metadata: object, tensors: dict[str, np.ndarray]) -> FrozenModel:
     entry = entry_of_metadata(metadata, path)
     try:
         checksum = checksum_of(entry.program, tensors)
@@ -161,9 +160,9 @@ def assemble(identity: ModelIdentity, stored: StoredModel) -> FrozenModel:
     side = program.inner("hyper_synthesis")
     sees_quality, has_medians = side.take("sees_quality", bool), side.take("has_medians", bool)
     medians = _read_medians(tensors, facts.hyper_channels) if has_medians else None
-    largest = torch.full((facts.hyper_channels,), ACTIVATION_LIMIT)
+    largest = np.full(facts.hyper_channels, ACTIVATION_LIMIT)
     if sees_quality:
-        largest = torch.cat([largest, torch.tensor([QUALITY_PLANE_STEPS])])
+        largest = np.append(largest, QUALITY_PLANE_STEPS)
     hyper_synthesis, largest = _read_hyper_synthesis(side, tensors, largest)
     schedule = SCHEDULES.get(name := program.take("passes", str))
     if schedule is None:
@@ -302,13 +301,13 @@ def _read_transforms(program: _Json, facts: TransformFacts, stored: StoredTensor
     return FrozenTransforms(facts, programs, tensors)
 
 
-def _check_values(programs: Iterable[Program], facts: TransformFacts, tensors: dict[str, Tensor]) -> None:
+def _check_values(programs: Iterable[Program], facts: TransformFacts, tensors: dict[str, np.ndarray]) -> None:
     operations = [operation for one in programs for operation in one]
     logarithms = {one.logarithms for one in operations if isinstance(one, QualityFactors)}
     if facts.steps is not None:
         logarithms.add(facts.steps)
     for name in sorted(logarithms):
-        if (largest := float(tensors[name].abs().max())) > _LOGARITHM_LIMIT:
+        if (largest := float(np.abs(tensors[name]).max())) > _LOGARITHM_LIMIT:
             raise ModelError(f"{name} must lie within {_LOGARITHM_LIMIT:g}, found {largest:g}")
     for one in operations:
         if isinstance(one, Normalization) and not (
@@ -317,16 +316,16 @@ def _check_values(programs: Iterable[Program], facts: TransformFacts, tensors: d
             raise ModelError(f"{one.beta} must be above 0 and {one.gamma} not below, found others")
 
 
-def _read_medians(stored: StoredTensors, channels: int) -> Int64[Tensor, "Z"]:
-    medians = stored.take("hyper_medians", torch.int32, (channels,)).long()
-    if int(medians.abs().max()) > _MEDIAN_LIMIT:
-        raise ModelError(f"hyper_medians must lie within {_MEDIAN_LIMIT}, found {int(medians.abs().max())}")
+def _read_medians(stored: StoredTensors, channels: int) -> Int64[np.ndarray, "Z"]:
+    medians = stored.take("hyper_medians", np.int32, (channels,)).astype(np.int64)
+    if int(np.abs(medians).max()) > _MEDIAN_LIMIT:
+        raise ModelError(f"hyper_medians must lie within {_MEDIAN_LIMIT}, found {int(np.abs(medians).max())}")
     return medians
 
 
 def _read_hyper_synthesis(
-    side: _Json, stored: StoredTensors, largest: Int64[Tensor, "C"]
-) -> tuple[tuple[IntegerConvolution, ...], Int64[Tensor, "D"]]:
+    side: _Json, stored: StoredTensors, largest: Int64[np.ndarray, "C"]
+) -> tuple[tuple[IntegerConvolution, ...], Int64[np.ndarray, "D"]]:
     """Every layer is read with the largest magnitudes that the layers before it can give."""
     forms = []
     for one in side.take("operations", list):
@@ -375,7 +374,7 @@ def _read_latent_model(
     stored: StoredTensors,
     layout: MixtureLayout,
     channels: int,
-    largest: Int64[Tensor, "S"],
+    largest: Int64[np.ndarray, "S"],
 ) -> IntegerMixtureModel:
     contexts, head = [], []
     for one in program.take("contexts", list):
@@ -383,13 +382,13 @@ def _read_latent_model(
         name, taps = context.take("layer", str), _read_taps(context.take("taps", list))
         context.refuse_rest()
         limit = VALUE_LIMIT if layout.around_mean else ACTIVATION_LIMIT
-        layer = read_layer(stored, name, torch.full((len(taps) * channels,), limit))
+        layer = read_layer(stored, name, np.full(len(taps) * channels, limit))
         contexts.append(IntegerContext(layer, taps))
     if contexts:
         if len({context.layer.outputs for context in contexts}) > 1:
             raise ModelError("contexts must all give equally many features, found that they do not")
-        results = torch.stack([largest_results(context.layer) for context in contexts])
-        largest = torch.cat([largest, results.amax(dim=0)])
+        results = np.stack([largest_results(context.layer) for context in contexts])
+        largest = np.concatenate([largest, results.max(axis=0)])
     for name in program.take("head", list):
         if not isinstance(name, str):
             raise ModelError(f"head must be names of layers, found {str(name)[:40]!r}")
@@ -433,8 +432,8 @@ def _check_causality(schedule: Schedule, contexts: Sequence[tuple[Offset, ...]])
                 )
 
 
-def _check_scales(largest: Int64[Tensor, "D"], head: Sequence[IntegerLayer], scales: int) -> None:
-    lowest = int(head[-1].tensors["minimum"][-scales:].min()) if head else -1
+def _check_scales(largest: Int64[np.ndarray, "D"], head: Sequence[IntegerLayer], scales: int) -> None:
+    lowest = int(head[-1].arrays["minimum"][-scales:].min()) if head else -1
     highest = int(largest[-scales:].max())
     if lowest < 0 or highest > _SCALE_INDEX_LIMIT:
         raise ModelError(
@@ -443,9 +442,9 @@ def _check_scales(largest: Int64[Tensor, "D"], head: Sequence[IntegerLayer], sca
 
 
 def _read_hyper_table(stored: StoredTensors, channels: int) -> FactorizedTable:
-    cdf = stored.take("hyper_table.cdf", torch.int32, (channels, None)).numpy()
-    lengths = stored.take("hyper_table.lengths", torch.int32, (channels,)).numpy()
-    offsets = stored.take("hyper_table.offsets", torch.int32, (channels,)).numpy()
+    cdf = stored.take("hyper_table.cdf", np.int32, (channels, None))
+    lengths = stored.take("hyper_table.lengths", np.int32, (channels,))
+    offsets = stored.take("hyper_table.offsets", np.int32, (channels,))
     try:
         return FactorizedTable(cdf.astype(np.uint32), lengths.copy(), offsets.copy())
     except ValueError as error:

@@ -11,12 +11,12 @@ A file may hold anything, whatever its hash says; nothing here trusts a number b
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import torch
+from numpy.typing import DTypeLike
 
 from trimix.entropy_models.fixed_point import IntegerConvolution, IntegerLayer, column_shifts
 from trimix.errors import ModelError
 from trimix.frozen.byte_weights import weight_of_bytes
-from trimix.shapes import Float, Int64, Tensor
+from trimix.shapes import Float, Int64
 
 LAYER_LIMIT = 2**16
 """Most inputs or outputs of a layer: bounds the memory of unfolding."""
@@ -28,13 +28,13 @@ _FLOAT_LIMIT = 2.0**40
 
 # What a layer's tensors are stored as; all are int64 in memory but the weights.
 _STORED_AS = {
-    "bias": torch.int64,
-    "multiplier": torch.int32,
-    "negative_multiplier": torch.int32,
-    "shift": torch.uint8,
-    "minimum": torch.int32,
-    "maximum": torch.int32,
-    "input_limit": torch.int32,
+    "bias": np.dtype(np.int64),
+    "multiplier": np.dtype(np.int32),
+    "negative_multiplier": np.dtype(np.int32),
+    "shift": np.dtype(np.uint8),
+    "minimum": np.dtype(np.int32),
+    "maximum": np.dtype(np.int32),
+    "input_limit": np.dtype(np.int32),
 }
 
 
@@ -45,7 +45,7 @@ class StoredTensors:
         tensors: by name.
     """
 
-    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+    def __init__(self, tensors: Mapping[str, np.ndarray]) -> None:
         self._left = dict(tensors)
 
     def __contains__(self, name: str) -> bool:
@@ -54,9 +54,9 @@ class StoredTensors:
 
     def rows(self, name: str) -> int:
         """Size of a tensor's first dimension; 0 for one that is not there or has none."""
-        return self._left[name].shape[0] if name in self._left and self._left[name].dim() else 0
+        return self._left[name].shape[0] if name in self._left and self._left[name].ndim else 0
 
-    def take(self, name: str, kind: torch.dtype, shape: Sequence[int | None]) -> Tensor:
+    def take(self, name: str, kind: DTypeLike, shape: Sequence[int | None]) -> np.ndarray:
         """A tensor.
 
         Args:
@@ -70,18 +70,18 @@ class StoredTensors:
         if name not in self._left:
             raise ModelError(f"the weights must have {name}, found none of that name")
         tensor = self._left[name]
-        fits = len(shape) == tensor.dim() and all(
+        fits = len(shape) == tensor.ndim and all(
             wanted in (None, found) for wanted, found in zip(shape, tensor.shape, strict=True)
         )
-        if tensor.dtype != kind or not fits:
+        if tensor.dtype != np.dtype(kind) or not fits:
             wanted = ", ".join("any" if size is None else str(size) for size in shape)
             raise ModelError(
-                f"{name} must be {_name(kind)} [{wanted}], found {_name(tensor.dtype)} {list(tensor.shape)}"
+                f"{name} must be {np.dtype(kind)} [{wanted}], found {tensor.dtype} {list(tensor.shape)}"
             )
         del self._left[name]
         return tensor
 
-    def take_floats(self, name: str) -> Float[Tensor, "*shape"]:
+    def take_floats(self, name: str) -> Float[np.ndarray, "*shape"]:
         """A tensor of the transforms, in single precision: it is in float16 or float32, or in 8 bits with scales.
 
         Args:
@@ -90,22 +90,22 @@ class StoredTensors:
         Raises:
             ModelError: it is missing, of another type, or not finite.
         """
-        tensor = self._left.get(name, torch.empty(0, dtype=torch.float16))
+        tensor = self._left.get(name, np.empty(0, np.float16))
         shape = list(tensor.shape)
-        if f"{name}_input_scale" in self and tensor.dim() == 4:
-            tensors = {name: self.take(name, torch.int8, shape)}
+        if f"{name}_input_scale" in self and tensor.ndim == 4:
+            tensors = {name: self.take(name, np.int8, shape)}
             for side, size in (("input", shape[1]), ("output", shape[0])):
                 scale = tensors[f"{name}_{side}_scale"] = self.take(
-                    f"{name}_{side}_scale", torch.float32, (size,)
+                    f"{name}_{side}_scale", np.float32, (size,)
                 )
-                if not bool((scale.abs() <= _SCALE_LIMIT).all()):  # written so that NaN is refused, too
+                if not bool((np.abs(scale) <= _SCALE_LIMIT).all()):  # written so that NaN is refused, too
                     raise ModelError(
-                        f"{name}_{side}_scale must lie within {_SCALE_LIMIT:g}, found {float(scale.abs().max()):g}"
+                        f"{name}_{side}_scale must lie within {_SCALE_LIMIT:g}, found {float(np.abs(scale).max()):g}"
                     )
             return weight_of_bytes(tensors, name)
-        kind = torch.float32 if tensor.dtype == torch.float32 else torch.float16
-        value = self.take(name, kind, shape).to(torch.float32, copy=True)
-        if not bool((value.abs() <= _FLOAT_LIMIT).all()):
+        kind = np.float32 if tensor.dtype == np.float32 else np.float16
+        value = self.take(name, kind, shape).astype(np.float32)
+        if not bool((np.abs(value) <= _FLOAT_LIMIT).all()):
             raise ModelError(f"{name} must be finite, found NaN or infinity")
         return value
 
@@ -122,25 +122,23 @@ class StoredTensors:
             )
 
 
-def _name(kind: torch.dtype) -> str:
-    return str(kind).removeprefix("torch.")
-
-
-def layer_tensors(prefix: str, layer: IntegerLayer) -> dict[str, Tensor]:
+def layer_tensors(prefix: str, layer: IntegerLayer) -> dict[str, np.ndarray]:
     """What a layer is stored as."""
-    stored = {f"{prefix}.{name}": layer.tensors[name].to(kind) for name, kind in _STORED_AS.items()}
-    weight = layer.tensors["weight"].numpy()
+    stored = {f"{prefix}.{name}": layer.arrays[name].astype(kind) for name, kind in _STORED_AS.items()}
+    weight = layer.arrays["weight"]
     shifts = column_shifts(weight)
     mantissas = weight >> shifts
     if np.array_equal(mantissas << shifts, weight):
-        stored[f"{prefix}.weight"] = torch.from_numpy(mantissas.astype(np.int8))
-        stored[f"{prefix}.weight_shift"] = torch.from_numpy(shifts.astype(np.uint8))
+        stored[f"{prefix}.weight"] = mantissas.astype(np.int8)
+        stored[f"{prefix}.weight_shift"] = shifts.astype(np.uint8)
     else:
-        stored[f"{prefix}.weight"] = layer.tensors["weight"]
+        stored[f"{prefix}.weight"] = weight
     return stored
 
 
-def read_layer(stored: StoredTensors, prefix: str, largest_inputs: Int64[Tensor, "inputs"]) -> IntegerLayer:
+def read_layer(
+    stored: StoredTensors, prefix: str, largest_inputs: Int64[np.ndarray, "inputs"]
+) -> IntegerLayer:
     """A layer.
 
     Args:
@@ -157,23 +155,23 @@ def read_layer(stored: StoredTensors, prefix: str, largest_inputs: Int64[Tensor,
     _check_size(prefix, "outputs", outputs)
     shift_name = f"{prefix}.weight_shift"
     if shift_name in stored:
-        mantissas = stored.take(f"{prefix}.weight", torch.int8, (outputs, inputs))
-        shifts = stored.take(shift_name, torch.uint8, (inputs,))
+        mantissas = stored.take(f"{prefix}.weight", np.int8, (outputs, inputs))
+        shifts = stored.take(shift_name, np.uint8, (inputs,))
         if int(shifts.max()) > _COLUMN_SHIFT_LIMIT:
             raise ModelError(f"{shift_name} must be 0..{_COLUMN_SHIFT_LIMIT}, found {int(shifts.max())}")
-        weight = mantissas.to(torch.int16) << shifts.to(torch.int16)  # -2^7 * 2^8 still fits
+        weight = mantissas.astype(np.int16) << shifts.astype(np.int16)  # -2^7 * 2^8 still fits
     else:
-        weight = stored.take(f"{prefix}.weight", torch.int16, (outputs, inputs)).clone()
+        weight = stored.take(f"{prefix}.weight", np.int16, (outputs, inputs)).copy()
     # Copies: tensors of a file are views of it, and a file may change.
     numbers = {
-        name: stored.take(f"{prefix}.{name}", kind, (inputs if name == "input_limit" else outputs,)).to(
-            torch.int64, copy=True
+        name: stored.take(f"{prefix}.{name}", kind, (inputs if name == "input_limit" else outputs,)).astype(
+            np.int64
         )
         for name, kind in _STORED_AS.items()
     }
     short = numbers["input_limit"] < largest_inputs
     if bool(short.any()):
-        index = int(short.nonzero()[0])
+        index = int(np.flatnonzero(short)[0])
         raise ModelError(
             f"{prefix}.input_limit {index} must cover the {int(largest_inputs[index])} that its input may reach, "
             f"found {int(numbers['input_limit'][index])}"
@@ -191,14 +189,14 @@ def _check_size(prefix: str, what: str, size: int) -> None:
         raise ModelError(f"{prefix} must have 1..{LAYER_LIMIT} {what}, found {size}")
 
 
-def largest_results(layer: IntegerLayer) -> Int64[Tensor, "outputs"]:
+def largest_results(layer: IntegerLayer) -> Int64[np.ndarray, "outputs"]:
     """Largest magnitude of each output of a layer: it saturates at its bounds."""
-    return torch.maximum(layer.tensors["minimum"].abs(), layer.tensors["maximum"].abs())
+    return np.maximum(np.abs(layer.arrays["minimum"]), np.abs(layer.arrays["maximum"]))
 
 
 def read_convolutions(
-    stored: StoredTensors, forms: Sequence[tuple[str, int, int]], largest_inputs: Int64[Tensor, "C"]
-) -> tuple[tuple[IntegerConvolution, ...], Int64[Tensor, "D"]]:
+    stored: StoredTensors, forms: Sequence[tuple[str, int, int]], largest_inputs: Int64[np.ndarray, "C"]
+) -> tuple[tuple[IntegerConvolution, ...], Int64[np.ndarray, "D"]]:
     """A chain of convolutions, and the largest magnitude of each channel of its result.
 
     Args:
@@ -217,12 +215,12 @@ def read_convolutions(
                 f"found {kernel} and {upscale}"
             )
         _check_size(name, "inputs", len(largest_inputs) * kernel**2)
-        layer = read_layer(stored, name, largest_inputs.repeat_interleave(kernel**2))
+        layer = read_layer(stored, name, largest_inputs.repeat(kernel**2))
         if layer.outputs % upscale**2:
             raise ModelError(f"{name} must give a multiple of {upscale**2} outputs, found {layer.outputs}")
         try:
             convolutions.append(IntegerConvolution(layer, kernel, upscale))
         except ModelError as error:
             raise ModelError(f"{name}: {error}") from error
-        largest_inputs = largest_results(layer).view(-1, upscale**2).amax(dim=1)
+        largest_inputs = largest_results(layer).reshape(-1, upscale**2).max(axis=1)
     return tuple(convolutions), largest_inputs

@@ -7,6 +7,7 @@ a value that nobody else needs: at full resolution fresh memory costs more than 
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 
@@ -40,11 +41,11 @@ class TorchNetwork:
 
     Args:
         program: that is checked already.
-        tensors: in single precision, by name.
+        tensors: arrays or torch's, in single precision, by name.
         device: where it runs.
     """
 
-    def __init__(self, program: Program, tensors: Mapping[str, Tensor], device: torch.device) -> None:
+    def __init__(self, program: Program, tensors: Mapping[str, Any], device: torch.device) -> None:
         self._inputs = inputs_of(program)
         self._last = {number: index for index, taken in enumerate(self._inputs) for number in taken}
         self._run = [_prepared(one, tensors, device) for one in program]
@@ -75,17 +76,20 @@ _Run = Callable[[list[Tensor], Any, bool], Tensor]
 """Inputs, quality, and whether the first input may be overwritten -> result."""
 
 
-def _prepared(one: Operation, tensors: Mapping[str, Tensor], device: torch.device) -> _Run:
+def _prepared(one: Operation, tensors: Mapping[str, Any], device: torch.device) -> _Run:
     """What computes an operation."""
-
-    def on_device(name: str | None) -> Tensor | None:
-        return None if name is None else tensors[name].to(device)
+    on_device = {name: torch.as_tensor(tensors[name]).to(device) for name in one.tensors}
 
     match one:
         case Convolution():
-            return _convolution(tensors[one.weight].to(device), on_device(one.bias), one.stride, one.padding)
+            return _convolution(
+                on_device[one.weight],
+                None if one.bias is None else on_device[one.bias],
+                one.stride,
+                one.padding,
+            )
         case TransposedConvolution():
-            return _transposed(one, tensors[one.weight].to(device), on_device(one.bias))
+            return _transposed(one, on_device[one.weight], None if one.bias is None else on_device[one.bias])
         case LeakyRelu():
             return lambda given, _quality, own: F.leaky_relu(given[0], one.slope, inplace=own)
         case Sigmoid():
@@ -99,7 +103,7 @@ def _prepared(one: Operation, tensors: Mapping[str, Tensor], device: torch.devic
         case Multiply():
             return lambda given, _quality, own: given[0].mul_(given[1]) if own else given[0] * given[1]
         case QualityFactors():
-            logarithms = tensors[one.logarithms].to(device)
+            logarithms = on_device[one.logarithms]
 
             def scale(given: list[Tensor], quality: Tensor, own: bool) -> Tensor:
                 factors = interpolated_factors(logarithms, quality)[:, :, None, None]
@@ -109,7 +113,7 @@ def _prepared(one: Operation, tensors: Mapping[str, Tensor], device: torch.devic
         case QualityPlane():
             return lambda given, quality, _own: torch.cat([given[0], quality_plane(quality, given[0])], dim=1)
         case Normalization():
-            beta, gamma = tensors[one.beta].to(device), tensors[one.gamma].to(device)
+            beta, gamma = on_device[one.beta], on_device[one.gamma]
             return lambda given, _quality, _own: normalize(given[0], beta, gamma, one.inverse)
         case DepthToSpace():
             return lambda given, _quality, _own: _apart(F.pixel_shuffle(given[0], one.factor), given[0])
@@ -189,3 +193,50 @@ def _added(a: Tensor, b: Tensor, own: bool) -> Tensor:
 def _apart(result: Tensor, x: Tensor) -> Tensor:
     """The result, which may not lie in the memory of x: that may be overwritten."""
     return result.clone() if result.data_ptr() == x.data_ptr() else result
+
+
+class _Arrays:
+    """A network that takes and gives arrays."""
+
+    def __init__(self, network: TorchNetwork, device: torch.device) -> None:
+        self._network = network
+        self._device = device
+
+    def __call__(
+        self, x: Float[np.ndarray, "C H W"], quality: float | None = None
+    ) -> Float[np.ndarray, "D h w"]:
+        """The result."""
+        with torch.inference_mode():
+            return self._network(self._batch(x), self._quality(quality))[0].cpu().numpy()
+
+    def with_adjoint(
+        self, x: Float[np.ndarray, "C H W"], quality: float | None = None
+    ) -> tuple[Float[np.ndarray, "D h w"], Callable[[np.ndarray], np.ndarray]]:
+        """The result, and what turns a slope of the result into one of the input."""
+        with torch.inference_mode(False), torch.enable_grad():
+            given = self._batch(x).requires_grad_(True)
+            result = self._network(given, self._quality(quality))
+
+        def adjoint(slope: np.ndarray) -> np.ndarray:
+            return torch.autograd.grad(result, given, self._batch(slope))[0][0].cpu().numpy()
+
+        return result[0].detach().cpu().numpy(), adjoint
+
+    def _batch(self, x: np.ndarray) -> Tensor:
+        # A copy: an array that may not be written is nothing for torch.
+        return torch.from_numpy(np.array(x, np.float32))[None].to(self._device)
+
+    def _quality(self, quality: float | None) -> Tensor | None:
+        return None if quality is None else torch.tensor([quality], dtype=torch.float32, device=self._device)
+
+
+class TorchEngine:
+    """torch on a device."""
+
+    def __init__(self, device: str) -> None:
+        self._device = torch.device(device)
+        self.name = f"torch on {device}"
+
+    def network(self, program: Program, tensors: Mapping[str, np.ndarray], channels: int) -> _Arrays:
+        """A program, ready to run."""
+        return _Arrays(TorchNetwork(program, tensors, self._device), self._device)

@@ -1,15 +1,21 @@
 """The float part of a frozen model: g_a, h_a and g_s as programs, and what an encoder knows of them beside."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from threading import Lock
 
-import torch
+import numpy as np
 
+from trimix.frozen.engine import (
+    QUALITY_MAXIMUM,
+    QUALITY_MINIMUM,
+    Network,
+    engine_for,
+    interpolated_factors,
+)
 from trimix.frozen.program import Program
-from trimix.frozen.torch_engine import TorchNetwork
-from trimix.layers.quality import QUALITY_MAXIMUM, QUALITY_MINIMUM, interpolated_factors
-from trimix.shapes import Float, Tensor
+from trimix.shapes import Float
 
 
 @dataclass(frozen=True)
@@ -42,74 +48,82 @@ class TransformFacts:
 
 
 class FrozenTransforms:
-    """The programs on a device.
+    """The programs on a device. They are prepared when they are needed first.
 
     Args:
         facts: of the model.
         programs: ``analysis``, ``hyper_analysis`` and ``synthesis``.
         tensors: in single precision, by name.
-        device: where they run.
+        device: where they run; see ``engine_for``.
     """
 
     def __init__(
         self,
         facts: TransformFacts,
         programs: Mapping[str, Program],
-        tensors: Mapping[str, Tensor],
-        device: torch.device | str = "cpu",
+        tensors: Mapping[str, np.ndarray],
+        device: str = "cpu",
     ) -> None:
         self.facts = facts
-        self.device = torch.device(device)
+        self.device = device
         self.programs = programs
         self.tensors = tensors
-        self._analysis, self._hyper_analysis, self._synthesis = (
-            TorchNetwork(programs[name], tensors, self.device)
-            for name in ("analysis", "hyper_analysis", "synthesis")
-        )
+        self._networks: dict[str, Network] = {}
+        self._lock = Lock()
 
-    def to(self, device: torch.device | str) -> "FrozenTransforms":
+    def to(self, device: str) -> "FrozenTransforms":
         """The same on another device."""
-        if torch.device(device) == self.device:
+        if device == self.device:
             return self
         return FrozenTransforms(self.facts, self.programs, self.tensors, device)
 
-    def encode_latent(
-        self, x: Float[Tensor, "N 3 H W"], quality: Float[Tensor, "N"]
-    ) -> Float[Tensor, "N M h w"]:
+    def _network(self, name: str) -> Network:
+        with self._lock:
+            if name not in self._networks:
+                channels = 3 if name == "analysis" else self.facts.latent_channels
+                engine = engine_for(self.device)
+                self._networks[name] = engine.network(self.programs[name], self.tensors, channels)
+            return self._networks[name]
+
+    def encode_latent(self, x: Float[np.ndarray, "3 H W"], quality: float) -> Float[np.ndarray, "M h w"]:
         """Latent before rounding, in steps of the quantizer.
 
         Args:
-            x: pictures in [0, 1]; sides are multiples of 16.
-            quality: 1..100, one for each picture; ignored by a model of one rate.
+            x: a picture in [0, 1]; sides are multiples of 16.
+            quality: 1..100; ignored by a model of one rate.
         """
-        return self._analysis(x, quality)
+        return self._network("analysis")(x, quality)
 
-    def hyper_analysis(self, y: Float[Tensor, "N M h w"]) -> Float[Tensor, "N Z hh hw"]:
+    def hyper_analysis(self, y: Float[np.ndarray, "M h w"]) -> Float[np.ndarray, "Z hh hw"]:
         """Hyper-latent before rounding."""
-        return self._hyper_analysis(y)
+        return self._network("hyper_analysis")(y)
 
-    def decode(
-        self, y_hat: Float[Tensor, "N M h w"], quality: Float[Tensor, "N"]
-    ) -> Float[Tensor, "N 3 H W"]:
+    def decode(self, y_hat: Float[np.ndarray, "M h w"], quality: float) -> Float[np.ndarray, "3 H W"]:
         """Picture of rounded latents, nominally in [0, 1], not clamped."""
-        return self._synthesis(y_hat, quality)
+        return self._network("synthesis")(y_hat, quality)
 
-    def rate_distortion_lambda(self, quality: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+    def decode_with_adjoint(
+        self, y_hat: Float[np.ndarray, "M h w"], quality: float
+    ) -> tuple[Float[np.ndarray, "3 H W"], Callable[[np.ndarray], np.ndarray]]:
+        """The same, and what turns a slope of the picture into one of the latents."""
+        return self._network("synthesis").with_adjoint(y_hat, quality)
+
+    def rate_distortion_lambda(self, quality: float) -> float:
         """The lambda of R + lambda * D that belongs to a quality."""
         return self._between(self.facts.lambdas, quality)
 
-    def squared_error_lambda(self, quality: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+    def squared_error_lambda(self, quality: float) -> float:
         """The lambda for squared errors that gives about the same rate."""
         return self._between(self.facts.squared_error_lambdas, quality)
 
-    def _between(self, ends: tuple[float, float], quality: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+    def _between(self, ends: tuple[float, float], quality: float) -> float:
         if not self.facts.all_rates:
-            return torch.full_like(quality, ends[0])
+            return ends[0]
         low, high = map(math.log, ends)
         share = (quality - QUALITY_MINIMUM) / (QUALITY_MAXIMUM - QUALITY_MINIMUM)
-        return torch.exp(low + share * (high - low))
+        return math.exp(low + share * (high - low))
 
-    def step_weights(self, quality: Float[Tensor, "N"]) -> Float[Tensor, "N M"] | None:
+    def step_weights(self, quality: float) -> Float[np.ndarray, "M"] | None:
         """Bits that a squared error of one quantizer step costs in every channel, by the filters of the linear path.
 
         ``energy * lambda * step^2 / 3``: the objective's mean divides by three channels and the pixels. None without
@@ -117,8 +131,7 @@ class FrozenTransforms:
         """
         if self.facts.energies is None or self.facts.steps is None:
             return None
-        steps, energies = (
-            self.tensors[name].to(self.device) for name in (self.facts.steps, self.facts.energies)
+        squares = np.square(interpolated_factors(self.tensors[self.facts.steps], quality))
+        return (
+            self.tensors[self.facts.energies] * np.float32(self.squared_error_lambda(quality) / 3) * squares
         )
-        squares = interpolated_factors(steps, quality).square()
-        return energies * (self.squared_error_lambda(quality)[:, None] * squares / 3)

@@ -8,7 +8,7 @@ from trimix.images.colour import (
     replicate_grey,
 )
 from trimix.images.drawn import lossless_bytes_if_drawn
-from trimix.images.padding import pad_to_multiple, shares_in_picture, to_pixels, to_tensor
+from trimix.images.padding import pad_to_multiple, shares_in_picture, to_pixels, to_planes
 from trimix.images.picture import WHITE, Picture, picture_of_samples
 from trimix.images.psnr import PEAK, check_shapes, psnr_db, psnr_of_error_db
 from trimix.images.reading import INPUT_FORMATS, ByteSource, picture_of_image, read_picture
@@ -50,7 +50,7 @@ __all__ = [
     "stripped",
     "to_image",
     "to_pixels",
-    "to_tensor",
+    "to_planes",
     "write_atomically",
     "write_picture",
 ]

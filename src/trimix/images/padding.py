@@ -1,16 +1,15 @@
-"""From pixels to padded tensors and back.
+"""From pixels to padded planes and back.
 
-pixels [H W C] of 8 or 16 bits -> pad_to_multiple -> to_tensor -> network -> to_pixels -> pixels, cropped
+pixels [H W C] of 8 or 16 bits -> pad_to_multiple -> to_planes -> network -> to_pixels -> pixels, cropped
 """
 
 import numpy as np
-import torch
 
 from trimix.images.colour import replicate_grey
-from trimix.shapes import Float, Tensor, UInt
+from trimix.shapes import Float, UInt
 
 
-def to_tensor(pixels: UInt[np.ndarray, "H W C"]) -> Float[Tensor, "1 3 H W"]:
+def to_planes(pixels: UInt[np.ndarray, "H W C"]) -> Float[np.ndarray, "3 H W"]:
     """Pixels as the network takes them.
 
     Args:
@@ -19,13 +18,12 @@ def to_tensor(pixels: UInt[np.ndarray, "H W C"]) -> Float[Tensor, "1 3 H W"]:
     Returns:
         float32 in [0, 1], its own memory.
 
-    >>> to_tensor(np.full((1, 2, 1), 255, np.uint8)).shape
-    torch.Size([1, 3, 1, 2])
+    >>> to_planes(np.full((1, 2, 1), 255, np.uint8)).shape
+    (3, 1, 2)
     """
-    # A new array in float32: the pixels may be read-only, and the division is in place.
     planes = np.array(pixels.transpose(2, 0, 1), dtype=np.float32, order="C")
-    image = torch.from_numpy(planes).div_(float(np.iinfo(pixels.dtype).max)).unsqueeze(0)
-    return replicate_grey(image) if image.shape[1] == 1 else image
+    planes /= np.float32(np.iinfo(pixels.dtype).max)
+    return replicate_grey(planes) if len(planes) == 1 else planes
 
 
 def pad_to_multiple(pixels: UInt[np.ndarray, "H W C"], multiple: int) -> UInt[np.ndarray, "Hp Wp C"]:
@@ -77,25 +75,23 @@ def shares_in_picture(
     return np.outer(of_side(height, rows), of_side(width, columns)).astype(np.float32)
 
 
-def to_pixels(image: Float[Tensor, "1 C H W"], bit_depth: int = 8) -> UInt[np.ndarray, "H W C"]:
+def to_pixels(image: Float[np.ndarray, "C H W"], bit_depth: int = 8) -> UInt[np.ndarray, "H W C"]:
     """Pixels of a network's output.
 
     Values outside [0, 1] are clamped, NaN becomes 0, then value * (2^bits - 1) is rounded to the nearest integer,
     halves to even.
 
     Args:
-        image: any float type, any device.
+        image: float32.
         bit_depth: of the pixels, 8 or 16.
 
     Returns:
-        uint8 or uint16. Exact inverse of `to_tensor` for three channels.
+        uint8 or uint16. Exact inverse of `to_planes` for three channels.
 
-    >>> to_pixels(torch.tensor([-1.0, 0.5, float("nan")]).reshape(1, 3, 1, 1)).ravel().tolist()
+    >>> to_pixels(np.array([-1.0, 0.5, np.nan], np.float32).reshape(3, 1, 1)).ravel().tolist()
     [0, 128, 0]
     """
-    values = image.detach()[0].to(torch.float32)
-    # 127.5 is a half: to even, 128. Low-precision types are widened first, or the product would round twice.
-    levels = torch.nan_to_num(values, nan=0.0).clamp(0.0, 1.0).mul(2.0**bit_depth - 1).round()
-    if bit_depth == 8:
-        return np.ascontiguousarray(levels.to(torch.uint8).permute(1, 2, 0).cpu().numpy())
-    return np.ascontiguousarray(levels.permute(1, 2, 0).cpu().numpy().astype(np.uint16))
+    levels = np.nan_to_num(image, nan=0.0).clip(0.0, 1.0)
+    levels *= np.float32(2**bit_depth - 1)
+    kind = np.uint8 if bit_depth == 8 else np.uint16
+    return np.ascontiguousarray(np.rint(levels, out=levels).astype(kind).transpose(1, 2, 0))

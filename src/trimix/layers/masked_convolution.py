@@ -1,61 +1,12 @@
 """Convolution over a chosen set of taps: the context of autoregressive entropy models."""
 
-from collections.abc import Iterable
-
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from trimix.layers.offsets import Offset, reach_of
 from trimix.layers.pointwise import PointwiseConvolution
 from trimix.shapes import Float, Tensor
-
-Offset = tuple[int, int]
-"""Row and column of a tap relative to the current position."""
-
-
-def raster_offsets(kernel: int) -> tuple[Offset, ...]:
-    """Taps strictly earlier in raster order in a square kernel (type A mask, van den Oord et al. 2016).
-
-    Args:
-        kernel: side of the square, odd.
-
-    >>> raster_offsets(3)
-    ((-1, -1), (-1, 0), (-1, 1), (0, -1))
-    """
-    half = kernel // 2
-    return tuple(
-        (row, column)
-        for row in range(-half, half + 1)
-        for column in range(-half, half + 1)
-        if (row, column) < (0, 0)
-    )
-
-
-def checkerboard_offsets(kernel: int) -> tuple[Offset, ...]:
-    """Taps of the other colour of a checkerboard in a square kernel (He et al. 2021).
-
-    Args:
-        kernel: side of the square, odd.
-
-    >>> checkerboard_offsets(3)
-    ((-1, 0), (0, -1), (0, 1), (1, 0))
-    """
-    half = kernel // 2
-    return tuple(
-        (row, column)
-        for row in range(-half, half + 1)
-        for column in range(-half, half + 1)
-        if (row + column) % 2 == 1
-    )
-
-
-def reach_of(offsets: Iterable[Offset]) -> int:
-    """How far taps lie from the position that looks at them, in rows or columns.
-
-    >>> reach_of(raster_offsets(5)), reach_of(())
-    (2, 0)
-    """
-    return max((abs(step) for offset in offsets for step in offset), default=0)
 
 
 class MaskedConvolution(nn.Conv2d):
@@ -70,6 +21,7 @@ class MaskedConvolution(nn.Conv2d):
     Raises:
         ValueError: the kernel is even, or a tap lies outside it.
 
+    >>> from trimix.layers.offsets import raster_offsets
     >>> context = MaskedConvolution(8, 16, 5, raster_offsets(5))
     >>> context(torch.zeros(1, 8, 4, 6)).shape, context.tap_weights().shape
     (torch.Size([1, 16, 4, 6]), torch.Size([16, 12, 8]))

@@ -9,7 +9,7 @@ import torch
 from trimix.architectures.compression_model import CompressionModel
 from trimix.evaluation.metrics import psnr_db
 from trimix.evaluation.rate_points import RatePoint, mean_point
-from trimix.images import pad_to_multiple, read_picture, to_pixels, to_tensor
+from trimix.images import pad_to_multiple, read_picture, to_pixels, to_planes
 from trimix.layers.quality import QUALITY_MAXIMUM
 
 _PICTURE_MULTIPLE = 64
@@ -63,12 +63,11 @@ def picture_rates(
         between_pictures()
         pixels = read_picture(path).bare().pixels
         height, width = pixels.shape[:2]
-        x = to_tensor(pad_to_multiple(pixels, _PICTURE_MULTIPLE)).to(
-            device, memory_format=torch.channels_last
-        )
+        planes = to_planes(pad_to_multiple(pixels, _PICTURE_MULTIPLE))
+        x = torch.from_numpy(planes)[None].to(device, memory_format=torch.channels_last)
         output = model(x, quality, rounding="round")
         bits = float(output.latent_bits.double() + output.hyper_latent_bits.double())
-        decoded = to_pixels(output.reconstruction)[:height, :width]
+        decoded = to_pixels(output.reconstruction[0].float().cpu().numpy())[:height, :width]
         rates.append(bits / (height * width))
         decibels.append(psnr_db(pixels if pixels.shape[2] == 3 else pixels.repeat(3, axis=2), decoded))
     model.train(was_training)

@@ -9,7 +9,9 @@ float16, sixteen times as much as 8 bits.
 """
 
 import json
+from collections.abc import Mapping
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import nn
@@ -38,8 +40,9 @@ def averaged_weights(
     """
     weights: dict[str, Tensor] = {}
     for name, value in average.state_dict().items():
-        if in_bytes and is_for_bytes(name, value):
-            weights |= byte_tensors(name, value.detach().cpu())
+        if in_bytes and is_for_bytes(name, array := value.detach().cpu().numpy()):
+            parts = byte_tensors(name, array)
+            weights |= {key: torch.from_numpy(part) for key, part in parts.items()}
         else:
             weights[name] = _halved(value)
     # One entry: several would be written in an order that differs from time to time.
@@ -63,7 +66,7 @@ def checkpoint_of_averaged(data: bytes, name: str) -> dict[str, object]:
         about = json.loads(header["__metadata__"][AVERAGED_WEIGHTS])
         tensors = load(data)
         weights = {
-            key: weight_of_bytes(tensors, key) if f"{key}_input_scale" in tensors else _single(value)
+            key: _of_bytes(tensors, key) if f"{key}_input_scale" in tensors else _single(value)
             for key, value in tensors.items()
             if not key.endswith(("_input_scale", "_output_scale"))
         }
@@ -92,3 +95,8 @@ def _halved(value: Tensor) -> Tensor:
         return value
     half = value.half()
     return half if bool((half.isfinite() | ~value.isfinite()).all()) else value
+
+
+def _of_bytes(tensors: Mapping[str, Tensor], key: str) -> Tensor:
+    parts = {name: tensors[name].numpy() for name in (key, f"{key}_input_scale", f"{key}_output_scale")}
+    return torch.from_numpy(weight_of_bytes(parts, key))

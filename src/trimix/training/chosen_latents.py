@@ -18,7 +18,8 @@ from functools import partial
 import torch
 
 from trimix.architectures.compression_model import CompressionModel
-from trimix.distortion import Distortion, stand_in
+from trimix.distortion import Distortion
+from trimix.distortion.stand_in import stand_in
 from trimix.probability import MixtureParameters, log_likelihood
 from trimix.shapes import Float, Tensor
 from trimix.transforms.analysis import LATENT_STRIDE

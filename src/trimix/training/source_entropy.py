@@ -23,7 +23,8 @@ from trimix.architectures.complexity import multiply_accumulates
 from trimix.architectures.config import CompressionConfig
 from trimix.entropy_models.conditional import by_component, mixture_log_weights
 from trimix.entropy_models.layout import LOG2_SCALE_MAXIMUM, LOG2_SCALE_MINIMUM, MixtureLayout
-from trimix.layers.masked_convolution import MaskedConvolution, raster_offsets
+from trimix.layers.masked_convolution import MaskedConvolution
+from trimix.layers.offsets import raster_offsets
 from trimix.probability import Family, MixtureParameters, log_likelihood
 from trimix.shapes import Float, Tensor
 from trimix.training.config import RegularizerConfig, SourceEntropyStrength, SourceEntropyUnit

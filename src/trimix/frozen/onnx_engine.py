@@ -1,0 +1,196 @@
+"""The engine that runs programs with ONNX Runtime, on a CPU.
+
+::
+
+    program, tensors --> graph: operations in order        --> session: value 0, quality --> result, kept values
+                     `-> graph: adjoints, the last one first --> session: slope, kept values --> slope of value 0
+
+Sessions are made when they are needed first. What a graph keeps for the way back are the values that adjoints look at.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from threading import Lock
+
+import numpy as np
+import onnxruntime
+
+from trimix.frozen.engine import interpolated_factors, quality_on_plane
+from trimix.frozen.onnx_graph import Graph
+from trimix.frozen.onnx_operations import Given, Written, written
+from trimix.frozen.program import Program, QualityFactors, QualityPlane, Shape, inputs_of, value_shapes
+from trimix.shapes import Float
+
+_SIDE = 64
+"""Of an example from which channels are known; all sides are multiples of it, or fractions."""
+_QUALITY = "quality"
+
+
+def thread_count() -> int:
+    """What ``OMP_NUM_THREADS`` says, or the processors that this process may use."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if asked.isdigit() and int(asked) > 0:
+        return int(asked)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _session(graph: Graph) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = thread_count()
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # Memory goes back to the allocator after each run; waiting threads sleep.
+    options.enable_cpu_mem_arena = False
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(graph.to_bytes(), options, providers=["CPUExecutionProvider"])
+
+
+@dataclass
+class _Forward:
+    """A program in a graph.
+
+    Args:
+        graph: of its operations.
+        result: name of the last value.
+        operations: as they are written, and the numbers of the values that they take.
+    """
+
+    graph: Graph
+    result: str
+    operations: list[tuple[Written, tuple[int, ...]]]
+
+    @property
+    def kept(self) -> list[str]:
+        """Values that adjoints look at and that the run makes."""
+        made = {name for one, _ in self.operations for name in one.needed}
+        return sorted(name for name in made if not _is_given(name))
+
+
+def _is_given(name: str) -> bool:
+    return name == "x" or name.startswith("factors")
+
+
+class OnnxNetwork:
+    """A program with its tensors.
+
+    Args:
+        program: that is checked already.
+        tensors: in single precision, by name.
+        channels: of the input.
+    """
+
+    def __init__(self, program: Program, tensors: Mapping[str, np.ndarray], channels: int) -> None:
+        self._program = program
+        self._tensors = tensors
+        self._channels = channels
+        self._factors = {
+            f"factors{index}": tensors[one.logarithms]
+            for index, one in enumerate(program)
+            if isinstance(one, QualityFactors)
+        }
+        self._lock = Lock()
+
+    def __call__(
+        self, x: Float[np.ndarray, "C H W"], quality: float | None = None
+    ) -> Float[np.ndarray, "D h w"]:
+        """The result."""
+        session = self._made("_plain")
+        result = session.run(None, self._given(session, x, quality))[0]
+        return np.asarray(result)[0]
+
+    def with_adjoint(
+        self, x: Float[np.ndarray, "C H W"], quality: float | None = None
+    ) -> tuple[Float[np.ndarray, "D h w"], Callable[[np.ndarray], np.ndarray]]:
+        """The result, and what turns a slope of the result into one of the input."""
+        forward, names = self._made("_keeping")
+        backward = self._made("_backward")
+        of = onnxruntime.OrtValue.ortvalue_from_numpy
+        given = {name: of(value) for name, value in self._given(forward, x, quality).items()}
+        found = forward.run_with_ort_values(None, given)
+        kept = dict(zip(names, found, strict=True)) | given
+        taken = {one.name for one in backward.get_inputs()}
+
+        def adjoint(slope: np.ndarray) -> np.ndarray:
+            values = {name: value for name, value in kept.items() if name in taken}
+            values["slope"] = of(np.ascontiguousarray(slope[None], np.float32))
+            kept.clear()
+            return backward.run_with_ort_values(None, values)[0].numpy()[0]
+
+        return found[0].numpy()[0], adjoint
+
+    def _made(self, name: str):
+        with self._lock:
+            return getattr(self, name)
+
+    def _given(
+        self, session: onnxruntime.InferenceSession, x: np.ndarray, quality: float | None
+    ) -> dict[str, np.ndarray]:
+        values = {"x": np.ascontiguousarray(x[None], np.float32)}
+        if quality is not None:
+            values[_QUALITY] = np.array(quality_on_plane(quality), np.float32)
+            for name, logarithms in self._factors.items():
+                values[name] = interpolated_factors(logarithms, quality).reshape(1, -1, 1, 1)
+        return {one.name: values[one.name] for one in session.get_inputs()}
+
+    def _written(self) -> _Forward:
+        graph = Graph()
+        names = [graph.input("x", (1, self._channels, "height", "width"))]
+        for name, logarithms in self._factors.items():
+            graph.input(name, (1, logarithms.shape[1], 1, 1))
+        if any(isinstance(one, QualityPlane) for one in self._program):
+            graph.input(_QUALITY, ())
+        shapes = {name: value.shape for name, value in self._tensors.items()}
+        known = value_shapes(self._program, Shape(self._channels, _SIDE, _SIDE), shapes)
+        operations: list[tuple[Written, tuple[int, ...]]] = []
+        for index, (one, taken) in enumerate(zip(self._program, inputs_of(self._program), strict=True)):
+            given = [known[number] for number in taken]
+            at = Given(
+                graph, [names[number] for number in taken], given, self._tensors, f"factors{index}", _QUALITY
+            )
+            operations.append((written(one, at), taken))
+            names.append(operations[-1][0].result)
+        return _Forward(graph, names[-1], operations)
+
+    @cached_property
+    def _plain(self) -> onnxruntime.InferenceSession:
+        forward = self._written()
+        forward.graph.output(forward.result)
+        return _session(forward.graph)
+
+    @cached_property
+    def _keeping(self) -> tuple[onnxruntime.InferenceSession, list[str]]:
+        forward = self._written()
+        names = [forward.result, *(name for name in forward.kept if name != forward.result)]
+        for name in names:
+            forward.graph.output(name)
+        return _session(forward.graph), names
+
+    @cached_property
+    def _backward(self) -> onnxruntime.InferenceSession:
+        forward = self._written()
+        graph = Graph(first=len(forward.graph.nodes))
+        slopes: dict[int, str] = {len(forward.operations): graph.input("slope", (1, "d", "h", "w"))}
+        for name in {name for one, _ in forward.operations for name in one.needed}:
+            graph.input(name, (1, *(f"{name}_{axis}" for axis in "chw")))
+        for index in range(len(forward.operations), 0, -1):
+            one, taken = forward.operations[index - 1]
+            if index not in slopes:
+                continue  # a value that nobody takes
+            found = one.adjoint(graph, slopes.pop(index))
+            for number, slope in zip(taken, found, strict=True):
+                before = slopes.get(number)
+                slopes[number] = slope if before is None else graph.node("Add", [before, slope])
+        graph.output(slopes[0])
+        return _session(graph)
+
+
+class OnnxEngine:
+    """ONNX Runtime on a CPU."""
+
+    name = "ONNX Runtime"
+
+    def network(self, program: Program, tensors: Mapping[str, np.ndarray], channels: int) -> OnnxNetwork:
+        """A program, ready to run."""
+        return OnnxNetwork(program, tensors, channels)
