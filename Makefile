@@ -20,7 +20,8 @@ THREADS := 1
 
 # Six rates from 0.1 to 2 bits per pixel, the default among them, and photographs that differ: faces, fine texture, smooth skies, edges.
 RESULTS_QUALITIES := 10,30,50,70,75,90
-# Pictures that are no photographs, where the folder ood/ is there, too.
+# Pictures that are no photographs, where the folder ood/ is there, too: the weights for PSNR and for MS-SSIM.
+RESULTS_QUALITIES_OUT_OF_DOMAIN := 18,32,46,60,71,82
 RESULTS_OUT_OF_DOMAIN = $(notdir $(wildcard $(foreach set,game pathology pixel screen,$(TRIMIX_DATA)/ood/$(set))))
 RESULTS_PICTURES := $(foreach number,04 08 13 19 21 23,--picture $(TRIMIX_DATA)/kodak/kodim$(number).png)
 
@@ -33,21 +34,21 @@ demo: $(DEMO_STAMP) ## Compress a photograph, compare with JPEG, WebP and AVIF a
 results: export TRIMIX_DATA := $(TRIMIX_DATA)
 results: $(EVALUATE_STAMP) ## Measure beside JPEG, WebP, AVIF and JPEG XL, on Kodak and out of domain: results/, pages in runs/
 	@test -d "$(TRIMIX_DATA)" || { echo "make results TRIMIX_DATA=FOLDER: FOLDER must hold the folder kodak/"; exit 1; }
-	$(call measure,kodak,kodak)
+	$(call measure,kodak,kodak,--model gllmm-lite-eye --model gllmm-lite --model gllmm-lite-ms-ssim --quality $(RESULTS_QUALITIES))
 	$(BIN)/trimix report results/kodak --output runs/kodak.html --markdown results/kodak.md --figures runs/kodak --force $(RESULTS_PICTURES)
 	cp runs/kodak/rate-distortion-psnr-rgb.svg results/kodak.svg
 	cp runs/kodak/rate-distortion-ssimulacra2.svg results/kodak-ssimulacra2.svg
 	$(foreach set,$(RESULTS_OUT_OF_DOMAIN),$(call out_of_domain,$(set)))
 
-# measure(DATA, folder of results/)
+# measure(DATA, folder of results/, models and qualities)
 define measure
-	$(BIN)/trimix evaluate $1 --model gllmm-lite-eye --model gllmm-lite --model gllmm-lite-ms-ssim --quality $(RESULTS_QUALITIES) --peers default --peer avif-444 --output runs/results/$2
+	$(BIN)/trimix evaluate $1 $3 --peers default --peer avif-444 --output runs/results/$2
 	rm -rf results/$2 && mkdir -p results && mv runs/results/$2 results/$2
 
 endef
 
 define out_of_domain
-	$(call measure,ood/$1,$1)
+	$(call measure,ood/$1,$1,--model gllmm-lite --model gllmm-lite-ms-ssim --quality $(RESULTS_QUALITIES_OUT_OF_DOMAIN))
 	$(BIN)/trimix report results/$1 --output runs/$1.html --markdown results/$1.md --figures runs/$1 --force --picture $(firstword $(wildcard $(TRIMIX_DATA)/ood/$1/*))
 	cp runs/$1/rate-distortion-psnr-rgb.svg results/$1.svg
 

@@ -7,7 +7,8 @@
     |   |-- MissingDataError         2   a set of pictures is not found
     |   `-- OtherResultsError        2   there are results of other pictures or settings
     |-- PictureError                 3   the picture cannot be read or is of a kind that is not handled
-    |   `-- PictureTooLargeError     3   more pixels than the caller allows
+    |   |-- PictureTooLargeError     3   more pixels than the caller allows
+    |   `-- SeveralFramesError       3   an animation, or many pages, and none is chosen
     |-- CodecError                   4   the compressed bytes cannot be decoded
     |   |-- NotATrimixFileError      4
     |   |-- UnsupportedVersionError  4
@@ -65,6 +66,10 @@ class PictureError(TrimixError):
 
 class PictureTooLargeError(PictureError):
     """The picture has more pixels than the caller allows."""
+
+
+class SeveralFramesError(PictureError):
+    """The file has several frames or pages, and none is chosen."""
 
 
 class CodecError(TrimixError):

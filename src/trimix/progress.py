@@ -20,6 +20,15 @@ _PACE_SECONDS = 60.0
 """Over which the pace is taken, at least."""
 
 
+def harmless(text: str) -> str:
+    """The text without characters that could steer a terminal: they may stand in names of files and in descriptions.
+
+    >>> harmless("two  blanks\\x1b[2J\\u202e")
+    'two  blanks?[2J?'
+    """
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
 class ProgressDisplay:
     """Shows where something stands; made by `showing_progress`.
 
@@ -62,6 +71,7 @@ class ProgressDisplay:
         """
         if self._silent or (self._bar is None and not always and not self.is_due()):
             return
+        text = harmless(text)
         self._last = time.monotonic()
         pace = self._pace(done, total, unit, most_seconds)
         if self._bar is None:
@@ -73,9 +83,10 @@ class ProgressDisplay:
         )
 
     def say(self, text: str) -> None:
-        """Say something, above the bar where there is one."""
+        """Say something in one line, above the bar where there is one."""
+        text = harmless(text)
         if self._bar is not None:
-            self._bar.console.print(text, highlight=False, markup=False)
+            self._bar.console.print(text, highlight=False, markup=False, soft_wrap=True)
         elif not self._silent:
             print(text, file=sys.stderr, flush=True)
 
@@ -150,7 +161,7 @@ def working(text: str) -> Iterator[None]:
         from rich.console import Console
         from rich.text import Text
 
-        with Console(stderr=True).status(Text(text)):
+        with Console(stderr=True).status(Text(harmless(text))):
             done.wait()
 
     thread = threading.Thread(target=show, daemon=True)

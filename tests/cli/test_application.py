@@ -1,12 +1,15 @@
 import contextlib
 import importlib
+import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
-from command_line import Command, process_environment
+from command_line import MODEL_NAME, Command, process_environment
+from PIL import Image
 
 from trimix import __version__, errors
 from trimix.cli import main
@@ -17,6 +20,7 @@ COMMANDS = (
     "compress",
     "decompress",
     "info",
+    "view",
     "inspect",
     "models",
     "evaluate",
@@ -61,7 +65,7 @@ def test_no_arguments_show_the_help(trimix: Command, arguments: tuple[str, ...])
     [
         (("compres", "a.png"), "no such command 'compres'"),
         (("info", "a.tmix", "--jsn"), "--jsn"),
-        (("info", "a.tmix", "b.tmix"), "unexpected extra argument"),
+        (("inspect", "a.tmix", "b.tmix"), "unexpected extra argument"),
         (("compress", "a.png", "--quality", "high"), "--quality"),
         (("compress", "a.png", "--device", "tpu"), "--device"),
         (("compress", "a.png", "--threads", "0"), "--threads"),
@@ -236,3 +240,49 @@ def test_main_is_the_entry_point() -> None:
     import trimix.cli
 
     assert trimix.cli.main is main
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals and streams of POSIX")
+def test_closed_standard_streams_are_no_accident(tmp_path: Path, compressed_bytes: bytes) -> None:
+    (tmp_path / "a.tmix").write_bytes(compressed_bytes)
+    for redirection, code, expected in (
+        ("<&-", 0, b""),
+        ("2>&-", 0, b""),
+        (">&-", 6, b"standard output cannot be written (Bad file descriptor)"),
+        (">&- 2>&- <&-", 6, b""),
+    ):
+        finished = subprocess.run(
+            ["sh", "-c", f'"{sys.executable}" -m trimix info a.tmix {redirection}'],
+            cwd=tmp_path,
+            env=process_environment(),
+            capture_output=True,
+            check=False,
+        )
+        assert finished.returncode == code, finished
+        assert expected in finished.stderr
+        assert b"Traceback" not in finished.stderr
+    assert (tmp_path / "a.tmix").read_bytes() == compressed_bytes
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_signals_leave_no_part_of_a_file(
+    trimix: Command, picture: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    monkeypatch.setattr(os, "fsync", lambda descriptor: os.kill(os.getpid(), number))
+    outcome = trimix("compress", picture, "--model", MODEL_NAME)
+    assert outcome.code == 128 + number
+    assert [path.name for path in picture.parent.iterdir()] == ["photo.png"]
+    assert signal.getsignal(number) is signal.SIG_DFL
+
+
+def test_names_and_notes_cannot_steer_a_terminal(trimix: Command, tmp_path: Path) -> None:
+    name = "a  b\x1b[2Jc.png"
+    Image.fromarray(np.zeros((9, 9), np.uint8)).save(tmp_path / name)
+    for arguments in ((tmp_path / name,), (tmp_path, "-f")):
+        outcome = trimix("compress", *arguments, "--model", MODEL_NAME)
+        assert outcome.code == 0
+        assert "a  b?[2Jc.png" in outcome.error
+        assert "\x1b" not in outcome.error
+    outcome = trimix("info", (tmp_path / name).with_suffix(".tmix"))
+    assert "a  b?[2Jc.tmix" in outcome.text

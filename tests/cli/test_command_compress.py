@@ -125,7 +125,6 @@ def test_bad_inputs_are_one_line(trimix: Command, tmp_path: Path, compressed: Pa
     before = names(tmp_path)
     for name, expected in (
         ("missing.png", "missing.png: no such file"),
-        (".", "is a folder"),
         ("empty.png", "is empty"),
         ("text.png", "text.png: a picture must be one of"),
         ("frames.gif", "frames.gif: a file must hold one picture, found 2 frames"),
@@ -149,7 +148,6 @@ def test_bad_standard_input_is_named(trimix: Command) -> None:
 def test_bad_outputs_are_one_line(trimix: Command, picture: Path, tmp_path: Path) -> None:
     for output, expected in (
         (tmp_path / "none" / "a.tmix", "there is no folder"),
-        (tmp_path, "is a folder; add a file name"),
         (picture / "a.tmix", "there is no folder"),
         (tmp_path / ("a" * 300), "cannot be written"),
     ):

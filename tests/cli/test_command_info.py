@@ -62,7 +62,6 @@ def test_other_files_are_refused(trimix: Command, picture: Path, tmp_path: Path,
     for path, expected in (
         (picture, "photo.png: a trimix file must begin with"),
         (tmp_path / "empty.tmix", "is empty"),
-        (tmp_path, "is a folder"),
         (tmp_path / "none.tmix", "no such file"),
         (compressed, "small.tmix: "),
     ):

@@ -162,3 +162,18 @@ def test_no_models(trimix: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert outcome.code == 0
     assert outcome.text.startswith("default: none, no gllmm-lite-eye is installed\n")
     assert json.loads(trimix("models", "--json").text)["models"] == []
+
+
+def test_a_description_cannot_steer_a_terminal(
+    trimix: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tiny_frozen()
+    description = {"author\x1b[2J": "\x1b]0;title\x07", "parameters": "\x1b[31m1"}
+    identity = replace(model.identity, name="evil-1", description=description)
+    save_frozen(replace(model, identity=identity), tmp_path / "evil-1.safetensors")
+    monkeypatch.setenv("TRIMIX_MODELS", str(tmp_path))
+    for arguments in ((), ("evil-1",)):
+        outcome = trimix("models", *arguments)
+        assert outcome.code == 0
+        assert "?[31m1" in outcome.text
+        assert not {"\x1b", "\x07"} & set(outcome.text)

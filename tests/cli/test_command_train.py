@@ -65,6 +65,15 @@ def told(outcome: Outcome) -> list[str]:
     return [line for line in outcome.error.splitlines() if " bpp  " not in line]
 
 
+def test_a_damaged_picture_is_named_and_the_others_train(trimix: Command, run: Path) -> None:
+    Path("pictures/bad.png").write_bytes(b"damaged")
+    outcome = trimix("train", run.name, "--device", "cpu")
+    assert outcome.code == 0
+    first, last = told(outcome)
+    assert first.startswith("trimix: warning: left out: pictures/bad.png: is not a readable picture")
+    assert last.startswith("2 steps done")
+
+
 def test_trains_and_says_where(trimix: Command, run: Path) -> None:
     outcome = trimix("train", run.name, "--device", "cpu")
     assert (outcome.code, outcome.output) == (0, b"")

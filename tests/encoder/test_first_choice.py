@@ -118,7 +118,7 @@ def test_an_error_that_nobody_foresees_leaves_what_pads_as_cheap_as_it_can_be(mo
 @pytest.mark.parametrize("quality", [30, 90])
 def test_the_released_model_damps_itself_where_pixels_are_noise(quality):
     """Each channel of each pixel black or white: in one undamped walk the squared errors add up."""
-    codec = Codec.load()
+    codec = Codec.load("gllmm-lite")
     noise = np.random.default_rng(0).choice(np.array([0, 255], np.uint8), (64, 64, 3))
     nearest, chosen = (
         first_choice(codec.latents, Picture(noise), quality, chosen=chosen, writes=False)
@@ -129,5 +129,5 @@ def test_the_released_model_damps_itself_where_pixels_are_noise(quality):
 
 
 def test_it_does_not_damp_itself_where_pictures_are_smooth():
-    codec, picture = Codec.load(), smooth_picture(128, 128)
+    codec, picture = Codec.load("gllmm-lite"), smooth_picture(128, 128)
     assert first_choice(codec.latents, picture, 50, chosen=True, writes=False).damping.factor == 1

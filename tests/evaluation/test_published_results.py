@@ -10,7 +10,7 @@ from trimix.evaluation.rate_points import reference_curves
 from trimix.evaluation.report.curves import collect
 from trimix.evaluation.report.inputs import read_all
 from trimix.evaluation.report.markdown import markdown_tables
-from trimix.frozen.catalogue import DEFAULT_MODEL, find_model
+from trimix.frozen.catalogue import Tune, find_model
 
 ROOT = Path(__file__).parent.parent.parent
 RESULTS = ROOT / "results"
@@ -40,8 +40,10 @@ def test_every_row_of_the_readme_stands_in_the_tables():
     assert [row for row in rows if row not in tables] == []
 
 
-@pytest.mark.parametrize("data", SETS)
-@pytest.mark.parametrize("name", [DEFAULT_MODEL, "gllmm-lite-ms-ssim"])
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [(tune.model, data) for tune in Tune for data in SETS if data == "kodak" or tune is not Tune.EYE],
+)
 def test_the_released_models_are_those_that_were_measured(collections, name, data):
     released = find_model(name)
     (ours,) = [one.results for one in collections[data].measured if one.name == released.name]
@@ -50,7 +52,7 @@ def test_the_released_models_are_those_that_were_measured(collections, name, dat
     assert len(ours.means) == 6
 
 
-@pytest.mark.parametrize("name", [DEFAULT_MODEL, "gllmm-lite-ms-ssim"])
+@pytest.mark.parametrize("name", [tune.model for tune in Tune])
 def test_every_released_model_has_a_card_with_its_hash(name):
     released = find_model(name)
     card = released.path.with_suffix(".md").read_text(encoding="utf-8")
@@ -80,17 +82,35 @@ def test_what_is_said_of_other_pictures_is_what_was_found(collections):
     readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     for name in SETS.keys() - {"kodak"}:
         curves = {one.name: one.curve for one in collections[name].measured}
-        ours = curves[find_model(DEFAULT_MODEL).name]
+        ours = curves[find_model(Tune.PSNR.model).name]
         found = [f"{bd_rate(curve_of(curves, other), ours).percent:+.1f}" for other in ("AVIF", "WebP")]
         assert f"(results/{name}.md) {found[0]} and {found[1]} %" in readme
 
 
 def test_what_is_said_of_luma_is_what_was_found(collections):
     curves = {one.name: one.curve for one in collections["kodak"].measured}
-    ours = curves[find_model(DEFAULT_MODEL).name]
+    ours = curves[find_model(Tune.PSNR.model).name]
     found = [
         f"{bd_rate(curve_of(curves, other), ours, 'luma_psnr_db').percent:+.1f} %"
         for other in ("AVIF", "WebP")
     ]
     said = f"In luma PSNR they are {found[0]} against AVIF and {found[1]} against WebP"
     assert said in " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+
+
+def test_what_is_said_for_the_eye_is_what_was_found(collections):
+    curves = {one.name: one.curve for one in collections["kodak"].measured}
+    ours = curves[find_model(Tune.EYE.model).name]
+
+    def percent(other, metric):
+        return bd_rate(curve_of(curves, other), ours, metric).percent
+
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    avif, jxl, butteraugli = (
+        percent("AVIF", "ssimulacra2"),
+        percent("JPEG XL", "ssimulacra2"),
+        percent("AVIF", "butteraugli"),
+    )
+    assert avif < -10
+    assert f"needs {-avif:.0f} % fewer bits than AVIF and {-jxl:.0f} % fewer than JPEG XL by" in readme
+    assert f"and {butteraugli:.0f} % more than AVIF by Butteraugli" in readme

@@ -319,12 +319,20 @@ def test_a_picture_that_comes_back_in_another_size_is_named(folder, output):
         evaluation(folder, output, Shift(made_worse=True)).run()
 
 
-def test_a_damaged_picture_is_named_before_anything_is_measured(folder, output):
+def test_a_damaged_picture_is_left_out_and_named_before_anything_is_measured(folder, output):
+    whole = examine(find_pictures(str(folder)))
     path = folder / "2.png"
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(PictureError, match=r"2\.png: a picture must decode, found it damaged"):
-        evaluation(folder, output)
+    examined = examine(find_pictures(str(folder)))
+    (note,) = examined.left_out
+    assert "2.png: a picture must decode, found it damaged" in note
+    assert examined.paths == tuple(one for one in whole.paths if one.name != "2.png")
+    assert examined.fingerprint != whole.fingerprint
     assert coded == []
+    for one in folder.iterdir():
+        one.write_bytes(b"damaged")
+    with pytest.raises(PictureError, match="found another or a damaged"):
+        examine(find_pictures(str(folder)))
 
 
 def test_metadata_are_not_counted(folder, output):

@@ -17,6 +17,7 @@ from trimix.bitstream import Metadata
 from trimix.errors import OutputError, PictureError, PictureTooLargeError, UsageError
 from trimix.images import OUTPUT_FORMATS, Picture, output_format, read_picture, write_picture
 from trimix.images.exif import apply_orientation, read_orientation, reset_orientation, reset_xmp_orientation
+from trimix.images.picture import picture_of_samples
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><d tiff:Orientation="6"/></x:xmpmeta>'
@@ -526,3 +527,25 @@ def test_any_picture_comes_back(kind, height, width, channels, seed):
 )
 def test_examples_in_docstrings(name):
     assert doctest.testmod(importlib.import_module(f"trimix.images.{name}")).failed == 0
+
+
+def test_jpeg_xl_holds_all_samples_and_avif_alpha_and_metadata(tmp_path):
+    pytest.importorskip("imagecodecs")
+    random = np.random.default_rng(4)
+    for channels in (1, 2, 3, 4):
+        for kind in (np.uint8, np.uint16):
+            samples = random.integers(0, np.iinfo(kind).max, (20, 30, channels), kind, endpoint=True)
+            picture = picture_of_samples(samples)
+            assert write_picture(picture, tmp_path / "a.jxl") == ()
+            assert (read_picture(tmp_path / "a.jxl").samples == picture.samples).all()
+    metadata = Metadata(icc_profile=ICC, exif=exif_block(1)[6:], xmp=XMP, iptc=b"iptc")
+    assert write_picture(Picture(COLOUR, metadata=metadata), tmp_path / "b.jxl") == (
+        "JPEG XL cannot hold ICC profile, EXIF, XMP, IPTC: left out",
+    )
+    smooth = np.linspace(0, 255, 40 * 50 * 4).astype(np.uint8).reshape(40, 50, 4)
+    picture = picture_of_samples(smooth, metadata)
+    assert write_picture(picture, tmp_path / "a.avif") == ("AVIF cannot hold IPTC: left out",)
+    read = read_picture(tmp_path / "a.avif")
+    assert (read.metadata.icc_profile, read.metadata.xmp) == (ICC, XMP)
+    assert read.metadata.exif
+    assert np.abs(read.samples.astype(int) - picture.samples).max() < 12

@@ -96,6 +96,14 @@ def test_many_pictures_stay_in_order(tmp_path):
     (tmp_path / "050.png").write_bytes(b"damaged")
     with pytest.raises(ConfigurationError, match=r"050\.png"):
         load_pictures([tmp_path], 1)
+    told, counted = [], []
+    rest = load_pictures(
+        [tmp_path], 1, on_progress=lambda *counts: counted.append(counts), on_left_out=told.append
+    )
+    assert len(rest) == 199
+    assert counted[-1] == (200, 200)
+    (note,) = told
+    assert "050.png: is not a readable picture" in note
 
 
 def test_a_batch_is_a_function_of_seed_and_step(pictures):

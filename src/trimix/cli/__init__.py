@@ -5,6 +5,8 @@ Modules here import nothing heavy at their top: help, ``info`` and ``models`` mu
 
 from collections.abc import Sequence
 
+from trimix.cli.standard_streams import stand_in_for_closed_streams
+
 __all__ = ["main"]
 
 
@@ -15,6 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: instead of those of the process.
     """
     try:
+        stand_in_for_closed_streams()
         # Here, so that Ctrl-C during these imports is as quiet as later.
         from trimix.cli.application import run
 

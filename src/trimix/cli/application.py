@@ -17,11 +17,12 @@ from trimix.cli.freeze import freeze
 from trimix.cli.import_compressai import import_compressai
 from trimix.cli.info import info
 from trimix.cli.inspect import inspect
-from trimix.cli.interrupts import interrupt_was_seen, remembering_interrupts
+from trimix.cli.interrupts import ending_on_signals, interrupt_was_seen, remembering_interrupts
 from trimix.cli.models import models
 from trimix.cli.report import report
 from trimix.cli.reproduce import reproduce
 from trimix.cli.train import train
+from trimix.cli.view import view
 
 app = typer.Typer(
     name="trimix",
@@ -33,9 +34,18 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _command, _panel, _example in (
-    (compress, "Pictures", "trimix compress photo.png -q 60 -o photo.tmix"),
-    (decompress, "Pictures", "trimix decompress photo.tmix -o photo.png"),
+    (
+        compress,
+        "Pictures",
+        "trimix compress photo.png -q 60 -o photo.tmix; trimix compress photos/ -r -o compressed/",
+    ),
+    (
+        decompress,
+        "Pictures",
+        "trimix decompress photo.tmix -o photo.png; trimix decompress compressed/ -r -o decoded/",
+    ),
     (info, "Pictures", "trimix info photo.tmix"),
+    (view, "Pictures", "trimix view photo.tmix"),
     (inspect, "Pictures", "trimix inspect photo.tmix -o photo.html"),
     (models, "Models", "trimix models gllmm-lite"),
     (evaluate, "Models", "trimix evaluate kodak --data-root data/ --quality 20,50,80 --peers default"),
@@ -86,7 +96,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
             # A file name that the terminal's encoding lacks must not end the program.
             stream.reconfigure(errors="backslashreplace")
     try:
-        with remembering_interrupts():
+        with remembering_interrupts(), ending_on_signals():
             code = app(args=arguments, prog_name="trimix", standalone_mode=False)
         sys.stdout.flush()
     except (KeyboardInterrupt, typer.Abort):

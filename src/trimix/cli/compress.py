@@ -1,33 +1,50 @@
 """``trimix compress``: a picture file to a ``.tmix`` file."""
 
-import sys
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from trimix.bitstream import MAGIC, MAXIMUM_PIXELS
-from trimix.cli.inputs import Source, naming
+from trimix.cli.batch import (
+    Batch,
+    BatchOptions,
+    JobsOption,
+    KeepTimesOption,
+    Made,
+    RecursiveOption,
+    SkipExistingOption,
+    default_jobs,
+)
+from trimix.cli.inputs import STANDARD_STREAM, Source, naming
 from trimix.cli.interrupts import heed_interrupt, raise_if_interrupted
 from trimix.cli.networks import announce_compilation, prepare_coding
 from trimix.cli.options import (
+    BackgroundOption,
     Device,
     DeviceOption,
     ForceOption,
     JsonOption,
     MaximumPixelsOption,
     QualityOption,
+    Stripping,
     ThreadsOption,
     check_quality,
+    checked_background,
 )
 from trimix.cli.outputs import (
     Destination,
     default_output,
+    output_in_folder,
     print_json,
     print_summary,
     refuse_json_with_data,
 )
+from trimix.cli.outputs import keep_times as keep_times_of
 from trimix.cli.search_display import searching
 from trimix.cli.search_options import (
     EffortOption,
@@ -39,22 +56,33 @@ from trimix.cli.search_options import (
     check_time_limit,
     checked_target,
 )
+from trimix.cli.selection import (
+    COMPRESSED_SUFFIX,
+    are_many,
+    is_folder,
+    refuse_output_among_inputs,
+    select,
+)
 from trimix.encoder.effort import DEFAULT_EFFORT, DEFAULT_QUALITY, search_steps
 from trimix.errors import PictureError
 from trimix.frozen.catalogue import Tune, find_model, model_for
 from trimix.progress import working
 
 if TYPE_CHECKING:
+    from trimix.codec import Codec
     from trimix.encoder.target_search import Encoded
     from trimix.encoder.targets import Target
+    from trimix.frozen.model import ModelIdentity
+    from trimix.images import Picture
 
 
 def compress(
-    picture: Annotated[
-        str,
+    pictures: Annotated[
+        list[str],
         typer.Argument(
-            metavar="IN",
-            help="Picture: PNG, JPEG, WebP, TIFF, AVIF, GIF and others, 8 or 16 bits; - reads standard input.",
+            metavar="IN...",
+            help="Pictures (PNG, JPEG, WebP, TIFF, AVIF, GIF and others, 8 or 16 bits) and folders of them; - reads "
+            "standard input.",
         ),
     ],
     output: Annotated[
@@ -62,8 +90,8 @@ def compress(
         typer.Option(
             "-o",
             "--output",
-            metavar="OUT",
-            help="Compressed file; - writes standard output.",
+            metavar="OUT|FOLDER",
+            help="Compressed file, of many the folder for them (made if missing); - writes standard output.",
             show_default="IN with the suffix .tmix",
         ),
     ] = None,
@@ -91,94 +119,250 @@ def compress(
             show_default=False,
         ),
     ] = None,
+    background: BackgroundOption = None,
+    frame: Annotated[
+        int | None,
+        typer.Option(
+            "--frame",
+            min=0,
+            metavar="N",
+            help="Of an animation or a file of many pages: which, from 0; refused without.",
+            show_default=False,
+        ),
+    ] = None,
+    strip: Annotated[
+        Stripping | None,
+        typer.Option(
+            "--strip",
+            help="Leave out metadata: the place (gps), all but the description of colours (all), that too (profile).",
+            show_default=False,
+        ),
+    ] = None,
+    recursive: RecursiveOption = False,
+    jobs: JobsOption = None,
+    skip_existing: SkipExistingOption = False,
+    only_smaller: Annotated[
+        bool, typer.Option("--only-smaller", help="Write no file that is not smaller than its picture.")
+    ] = False,
+    keep_times: KeepTimesOption = False,
     device: DeviceOption = Device.CPU,
     threads: ThreadsOption = None,
     force: ForceOption = False,
     json: JsonOption = False,
     maximum_pixels: MaximumPixelsOption = MAXIMUM_PIXELS,
 ) -> None:
-    """Compress a picture to a .tmix file.
+    """Compress pictures to .tmix files.
 
     Alpha and metadata are kept. A picture that EXIF says is turned is put
     upright. With -o - the output takes standard output: no --json then. Ctrl-C
     ends a search and writes the best so far; a second one ends without a file.
+
+    Of many, what is there already is not done again without --force, what fails
+    is named and the rest done; Ctrl-C finishes the pictures in hand, and the same
+    command goes on. Names and the tree of folders are kept.
     """
     target = checked_target(quality, target_bits_per_pixel, target_size, target_psnr, target_ssimulacra2)
     quality = DEFAULT_QUALITY if quality is None else quality
     check_quality(quality)
     check_time_limit(time_limit, effort)
-    source = Source(picture, PictureError)
-    if source.beginning(len(MAGIC)) == MAGIC:
-        raise PictureError(f"{source.name}: is compressed already; 'trimix decompress' makes a picture of it")
-    output = default_output(source, "tmix") if output is None else output
+    settings = _Settings(
+        target or quality,
+        effort,
+        time_limit,
+        maximum_pixels,
+        frame,
+        checked_background(background),
+        strip,
+    )
+    refuse_output_among_inputs(pictures, COMPRESSED_SUFFIX)
+    options = BatchOptions(force, keep_times, only_smaller, json)
+    is_search = target is not None or search_steps(effort) > 0
+    if are_many(pictures):
+        selection = select(pictures, output, "tmix", recursive=recursive, of_pictures=True)
+        find_model(model_for(tune, model))
+        batch = Batch(selection, PictureError, "compressed", options)
+
+        def load(share: int) -> Callable[[Source], Made]:
+            work = _load(settings, tune, model, device, share)
+            announce_compilation("searching" if is_search else "encoding")
+            return lambda source: _made(source, *work(source, {}), settings, work.model)
+
+        batch.run(load, default_jobs(jobs, device), threads)
+        return
+    source = Source(pictures[0], PictureError)
+    refuse_compressed(source)
+    if output is None:
+        output = default_output(source, "tmix")
+    elif is_folder(output):
+        output = output_in_folder(output, source, "tmix")
     if json:
         refuse_json_with_data(output)
+    if skip_existing and not force and output != STANDARD_STREAM and Path(output).exists():
+        print_summary(f"{output} is there already")
+        return
     destination = Destination(output, source, force=force)
+    find_model(model_for(tune, model))
+    work = _load(settings, tune, model, device, threads)
+    with nullcontext() if is_search else working(f"compressing {source.name}"):
+        announce_compilation("searching" if is_search else "encoding")
+        with searching(target) if is_search else nullcontext() as display:
+            callbacks = {} if display is None else {"on_step": display.step, "on_trial": display.tried}
+            with naming(source):
+                original, encoded, encode_seconds = work(source, callbacks)
+        if encoded.ended == "interrupt":
+            heed_interrupt()
+            print_summary("trimix: interrupted: the best so far is written; Ctrl-C again writes nothing")
+        made = _made(source, original, encoded, encode_seconds, settings, work.model)
+        is_left_out = only_smaller and made.is_larger
+        if not is_left_out:
+            destination.write(made.data)
+            if keep_times:
+                keep_times_of(source, destination)
+    for note in made.notes:
+        print_summary(f"trimix: {source.name}: {note}")
+    if json:
+        print_json({"input": source.name, "output": None if is_left_out else destination.name, **made.record})
+        return
+    print_summary(
+        f"{source.name} ({original.width}x{original.height}, {source.size_bytes} bytes) -> "
+        f"{'nothing, for it would grow' if is_left_out else destination.name}: {len(made.data)} bytes, "
+        f"{8 * len(made.data) / made.pixels:.3f} bpp {_how(encoded, quality, effort, target)}, "
+        f"{encode_seconds:.2f} s"
+    )
+
+
+def refuse_compressed(source: Source) -> None:
+    """Refuse what is compressed already.
+
+    Raises:
+        PictureError: it is.
+    """
+    if source.beginning(len(MAGIC)) == MAGIC:
+        raise PictureError(f"{source.name}: is compressed already; 'trimix decompress' makes a picture of it")
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """How pictures are read and encoded."""
+
+    aim: "float | Target"
+    effort: int
+    time_limit: float | None
+    maximum_pixels: int
+    frame: int | None
+    background: tuple[int, int, int] | None
+    strip: Stripping | None
+
+    @property
+    def target(self) -> "Target | None":
+        return None if isinstance(self.aim, float | int) else self.aim
+
+
+@dataclass(frozen=True)
+class _Work:
+    """Reads and encodes one picture; several threads may call it."""
+
+    codec: "Codec"
+    settings: _Settings
+
+    @property
+    def model(self) -> "ModelIdentity":
+        return self.codec.model.identity
+
+    def __call__(self, source: Source, callbacks: dict[str, Any]) -> "tuple[Picture, Encoded, float]":
+        from trimix.images import Strip, read_picture, stripped
+
+        settings = self.settings
+        refuse_compressed(source)
+        picture = read_picture(
+            source.path_or_contents(),
+            maximum_pixels=settings.maximum_pixels,
+            frame=settings.frame,
+            background=settings.background,
+        )
+        if settings.strip is not None:
+            picture = replace(picture, metadata=stripped(picture.metadata, Strip(settings.strip)))
+        started = time.perf_counter()
+        encoded = self.codec.encode_to(
+            picture, settings.aim, settings.effort, time_limit_seconds=settings.time_limit, **callbacks
+        )
+        return picture, encoded, time.perf_counter() - started
+
+
+def _load(
+    settings: _Settings, tune: Tune | None, model: str | None, device: Device, threads: int | None
+) -> _Work:
     entry = find_model(model_for(tune, model))
     with working("loading the model"):
         device_name = prepare_coding(device, threads)
         from trimix.codec import Codec
-        from trimix.images import read_picture
 
         raise_if_interrupted()
-        codec = Codec.load(entry.path, device_name)
-    is_search = target is not None or search_steps(effort) > 0
-    with nullcontext() if is_search else working(f"compressing {source.name}"):
-        with naming(source):
-            original = read_picture(source.path_or_contents(), maximum_pixels=maximum_pixels)
-        announce_compilation("searching" if is_search else "encoding")
-        started = time.perf_counter()
-        with searching(target) if is_search else nullcontext() as display:
-            callbacks = {} if display is None else {"on_step": display.step, "on_trial": display.tried}
-            encoded = codec.encode_to(
-                original, target or quality, effort, time_limit_seconds=time_limit, **callbacks
-            )
-        encode_seconds = time.perf_counter() - started
-        if encoded.ended == "interrupt":
-            heed_interrupt()
-            print(
-                "trimix: interrupted: the best so far is written; Ctrl-C again writes nothing",
-                file=sys.stderr,
-            )
-        data = encoded.data
-        destination.write(data)
-    bits_per_pixel = 8 * len(data) / (original.width * original.height)
-    for note in original.notes:
-        print_summary(f"trimix: {source.name}: {note}")
-    if json:
-        print_json(
-            {
-                "input": source.name,
-                "output": destination.name,
-                "width": original.width,
-                "height": original.height,
-                "channels": original.samples.shape[2],
-                "bit_depth": original.bit_depth,
-                "notes": original.notes,
-                "input_bytes": source.size_bytes,
-                "bytes": len(data),
-                "bits_per_pixel": bits_per_pixel,
-                "quality": round(encoded.quality, 3),  # enough to give the same again
-                "effort": effort,
-                "search_steps": encoded.steps,
-                "ended": encoded.ended,
-                "encodings": encoded.encodings,
-                "target_met": None if target is None else encoded.is_met,
-                "model": codec.model.identity.name,
-                "model_hash": codec.model.identity.weights_hash.hex(),
-                "encode_seconds": encode_seconds,
-            }
-        )
-        return
+        return _Work(Codec.load(entry.path, device_name), settings)
+
+
+def _made(
+    source: Source,
+    original: "Picture",
+    encoded: "Encoded",
+    encode_seconds: float,
+    settings: _Settings,
+    model: "ModelIdentity",
+) -> Made:
+    data, target, pixels = encoded.data, settings.target, original.width * original.height
+    is_larger = len(data) >= source.size_bytes
+    notes = (*original.notes, *_warnings(source, original, data))
     if target is not None and not encoded.is_met:
-        print_summary(
-            f"trimix: warning: {target.text(target.value)} was not met in {encoded.encodings} encodings; "
-            f"the nearest is {target.text(encoded.measured or 0.0)}"
+        notes += (
+            f"warning: {target.text(target.value)} was not met in {encoded.encodings} encodings; "
+            f"the nearest is {target.text(encoded.measured or 0.0)}",
         )
-    print_summary(
-        f"{source.name} ({original.width}x{original.height}, {source.size_bytes} bytes) -> {destination.name}: "
-        f"{len(data)} bytes, {bits_per_pixel:.3f} bpp {_how(encoded, quality, effort, target)}, {encode_seconds:.2f} s"
-    )
+    record = {
+        "width": original.width,
+        "height": original.height,
+        "channels": original.samples.shape[2],
+        "bit_depth": original.bit_depth,
+        "notes": notes,
+        "input_bytes": source.size_bytes,
+        "bytes": len(data),
+        "is_larger": is_larger,
+        "bits_per_pixel": 8 * len(data) / pixels,
+        "quality": round(encoded.quality, 3),  # enough to give the same again
+        "effort": settings.effort,
+        "search_steps": encoded.steps,
+        "ended": encoded.ended,
+        "encodings": encoded.encodings,
+        "target_met": None if target is None else encoded.is_met,
+        "model": model.name,
+        "model_hash": model.weights_hash.hex(),
+        "encode_seconds": encode_seconds,
+    }
+    return Made(data, pixels, record, notes, is_larger)
+
+
+def _warnings(source: Source, original: "Picture", data: bytes) -> list[str]:
+    """Where the file is worse than it should be."""
+    from trimix.images import lossless_bytes_if_drawn
+
+    found = []
+    if len(data) >= source.size_bytes:
+        found.append(
+            f"warning: the compressed file is larger than the picture's, {len(data)} to {source.size_bytes} bytes; "
+            "keep the picture, or lower the quality"
+        )
+    metadata_bytes = sum(len(section) for _, section in original.metadata.sections())
+    if metadata_bytes > len(data) / 2:
+        found.append(
+            f"warning: profile and other metadata outweigh the picture, {metadata_bytes} bytes before packing; "
+            f"--strip {'profile' if 2 * len(original.metadata.icc_profile) > metadata_bytes else 'all'} leaves them out"
+        )
+    lossless_bytes = lossless_bytes_if_drawn(original, len(data))
+    if lossless_bytes is not None and lossless_bytes < len(data):
+        found.append(
+            "warning: this is drawn rather than a photograph, and trimix is the wrong tool for it: lossless WebP "
+            f"takes {lossless_bytes} bytes and this file {len(data)}; use 'cwebp -lossless'"
+        )
+    return found
 
 
 def _how(encoded: "Encoded", quality: float, effort: int, target: "Target | None") -> str:

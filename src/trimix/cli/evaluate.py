@@ -15,7 +15,7 @@ import typer
 from trimix.cli.evaluation_display import displaying, print_tables
 from trimix.cli.networks import announce_compilation, prepare_torch
 from trimix.cli.options import Device, DeviceOption, JsonOption, ThreadsOption, check_quality
-from trimix.cli.outputs import print_json
+from trimix.cli.outputs import print_json, print_summary
 from trimix.cli.search_options import effort_option
 from trimix.encoder.effort import DEFAULT_EFFORT
 from trimix.errors import UsageError
@@ -161,6 +161,8 @@ def evaluate(
         print(f"left out: {note}", file=sys.stderr)
     with working("reading the pictures"):
         examined = examine(pictures)
+    for note in examined.left_out:
+        print_summary(f"trimix: warning: left out: {note}")
     evaluation = Evaluation(
         examined,
         [*contenders, *named],
@@ -178,6 +180,11 @@ def evaluate(
         print_json(_record(evaluation, results))
     else:
         print_tables(results)
+        if (
+            effort != DEFAULT_EFFORT
+        ):  # its name stands in that of the file, which the next command must be told
+            files = (str(evaluation.results_path(contender)) for contender in evaluation.contenders)
+            print_summary(f"results: {', '.join(files)}")
 
 
 def _qualities(text: str, option: str) -> tuple[float, ...]:

@@ -10,9 +10,11 @@ from trimix.errors import (
     OutputError,
     OutputExistsError,
     PictureTooLargeError,
+    SeveralFramesError,
     TrimixError,
     UnknownModelError,
 )
+from trimix.progress import harmless
 
 DEBUG_VARIABLE = "TRIMIX_DEBUG"
 """Environment variable: anything but empty or 0 shows tracebacks."""
@@ -26,6 +28,7 @@ _OPTIONS: dict[type[TrimixError], str] = {
     OtherResultsError: "-o, --force",
     OutputExistsError: "--force",
     PictureTooLargeError: "--max-pixels",
+    SeveralFramesError: "--frame",
     UnknownModelError: "--model",
 }
 """Names of the options by which what an error advises is done."""
@@ -54,7 +57,7 @@ def explain(error: Exception) -> int:
         return BROKEN_PIPE
     if os.environ.get(DEBUG_VARIABLE, "0") not in ("", "0"):
         traceback.print_exception(error)
-    message, code = _message_and_code(error)
+    message, code = message_and_code(error)
     if code == OutputError.exit_code:
         drop_standard_output()
     if message and (is_first_process() or code == _UNEXPECTED):
@@ -68,12 +71,12 @@ def is_first_process() -> bool:
 
 
 def one_line(text: str) -> str:
-    """The text in one line, without characters that could steer a terminal (they may stand in file names).
+    """The text in one line, without characters that could steer a terminal.
 
     >>> one_line("a\\nb\\x1b[2J")
     'a b?[2J'
     """
-    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
+    return harmless(" ".join(text.split()))
 
 
 def drop_standard_output() -> None:
@@ -89,7 +92,8 @@ def drop_standard_output() -> None:
             pass
 
 
-def _message_and_code(error: Exception) -> tuple[str, int]:
+def message_and_code(error: Exception) -> tuple[str, int]:
+    """What to say of an error, and the exit code."""
     if isinstance(error, TrimixError):
         options = _OPTIONS.get(type(error))
         return f"{error} ({options})" if options else str(error), error.exit_code

@@ -113,7 +113,10 @@ def calibration_crops(sources: Sequence[Path]) -> "Tensor":
     """
     from trimix.training.patches import load_pictures, validation_crops
 
-    pictures = [p for p in load_pictures(sources, 1) if min(p.shape[:2]) >= CROP_SIDE]
+    loaded = load_pictures(
+        sources, 1, on_left_out=lambda note: print_summary(f"trimix: warning: left out: {note}")
+    )
+    pictures = [p for p in loaded if min(p.shape[:2]) >= CROP_SIDE]
     if not pictures:
         raise ConfigurationError(
             f"--calibrate needs pictures of at least {CROP_SIDE}x{CROP_SIDE} pixels, found none in "

@@ -5,11 +5,15 @@ from typing import Annotated
 import typer
 
 from trimix.bitstream import HEADER_BYTES_MAXIMUM, QUALITY_STEPS, Description, SectionType, describe
+from trimix.cli.batch import RecursiveOption
+from trimix.cli.failures import explain
 from trimix.cli.inputs import Source, naming
 from trimix.cli.options import JsonOption
 from trimix.cli.outputs import print_json
-from trimix.errors import CodecError, CorruptedFileError, TruncatedFileError, UnknownModelError
+from trimix.cli.selection import are_many, nothing_found, select
+from trimix.errors import CodecError, CorruptedFileError, TrimixError, TruncatedFileError, UnknownModelError
 from trimix.frozen.catalogue import find_model_by_hash
+from trimix.progress import harmless
 
 _CHANNEL_NAMES = {1: "grey", 2: "grey and alpha", 3: "RGB", 4: "RGB and alpha"}
 _METADATA_NAMES = {
@@ -23,14 +27,39 @@ _METADATA_NAMES = {
 
 
 def info(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="Compressed file; - reads standard input.")],
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE...", help="Compressed files and folders of them; - reads standard input."
+        ),
+    ],
+    recursive: RecursiveOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Show what a .tmix file says about itself.
+    """Show what .tmix files say about themselves.
 
     Only the header is read: this is quick and needs no model. Checksums of the
     contents are not checked, but a file that was cut short is reported.
     """
+    if not are_many(files):
+        _show(files[0], json=json)
+        return
+    selection = select(files, None, "png", recursive=recursive, of_pictures=False)
+    if not selection.jobs:
+        raise CodecError(nothing_found(selection, "compressed file"))
+    codes = []
+    for index, job in enumerate(selection.jobs):
+        try:
+            _show(str(job.source), json=json)
+            if not json and index < len(selection.jobs) - 1:
+                print()
+        except TrimixError as error:
+            codes.append(explain(error))
+    if codes:
+        raise typer.Exit(codes[0])
+
+
+def _show(file: str, *, json: bool) -> None:
     source = Source(file, CodecError)
     with naming(source):
         description = describe(source.beginning(HEADER_BYTES_MAXIMUM))
@@ -119,4 +148,4 @@ def _print_table(description: Description, source: Source, model: str | None) ->
         ("metadata", ", ".join(_metadata(description)) or "none"),
     )
     for name, value in rows:
-        print(f"{name:<10}{value}")
+        print(harmless(f"{name:<10}{value}"))

@@ -1,9 +1,13 @@
-"""Ctrl-C that is not forgotten: torch and numba swallow it now and then, above all while they are imported."""
+"""Signals that end a command: Ctrl-C that is not forgotten (torch and numba swallow it now and then, above all while
+they are imported), SIGTERM and SIGHUP that leave nothing half written."""
 
+import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import NoReturn
 
 _seen = 0
 
@@ -33,6 +37,64 @@ def raise_if_interrupted() -> None:
     """
     if _seen:
         raise KeyboardInterrupt
+
+
+@contextmanager
+def noting_interrupts() -> Iterator[Callable[[], bool]]:
+    """Let the first Ctrl-C only be noted, for what must not end in the middle; the second raises.
+
+    Yields:
+        Says whether there was one. `heed_interrupt` is not needed: it is told here.
+    """
+    noted = False
+
+    def note(number: int, frame: FrameType | None) -> None:
+        nonlocal noted
+        if noted:
+            raise KeyboardInterrupt
+        noted = True
+
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        # Ignored, as for a shell's background jobs, it stays so; in another thread signals do not come.
+        if before is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, note)
+    except ValueError:
+        yield lambda: False
+        return
+    try:
+        yield lambda: noted
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def end_at_once(code: object) -> NoReturn:
+    """End the process without waiting for threads that compute. What was being written is removed already."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code if isinstance(code, int) else 1)
+
+
+@contextmanager
+def ending_on_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the command as an exception would, so that its part files are removed."""
+    before = {}
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # there is no SIGHUP on Windows
+        # Ignored, as under nohup, it stays so; in another thread signals do not come.
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            with suppress(ValueError):
+                before[number] = signal.signal(number, _end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
 
 
 @contextmanager

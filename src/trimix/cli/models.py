@@ -22,7 +22,7 @@ from trimix.frozen.catalogue import (
     find_model,
     folders,
 )
-from trimix.progress import working
+from trimix.progress import harmless, working
 
 if TYPE_CHECKING:
     from trimix.architectures.complexity import NetworkComplexity
@@ -270,7 +270,7 @@ def _print_card(entry: ModelEntry) -> None:
     ]
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
-        print(f"{name:<{width}}  {value}")
+        print(harmless(f"{name:<{width}}  {value}"))
 
 
 def _print_cost(cost: _Cost) -> None:

@@ -12,7 +12,7 @@ QUALITY_ANCHORS = ((10, 0.07), (50, 0.45), (90, 1.65))
 """(quality, about how many bits per pixel on photographs), for the help."""
 MAXIMUM_THREADS = 1024
 """More than any machine has use for; OpenMP ends the process where it cannot start as many as are asked for."""
-PICTURE_FORMATS = ("png", "webp", "tif", "tiff", "bmp", "jpg", "jpeg", "ppm", "pgm")
+PICTURE_FORMATS = ("png", "webp", "tif", "tiff", "bmp", "jpg", "jpeg", "ppm", "pgm", "avif", "jxl")
 """Extensions that pictures are written with; `trimix.images.OUTPUT_FORMATS`, known without torch."""
 
 
@@ -22,6 +22,14 @@ class Device(StrEnum):
     CPU = "cpu"
     CUDA = "cuda"
     AUTO = "auto"
+
+
+class Stripping(StrEnum):
+    """Metadata to leave out; `trimix.images.Strip`, known without torch."""
+
+    GPS = "gps"
+    ALL = "all"
+    PROFILE = "profile"
 
 
 def _quality_help() -> str:
@@ -59,6 +67,38 @@ MaximumPixelsOption = Annotated[
         help="Refuse pictures of more pixels (width x height). Raise it for files that you trust.",
     ),
 ]
+
+BackgroundOption = Annotated[
+    str | None,
+    typer.Option(
+        "--background",
+        metavar="COLOUR",
+        help="Put what is transparent on a colour: white, #ff8800 and the like.",
+        show_default=False,
+    ),
+]
+
+
+def checked_background(colour: str | None) -> tuple[int, int, int] | None:
+    """R, G, B of a colour by name or number.
+
+    Raises:
+        UsageError: there is no such colour.
+
+    >>> checked_background("#f80")
+    (255, 136, 0)
+    """
+    if colour is None:
+        return None
+    from PIL import ImageColor
+
+    try:
+        red, green, blue = ImageColor.getcolor(colour, "RGB")  # type: ignore[misc]
+    except ValueError:
+        raise UsageError(
+            f"--background must be a colour such as white, grey or #ff8800, found {colour!r}"
+        ) from None
+    return red, green, blue
 
 
 def check_quality(quality: float) -> None:

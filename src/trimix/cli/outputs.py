@@ -9,6 +9,7 @@ from pathlib import Path
 
 from trimix.cli.inputs import STANDARD_STREAM, Source
 from trimix.errors import OutputError, OutputExistsError, UsageError
+from trimix.progress import harmless
 
 
 class Destination:
@@ -28,7 +29,7 @@ class Destination:
         self.path = None if argument == STANDARD_STREAM else Path(argument)
         self.name = "standard output" if self.path is None else argument
         self._force = force
-        self._is_stream = self.path is None
+        self.is_stream = self.path is None
         if self.path is None:
             if sys.stdout.isatty():
                 raise UsageError("the output is no text and standard output is a terminal; give -o FILE")
@@ -50,7 +51,7 @@ class Destination:
             if source.path is not None and source.path.exists() and path.samefile(source.path):
                 raise UsageError(f"{self.name}: the output would overwrite the input; give another -o FILE")
             if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
-                self._is_stream = True  # /dev/null, or the shell's >(command)
+                self.is_stream = True  # /dev/null, or the shell's >(command)
                 return
             if not self._force:
                 raise OutputExistsError(f"{self.name} already exists; replace it, or choose another name")
@@ -63,7 +64,7 @@ class Destination:
         Raises:
             OutputError: it cannot be written.
         """
-        if self.path is not None and not self._is_stream:
+        if self.path is not None and not self.is_stream:
             from trimix.images import write_atomically
 
             write_atomically(self.path, data, overwrite=self._force)
@@ -83,6 +84,40 @@ class Destination:
 def default_output(source: Source, extension: str) -> str:
     """The output for an input: the same name with another extension; standard output for standard input."""
     return STANDARD_STREAM if source.path is None else str(source.path.with_suffix(f".{extension}"))
+
+
+def output_in_folder(folder: str, source: Source, extension: str) -> str:
+    """The output for an input in a folder, which is made if it is missing.
+
+    Raises:
+        UsageError: standard input has no name for it.
+        OutputError: the folder cannot be made.
+    """
+    if source.path is None:
+        raise UsageError(f"{folder}: is a folder, and standard input has no name; add a file name")
+    make_folder(Path(folder))
+    return str(Path(folder) / source.path.with_suffix(f".{extension}").name)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder with those above it.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{folder}: cannot be made a folder: {error.strerror}; give another with -o"
+        ) from error
+
+
+def keep_times(source: Source, destination: Destination) -> None:
+    """Give an output the times of its input, where both are files."""
+    if source.path is not None and destination.path is not None and not destination.is_stream:
+        status = source.path.stat()
+        os.utime(destination.path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 def refuse_json_with_data(output: str) -> None:
@@ -113,9 +148,9 @@ def print_table(rows: Sequence[Sequence[str]], text_columns: int = 0) -> None:
             text.ljust(width) if column < text_columns else text.rjust(width)
             for column, (text, width) in enumerate(zip(row, widths, strict=True))
         )
-        print("  ".join(cells).rstrip())
+        print(harmless("  ".join(cells).rstrip()))
 
 
 def print_summary(line: str) -> None:
-    """Print the line that says what was done; standard output stays free for data."""
-    print(line, file=sys.stderr)
+    """Print the line that says what was done; standard output stays free for data, the terminal unharmed."""
+    print(harmless(line), file=sys.stderr)

@@ -11,6 +11,7 @@ import typer
 
 from trimix.cli.networks import prepare_torch
 from trimix.cli.options import Device, DeviceOption
+from trimix.cli.outputs import print_summary
 from trimix.errors import OutputError, UsageError
 from trimix.evaluation.data_sets import DATA_VARIABLE, data_roots, find_pictures
 from trimix.progress import showing_progress, working
@@ -206,8 +207,11 @@ def _jobs(
         else:
             found[name] = find_pictures(str(place))
     with working("reading the pictures"):
-        fingerprints = {name: examine(pictures).fingerprint for name, pictures in found.items()}
+        examined = {name: examine(pictures) for name, pictures in found.items()}
+        fingerprints = {name: one.fingerprint for name, one in examined.items()}
         fingerprints["training"] = _fingerprint(data)
+    for note in (note for one in examined.values() for note in one.left_out):
+        print_summary(f"trimix: warning: left out: {note}")
     threads = max(1, (os.cpu_count() or 1) // workers)
     jobs = [
         Job(

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from trimix.errors import OtherResultsError, OutputError, TrimixError, UsageError
+from trimix.errors import OtherResultsError, OutputError, PictureError, TrimixError, UsageError
 from trimix.evaluation.contenders import Contender
 from trimix.evaluation.data_sets import Pictures
 from trimix.evaluation.journal import SETTINGS, SUFFIX, Journal, journal_path, recorded_settings, resume
@@ -43,28 +43,39 @@ class ExaminedPictures:
         name: of the set or the folder.
         paths: in the order they are measured.
         fingerprint: SHA-256 over the names and contents of the files, hexadecimal.
+        left_out: what is said of those that cannot be read, one line each.
     """
 
     name: str
     paths: tuple[Path, ...]
     fingerprint: str
+    left_out: tuple[str, ...] = ()
 
 
 _SILENT = Observer()
 
 
 def examine(pictures: Pictures, observer: Observer = _SILENT) -> ExaminedPictures:
-    """Read every picture once: a damaged one must not be found after hours of measuring.
+    """Read every picture once: a damaged one must not be found after hours of measuring. It is left out, and named.
 
     Raises:
-        PictureError: one cannot be read, or is of a kind that is not handled.
+        PictureError: none can be read.
     """
     digest = hashlib.sha256()
+    paths: list[Path] = []
+    left_out: list[str] = []
     for done, path in enumerate(pictures.paths, 1):
-        read_picture(path)
-        digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+        try:
+            read_picture(path)
+        except PictureError as error:
+            if len(left_out) + 1 == len(pictures.paths):
+                raise
+            left_out.append(str(error))
+        else:
+            paths.append(path)
+            digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
         observer.examined(done, len(pictures.paths))
-    return ExaminedPictures(pictures.name, pictures.paths, digest.hexdigest())
+    return ExaminedPictures(pictures.name, tuple(paths), digest.hexdigest(), tuple(left_out))
 
 
 class Evaluation:

@@ -7,6 +7,7 @@ from trimix.images.colour import (
     collapse_to_grey,
     replicate_grey,
 )
+from trimix.images.drawn import lossless_bytes_if_drawn
 from trimix.images.padding import pad_to_multiple, shares_in_picture, to_pixels, to_planes
 from trimix.images.picture import WHITE, Picture, picture_of_samples
 from trimix.images.psnr import PEAK, check_shapes, psnr_db, psnr_of_error_db
@@ -35,6 +36,7 @@ __all__ = [
     "collapse_to_grey",
     "decode_alpha",
     "encode_alpha",
+    "lossless_bytes_if_drawn",
     "metadata_information",
     "output_format",
     "pad_to_multiple",

@@ -9,7 +9,7 @@ import re
 from PIL import Image, TiffImagePlugin
 
 from trimix.bitstream import MAGIC
-from trimix.errors import PictureError, PictureTooLargeError
+from trimix.errors import PictureError, PictureTooLargeError, SeveralFramesError
 from trimix.images.alpha import webp_size
 from trimix.images.deep import PORTABLE_ANYMAP
 
@@ -115,7 +115,7 @@ def choose_frame(name: str, image: Image.Image, frame: int | None) -> list[str]:
         return []
     if isinstance(image, TiffImagePlugin.TiffImageFile) and _has_one_full_page(image, count):
         return [f"{count - 1} smaller copies or masks were left out"]
-    raise PictureError(
+    raise SeveralFramesError(
         f"{name}: a file must hold one picture, found {count} frames or pages; "
         f"choose one by its number, 0 to {count - 1}"
     )

@@ -243,6 +243,12 @@ def write_anymap(samples: UInt[np.ndarray, "H W C"]) -> bytes:
     )
 
 
+def write_jpeg_xl(samples: UInt[np.ndarray, "H W C"]) -> bytes:
+    """A JPEG XL without loss."""
+    grey = samples[:, :, 0] if samples.shape[2] == 1 else samples
+    return _imagecodecs("JPEG XL").jpegxl_encode(np.ascontiguousarray(grey), lossless=True)
+
+
 def _imagecodecs(what: str) -> ModuleType:
     return _module("imagecodecs", what)
 
@@ -251,4 +257,4 @@ def _module(name: str, what: str) -> Any:
     try:
         return import_module(name)
     except ImportError:
-        raise PictureError(f"{what} must be read by the package {name}, found it missing; {_EXTRA}") from None
+        raise PictureError(f"{what} needs the package {name}, found it missing; {_EXTRA}") from None

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageFile, JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from trimix.bitstream import NO_METADATA, Metadata
-from trimix.errors import PictureError
+from trimix.errors import PictureError, SeveralFramesError
 from trimix.images import chunks as png
 from trimix.images import deep, jpeg_segments
 from trimix.images import exif as exif_blocks
@@ -281,7 +281,7 @@ def _read_jpeg_xl(
         raise PictureError(f"{name}: samples must have up to 16 bits, found {samples.dtype}; convert them")
     if samples.ndim == 4:
         if frame is None or not 0 <= frame < len(samples):
-            raise PictureError(
+            raise SeveralFramesError(
                 f"{name}: a file must hold one picture, found {len(samples)} frames; choose one by its number, "
                 f"0 to {len(samples) - 1}"
             )

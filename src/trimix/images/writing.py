@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from trimix.bitstream import Metadata
-from trimix.errors import OutputError, UsageError
+from trimix.errors import OutputError, PictureError, UsageError
 from trimix.images import chunks as png
 from trimix.images import deep
 from trimix.images.atomic_files import write_atomically
@@ -28,15 +28,17 @@ OUTPUT_FORMATS = {
     "jpeg": "JPEG",
     "ppm": "PPM",
     "pgm": "PPM",
+    "avif": "AVIF",
+    "jxl": "JXL",
 }
 """Formats that are written: file name extension -> Pillow's name."""
 
 _EXIF_PREFIX = b"Exif\0\0"
 _PNG_HEADER_BYTES = 33
-_WITH_ALPHA = ("PNG", "WEBP", "TIFF")
-_WITH_16_BITS = ("PNG", "TIFF", "PPM")
-_WITH_METADATA = ("PNG", "WEBP", "TIFF", "JPEG")
-_NAMES = {"WEBP": "WebP"}
+_WITH_ALPHA = ("PNG", "WEBP", "TIFF", "AVIF", "JXL")
+_WITH_16_BITS = ("PNG", "TIFF", "PPM", "JXL")
+_WITH_METADATA = ("PNG", "WEBP", "TIFF", "JPEG", "AVIF")
+_NAMES = {"WEBP": "WebP", "JXL": "JPEG XL"}
 
 
 @runtime_checkable
@@ -55,7 +57,8 @@ def write_picture(
     format: str | None = None,  # noqa: A002
     background: tuple[int, int, int] | None = None,
 ) -> tuple[str, ...]:
-    """Write a picture file: PNG, WebP (lossless), TIFF, BMP, JPEG (quality 95, 4:4:4) or PPM.
+    """Write a picture file: PNG, WebP (lossless), TIFF, BMP, PPM, JPEG XL (lossless), JPEG or AVIF
+    (quality 95, 4:4:4).
 
     | | 16 bits | alpha | ICC, EXIF, XMP | resolution | text | IPTC | colours without ICC |
     |---|---|---|---|---|---|---|---|
@@ -63,10 +66,12 @@ def write_picture(
     | TIFF | yes | yes | yes | yes | | yes | as a profile |
     | JPEG | | | yes | yes | a comment | yes | as a profile |
     | WebP | | yes | yes | | | | as a profile |
+    | AVIF | | yes | yes | | | | as a profile |
+    | JPEG XL | yes | yes | | | | | |
     | BMP | | | | yes | | | |
     | PPM | yes | | | | | | |
 
-    WebP knows no grey: a grey picture comes back as RGB.
+    WebP and AVIF know no grey: a grey picture comes back as RGB.
 
     Args:
         picture: what to write.
@@ -97,6 +102,8 @@ def write_picture(
     name = str(destination) if isinstance(destination, Path) else "the picture"
     try:
         data, notes = _encode(picture, pillow_format, background)
+    except PictureError as error:  # a package is missing
+        raise OutputError(f"{name}: {error}") from error
     # Too large for the format or metadata too long for it: OSError, ValueError, struct.error and more.
     except Exception as error:
         raise OutputError(
@@ -191,6 +198,8 @@ def _encode(
     if lost:
         notes.append(f"{name} cannot hold {', '.join(lost)}: left out")
     samples = picture.samples
+    if pillow_format == "JXL":
+        return deep.write_jpeg_xl(samples), tuple(notes)
     if picture.bit_depth == 16 and (samples.shape[2] > 1 or pillow_format != "PNG"):
         data = _encode_16_bits(samples, pillow_format, options)
     else:
@@ -252,6 +261,9 @@ def _options(
             options["comment"] = png.comment_of(chunks)
         else:
             xmp = _one_packet(metadata, lost)
+        if pillow_format == "AVIF":
+            options = {"quality": 95, "subsampling": "4:4:4"}
+            lost += ["IPTC"] if metadata.iptc else []
         if pillow_format == "WEBP":
             options = {"lossless": True, "exact": True, "quality": 80, "method": 4}
             lost += ["IPTC"] if metadata.iptc else []
@@ -263,7 +275,7 @@ def _options(
         else:
             options |= {"exif": _EXIF_PREFIX + metadata.exif} if metadata.exif else {}
             options |= {"xmp": xmp} if xmp else {}
-        options |= {"dpi": dpi} if dpi and pillow_format != "WEBP" else {}
+        options |= {"dpi": dpi} if dpi and pillow_format not in ("WEBP", "AVIF") else {}
         if profile := metadata.icc_profile or profile_of_chunks(chunks):
             options["icc_profile"] = profile
     return options, lost + _lost_chunks(chunks, pillow_format, options)

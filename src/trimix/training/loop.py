@@ -138,11 +138,18 @@ class Trainer:
         )
         self._display = ProgressDisplay(silent=not is_first)
 
+    def _leave_out(self, note: str) -> None:
+        ProgressDisplay(silent=not self.devices.is_first).say(f"trimix: warning: left out: {note}")
+
     def _read_pictures(self, on_progress: Callable[[int, int | None], None] | None) -> None:
         data = self.config.data
         largest = max(phase.patch_size for phase in self.config.phases)
         pictures = load_pictures(
-            data.training, largest, advice="remove it or lower patch_size", on_progress=on_progress
+            data.training,
+            largest,
+            advice="remove it or lower patch_size",
+            on_progress=on_progress,
+            on_left_out=self._leave_out,
         )
         self.sampler = PatchSampler(
             pictures,
@@ -156,7 +163,9 @@ class Trainer:
         )
         self.crops = None
         if data.validation:
-            held_out = load_pictures(data.validation, VALIDATION_SIZE, on_progress=on_progress)
+            held_out = load_pictures(
+                data.validation, VALIDATION_SIZE, on_progress=on_progress, on_left_out=self._leave_out
+            )
             self.crops = validation_crops(held_out, VALIDATION_SIZE).to(self.device)
 
     def _start(self) -> None:

@@ -28,6 +28,10 @@ _WAITING_FILES = 64
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
 
 
+class _DamagedPictureError(ConfigurationError):
+    """One of many, which can do without it."""
+
+
 def no_source(path: Path) -> ConfigurationError:
     """What to say of a path that holds no pictures."""
     return ConfigurationError(f"{path}: must be a folder, tar or picture; found nothing of the kind")
@@ -81,7 +85,7 @@ def _decode(name: str, data: bytes, minimum_side: int, advice: str) -> np.ndarra
     try:
         pixels = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
     except Exception as error:  # Pillow raises nearly anything on damaged data
-        raise ConfigurationError(f"{name}: is not a readable picture: {error}") from error
+        raise _DamagedPictureError(f"{name}: is not a readable picture: {error}") from error
     if min(pixels.shape[:2]) < minimum_side:
         raise ConfigurationError(
             f"{name}: both sides must have at least {minimum_side} pixels, "
@@ -96,6 +100,7 @@ def load_pictures(
     *,
     advice: str = "remove it",
     on_progress: Callable[[int, int | None], None] | None = None,
+    on_left_out: Callable[[str], None] | None = None,
 ) -> list[np.ndarray]:
     """Decode all pictures of folders and tars into uint8 arrays [H W 3], on all cores.
 
@@ -104,6 +109,7 @@ def load_pictures(
         minimum_side: pixels that both sides must have.
         advice: what to do with a picture that is smaller.
         on_progress: called after every picture with how many are done, and of how many, where that is known.
+        on_left_out: told of a picture that is damaged, in a line; None refuses it.
 
     Raises:
         ConfigurationError: a source or picture is missing, cannot be read, or is too small.
@@ -111,11 +117,19 @@ def load_pictures(
     total = _count(sources) if on_progress else None
     pictures: list[np.ndarray] = []
     waiting: deque[Future[np.ndarray]] = deque()
+    done = 0
 
     def take() -> None:
-        pictures.append(waiting.popleft().result())
+        nonlocal done
+        try:
+            pictures.append(waiting.popleft().result())
+        except _DamagedPictureError as error:
+            if on_left_out is None:
+                raise
+            on_left_out(str(error))
+        done += 1
         if on_progress:
-            on_progress(len(pictures), total)
+            on_progress(done, total)
 
     with ThreadPoolExecutor(
         thread_name_prefix="decode"
