@@ -155,7 +155,7 @@ def test_an_interrupt_while_it_begins_gives_the_start(monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("trimix.encoder.search.DifferentiablePath", interrupted)
+    monkeypatch.setattr("trimix.encoder.differentiable_path.DifferentiablePath", interrupted)
     found = find_symbols(codec.latents, picture, 50, 7)
     assert (found.steps, found.ended) == (0, "interrupt")
     assert found.symbols.checksum() == find_symbols(codec.latents, picture, 50, 2).symbols.checksum()
