@@ -26,6 +26,8 @@ def compiled_coder() -> None:
     Otherwise the first tests on a new machine would wait for it, and find commands that speak of it.
     """
     from trimix.coding import (
+        DECODING_KERNELS,
+        SEARCHING_KERNELS,
         WEIGHT_BITS,
         FactorizedTable,
         MixtureParameters,
@@ -35,7 +37,8 @@ def compiled_coder() -> None:
         information,
     )
 
-    if compilation_is_cached():
+    kernels = (*SEARCHING_KERNELS, *DECODING_KERNELS)
+    if compilation_is_cached(kernels):
         return
     symbols = np.zeros(1, np.int32)
     mixture = MixtureParameters(
@@ -54,4 +57,4 @@ def compiled_coder() -> None:
     mixture.information_bits(symbols)
     plane = np.ones((1, 1), np.float32)
     information(np.zeros(1, np.float32), [0], 0 * plane, 0 * plane, plane)
-    assert compilation_is_cached()
+    assert compilation_is_cached(kernels)
