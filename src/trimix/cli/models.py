@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from trimix.bitstream import MAXIMUM_PIXELS, MAXIMUM_SIDE
-from trimix.cli.networks import prepare_coding
+from trimix.cli.networks import prepare_torch
 from trimix.cli.options import Device, JsonOption
 from trimix.cli.outputs import print_json, print_table
 from trimix.errors import ModelError, UsageError
@@ -180,7 +180,7 @@ def _kilo_mac(network: "NetworkComplexity") -> float:
 
 
 def _cost(name: str, entry: ModelEntry | None, width: int, height: int) -> _Cost:
-    prepare_coding(Device.CPU, None)
+    prepare_torch(Device.CPU, None)
     from trimix.architectures.complexity import complexity, entropy_model_passes
 
     config = _default_configuration(name) if entry is None else _stored_configuration(entry)

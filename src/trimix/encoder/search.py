@@ -96,14 +96,14 @@ def find_symbols(
         KeyboardInterrupt: before there was anything to keep.
     """
     began, steps = time.monotonic(), search_steps(effort)
-    path = _differentiable_path(codec) if steps else None
+    make_path = _differentiable_path(codec) if steps else None
     first = first_choice(codec, picture, quality, chosen=effort > 1, writes=not steps)
-    if path is None:
+    if make_path is None:
         return FoundSymbols(first.symbols, encoder=first.encoder)
     deadline = None if time_limit_seconds is None else began + time_limit_seconds
     state = None
     try:
-        state = _Search(codec, picture, first, path)
+        state = _Search(codec, picture, first, make_path())
         return state.run(steps, deadline, on_step)
     except KeyboardInterrupt:
         if state is None:
@@ -111,11 +111,11 @@ def find_symbols(
         return state.found("interrupt")
 
 
-def _differentiable_path(codec: LatentCodec) -> "DifferentiablePath":
-    """What only a search needs is torch's, and is imported for it."""
+def _differentiable_path(codec: LatentCodec) -> Callable[[], "DifferentiablePath"]:
+    """What makes it. It is torch's and imported here: whether there is one shows before anything is computed."""
     with needing_torch("an effort from 3 on", "search"):
         from trimix.encoder.differentiable_path import DifferentiablePath
-    return DifferentiablePath(codec.model, codec.device)
+    return lambda: DifferentiablePath(codec.model, codec.device)
 
 
 @dataclass(frozen=True)
