@@ -109,7 +109,7 @@ def test_what_is_said_for_the_eye_is_what_was_found(collections):
     avif, jxl, butteraugli = (
         percent("AVIF", "ssimulacra2"),
         percent("JPEG XL", "ssimulacra2"),
-        percent("AVIF", "butteraugli"),
+        percent("AVIF", "butteraugli_db"),
     )
     assert avif < -10
     assert f"needs {-avif:.0f} % fewer bits than AVIF and {-jxl:.0f} % fewer than JPEG XL by" in readme
