@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from trimix.distortion import constants as ours
 from trimix.distortion.constants import SSIMULACRA2_MINIMUM_SIDE
-from trimix.distortion.ssimulacra2 import ssimulacra2
+from trimix.distortion.ssimulacra2 import _score, ssimulacra2
 from trimix.distortion.windows import windowed_sums
 from trimix.training.drawn_pictures import draw_picture
 
@@ -228,10 +228,10 @@ def test_values_beyond_the_range_count_as_its_ends_and_are_only_led_back():
 
 def test_the_curve_is_straight_at_both_ends_and_never_level():
     error = torch.linspace(0, 200, 200001, dtype=torch.float64)
-    score = ours._score(error)
+    score = _score(error)
     e = error[(score < 99.87) & (score > -30)]
     p = 2.326765642916932 * e - 0.020884521182843837 * e**2 + 6.248496625763138e-05 * e**3
-    assert ours._score(e) == pytest.approx(100 - 10 * p**0.6276336467831387, rel=1e-12)
+    assert _score(e) == pytest.approx(100 - 10 * p**0.6276336467831387, rel=1e-12)
     slopes = -score.diff() / 0.001
     assert float(slopes.min()) == pytest.approx(1.46, abs=0.001)
     assert float(slopes.max()) < 10 * 1e-3**-0.37 * 2.33
