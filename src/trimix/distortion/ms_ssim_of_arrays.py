@@ -8,6 +8,7 @@ and back through the window and the halvings, whose adjoints are a window and a 
 """
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -63,6 +64,22 @@ def ms_ssim_and_slope(
         own = of_factor * share.astype(np.float32)[:, None, None]
         slope = own if slope is None else own + _spread(slope, own.shape)
     return value, slope
+
+
+def ms_ssim_factors(
+    x: Float[np.ndarray, "C H W"], x_hat: Float[np.ndarray, "C H W"]
+) -> Iterator[Float[np.ndarray, "C"]]:
+    """What every scale gives of each plane, finest first: cs of the first four, ssim of the last.
+
+    Args:
+        x: values in [0, 1], both sides at least 161 pixels.
+        x_hat: of the same shape.
+    """
+    last = len(MS_SSIM_SCALE_WEIGHTS) - 1
+    for scale in range(last + 1):
+        yield _similarity(x, x_hat, with_luminance=scale == last, with_slope=False)[0]
+        if scale < last:
+            x, x_hat = _halved(x), _halved(x_hat)
 
 
 def _bounded_logarithm(factor: float) -> float:
