@@ -19,6 +19,8 @@ from PIL import Image, ImageDraw, ImageFont
 from rich.console import Console
 from rich.table import Table
 
+from trimix.distortion.constants import SSIMULACRA2_MINIMUM_SIDE
+from trimix.distortion.ssimulacra2_of_arrays import ssimulacra2_of_pixels
 from trimix.errors import TrimixError, UsageError
 from trimix.evaluation.metrics import measure_point
 from trimix.evaluation.peers import AVIF, JPEG_PROGRESSIVE, WEBP
@@ -209,14 +211,20 @@ def results_table(source: Path, original: Picture, contenders: Sequence[Contende
     table = Table(title=title, title_style="bold", title_justify="left")
     for heading in ("codec", "setting"):
         table.add_column(heading)
-    for heading in ("bytes", "bpp", "PSNR dB", "MS-SSIM"):
+    for heading in ("bytes", "bpp", "SSIMULACRA2", "PSNR dB", "MS-SSIM"):
         table.add_column(heading, justify="right")
     png_bytes = source.stat().st_size
     table.add_row("PNG", "lossless", f"{png_bytes:,}", f"{8 * png_bytes / original.pixels[:, :, 0].size:.3f}")
+    is_scored = min(original.width, original.height) >= SSIMULACRA2_MINIMUM_SIDE
+    scores = [
+        ssimulacra2_of_pixels(original.pixels, contender.decoded.pixels) if is_scored else None
+        for contender in contenders
+    ]
     best_psnr_db = max(contender.point.psnr_db for contender in contenders)
     best_ms_ssim = max(contender.point.ms_ssim or 0.0 for contender in contenders)
-    for contender in contenders:
+    for contender, score in zip(contenders, scores, strict=True):
         point = contender.point
+        points = "too small" if score is None else f"{score:.1f}"
         psnr = f"{point.psnr_db:.2f}"
         ms_ssim = "too small" if point.ms_ssim is None else f"{point.ms_ssim:.4f}"
         table.add_row(
@@ -224,6 +232,9 @@ def results_table(source: Path, original: Picture, contenders: Sequence[Contende
             contender.setting,
             f"{contender.file_bytes:,}",
             f"{point.bits_per_pixel:.3f}",
+            f"[bold]{points}[/bold]"
+            if score is not None and score == max(one for one in scores if one is not None)
+            else points,
             f"[bold]{psnr}[/bold]" if point.psnr_db == best_psnr_db else psnr,
             f"[bold]{ms_ssim}[/bold]" if point.ms_ssim == best_ms_ssim else ms_ssim,
         )

@@ -67,8 +67,8 @@ def luma_psnr_db(original: UInt8[np.ndarray, "H W C"], decoded: UInt8[np.ndarray
 def ms_ssim(original: UInt8[np.ndarray, "H W C"], decoded: UInt8[np.ndarray, "h w c"]) -> float | None:
     """Multi-scale structural similarity, mean over the channels.
 
-    prod_j cs_j^w_j (scales 1 .. 4) times ssim_5^w_5, see `trimix.distortion.ms_ssim_of_arrays`; negative factors count as 0, as
-    in pytorch-msssim.
+    prod_j cs_j^w_j (scales 1 .. 4) times ssim_5^w_5, see `trimix.distortion.ms_ssim_of_arrays`; negative factors
+    count as 0, as in pytorch-msssim.
 
     Args:
         original: pixels, 0 .. 255, RGB or grey.
