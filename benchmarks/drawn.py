@@ -41,7 +41,7 @@ from trimix.evaluation.report.tables import ABSENT
 from trimix.images import Picture, psnr_of_error_db, write_atomically
 from trimix.shapes import UInt8
 
-MODELS = ("gllmm-lite", "gllmm-lite-ms-ssim")
+MODELS = ("gllmm-lite-eye", "gllmm-lite")
 QUALITIES = (18.0, 46.0, 71.0)
 PEERS = (AVIF, AVIF_PSNR)
 BLOCK = 16

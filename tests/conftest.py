@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 # Tiny tensors gain nothing from threads, and lose much where cores are shared. Before torch is imported, and for
 # the commands that tests start; tests of threads ask for them.
@@ -25,36 +26,15 @@ def compiled_coder() -> None:
 
     Otherwise the first tests on a new machine would wait for it, and find commands that speak of it.
     """
-    from trimix.coding import (
-        DECODING_KERNELS,
-        SEARCHING_KERNELS,
-        WEIGHT_BITS,
-        FactorizedTable,
-        MixtureParameters,
-        RangeDecoder,
-        RangeEncoder,
-        compilation_is_cached,
-        information,
-    )
+    from trimix.codec import Codec
+    from trimix.coding import DECODING_KERNELS, SEARCHING_KERNELS, compilation_is_cached, information
+    from trimix.images import Picture
 
     kernels = (*SEARCHING_KERNELS, *DECODING_KERNELS)
     if compilation_is_cached(kernels):
         return
-    symbols = np.zeros(1, np.int32)
-    mixture = MixtureParameters(
-        np.array([0], np.uint8),
-        np.full((1, 1), 2**WEIGHT_BITS, np.int32),
-        np.zeros((1, 1), np.int32),
-        np.full((1, 1), 64, np.uint8),
-    )
-    table = FactorizedTable.from_probabilities([[0.5, 0.5]], [0], [[0.0, 0.0]])
-    encoder = RangeEncoder()
-    encoder.encode_mixture(symbols, mixture)
-    encoder.encode_factorized(symbols, symbols, table)
-    decoder = RangeDecoder(encoder.finish())
-    decoder.decode_mixture(mixture)
-    decoder.decode_factorized(symbols, table)
-    mixture.information_bits(symbols)
+    codec = Codec.load(Path(__file__).parent / "golden" / "gllmm-tiny-0.safetensors")
+    codec.decode(codec.encode(Picture(np.zeros((64, 64, 3), np.uint8))))
     plane = np.ones((1, 1), np.float32)
     information(np.zeros(1, np.float32), [0], 0 * plane, 0 * plane, plane)
     assert compilation_is_cached(kernels)
