@@ -38,7 +38,7 @@ from trimix.encoder.effort import DEFAULT_EFFORT, search_steps
 from trimix.errors import UsageError
 from trimix.evaluation.peers import AVIF, AVIF_PSNR, find_peers
 from trimix.evaluation.report.tables import ABSENT
-from trimix.images import Picture, psnr_of_error_db, write_atomically
+from trimix.images import Picture, picture_of_samples, psnr_of_error_db, write_atomically
 from trimix.shapes import UInt8
 
 MODELS = ("gllmm-lite-eye", "gllmm-lite")
@@ -191,10 +191,11 @@ def measure(codec: Codec, drawn: DrawnPicture, quality: float, effort: int) -> l
     """A picture through a model, and through AVIF in as many bytes."""
     picture = Picture(drawn.pixels)
     name = codec.model.identity.name
-    data = codec.encode(picture, quality, effort)
+    # As a file's reader and the command line do: colours that are equal everywhere are coded as grey.
+    data = codec.encode(picture_of_samples(drawn.pixels), quality, effort)
     size = len(data)
     what = {"model": name, "quality": quality}
-    found = [damage(drawn, codec.decode(data).pixels, size, size, codec=name, **what)]
+    found = [damage(drawn, codec.decode(data).samples, size, size, codec=name, **what)]
     for peer in PEERS:
         try:
             data = peer.encode_to_size(picture, size).data

@@ -73,3 +73,13 @@ def test_both_scales_must_be_there():
     del tensors["large.weight_output_scale"]
     with pytest.raises(ModelError, match=r"must have large\.weight_output_scale"):
         read(tensors, network)
+
+
+def test_weights_in_any_order_of_memory_are_stored_in_one():
+    weight = Network().large.weight.detach()
+    last = weight.to(memory_format=torch.channels_last).numpy()
+    assert not last.flags.c_contiguous
+    found, wanted = byte_tensors("w", last), byte_tensors("w", weight.numpy())
+    for name, values in found.items():
+        assert values.flags.c_contiguous
+        np.testing.assert_array_equal(values, wanted[name])

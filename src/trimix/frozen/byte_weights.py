@@ -38,7 +38,7 @@ def byte_tensors(key: str, weight: Float[np.ndarray, "D C k l"]) -> dict[str, np
     relative = weight / of_inputs
     of_outputs = np.maximum(np.abs(relative).max(axis=(1, 2, 3), keepdims=True), tiny) / np.float32(_LARGEST)
     return {
-        key: np.rint(relative / of_outputs).astype(np.int8),
+        key: np.ascontiguousarray(np.rint(relative / of_outputs).astype(np.int8)),
         f"{key}_input_scale": of_inputs.ravel(),
         f"{key}_output_scale": of_outputs.ravel(),
     }
