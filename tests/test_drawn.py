@@ -142,7 +142,7 @@ def test_avif_is_measured_at_equal_size(tmp_path, monkeypatch):
     codec = Namespace(
         model=Namespace(identity=Namespace(name="tiny")),
         encode=lambda *_: encoded.data,
-        decode=lambda data: Namespace(pixels=one.pixels),
+        decode=lambda data: Namespace(pixels=one.pixels, samples=one.pixels),
     )
     monkeypatch.setattr(benchmark.Codec, "load", lambda name: codec)
     monkeypatch.setattr(benchmark, "drawn_pictures", lambda seed: [one])

@@ -72,5 +72,6 @@ def announce_compilation(
         "decoding": DECODING_KERNELS,
         "counting": COUNTING_KERNELS,
     }
-    if not (compilation_is_cached() if purpose == "everything" else compilation_is_cached(kernels[purpose])):
+    everything = (*SEARCHING_KERNELS, *DECODING_KERNELS)
+    if not compilation_is_cached(kernels.get(purpose, everything)):
         print("trimix: compiling the coder (first run)...", file=sys.stderr)
