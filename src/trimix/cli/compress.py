@@ -65,7 +65,7 @@ from trimix.cli.selection import (
 )
 from trimix.encoder.effort import DEFAULT_EFFORT, DEFAULT_QUALITY, search_steps
 from trimix.errors import PictureError
-from trimix.frozen.catalogue import Tune, find_model, model_for
+from trimix.frozen.catalogue import ModelEntry, Tune, find_model, model_for
 from trimix.progress import working
 
 if TYPE_CHECKING:
@@ -179,11 +179,11 @@ def compress(
     is_search = target is not None or search_steps(effort) > 0
     if are_many(pictures):
         selection = select(pictures, output, "tmix", recursive=recursive, of_pictures=True)
-        find_model(model_for(tune, model))
+        entry = find_model(model_for(tune, model))
         batch = Batch(selection, PictureError, "compressed", options)
 
         def load(share: int) -> Callable[[Source], Made]:
-            work = _load(settings, tune, model, device, share)
+            work = _load(settings, entry, device, share)
             announce_compilation("searching" if is_search else "encoding")
             return lambda source: _made(source, *work(source, {}), settings, work.model)
 
@@ -201,8 +201,8 @@ def compress(
         print_summary(f"{output} is there already")
         return
     destination = Destination(output, source, force=force)
-    find_model(model_for(tune, model))
-    work = _load(settings, tune, model, device, threads)
+    entry = find_model(model_for(tune, model))
+    work = _load(settings, entry, device, threads)
     with nullcontext() if is_search else working(f"compressing {source.name}"):
         announce_compilation("searching" if is_search else "encoding")
         with searching(target) if is_search else nullcontext() as display:
@@ -288,10 +288,7 @@ class _Work:
         return picture, encoded, time.perf_counter() - started
 
 
-def _load(
-    settings: _Settings, tune: Tune | None, model: str | None, device: Device, threads: int | None
-) -> _Work:
-    entry = find_model(model_for(tune, model))
+def _load(settings: _Settings, entry: ModelEntry, device: Device, threads: int | None) -> _Work:
     with working("loading the model"):
         device_name = prepare_coding(device, threads)
         from trimix.codec import Codec
