@@ -7,19 +7,12 @@ import numpy as np
 
 from trimix.coding import RangeEncoder
 from trimix.encoder.choosing import Choosing, by_position
-from trimix.encoder.curvature import Damping, curvature_along
+from trimix.encoder.curvature import CHOICES, CURVATURE, Damping, curvature_along, first_damping
 from trimix.encoder.picture_distortion import PictureDistortion, where_it_matters
 from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT
 from trimix.entropy_models.passes import BitCounter, SymbolWriter
 from trimix.images import Picture
 from trimix.latent_codec import LatentCodec, Latents, Symbols
-
-_CURVATURE = 1.05
-"""Over what it is for one latent alone: best of 0.9, 1, 1.1 and 1.2 on validation pictures, between the two best."""
-_CURVATURE_OF_OTHERS = 2.0
-"""Times it where a squared error stands for the distortion, which the squared errors of others do not add up to."""
-_RUNS = 3
-"""At most, the curvature corrected by what the last one found. One is enough for photographs, not for pixel art."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +69,7 @@ def first_choice(
     latents = codec.analyze(picture, quality)
     analysis_seconds = time.monotonic() - began
     distortion = PictureDistortion(codec, picture.levels, latents.quality_integer)
-    damping = Damping(1.0 if distortion.is_squared_error else _CURVATURE_OF_OTHERS)
+    damping = first_damping(is_squared_error=distortion.is_squared_error)
 
     def run(source: Choosing | None) -> FirstChoice:
         began = time.monotonic()
@@ -98,8 +91,8 @@ def first_choice(
     weights = distortion.step_weights
     around, linear = by_position(values), by_position(slope.gradient)
     nearest_bits = 0.0 if distortion.is_squared_error else _latent_bits(codec, latents)
-    for _ in range(_RUNS):
-        quadratic = _CURVATURE * damping.factor * weights
+    for _ in range(CHOICES):
+        quadratic = CURVATURE * damping.factor * weights
         source = Choosing(around, linear, quadratic, ACTIVATION_LIMIT, slope.shares)
         found = run(source)
         moved = where_it_matters(codec.dequantize(found.symbols) - values, slope.shares)

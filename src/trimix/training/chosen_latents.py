@@ -19,19 +19,14 @@ import torch
 
 from trimix.architectures.compression_model import CompressionModel
 from trimix.distortion import Distortion
+from trimix.distortion.differentiable import distortion_of
 from trimix.distortion.stand_in import stand_in
+from trimix.encoder.curvature import CHOICES, CURVATURE, first_damping
+from trimix.images import PEAK
 from trimix.probability import MixtureParameters, log_likelihood
-from trimix.shapes import Float, Tensor
-from trimix.transforms.analysis import LATENT_STRIDE
+from trimix.shapes import LATENT_STRIDE, Float, Tensor
 
-_PEAK = 255.0
 _CHANNELS = 3
-_CURVATURE = {True: 1.05, False: 2.1}
-"""Times that of one latent alone, as the encoder has it: of squared errors, and of what they stand for."""
-_MORE_CURVATURE = 3.0
-_CHOICES = 3
-"""At most, of which the first is taken that makes bits and distortion together less than the nearest integers have."""
-
 _LOOKS = 2
 """Choices: the second one knows, in its contexts, what the first one chose."""
 _STEPS = (0, -1, 1)
@@ -66,23 +61,24 @@ def encoder_latents(
         x_hat = model.decode(values, quality).clamp(0, 1)
         shown = x_hat.detach().requires_grad_(True)
         trade_off = model.rate_distortion_lambda(quality) * x[0, 0].numel()
-        own = torch.autograd.grad((trade_off * measure(x, shown)).sum(), shown)[0]
+        own = torch.autograd.grad((trade_off * distortion_of(measure, x, shown)).sum(), shown)[0]
         if measure.kind != "mse":
             height, width = nearest.shape[2:]
             own, weights = stand_in(shown.detach() - x, own, LATENT_STRIDE, (height, width))
-            curvature = curvature * weights / (error_price * _PEAK**2)[:, None, None, None]
+            curvature = curvature * weights / (error_price * PEAK**2)[:, None, None, None]
         slope = torch.autograd.grad(x_hat, values, own)[0]
     parameters_at = partial(model.mixture_parameters, side)
     least, taken = _cost(model, x, quality, measure, (nearest, z)), nearest
     waiting = torch.ones_like(least, dtype=torch.bool)
-    for number in range(_CHOICES):
-        factor = _CURVATURE[measure.kind == "mse"] * _MORE_CURVATURE**number
-        chosen = chosen_latents(nearest, slope, factor * curvature, parameters_at)
+    damping = first_damping(is_squared_error=measure.kind == "mse")
+    for _ in range(CHOICES):
+        chosen = chosen_latents(nearest, slope, CURVATURE * damping.factor * curvature, parameters_at)
         better = waiting & (_cost(model, x, quality, measure, (chosen, z)) < least)
         taken = torch.where(better[:, None, None, None], chosen, taken)
         waiting &= ~better
         if not waiting.any():
             break
+        damping.increase()
     return taken, z
 
 
@@ -96,7 +92,9 @@ def _cost(
 ) -> Float[Tensor, "N"]:
     """R + lambda D of every picture, R of the latents alone."""
     output = model(x, quality, rounding="round", latents=latents)
-    lost = model.rate_distortion_lambda(quality) * measure(x, output.reconstruction.clamp(0, 1))
+    lost = model.rate_distortion_lambda(quality) * distortion_of(
+        measure, x, output.reconstruction.clamp(0, 1)
+    )
     return output.latent_bits / x[0, 0].numel() + lost
 
 
@@ -109,18 +107,20 @@ def chosen_latents(
 ) -> Float[Tensor, "N M h w"]:
     """For every latent the integer ``nearest + s``, s in -1, 0, 1, of least ``bits + slope * s + curvature * s^2``.
 
-    Args:
-        nearest: the nearest integers.
-        slope: of the distortion, in bits a step.
-        curvature: of the distortion, in bits a squared step.
-        parameters_at: parameters of all latents, given what stands in their contexts.
+        Args:
+            nearest: the nearest integers.
+            slope: of the distortion, in bits a step.
+            curvature: of the distortion, in bits a squared step.
+            parameters_at: parameters of all latents, given what stands in their contexts.
 
-    >>> from trimix.probability import Family
-    >>> shape = (1, 1, 1, 1, 1, 1)
-    >>> narrow = MixtureParameters((Family.LAPLACIAN,), *(torch.full(shape, of) for of in (0.0, 0.0, 0.2)))
-    >>> two, none = torch.full((1, 1, 1, 1), 2.0), torch.zeros(1, 1, 1, 1)
-    >>> [chosen_latents(two, none, torch.full((1, 1, 1, 1), price), lambda _: narrow).item() for price in (5.0, 9.0)]
-    [1.0, 2.0]
+        >>> from trimix.images import PEAK
+    from trimix.probability import Family
+        >>> shape = (1, 1, 1, 1, 1, 1)
+        >>> narrow = MixtureParameters((Family.LAPLACIAN,), *(torch.full(shape, of) for of in (0.0, 0.0, 0.2)))
+        >>> prices = (torch.full((1, 1, 1, 1), price) for price in (5.0, 9.0))
+        >>> two, none = torch.full((1, 1, 1, 1), 2.0), torch.zeros(1, 1, 1, 1)
+        >>> [chosen_latents(two, none, price, lambda _: narrow).item() for price in prices]
+        [1.0, 2.0]
     """
     chosen = nearest
     for _ in range(_LOOKS):
