@@ -12,6 +12,7 @@ from nearest import nearest_symbols
 from trimix import latent_codec
 from trimix.codec import Codec
 from trimix.distortion import Distortion
+from trimix.distortion.differentiable import distortion_of
 from trimix.encoder.picture_distortion import PictureDistortion, shares_that_matter
 from trimix.frozen.strips import latent_strips
 from trimix.frozen.torch_engine import TorchNetwork
@@ -163,7 +164,7 @@ def test_bits_are_those_of_the_objective_of_the_weights(distortion, channels):
     pixels = codec.latents.synthesize(symbols, 170, 180, channels)
     x, x_hat = (torch.from_numpy(to_planes(one))[None] for one in (picture.pixels, pixels))
     trade_off = codec.model.transforms.rate_distortion_lambda(60.0)
-    expected = 170 * 180 * float(trade_off * distortion(x, x_hat))
+    expected = 170 * 180 * float(trade_off * distortion_of(distortion, x, x_hat))
     assert found.bits(codec.latents.dequantize(symbols)) == pytest.approx(expected, rel=0.02)
 
 
@@ -217,6 +218,6 @@ def test_a_large_picture_is_measured_in_parts(height, width):
         trade_off
         * height
         * width
-        * float(found.measure(*(torch.from_numpy(one)[None] for one in (x, x_hat))))
+        * float(distortion_of(found.measure, *(torch.from_numpy(one)[None] for one in (x, x_hat))))
     )
     assert found._of_picture(x_hat, with_slope=False)[0] == pytest.approx(whole, rel=1e-4)

@@ -11,6 +11,7 @@ from tiny_models import TINY
 from trimix.architectures.building import build
 from trimix.coding import Family
 from trimix.distortion import Distortion
+from trimix.distortion.differentiable import distortion_of
 from trimix.probability import MixtureParameters
 from trimix.training.chosen_latents import chosen_latents, encoder_latents
 
@@ -58,7 +59,7 @@ def test_what_the_encoder_writes_costs_no_more_than_the_nearest_integers(kind):
         costs = []
         for latent in (nearest, chosen):
             output = model(x, quality, rounding="round", latents=(latent, z))
-            lost = measure(x, output.reconstruction.clamp(0, 1))
+            lost = distortion_of(measure, x, output.reconstruction.clamp(0, 1))
             costs.append(output.latent_bits / x[0, 0].numel() + model.rate_distortion_lambda(quality) * lost)
     assert float((chosen - nearest).abs().max()) == 1
     assert bool((costs[1] <= costs[0] + 1e-6).all())

@@ -11,7 +11,18 @@ from trimix.shapes import Float, Tensor
 def distortion_of(
     measure: Distortion, x: Float[Tensor, "N 3 H W"], x_hat: Float[Tensor, "N 3 H W"]
 ) -> Float[Tensor, "N"]:
-    """D of every picture; see ``Distortion``."""
+    """D of every picture of a batch, which can be differentiated by ``x_hat``.
+
+    Args:
+        measure: which D.
+        x: pictures in [0, 1].
+        x_hat: what came of them.
+
+    >>> import torch
+    >>> black = torch.zeros(1, 3, 2, 2)
+    >>> round(distortion_of(Distortion(), black, black + 2 / 255).item(), 4)
+    4.0
+    """
     if measure.kind == "mse":
         # A sum, not a mean: the gradient of a mean is laid out anew, channel by channel, which is slow.
         return (x_hat - x).square().sum(dim=(1, 2, 3)) * (255.0**2 / x[0].numel())

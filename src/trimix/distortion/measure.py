@@ -14,7 +14,7 @@ rates. It holds what the score hardly sees, colour that drifts and flat areas th
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from trimix.distortion.constants import MS_SSIM_MINIMUM_SIDE, SSIMULACRA2_MINIMUM_SIDE
 
@@ -45,19 +45,3 @@ class Distortion:
     def minimum_side(self) -> int:
         """Pixels that both sides of a picture must have."""
         return _MINIMUM_SIDES[self.kind]
-
-    def __call__(self, x: Any, x_hat: Any) -> Any:
-        """D of every picture of a batch of torch, which can be differentiated by ``x_hat``: for training.
-
-        Args:
-            x: pictures in [0, 1], [N 3 H W].
-            x_hat: what came of them.
-
-        >>> import torch
-        >>> black = torch.zeros(1, 3, 2, 2)
-        >>> round(Distortion()(black, black + 2 / 255).item(), 4)
-        4.0
-        """
-        from trimix.distortion.differentiable import distortion_of
-
-        return distortion_of(self, x, x_hat)

@@ -59,7 +59,7 @@ def ms_ssim(x: Float[Tensor, "N 3 H W"], x_hat: Float[Tensor, "N 3 H W"]) -> Flo
     0.995
     """
     with torch.autocast(x.device.type, enabled=False):
-        factors = ms_ssim_factors(*(_planes(pictures) for pictures in (x, x_hat)))
+        factors = _factors(*(_planes(pictures) for pictures in (x, x_hat)))
         logarithm = sum(
             weight * _bounded_logarithm(factor)
             for weight, factor in zip(MS_SSIM_SCALE_WEIGHTS, factors, strict=True)
@@ -67,13 +67,8 @@ def ms_ssim(x: Float[Tensor, "N 3 H W"], x_hat: Float[Tensor, "N 3 H W"]) -> Flo
         return torch.as_tensor(logarithm).exp().view(x.shape[:2]).mean(dim=1)
 
 
-def ms_ssim_factors(x: Float[Tensor, "C H W"], x_hat: Float[Tensor, "C H W"]) -> Iterator[Float[Tensor, "C"]]:
-    """What every scale gives of each plane, finest first: cs of the first four, ssim of the last.
-
-    Args:
-        x: values in [0, 1], both sides at least 161 pixels.
-        x_hat: of the same shape.
-    """
+def _factors(x: Float[Tensor, "C H W"], x_hat: Float[Tensor, "C H W"]) -> Iterator[Float[Tensor, "C"]]:
+    """What every scale gives of each plane, finest first: cs of the first four, ssim of the last."""
     last = len(MS_SSIM_SCALE_WEIGHTS) - 1
     for scale in range(last + 1):
         yield _similarity(x, x_hat, with_luminance=scale == last)

@@ -39,14 +39,7 @@ def ms_ssim_and_slope(
     >>> value, float(np.abs(slope).max()) < 1e-6
     (1.0, True)
     """
-    last = len(MS_SSIM_SCALE_WEIGHTS) - 1
-    pyramid = [(x, x_hat)]
-    for _ in range(last):
-        pyramid.append((_halved(pyramid[-1][0]), _halved(pyramid[-1][1])))
-    found = [
-        _similarity(*planes, with_luminance=scale == last, with_slope=with_slope)
-        for scale, planes in enumerate(pyramid)
-    ]
+    found = list(_similarities(x, x_hat, with_slope=with_slope))
     logarithms = sum(
         weight * np.array([_bounded_logarithm(factor) for factor in factors])
         for weight, (factors, _) in zip(MS_SSIM_SCALE_WEIGHTS, found, strict=True)
@@ -56,10 +49,9 @@ def ms_ssim_and_slope(
     if not with_slope:
         return value, None
     slope = None
-    for scale in reversed(range(last + 1)):
-        factors, of_factor = found[scale]
+    for weight, (factors, of_factor) in reversed(list(zip(MS_SSIM_SCALE_WEIGHTS, found, strict=True))):
         assert of_factor is not None
-        share = MS_SSIM_SCALE_WEIGHTS[scale] * values / len(values)
+        share = weight * values / len(values)
         share /= np.maximum(factors, MS_SSIM_SMALLEST_FACTOR)  # the slope of the logarithm, or of its tangent
         own = of_factor * share.astype(np.float32)[:, None, None]
         slope = own if slope is None else own + _spread(slope, own.shape)
@@ -75,9 +67,17 @@ def ms_ssim_factors(
         x: values in [0, 1], both sides at least 161 pixels.
         x_hat: of the same shape.
     """
+    for factors, _ in _similarities(x, x_hat, with_slope=False):
+        yield factors
+
+
+def _similarities(
+    x: np.ndarray, x_hat: np.ndarray, *, with_slope: bool
+) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    """Of every scale, finest first: the factors of the planes, and their slopes."""
     last = len(MS_SSIM_SCALE_WEIGHTS) - 1
     for scale in range(last + 1):
-        yield _similarity(x, x_hat, with_luminance=scale == last, with_slope=False)[0]
+        yield _similarity(x, x_hat, with_luminance=scale == last, with_slope=with_slope)
         if scale < last:
             x, x_hat = _halved(x), _halved(x_hat)
 

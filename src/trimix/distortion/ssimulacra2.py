@@ -22,6 +22,8 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional
 
 from trimix.distortion.constants import (
+    SSIMULACRA2_CUBIC,
+    SSIMULACRA2_ERROR_SCALE,
     SSIMULACRA2_EXPONENT,
     SSIMULACRA2_OPSIN,
     SSIMULACRA2_OPSIN_BIAS,
@@ -74,13 +76,14 @@ def ssimulacra2(
     with torch.autocast(x.device.type, enabled=False):
         x, x_hat = (pictures.float() if pictures.dtype in _HALF else pictures for pictures in (x, x_hat))
         with_slope = torch.is_grad_enabled() and x_hat.requires_grad
-        return _score(0.9562382616834844 * _Error.apply(x, x_hat, as_patches, with_slope))
+        return _score(SSIMULACRA2_ERROR_SCALE * _Error.apply(x, x_hat, as_patches, with_slope))
 
 
 def _score(error: Float[Tensor, "N"]) -> Float[Tensor, "N"]:
     """The published curve, with its straight ends."""
     e = error.clamp(max=SSIMULACRA2_STRAIGHT_ABOVE)
-    p = ((6.248496625763138e-05 * e - 0.020884521182843837) * e + 2.326765642916932) * e
+    third, second, first = SSIMULACRA2_CUBIC
+    p = ((third * e + second) * e + first) * e
     lost = (
         10
         * p.clamp(min=SSIMULACRA2_STRAIGHT_BELOW) ** SSIMULACRA2_EXPONENT

@@ -7,6 +7,8 @@ import numpy as np
 
 from trimix.distortion.array_windows import windowed_sums
 from trimix.distortion.constants import (
+    SSIMULACRA2_CUBIC,
+    SSIMULACRA2_ERROR_SCALE,
     SSIMULACRA2_EXPONENT,
     SSIMULACRA2_MINIMUM_SIDE,
     SSIMULACRA2_OPSIN,
@@ -26,7 +28,6 @@ from trimix.distortion.constants import (
 from trimix.errors import PictureError
 from trimix.shapes import Float, UInt8
 
-_SCALE = 0.9562382616834844
 _Plane = Float[np.ndarray, "H W"]
 
 
@@ -51,10 +52,10 @@ def ssimulacra2_and_slope(
     """
     shown = x_hat.clip(0, 1)
     error, slope = _error_and_slope(x, shown, as_patches, with_slope)
-    score, slope_of_score = _score(_SCALE * error)
+    score, slope_of_score = _score(SSIMULACRA2_ERROR_SCALE * error)
     if slope is None:
         return score, None
-    slope *= np.float32(_SCALE * slope_of_score)
+    slope *= np.float32(SSIMULACRA2_ERROR_SCALE * slope_of_score)
     # Beyond the range that at its end where it leads back, else 0; the score grows where the error shrinks.
     slope[slope * (x_hat - shown) > 0] = 0
     return score, slope
@@ -86,8 +87,9 @@ def ssimulacra2_of_pixels(original: UInt8[np.ndarray, "H W C"], decoded: UInt8[n
 def _score(error: float) -> tuple[float, float]:
     """The published curve, with its straight ends, and its slope."""
     e = min(error, SSIMULACRA2_STRAIGHT_ABOVE)
-    p = ((6.248496625763138e-05 * e - 0.020884521182843837) * e + 2.326765642916932) * e
-    slope = (3 * 6.248496625763138e-05 * e - 2 * 0.020884521182843837) * e + 2.326765642916932
+    third, second, first = SSIMULACRA2_CUBIC
+    p = ((third * e + second) * e + first) * e
+    slope = (3 * third * e + 2 * second) * e + first
     bounded = max(p, SSIMULACRA2_STRAIGHT_BELOW)
     lost = 10 * bounded**SSIMULACRA2_EXPONENT * min(p / SSIMULACRA2_STRAIGHT_BELOW, 1)
     score = 100 - lost - SSIMULACRA2_SLOPE_ABOVE * (error - e)

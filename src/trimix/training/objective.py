@@ -13,6 +13,7 @@ import torch
 
 from trimix.architectures.training_output import TrainingOutput
 from trimix.distortion import Distortion, DistortionKind
+from trimix.distortion.differentiable import distortion_of
 from trimix.shapes import Float, Tensor
 from trimix.training.config import ObjectiveConfig
 
@@ -70,8 +71,8 @@ def rate_distortion(
     x_hat = output.reconstruction
     # Where it is not what is minimised only the value of the error is told; its graph would only hold memory.
     with torch.set_grad_enabled(torch.is_grad_enabled() and objective.distortion == "mse"):
-        error = Distortion()(x, x_hat)
-    measured = error if objective.distortion == "mse" else objective.measure(x, x_hat)
+        error = distortion_of(Distortion(), x, x_hat)
+    measured = error if objective.distortion == "mse" else distortion_of(objective.measure, x, x_hat)
     weighted = rate_distortion_lambda * measured
     weight = (rate_distortion_lambda / _LAMBDA_OF_WEIGHT_ONE[objective.distortion]) ** -balance
     return RateDistortion(weight * (bits_per_pixel + weighted), bits_per_pixel, weighted, weight, error)
