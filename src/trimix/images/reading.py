@@ -1,5 +1,6 @@
 """From picture files and Pillow images to pictures: what is read, what is converted, what is left out."""
 
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -31,6 +32,9 @@ from trimix.images.tags import descriptive_exif, iptc_of_tiff
 
 INPUT_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "PPM", "AVIF", "GIF", "JPEG2000", "QOI")
 """Formats that Pillow reads by their contents, by its names. JPEG XL is read by imagecodecs."""
+
+_NO_LIMIT = 2**62
+"""Pixels: of an image that is in memory already."""
 
 FORMATS_BY_NAME = {".tga": "TGA", ".pcx": "PCX"}
 """Formats without a clear beginning: read only from a file of this suffix."""
@@ -77,7 +81,7 @@ def read_picture(
     """
     if not isinstance(source, Path):
         stream = BytesIO(source if isinstance(source, bytes) else source.read())
-        return _read_stream(stream, "the picture", maximum_pixels, frame, background, strip)
+        return _read_stream(stream, _Wanted("the picture", maximum_pixels, frame, background, strip))
     try:
         stream = source.open("rb")
     except FileNotFoundError:
@@ -92,7 +96,7 @@ def read_picture(
         raise PictureError(f"{source} cannot be opened ({_one_line(error)}); check the path") from error
     with stream:
         seekable = stream if stream.seekable() else BytesIO(stream.read())
-        return _read_stream(seekable, str(source), maximum_pixels, frame, background, strip)
+        return _read_stream(seekable, _Wanted(str(source), maximum_pixels, frame, background, strip))
 
 
 def picture_of_image(
@@ -113,7 +117,7 @@ def picture_of_image(
     >>> picture_of_image(Image.new("RGBA", (3, 2), (9, 8, 7, 100))).samples.shape
     (2, 3, 4)
     """
-    name, no_limit, contents = "the image", 2**62, BytesIO()
+    contents, wanted = BytesIO(), _Wanted("the image", _NO_LIMIT, frame, background)
     try:
         if isinstance(image, ImageFile.ImageFile) and image.tile and (stream := image.fp) is not None:
             stands = stream.tell()
@@ -121,42 +125,53 @@ def picture_of_image(
             contents = BytesIO(stream.read())
             stream.seek(stands)
         head = contents.read(HEAD_BYTES)
-        return _read_image(image, contents, head, name, no_limit, frame, background)
+        return _read_image(image, contents, head, wanted)
     # Damage that shows only now: see `_read_stream`.
     except (OSError, SyntaxError, ValueError) as error:
-        raise PictureError(f"{name}: a picture must decode, found it damaged ({_one_line(error)})") from error
+        raise PictureError(
+            f"{wanted.name}: a picture must decode, found it damaged ({_one_line(error)})"
+        ) from error
 
 
 def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _read_stream(
-    stream: ByteStream,
-    name: str,
-    maximum_pixels: int,
-    frame: int | None,
-    background: tuple[int, int, int] | None,
-    strip: Strip,
-) -> Picture:
+@dataclass(frozen=True)
+class _Wanted:
+    """What is asked for; see `read_picture`.
+
+    Args:
+        name: of the picture, for messages.
+    """
+
+    name: str
+    maximum_pixels: int
+    frame: int | None = None
+    background: tuple[int, int, int] | None = None
+    strip: Strip = Strip.NOTHING
+
+
+def _read_stream(stream: ByteStream, wanted: _Wanted) -> Picture:
+    name = wanted.name
     try:
         head = stream.read(HEAD_BYTES)
         stream.seek(0)
         check_head(name, head)
-        check_webp_size(name, head, maximum_pixels)
+        check_webp_size(name, head, wanted.maximum_pixels)
         if is_jpeg_xl(head):
-            return _read_jpeg_xl(stream, name, maximum_pixels, frame, background)
+            return _read_jpeg_xl(stream, wanted)
         with without_pillow_limits():
             image = Image.open(stream, formats=_formats(name))
         with image:
-            return _read_image(image, stream, head, name, maximum_pixels, frame, background, strip)
+            return _read_image(image, stream, head, wanted)
     except PictureError as error:
         if str(error).startswith(name):
             raise
         raise type(error)(f"{name}: {error}") from error
     except UnidentifiedImageError:
         if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-            return _read_unusual_tiff(stream, name, maximum_pixels, frame, background)
+            return _read_unusual_tiff(stream, wanted)
         raise PictureError(
             f"{name}: a picture must be one of {', '.join(INPUT_FORMATS)} or JPEG XL, found another or a damaged "
             "file; convert it to PNG"
@@ -178,31 +193,19 @@ def _formats(name: str) -> tuple[str, ...]:
     return (*INPUT_FORMATS, by_name) if by_name else INPUT_FORMATS
 
 
-def _read_image(
-    image: Image.Image,
-    stream: ByteStream,
-    head: bytes,
-    name: str,
-    maximum_pixels: int,
-    frame: int | None,
-    background: tuple[int, int, int] | None,
-    strip: Strip = Strip.NOTHING,
-) -> Picture:
+def _read_image(image: Image.Image, stream: ByteStream, head: bytes, wanted: _Wanted) -> Picture:
     """The picture of an image that is open.
 
     Args:
         image: perhaps not yet decoded.
         stream: its file, from the beginning; empty where only the image is there.
         head: the first bytes of the file.
-        name: for messages.
-        maximum_pixels: as in `read_picture`.
-        frame: as in `read_picture`.
-        background: as in `read_picture`.
-        strip: as in `read_picture`.
+        wanted: name, limit, frame, background and what to strip.
     """
-    check_size(name, image.width, image.height, maximum_pixels)
+    name, frame = wanted.name, wanted.frame
+    check_size(name, image.width, image.height, wanted.maximum_pixels)
     notes = choose_frame(name, image, frame)
-    check_size(name, image.width, image.height, maximum_pixels)
+    check_size(name, image.width, image.height, wanted.maximum_pixels)
     bits = bits_per_sample(image, head)
     check_kind(name, image, bits)
     chunks = png.read_png_chunks(stream) if image.format == "PNG" and head else []
@@ -215,7 +218,7 @@ def _read_image(
     metadata, orientation = _metadata(image, head, chunks, notes)
     if orientation != exif_blocks.UPRIGHT:
         samples = exif_blocks.apply_orientation(samples, orientation)
-    return picture_of_samples(samples, stripped(metadata, strip), tuple(notes), background)
+    return picture_of_samples(samples, stripped(metadata, wanted.strip), tuple(notes), wanted.background)
 
 
 def _samples(
@@ -271,17 +274,12 @@ def _deep_samples(
     return samples if samples.ndim == 3 else samples[:, :, None]
 
 
-def _read_jpeg_xl(
-    stream: ByteStream,
-    name: str,
-    maximum_pixels: int,
-    frame: int | None,
-    background: tuple[int, int, int] | None,
-) -> Picture:
+def _read_jpeg_xl(stream: ByteStream, wanted: _Wanted) -> Picture:
+    name, frame = wanted.name, wanted.frame
     contents = stream.read()
     if (size := deep.jpeg_xl_size(contents)) is None:
         raise PictureError(f"{name}: a picture must decode, found it damaged or truncated; fetch it again")
-    check_size(name, *size, maximum_pixels)
+    check_size(name, *size, wanted.maximum_pixels)
     samples = deep.read_jpeg_xl(contents)
     if samples.dtype not in (np.uint8, np.uint16):
         raise PictureError(f"{name}: samples must have up to 16 bits, found {samples.dtype}; convert them")
@@ -293,20 +291,17 @@ def _read_jpeg_xl(
             )
         samples = samples[frame]
     notes = ("profile, EXIF and XMP of JPEG XL are not read",)
-    return picture_of_samples(samples, NO_METADATA, notes, background)
+    return picture_of_samples(samples, NO_METADATA, notes, wanted.background)
 
 
-def _read_unusual_tiff(
-    stream: ByteStream,
-    name: str,
-    maximum_pixels: int,
-    frame: int | None,
-    background: tuple[int, int, int] | None,
-) -> Picture:
+def _read_unusual_tiff(stream: ByteStream, wanted: _Wanted) -> Picture:
     """A TIFF that Pillow does not know."""
+    name = wanted.name
     try:
         samples = deep.read_tiff(
-            stream, frame or 0, lambda width, height: check_size(name, width, height, maximum_pixels)
+            stream,
+            wanted.frame or 0,
+            lambda width, height: check_size(name, width, height, wanted.maximum_pixels),
         )
     except PictureError as error:
         raise type(error)(f"{name}: {str(error).removeprefix(f'{name}: ')}") from error
@@ -316,7 +311,7 @@ def _read_unusual_tiff(
             "convert it to PNG"
         ) from error
     notes = ("profile, EXIF and XMP of this kind of TIFF are not read",)
-    return picture_of_samples(samples, NO_METADATA, notes, background)
+    return picture_of_samples(samples, NO_METADATA, notes, wanted.background)
 
 
 def _metadata(
