@@ -38,3 +38,15 @@ def compiled_coder() -> None:
     plane = np.ones((1, 1), np.float32)
     information(np.zeros(1, np.float32), [0], 0 * plane, 0 * plane, plane)
     assert compilation_is_cached(kernels)
+
+
+@pytest.fixture
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of a tiny model, alone in a folder that is searched for models."""
+    from tiny_models import tiny_frozen
+    from trimix.frozen.storage import save_frozen
+
+    monkeypatch.setenv("TRIMIX_MODELS", str(tmp_path))
+    path = tmp_path / "gllmm-tiny-0.safetensors"
+    save_frozen(tiny_frozen(), path)
+    return path

@@ -17,14 +17,6 @@ from trimix.frozen.storage import save_frozen
 from trimix.images import Picture, Strip, read_picture, write_picture
 
 
-@pytest.fixture
-def model(tmp_path, monkeypatch):
-    monkeypatch.setenv("TRIMIX_MODELS", str(tmp_path))
-    path = tmp_path / "gllmm-tiny-0.safetensors"
-    save_frozen(tiny_frozen(), path)
-    return path
-
-
 @pytest.fixture(scope="module")
 def api():
     """The two functions without the tests' run-time type checker, which would refuse before they do."""

@@ -9,18 +9,8 @@ import pytest
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 import trimix.pillow
-from tiny_models import tiny_frozen
-from trimix.frozen.storage import save_frozen
 
 SAMPLES = np.random.default_rng(0).integers(0, 256, (20, 30, 4), dtype=np.uint8)
-
-
-@pytest.fixture
-def model(tmp_path, monkeypatch):
-    monkeypatch.setenv("TRIMIX_MODELS", str(tmp_path))
-    path = tmp_path / "gllmm-tiny-0.safetensors"
-    save_frozen(tiny_frozen(), path)
-    return path
 
 
 def saved(image: Image.Image, model, **options) -> io.BytesIO:
