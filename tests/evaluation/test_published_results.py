@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from trimix.cli.options import QUALITY_ANCHORS
 from trimix.evaluation.bd_rate import bd_rate
 from trimix.evaluation.rate_points import reference_curves
 from trimix.evaluation.report.curves import collect
 from trimix.evaluation.report.inputs import read_all
 from trimix.evaluation.report.markdown import markdown_tables
-from trimix.frozen.catalogue import Tune, find_model
+from trimix.frozen.catalogue import DEFAULT_MODEL, Tune, find_model
 
 ROOT = Path(__file__).parent.parent.parent
 RESULTS = ROOT / "results"
@@ -114,3 +115,13 @@ def test_what_is_said_for_the_eye_is_what_was_found(collections):
     assert avif < -10
     assert f"needs {-avif:.0f} % fewer bits than AVIF and {-jxl:.0f} % fewer than JPEG XL by" in readme
     assert f"and {butteraugli:.0f} % more than AVIF by Butteraugli" in readme
+
+
+def test_the_help_of_the_quality_says_what_was_measured(collections):
+    (ours,) = [
+        one.results for one in collections["kodak"].measured if one.name == find_model(DEFAULT_MODEL).name
+    ]
+    measured = {mean.point.quality: mean for mean in ours.means}
+    for quality, bits_per_pixel, points in QUALITY_ANCHORS:
+        assert measured[quality].point.bits_per_pixel == pytest.approx(bits_per_pixel, abs=0.005)
+        assert measured[quality].point.ssimulacra2 == pytest.approx(points, abs=0.5)
