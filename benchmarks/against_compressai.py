@@ -56,9 +56,7 @@ def their_model(name: str, x: torch.Tensor) -> Any:
             warnings.simplefilter("ignore")
             from compressai import models
     except ImportError as error:
-        raise UsageError(
-            f"this needs the package compressai, found none ({error}); pip install it"
-        ) from error
+        raise UsageError(f"this needs the package compressai, found none ({error}); pip install it") from error
     class_name, widths = MODELS[name]
     torch.manual_seed(0)
     model = getattr(models, class_name)(*widths).eval()
@@ -86,17 +84,13 @@ def compare(name: str, picture: Picture, repeats: int) -> tuple[list[str], Times
     x = torch.from_numpy(to_planes(pad_to_multiple(picture.pixels, 64)))[None]
     theirs = their_model(name, x)
     ours = model_from_state_dict(theirs.state_dict())
-    codec = Codec(
-        freeze(ours, ModelIdentity("benchmark-0", IDENTIFIERS[ours.config.kind], bytes(8), {}), x, (50.0,))
-    )
+    codec = Codec(freeze(ours, ModelIdentity("benchmark-0", IDENTIFIERS[ours.config.kind], bytes(8), {}), x, (50.0,)))
     with torch.inference_mode():
         found = theirs.compress(x)
         their_bytes = sum(len(part[0]) for part in found["strings"])
         decoded = theirs.decompress(**found)["x_hat"]
         their_psnr = psnr_db(picture.pixels, to_pixels(decoded[0].numpy())[:height, :width])
-        y_hat = torch.zeros(
-            1, codec.model.transforms.facts.latent_channels, x.shape[2] // 16, x.shape[3] // 16
-        )
+        y_hat = torch.zeros(1, codec.model.transforms.facts.latent_channels, x.shape[2] // 16, x.shape[3] // 16)
         encoding = median_seconds(repeats, lambda: theirs.compress(x))
         decoding = median_seconds(repeats, lambda: theirs.decompress(**found))
         synthesis = median_seconds(repeats, lambda: theirs.g_s(y_hat))
@@ -122,14 +116,10 @@ def compare(name: str, picture: Picture, repeats: int) -> tuple[list[str], Times
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--picture", type=Path, help="default: the demonstration's photograph, scaled")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument(
-        "--models", default=",".join(MODELS), help="with commas between (default: %(default)s)"
-    )
+    parser.add_argument("--models", default=",".join(MODELS), help="with commas between (default: %(default)s)")
     parser.add_argument("--threads", type=int, help="of torch (default: one per core)")
     options = parser.parse_args(arguments)
     unknown = set(options.models.split(",")) - set(MODELS)

@@ -122,8 +122,7 @@ class Record:
     @classmethod
     def read(cls, path: Path) -> "Record":
         return read_record(
-            path,
-            lambda value: cls(**value | {"outcomes": [Outcome.from_json(one) for one in value["outcomes"]]}),
+            path, lambda value: cls(**value | {"outcomes": [Outcome.from_json(one) for one in value["outcomes"]]})
         )
 
 
@@ -166,9 +165,7 @@ def _flat(pixels: UInt8[np.ndarray, "H W 3"], reach: int) -> Bool[np.ndarray, "H
 
 
 def _error_of(error: np.ndarray) -> tuple[float | None, float | None]:
-    return (
-        (float(np.sqrt(np.square(error).mean())), float(np.abs(error).max())) if error.size else (None, None)
-    )
+    return (float(np.sqrt(np.square(error).mean())), float(np.abs(error).max())) if error.size else (None, None)
 
 
 def damage(
@@ -260,9 +257,7 @@ def table(record: Record, *, each: bool = False) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Draw, code, measure, print; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--show", type=Path, metavar="FILE", help="print what an earlier run has found, only")
     parser.add_argument("--write", type=Path, metavar="FOLDER", help="write the pictures as PNG, only")
     parser.add_argument("--each", action="store_true", help="print a row for every picture, too")

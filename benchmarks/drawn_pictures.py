@@ -91,9 +91,7 @@ def _discs(random: np.random.Generator) -> DrawnPicture:
         for number in range(14):
             x, y = _FINER * random.uniform(0, WIDTH), _FINER * random.uniform(0, HEIGHT)
             radius = _FINER * random.uniform(8, 56)
-            canvas.ellipse(
-                (x - radius, y - radius, x + radius, y + radius), _colour(random, is_grey=number % 2 == 0)
-            )
+            canvas.ellipse((x - radius, y - radius, x + radius, y + radius), _colour(random, is_grey=number % 2 == 0))
 
     return DrawnPicture("discs", _shrunk(draw))
 
@@ -119,8 +117,7 @@ def _line_art(random: np.random.Generator) -> DrawnPicture:
         centre = (WIDTH / 2, HEIGHT / 2)
         for turn in np.linspace(0, 2 * np.pi, 37)[:-1] + random.uniform(0, 0.1):
             ends = [
-                (_FINER * (centre[0] + r * np.cos(turn)), _FINER * (centre[1] + r * np.sin(turn)))
-                for r in (30, 150)
+                (_FINER * (centre[0] + r * np.cos(turn)), _FINER * (centre[1] + r * np.sin(turn))) for r in (30, 150)
             ]
             canvas.line(ends, _BLACK, _FINER)
         for radius in np.arange(30, 160, 20):

@@ -90,19 +90,14 @@ class Record:
     @classmethod
     def read(cls, path: Path) -> "Record":
         return read_record(
-            path,
-            lambda value: cls(
-                **value | {"measurements": [Measurement(**one) for one in value["measurements"]]}
-            ),
+            path, lambda value: cls(**value | {"measurements": [Measurement(**one) for one in value["measurements"]]})
         )
 
     def write(self, path: Path) -> None:
         write_atomically(path, (json.dumps(asdict(self), indent=1) + "\n").encode(), overwrite=True)
 
 
-def measure(
-    codec: Codec, name: str, picture: Picture, quality: float, effort: int, limit: float | None
-) -> Measurement:
+def measure(codec: Codec, name: str, picture: Picture, quality: float, effort: int, limit: float | None) -> Measurement:
     """One picture to a file and back."""
     began = time.perf_counter()
     encoded = codec.encode_to(picture, quality, effort, time_limit_seconds=limit)
@@ -124,9 +119,7 @@ def measure(
 def begun(options: argparse.Namespace, codec: Codec) -> Record:
     """The record that is there, or a new one."""
     identity = codec.model.identity
-    record = Record(
-        identity.name, identity.weights_hash.hex(), torch.get_num_threads(), options.time_limit, machine()
-    )
+    record = Record(identity.name, identity.weights_hash.hex(), torch.get_num_threads(), options.time_limit, machine())
     if not options.output.exists():
         return record
     found = Record.read(options.output)
@@ -182,9 +175,7 @@ def curve(name: str, points: Sequence[Measurement]) -> RateCurve:
         name,
         tuple(
             mean_point(
-                RatePoint(one.bits_per_pixel, one.psnr_db, quality=quality)
-                for one in points
-                if one.quality == quality
+                RatePoint(one.bits_per_pixel, one.psnr_db, quality=quality) for one in points if one.quality == quality
             )
             for quality in sorted({one.quality for one in points})
         ),
@@ -195,9 +186,7 @@ def table(record: Record) -> str:
     """Markdown: one row for each effort, over what was measured at every effort that is here."""
     efforts = sorted({one.effort for one in record.measurements})
     if ANCHOR not in efforts:
-        raise UsageError(
-            f"effort {ANCHOR} must be measured, for the others are compared with it; add it to --efforts"
-        )
+        raise UsageError(f"effort {ANCHOR} must be measured, for the others are compared with it; add it to --efforts")
     by_effort = {
         effort: {(one.picture, one.quality): one for one in record.measurements if one.effort == effort}
         for effort in efforts
@@ -237,9 +226,7 @@ def table(record: Record) -> str:
         percents = (of_means, statistics.fmean(single), max(single))
         lines.append(
             f"| {effort} | {max(one.steps for one in own)} | {seconds:.2f} | {max(one.seconds for one in own):.2f} | "
-            f"{seconds / base_seconds:.1f} | "
-            + " | ".join(f"{percent:+.2f} %" for percent in percents)
-            + " |"
+            f"{seconds / base_seconds:.1f} | " + " | ".join(f"{percent:+.2f} %" for percent in percents) + " |"
         )
     return "\n".join(lines)
 
@@ -263,9 +250,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default=EFFORTS,
         help=f"of 1..9 (default: {','.join(map(str, EFFORTS))})",
     )
-    parser.add_argument(
-        "--time-limit", type=float, metavar="SECONDS", help="of each encoding (default: none)"
-    )
+    parser.add_argument("--time-limit", type=float, metavar="SECONDS", help="of each encoding (default: none)")
     parser.add_argument("--threads", type=int, help="of torch (default: its own choice)")
     parser.add_argument("--output", type=Path, default=Path("runs/effort.json"))
     options = parser.parse_args(arguments)

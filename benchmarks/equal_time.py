@@ -133,9 +133,7 @@ _SOAP = {"kind": "soap", "second_moment_decay": 0.99}
 
 
 def _at_once(rate: float) -> tuple[Phase, ...]:
-    return tuple(
-        Phase(one.name, one.share, one.settings | {"learning_rate": rate}) for one in _WITHOUT_LINEAR
-    )
+    return tuple(Phase(one.name, one.share, one.settings | {"learning_rate": rate}) for one in _WITHOUT_LINEAR)
 
 
 _WITH_LINEAR_PATH = {
@@ -170,9 +168,7 @@ VARIANTS = {
     "gllmm-interlaced": _architecture("the same, interlaced context", **_PAPERS | {"context": "interlaced"}),
     "gllmm-narrow": _architecture("the same, narrow entropy model, interlaced", **_PAPERS | _NARROW),
     "low-resolution": _architecture("networks at 1/8 and 1/16, 160 and 256 channels", **_LOW_RESOLUTION),
-    "low-resolution-narrow": _architecture(
-        "the same, narrow entropy model, interlaced", **_LOW_RESOLUTION | _NARROW
-    ),
+    "low-resolution-narrow": _architecture("the same, narrow entropy model, interlaced", **_LOW_RESOLUTION | _NARROW),
     "gllmm-lite-1": _architecture(
         "gllmm-lite 1.0",
         **_WITH_LINEAR_PATH
@@ -187,9 +183,7 @@ VARIANTS = {
         },
     ),
     "no-linear-phase": Variant("start", "fitted, but all is trained at once", phases=_WITHOUT_LINEAR),
-    "random": Variant(
-        "start", "random orthonormal filters", {"linear_path_start": "random"}, _WITHOUT_LINEAR
-    ),
+    "random": Variant("start", "random orthonormal filters", {"linear_path_start": "random"}, _WITHOUT_LINEAR),
     "zero": Variant(
         "start",
         "no linear path",
@@ -209,9 +203,7 @@ VARIANTS = {
     "checkerboard": Variant("order of coding", "two passes", {"model": {"context": "checkerboard"}}),
     "raster": Variant("order of coding", "wavefronts, 5x5 raster context", {"model": {"context": "raster"}}),
     "gaussian": Variant("mixture", "one Gaussian", {"model": {"families": ["gaussian"]}}),
-    "three-gaussians": Variant(
-        "mixture", "three Gaussians", {"model": {"families": ["gaussian"], "components": 3}}
-    ),
+    "three-gaussians": Variant("mixture", "three Gaussians", {"model": {"families": ["gaussian"], "components": 3}}),
     "three-of-each": Variant("mixture", "three of each family", {"model": {"components": 3}}),
     "progressive": Variant(
         "patches", "32 of 64, 8 of 128, 2 of 256", phases=_with_patches((64, 32), (128, 8), (256, 2))
@@ -368,9 +360,7 @@ class Stamped:
         self.review = step.review
         self.stamps: list[float] = []
 
-    def backward(
-        self, model: torch.nn.Module, batch: Batch, phase: PhaseConfig, share: float = 1.0
-    ) -> StepReport:
+    def backward(self, model: torch.nn.Module, batch: Batch, phase: PhaseConfig, share: float = 1.0) -> StepReport:
         self.stamps.append(time.perf_counter())
         return self._step.backward(model, batch, phase, share)
 
@@ -427,9 +417,7 @@ def time_all(keys: Sequence[str], options: argparse.Namespace, record: Record) -
                     print(f"{key}, {phase.name}: {times[-1]:.4f} s a step", flush=True)
     for key in missing:
         phases = VARIANTS[key].phases
-        record.seconds_per_step[key] = {
-            phase.name: min(found[cost_of(VARIANTS[key], phase)]) for phase in phases
-        }
+        record.seconds_per_step[key] = {phase.name: min(found[cost_of(VARIANTS[key], phase)]) for phase in phases}
     if missing:
         record.write(options.output)
 
@@ -454,9 +442,7 @@ def check_resumable(folder: Path, config: TrainingConfig) -> None:
         )
 
 
-def train(
-    key: str, seed: int, record: Record, crops: Float[Tensor, "N 3 H W"], options: argparse.Namespace
-) -> Result:
+def train(key: str, seed: int, record: Record, crops: Float[Tensor, "N 3 H W"], options: argparse.Namespace) -> Result:
     """One training of so many steps as fit into the time."""
     variant = VARIANTS[key]
     phases = [
@@ -493,9 +479,7 @@ def train(
 
 def curve(name: str, points: Sequence[Point]) -> RateCurve:
     """As evaluation has it."""
-    return RateCurve(
-        name, tuple(RatePoint(one.bits_per_pixel, one.psnr_db, quality=one.quality) for one in points)
-    )
+    return RateCurve(name, tuple(RatePoint(one.bits_per_pixel, one.psnr_db, quality=one.quality) for one in points))
 
 
 def change(anchor: Sequence[Point], test: Sequence[Point]) -> BdRate | None:
@@ -546,14 +530,9 @@ def table(record: Record) -> str:
         changes = [change(base[one.seed].points, one.points) for one in own if one.seed in base]
         shown = "0 | " if key == BASE else f"{percent_text(changes)} | {by_seed(changes)}"
         lines.append(f"| {question} | {variant.name} | {encode:.1f} | {decode:.1f} | {steps} | {shown} |")
-    averaging = [
-        "| averaged weights against the last ones, base | BD-rate | by seed |",
-        "|---|---:|---|",
-    ]
+    averaging = ["| averaged weights against the last ones, base | BD-rate | by seed |", "|---|---:|---|"]
     for moment in next(iter(base.values())).averages:
-        changes = [
-            change(one.averages[moment]["last"], one.averages[moment]["averaged"]) for one in base.values()
-        ]
+        changes = [change(one.averages[moment]["last"], one.averages[moment]["averaged"]) for one in base.values()]
         averaging.append(f"| {moment} | {percent_text(changes)} | {by_seed(changes)} |")
     heading = f"{record.minutes:g} minutes of one core each, {seeds_of(record.results)}"
     text = [heading, "", *explained(lines), "", *explained(averaging)]
@@ -566,9 +545,7 @@ def table(record: Record) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Time, train, print; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--training", type=Path, nargs="+", help="folders or tars of pictures")
     parser.add_argument("--validation", type=Path, nargs="+", help="folders or tars of pictures")
     parser.add_argument("--show", type=Path, metavar="FILE", help="print what an earlier run has found, only")
@@ -578,13 +555,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help=f"of {', '.join(VARIANTS)} (default: those that differ from {BASE} in one thing)",
     )
     parser.add_argument("--seeds", default="1,2", help="(default: %(default)s)")
-    parser.add_argument(
-        "--minutes", type=float, default=MINUTES, help="of each training (default: %(default)g)"
-    )
+    parser.add_argument("--minutes", type=float, default=MINUTES, help="of each training (default: %(default)g)")
     parser.add_argument("--only-times", action="store_true", help="time the steps, train nothing")
-    parser.add_argument(
-        "--runs", type=Path, default=Path("runs/equal_time"), help="checkpoints (default: %(default)s)"
-    )
+    parser.add_argument("--runs", type=Path, default=Path("runs/equal_time"), help="checkpoints (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=Path("runs/equal_time.json"))
     options = parser.parse_args(arguments)
     console = Console(width=200, markup=False, highlight=False)

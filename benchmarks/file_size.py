@@ -48,9 +48,7 @@ def likelihood_bytes(model: CompressionModel, symbols: Symbols, quality: float) 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of PNG pictures")
     parser.add_argument("--checkpoint", type=Path, required=True, help="float model that was frozen")
     parser.add_argument("--model", default="gllmm-lite", help="name or weights file (default: %(default)s)")
@@ -92,9 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     console = Console()
     console.print(table)
-    console.print(
-        f"every file within {100 * ALLOWED_SHARE:g} % + {ALLOWED_BYTES} bytes: {'yes' if sound else 'no'}"
-    )
+    console.print(f"every file within {100 * ALLOWED_SHARE:g} % + {ALLOWED_BYTES} bytes: {'yes' if sound else 'no'}")
     return 0 if sound else 1
 
 

@@ -85,8 +85,7 @@ class Record:
     @classmethod
     def read(cls, path: Path) -> "Record":
         return read_record(
-            path,
-            lambda value: cls(**value | {"validations": [Validation(**one) for one in value["validations"]]}),
+            path, lambda value: cls(**value | {"validations": [Validation(**one) for one in value["validations"]]})
         )
 
 
@@ -179,15 +178,11 @@ def table(record: Record, anchor: Record | None = None) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read, measure, print; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", action="append", default=[], metavar="HOURS:NAME:LOG")
     parser.add_argument("--validation", type=Path, nargs="+", help="folders or tars of pictures")
     parser.add_argument("--show", type=Path, metavar="FILE", help="print what was found earlier, only")
-    parser.add_argument(
-        "--anchor", type=Path, metavar="FILE", help="a record to compare the last validation of"
-    )
+    parser.add_argument("--anchor", type=Path, metavar="FILE", help="a record to compare the last validation of")
     parser.add_argument("--output", type=Path, default=Path("runs/learning_curve.json"))
     options = parser.parse_args(arguments)
     console = Console(width=200, markup=False, highlight=False)

@@ -158,17 +158,13 @@ def show(record: Record) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train, measure, print; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--training", type=Path, nargs="+", help="folders or tars of pictures")
     parser.add_argument("--validation", type=Path, nargs="+", help="folders or tars of pictures")
     parser.add_argument("--show", type=Path, metavar="FILE", help="print what an earlier run has found, only")
     parser.add_argument("--model", default="gllmm-lite", help="gives the transforms (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=1500, help="of each training (default: %(default)s)")
-    parser.add_argument(
-        "--seeds", type=int, default=2, help="trainings of each mixture (default: %(default)s)"
-    )
+    parser.add_argument("--seeds", type=int, default=2, help="trainings of each mixture (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=Path("runs/likelihoods.json"))
     options = parser.parse_args(arguments)
     if options.show is not None:
@@ -192,15 +188,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             seconds[mixture.name] = train(model, sampler, options.steps, f"{mixture.name}, seed {seed}")
             found[mixture.name].append(measure(model, crops))
             print(
-                f"{mixture.name}, seed {seed}: "
-                + " ".join(f"{rate:.4f}" for rate in found[mixture.name][-1]),
+                f"{mixture.name}, seed {seed}: " + " ".join(f"{rate:.4f}" for rate in found[mixture.name][-1]),
                 flush=True,
             )
     record = Record(
-        frozen.identity.name,
-        options.steps,
-        found,
-        {name: total / options.steps for name, total in seconds.items()},
+        frozen.identity.name, options.steps, found, {name: total / options.steps for name, total in seconds.items()}
     )
     show(record)
     options.output.parent.mkdir(parents=True, exist_ok=True)

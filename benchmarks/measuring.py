@@ -91,9 +91,7 @@ def read_record(path: Path, build: Callable[[Any], Found]) -> Found:
 
 def pictures_parser(description: str | None) -> argparse.ArgumentParser:
     """Options of a benchmark over pictures whose results are kept."""
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=Path, nargs="+", metavar="FILE", default=[])
     parser.add_argument("--show", type=Path, metavar="FILE", help="print what an earlier run has found, only")
     parser.add_argument("--model", default="gllmm-lite", help="name or weights file (default: %(default)s)")

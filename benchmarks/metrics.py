@@ -26,9 +26,7 @@ def processor_seconds(action: Callable[[], object]) -> float:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--picture", type=Path, help="a picture file (default: a photograph)")
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args(arguments)
@@ -40,8 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, metric in (own | others).items():
         value = metric(picture.pixels, decoded)  # and what is loaded only once
         seconds = [
-            processor_seconds(lambda metric=metric: metric(picture.pixels, decoded))
-            for _ in range(options.repeats)
+            processor_seconds(lambda metric=metric: metric(picture.pixels, decoded)) for _ in range(options.repeats)
         ]
         print(f"{name:12} {value:10.4f}  {statistics.median(seconds):.2f} s")
     for one in PERCEPTUAL_METRICS:

@@ -61,11 +61,9 @@ def rescaled_model(config: CompressionConfig, x: torch.Tensor) -> CompressionMod
     quality = torch.full((len(x),), 50.0)
     for part, wanted in ((model.analysis, LATENT_SPREAD), (model.hyper_analysis, 1.0)):
         # What follows the last step down is nearly linear: an attention at most.
-        last = [
-            module
-            for module in part.modules()
-            if isinstance(module, torch.nn.Conv2d) and module.stride[0] == 2
-        ][-1]
+        last = [module for module in part.modules() if isinstance(module, torch.nn.Conv2d) and module.stride[0] == 2][
+            -1
+        ]
         y, z = model.encode(x, quality)
         factor = wanted / (y if part is model.analysis else z).std()
         last.weight.mul_(factor)
@@ -79,9 +77,7 @@ def rescaled_model(config: CompressionConfig, x: torch.Tensor) -> CompressionMod
     if model.context is not None:
         features = torch.cat([features, model.context(y.round())], dim=1)
     numbers = features if model.head is None else model.head(features)
-    last.weight[-scales - means : -scales] *= (
-        0.2 * LATENT_SPREAD / numbers[:, -scales - means : -scales].std()
-    )
+    last.weight[-scales - means : -scales] *= 0.2 * LATENT_SPREAD / numbers[:, -scales - means : -scales].std()
     if last.bias is not None:
         last.bias[-scales:] = LATENT_SPREAD
     else:
@@ -119,9 +115,7 @@ def variants(picture: Picture) -> Iterator[tuple[str, Picture]]:
     yield "grey", Picture(np.ascontiguousarray(pixels[:, :, 1:2]))
 
 
-def check_files(
-    name: str, model: CompressionModel, codec: Codec, pictures: dict[str, Picture], table: Table
-) -> int:
+def check_files(name: str, model: CompressionModel, codec: Codec, pictures: dict[str, Picture], table: Table) -> int:
     """Add a row for every variant of every picture; returns how many failed."""
     failures = 0
     for file_name, picture in pictures.items():
@@ -161,9 +155,7 @@ def measure_times(codec: Codec, picture: Picture, repeats: int) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="kodak", help="folder of pictures or named set (default: kodak)")
     parser.add_argument("--data-root", type=Path, help="folder with named sets (default: TRIMIX_DATA)")
     parser.add_argument("--numbers", default="1,4", help="which pictures, counted from 1 (default: 1,4)")

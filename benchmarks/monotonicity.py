@@ -28,9 +28,7 @@ def measure(codec: Codec, picture: Picture, quality: float) -> RatePoint:
     """One picture as a file and back."""
     data = codec.encode(picture, quality)
     pixels = picture.width * picture.height
-    return RatePoint(
-        8 * len(data) / pixels, psnr_db(picture.pixels, codec.decode(data).pixels), quality=quality
-    )
+    return RatePoint(8 * len(data) / pixels, psnr_db(picture.pixels, codec.decode(data).pixels), quality=quality)
 
 
 def falls(points: Sequence[RatePoint]) -> Iterator[str]:
@@ -45,9 +43,7 @@ def falls(points: Sequence[RatePoint]) -> Iterator[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="kodak", help="folder of pictures or named set (default: kodak)")
     parser.add_argument("--data-root", type=Path, help="folder with named sets (default: TRIMIX_DATA)")
     parser.add_argument("--model", default="gllmm-lite", help="name or weights file (default: %(default)s)")
@@ -65,9 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             console.print(f"{path.name}: {what}")
     for points in (next(zip(*curves, strict=True)), [points[-1] for points in curves]):
         mean = mean_point(points)
-        console.print(
-            f"quality {mean.quality:g}: {mean.bits_per_pixel:.4f} bpp, {mean.psnr_db:.2f} dB on the mean"
-        )
+        console.print(f"quality {mean.quality:g}: {mean.bits_per_pixel:.4f} bpp, {mean.psnr_db:.2f} dB on the mean")
     steps = len(curves) * (len(QUALITIES) - 1)
     console.print(f"{len(curves)} pictures, {steps} steps up in quality: {fallen} falls in size or PSNR")
     return 1 if fallen else 0

@@ -38,9 +38,7 @@ def command_seconds(repeats: int, *arguments: str, environment: dict[str, str] |
     seconds = []
     for _ in range(repeats):
         start = time.perf_counter()
-        result = subprocess.run(
-            [command, *arguments], env=environment, capture_output=True, text=True, check=False
-        )
+        result = subprocess.run([command, *arguments], env=environment, capture_output=True, text=True, check=False)
         seconds.append(time.perf_counter() - start)
         if result.returncode != 0:
             raise UsageError(
@@ -66,9 +64,7 @@ def in_process(picture: Picture, quality: float, model: str, repeats: int) -> Ta
             continue
         file = other.encode_to_size(picture, len(data))
         encoding = median_seconds(repeats, lambda other=other, file=file: other.encode(picture, file.quality))
-        decoding = median_seconds(
-            repeats, lambda other=other, file=file: other.decode(file.data, picture.channels)
-        )
+        decoding = median_seconds(repeats, lambda other=other, file=file: other.decode(file.data, picture.channels))
         rows.append((other.name, len(file.data), encoding, decoding))
     table = Table(title=f"in a running process, {picture.width} x {picture.height}", title_justify="left")
     table.add_column("codec")
@@ -76,9 +72,7 @@ def in_process(picture: Picture, quality: float, model: str, repeats: int) -> Ta
         table.add_column(heading, justify="right")
     for name, size, encoding, decoding in rows:
         shares = (f"{encoding / rows[0][2]:.3f}", f"{decoding / rows[0][3]:.3f}")
-        table.add_row(
-            name, f"{size:,}", f"{1e3 * encoding:.1f}", shares[0], f"{1e3 * decoding:.1f}", shares[1]
-        )
+        table.add_row(name, f"{size:,}", f"{1e3 * encoding:.1f}", shares[0], f"{1e3 * decoding:.1f}", shares[1])
     return table
 
 
@@ -87,9 +81,7 @@ def as_commands(picture: Picture, quality: float, model: str, repeats: int) -> T
     table = Table("command", title="whole commands", title_justify="left")
     table.add_column("seconds", justify="right")
     with tempfile.TemporaryDirectory() as folder:
-        source, compressed, decoded, cache = (
-            str(Path(folder) / name) for name in ("p.png", "p.tmix", "d.png", "c")
-        )
+        source, compressed, decoded, cache = (str(Path(folder) / name) for name in ("p.png", "p.tmix", "d.png", "c"))
         write_picture(picture, Path(source))
         # Written anew each time: whether a command replaces an existing file is no matter here.
         compress = ("compress", source, "-o", compressed, "-q", f"{quality:g}", "--model", model, "--force")
@@ -108,9 +100,7 @@ def as_commands(picture: Picture, quality: float, model: str, repeats: int) -> T
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--picture", type=Path, help="a picture file (default: a photograph, 768 x 512)")
     parser.add_argument("--quality", type=float, default=50.0, help="1 .. 100 (default: %(default)s)")
     parser.add_argument("--model", default="gllmm-lite", help="name or weights file (default: %(default)s)")

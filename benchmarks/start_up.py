@@ -55,9 +55,7 @@ print(json.dumps(found))
 def _output(source: Path, threads: int, *arguments: str) -> subprocess.CompletedProcess[str]:
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     environment = os.environ | dict.fromkeys(names, str(threads)) | {"PYTHONPATH": str(source / "src")}
-    return subprocess.run(
-        [sys.executable, *arguments], env=environment, capture_output=True, text=True, check=True
-    )
+    return subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, check=True)
 
 
 def measured(source: Path, picture: Path, model: str, threads: int, folder: Path) -> dict[str, float]:
@@ -81,9 +79,7 @@ def installed_megabytes(folder: Path) -> float:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--picture", type=Path, required=True)
     parser.add_argument("--against", type=Path, help="another checkout")
     parser.add_argument("--model", default="gllmm-lite")

@@ -164,9 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     outcomes = []
     for path in track(options.pictures, description="targets", transient=True):
         picture = read_picture(path).bare()
-        outcomes += [
-            measure(codec, path.name, picture, target, options.effort) for target in targets_of(picture)
-        ]
+        outcomes += [measure(codec, path.name, picture, target, options.effort) for target in targets_of(picture)]
     record = Record(codec.model.identity.name, options.effort, outcomes)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(options.output, (json.dumps(asdict(record), indent=1) + "\n").encode(), overwrite=True)

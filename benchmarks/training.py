@@ -30,23 +30,12 @@ from torch import nn
 from measuring import benchmark_picture, run
 from plain_forms import plain_average, plain_forms
 from trimix.architectures.building import build
-from trimix.architectures.config import (
-    AttentionConfig,
-    AutoregressiveConfig,
-    CompressionConfig,
-    HyperpriorConfig,
-)
+from trimix.architectures.config import AttentionConfig, AutoregressiveConfig, CompressionConfig, HyperpriorConfig
 from trimix.errors import UsageError
 from trimix.evaluation.machine import machine, versions
 from trimix.images import to_planes, write_atomically
 from trimix.training.averaging import build_average
-from trimix.training.config import (
-    ObjectiveConfig,
-    PhaseConfig,
-    RegularizerConfig,
-    TrainingConfig,
-    load_training_config,
-)
+from trimix.training.config import ObjectiveConfig, PhaseConfig, RegularizerConfig, TrainingConfig, load_training_config
 from trimix.training.non_finite import NonFiniteSteps
 from trimix.training.optimizers import build_optimizer
 from trimix.training.products import fast_products
@@ -172,9 +161,7 @@ def their_step(class_name: str, widths: tuple[int, ...], x: torch.Tensor, bf16: 
     return once
 
 
-def interleaved_seconds(
-    repeats: int, steps: Sequence[Callable[[], None]], device: torch.device
-) -> list[float]:
+def interleaved_seconds(repeats: int, steps: Sequence[Callable[[], None]], device: torch.device) -> list[float]:
     """Median of each step, one of each after the other, after two that do not count.
 
     On one thread of a CPU those of the process: it may share its core.
@@ -243,11 +230,7 @@ def regularizer_table(
         if against:
             steps.append(their_step(class_name, widths, x, bf16))
         seconds = interleaved_seconds(repeats, steps, x.device)
-        found[name] = {
-            "plain": seconds[0],
-            "regularized": seconds[1],
-            "ratio": seconds[1] / seconds[0],
-        }
+        found[name] = {"plain": seconds[0], "regularized": seconds[1], "ratio": seconds[1] / seconds[0]}
         cost = source_entropy_complexity(source_entropy_config(config, regularizer))
         row = [
             *(f"{value:.3f}" for value in seconds[:2]),
@@ -263,9 +246,7 @@ def regularizer_table(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", help="with commas between (default: all)")
     parser.add_argument("--forms", action="store_true", help="recipes against plain forms, on one thread")
     parser.add_argument("--batch", type=int, default=8, help="patches (default: %(default)s)")
@@ -275,9 +256,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--bf16", action="store_true")
     parser.add_argument("--against", action="store_true", help="CompressAI's modules, too")
-    parser.add_argument(
-        "--output", type=Path, help="write the seconds and the machine to this JSON file, too"
-    )
+    parser.add_argument("--output", type=Path, help="write the seconds and the machine to this JSON file, too")
     options = parser.parse_args(arguments)
     known = RECIPES if options.forms else MODELS
     names = options.models.split(",") if options.models else list(known)

@@ -47,9 +47,7 @@ def test_arrays_are_taken(model, shape):
     assert decoded.mode == ("RGB" if shape[-1] == 3 else "L")
 
 
-@pytest.mark.parametrize(
-    "array", [np.zeros((4, 4, 5), np.uint8), np.zeros((4, 4)), np.zeros((0, 4), np.uint8)]
-)
+@pytest.mark.parametrize("array", [np.zeros((4, 4, 5), np.uint8), np.zeros((4, 4)), np.zeros((0, 4), np.uint8)])
 def test_other_arrays_are_refused(model, array):
     with pytest.raises(trimix.TrimixError, match="must"):
         trimix.compress(array, model=model)
@@ -107,17 +105,14 @@ def test_what_comes_back_is_of_the_kind_that_was_given(model, channels, kind):
     else:
         image = trimix.decompress(data)
     assert len(image.getbands()) == channels
-    assert image.mode == (
-        "I;16" if kind is np.uint16 and channels == 1 else ("L", "LA", "RGB", "RGBA")[channels - 1]
-    )
+    assert image.mode == ("I;16" if kind is np.uint16 and channels == 1 else ("L", "LA", "RGB", "RGBA")[channels - 1])
 
 
 @pytest.mark.parametrize("effort", [1, 2, 4])
 def test_16_bits_and_8_bits_of_the_same_picture_make_nearly_the_same_file(model, effort):
     pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
     plain, deep = (
-        trimix.compress(samples, 60, model, effort=effort)
-        for samples in (pixels, pixels.astype(np.uint16) * 257)
+        trimix.compress(samples, 60, model, effort=effort) for samples in (pixels, pixels.astype(np.uint16) * 257)
     )
     assert len(deep) == pytest.approx(len(plain), rel=0.01, abs=4)
 
@@ -168,16 +163,9 @@ def test_metadata_travel_and_are_stripped(model, tmp_path):
     assert decoded.metadata == original
     write_picture(decoded, tmp_path / "b.jpg")
     assert read_picture(tmp_path / "b.jpg").metadata == original
-    without = [
-        trimix.decompress_to_picture(trimix.compress(path, model=model, strip=one)).metadata for one in Strip
-    ]
+    without = [trimix.decompress_to_picture(trimix.compress(path, model=model, strip=one)).metadata for one in Strip]
     assert [bool(one.exif) for one in without] == [True, True, False, False]
-    assert [b"\x88\x25" in one.exif or b"\x25\x88" in one.exif for one in without] == [
-        True,
-        False,
-        False,
-        False,
-    ]
+    assert [b"\x88\x25" in one.exif or b"\x25\x88" in one.exif for one in without] == [True, False, False, False]
     assert [bool(one.icc_profile) for one in without] == [True, True, True, False]
 
 

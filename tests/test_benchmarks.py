@@ -72,10 +72,7 @@ def test_what_targets_write_is_what_they_show(tmp_path, monkeypatch):
 def equal_time_result(variant: str, seed: int, first_db: float, rate: float = 1.0):
     import equal_time
 
-    points = [
-        equal_time.Point(50.0, rate * bits, psnr)
-        for bits, psnr in zip(RATES, decibels(first_db), strict=True)
-    ]
+    points = [equal_time.Point(50.0, rate * bits, psnr) for bits, psnr in zip(RATES, decibels(first_db), strict=True)]
     return equal_time.Result(variant, seed, 1, 1, points, {})
 
 
@@ -109,16 +106,10 @@ def test_a_learning_curve_in_brackets_speaks_for_a_small_part_of_the_curves():
     others = {"JPEG": list(zip(RATES, decibels(30.0), strict=True))}
 
     def table(*firsts_db: float) -> str:
-        rows = [
-            learning_curve.Validation("run", "all", 1, 0.0, RATES, tuple(decibels(first)))
-            for first in firsts_db
-        ]
+        rows = [learning_curve.Validation("run", "all", 1, 0.0, RATES, tuple(decibels(first))) for first in firsts_db]
         return learning_curve.table(learning_curve.Record(1, others, rows))
 
-    assert table(30.0, 50.0).splitlines()[-2:] == [
-        "| 0.00 | run | all | 1 | +0.0 % |",
-        "| 0.00 | run | all | 1 | – |",
-    ]
+    assert table(30.0, 50.0).splitlines()[-2:] == ["| 0.00 | run | all | 1 | +0.0 % |", "| 0.00 | run | all | 1 | – |"]
     assert re.search(rf"\| \(\S+ %\) \|\n\n{re.escape(BRACKETS)}$", table(38.0))
 
 
@@ -130,9 +121,7 @@ def test_an_anchor_is_compared_with_between_two_rates():
     fewer = np.where(rates < 1.2, 0.9, 3.0) * rates
 
     def record(*rows: tuple[np.ndarray, np.ndarray], crops: int = 1, sha256: str | None = None):
-        validations = [
-            learning_curve.Validation("run", "all", 1, 0.0, tuple(row[0]), tuple(row[1])) for row in rows
-        ]
+        validations = [learning_curve.Validation("run", "all", 1, 0.0, tuple(row[0]), tuple(row[1])) for row in rows]
         return learning_curve.Record(crops, {}, validations, sha256)
 
     anchor = record((rates, psnr_db))
@@ -164,9 +153,7 @@ def test_a_learning_curve_goes_on_with_the_same_crops_only(log, tmp_path, monkey
 
     def go_on(*validation: Path) -> None:
         sources = map(str, validation)
-        learning_curve.main(
-            ["--run", f"0:run:{log}", "--output", str(output), "--validation", *sources],
-        )
+        learning_curve.main(["--run", f"0:run:{log}", "--output", str(output), "--validation", *sources])
 
     go_on(one)
     monkeypatch.setattr(learning_curve, "measure", None)  # not called again
@@ -187,9 +174,7 @@ def test_a_learning_curve_goes_on_with_the_same_crops_only(log, tmp_path, monkey
 def test_a_learning_curve_gets_longer_and_has_no_validation_twice(log, tmp_path, monkeypatch):
     import learning_curve
 
-    monkeypatch.setattr(
-        learning_curve, "measure", lambda crops, form: list(zip(RATES, decibels(20.0), strict=True))
-    )
+    monkeypatch.setattr(learning_curve, "measure", lambda crops, form: list(zip(RATES, decibels(20.0), strict=True)))
     output = tmp_path / "curve.json"
     common = ["--output", str(output), "--validation", str(write_picture(tmp_path / "0", 0))]
     learning_curve.main(["--run", f"0:trunk:{log}", *common])
@@ -213,11 +198,7 @@ def test_a_log_of_something_else_is_refused(log, missing):
 
 def equal_time_options(folder: Path, pictures: Path) -> Namespace:
     return Namespace(
-        training=[pictures],
-        validation=[pictures],
-        minutes=8.0,
-        runs=folder / "runs",
-        output=folder / "equal_time.json",
+        training=[pictures], validation=[pictures], minutes=8.0, runs=folder / "runs", output=folder / "equal_time.json"
     )
 
 
@@ -260,9 +241,7 @@ def test_equal_times_go_on_with_a_run_of_the_same_configuration_only(tmp_path):
     torch.save(contents, folder / "last.ckpt")
     equal_time.check_resumable(folder, config)
     record.minutes = 4.0
-    with pytest.raises(
-        UsageError, match=r"must be of the same configuration, found other phases; remove .*base-1"
-    ):
+    with pytest.raises(UsageError, match=r"must be of the same configuration, found other phases; remove .*base-1"):
         equal_time.train(equal_time.BASE, 1, record, torch.empty(0), options)
 
 

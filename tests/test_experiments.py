@@ -23,9 +23,7 @@ def test_likelihoods_are_those_that_were_found():
     assert len(rows) == len(found)
     (base, *_) = found.values()
     for row, rates in zip(rows, found.values(), strict=True):
-        assert [float(cell) for cell in row[2:9]] == [
-            round(fmean(column), 4) for column in zip(*rates, strict=True)
-        ]
+        assert [float(cell) for cell in row[2:9]] == [round(fmean(column), 4) for column in zip(*rates, strict=True)]
         if rates is not base:
             change = fmean(
                 fmean(own / other - 1 for own, other in zip(mine, one, strict=True))
@@ -51,9 +49,7 @@ def test_the_learning_curve_is_that_of_the_results(benchmarks):
     page = page[page.index("A plan of the compute for `gllmm-lite`") :]
     table = learning_curve.table(learning_curve.Record.read(ROOT / "results" / "learning_curve.json"))
     found = {
-        (cells[1], cells[-3], cells[-2])
-        for cells in (row.split("|") for row in table.splitlines())
-        if len(cells) > 4
+        (cells[1], cells[-3], cells[-2]) for cells in (row.split("|") for row in table.splitlines()) if len(cells) > 4
     }
     rows = re.findall(r"^\|( \d+\.\d\d )\|.*?\|( [^|]* )\|( [^|]*)\|$", page, re.MULTILINE)
     assert len(rows) > 6

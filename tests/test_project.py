@@ -98,16 +98,12 @@ def test_errors_of_the_library_name_no_options_of_the_command_line():
                 for one in (ast.walk(node) if isinstance(node, ast.Raise) else ())
                 if isinstance(one, ast.Constant) and isinstance(one.value, str)
             ]
-            assert not re.search(r"(^|[\s(])(--[a-z]|-[oq]\b)", " ".join(texts)), (
-                f"{path}:{node.lineno}: {texts}"
-            )
+            assert not re.search(r"(^|[\s(])(--[a-z]|-[oq]\b)", " ".join(texts)), f"{path}:{node.lineno}: {texts}"
 
 
 def floors_of_contracts():
     """Rooms by floor, from the bottom, as import-linter has them."""
-    (layers,) = [
-        one["layers"] for one in PROJECT["tool"]["importlinter"]["contracts"] if one["type"] == "layers"
-    ]
+    (layers,) = [one["layers"] for one in PROJECT["tool"]["importlinter"]["contracts"] if one["type"] == "layers"]
     return [set(re.findall(r"\w+", layer)) - {"__main__"} for layer in reversed(layers)]
 
 
@@ -125,11 +121,7 @@ def test_the_map_has_the_floors_of_the_import_contracts():
     contracts = [floor for floor in floors_of_contracts() if floor]
     assert floors_of_map() == contracts
     package = ROOT / "src" / "trimix"
-    rooms = {
-        path.stem
-        for path in package.iterdir()
-        if not path.name.startswith("_") and path.suffix in ("", ".py")
-    }
+    rooms = {path.stem for path in package.iterdir() if not path.name.startswith("_") and path.suffix in ("", ".py")}
     assert set().union(*contracts) == rooms - {"weights", "py"}
 
 
@@ -155,9 +147,7 @@ def test_files_that_packaging_names_exist():
 def test_no_path_of_one_machine_in_any_file():
     # Spelled in parts, so that this file does not find itself.
     pattern = re.compile(r"(?<![\w.:/])/(" + "|".join(["home", "Users", "work", "root"]) + r")/\w")
-    found = [
-        f"{path.relative_to(ROOT)}: {match[0]}" for path, text in texts() for match in pattern.finditer(text)
-    ]
+    found = [f"{path.relative_to(ROOT)}: {match[0]}" for path, text in texts() for match in pattern.finditer(text)]
     assert not found
 
 

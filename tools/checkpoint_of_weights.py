@@ -44,11 +44,7 @@ def checkpoint_of(released: Path, entropy_model: Path) -> dict[str, object]:
         ) from error
     # A start reads the model alone; data and phases are there because no run is without.
     run = TrainingConfig.model_validate(
-        {
-            "model": config,
-            "data": {"training": [released]},
-            "phases": [{"name": "released", "steps": 1}],
-        }
+        {"model": config, "data": {"training": [released]}, "phases": [{"name": "released", "steps": 1}]}
     )
     return {"average": weights, "configuration": run.model_dump_json()}
 
@@ -64,9 +60,7 @@ def _floats(path: Path) -> dict[str, torch.Tensor]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Join the two files and write the checkpoint; mistakes are told in one line. Returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("released", type=Path, help="model file")
     parser.add_argument("entropy_model", type=Path, help="its float entropy model")
     parser.add_argument("checkpoint", type=Path, help="file to write")

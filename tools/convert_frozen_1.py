@@ -67,10 +67,7 @@ def convert(old: Path, new: Path) -> None:
     )
     program = json.dumps(asdict(transforms.facts) | distortion | programs | integers)
     identity = ModelIdentity(
-        about["name"],
-        int(about["identifier"]),
-        bytes.fromhex(about["hash"]),
-        json.loads(about["description"]),
+        about["name"], int(about["identifier"]), bytes.fromhex(about["hash"]), json.loads(about["description"])
     )
     saved = save_frozen(assemble(identity, StoredModel(program, stored, model.config.model_dump_json())), new)
     print(f"{new}: {about['hash']} -> {saved.identity.weights_hash.hex()}, {new.stat().st_size} bytes")

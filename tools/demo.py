@@ -95,22 +95,16 @@ def draw_comparison(panels: Sequence[Panel], detail_corner: tuple[int, int] | No
             line_top = top + _TITLE_SIZE + 12 + line * (_CAPTION_SIZE + 6)
             draw.text((left, line_top), caption, _PALE_INK, caption_font)
         top += heading_height + _MARGIN // 2
-        image = Image.fromarray(
-            panel.pixels.repeat(3, axis=2) if panel.pixels.shape[2] == 1 else panel.pixels
-        )
+        image = Image.fromarray(panel.pixels.repeat(3, axis=2) if panel.pixels.shape[2] == 1 else panel.pixels)
         sheet.paste(image.resize((_COLUMN_WIDTH, whole_height), Image.Resampling.LANCZOS), (left, top))
         scale = _COLUMN_WIDTH / width
-        corners = [
-            (left + scale * x, top + scale * y) for x, y in ((column, row), (column + side, row + side))
-        ]
+        corners = [(left + scale * x, top + scale * y) for x, y in ((column, row), (column + side, row + side))]
         draw.rectangle([*corners[0], *corners[1]], outline=_FRAME, width=2)
         top += whole_height + _MARGIN
         # Nearest neighbours: what is seen is what was decoded, not what a filter made of it.
         detail = image.crop((column, row, column + side, row + side))
         sheet.paste(detail.resize((_COLUMN_WIDTH, _COLUMN_WIDTH), Image.Resampling.NEAREST), (left, top))
-        draw.rectangle(
-            [left - 2, top - 2, left + _COLUMN_WIDTH + 1, top + _COLUMN_WIDTH + 1], outline=_FRAME, width=2
-        )
+        draw.rectangle([left - 2, top - 2, left + _COLUMN_WIDTH + 1, top + _COLUMN_WIDTH + 1], outline=_FRAME, width=2)
     return sheet
 
 
@@ -267,20 +261,13 @@ def demonstrate(console: Console, picture: Path | None, quality: float, output: 
     for codec in OTHER_CODECS:
         if codec.available:
             console.print(
-                f"{codec.name}: {codec.settings} ({codec.version})",
-                style="dim",
-                highlight=False,
-                soft_wrap=True,
+                f"{codec.name}: {codec.settings} ({codec.version})", style="dim", highlight=False, soft_wrap=True
             )
     panels = [Panel("original", (f"{source.stat().st_size:,} bytes as PNG",), original.pixels)]
     panels += [contender.panel for contender in contenders]
     sheet = draw_comparison(panels, ASTRONAUT_FACE if picture is None else None)
     sheet.save(comparison)
-    for meaning, path in (
-        ("compressed", compressed),
-        ("decoded", decompressed),
-        ("side by side", comparison),
-    ):
+    for meaning, path in (("compressed", compressed), ("decoded", decompressed), ("side by side", comparison)):
         console.print(f"{meaning}: {path}", highlight=False, soft_wrap=True)
 
 
@@ -291,12 +278,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="One photograph through trimix, beside JPEG, WebP and AVIF of the same size.",
     )
     parser.add_argument("picture", type=Path, nargs="?", help="a picture file (default: a photograph)")
-    parser.add_argument(
-        "--quality", type=float, default=DEFAULT_QUALITY, help="1 .. 100 (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--output", type=Path, default=Path("demo-output"), help="folder (default: %(default)s)"
-    )
+    parser.add_argument("--quality", type=float, default=DEFAULT_QUALITY, help="1 .. 100 (default: %(default)s)")
+    parser.add_argument("--output", type=Path, default=Path("demo-output"), help="folder (default: %(default)s)")
     options = parser.parse_args(arguments)
     try:
         demonstrate(Console(), options.picture, options.quality, options.output)

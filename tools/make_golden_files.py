@@ -21,9 +21,7 @@ from trimix.images import Picture, picture_of_samples, write_picture
 def levels(height: int, width: int, channels: int) -> np.ndarray:
     """Levels of a smooth test picture with an edge, by integer arithmetic only."""
     rows, columns = np.indices((height, width))
-    planes = [
-        (rows * (3 + c) + columns * (5 - c) + (rows * columns) // (7 + c)) % 256 for c in range(channels)
-    ]
+    planes = [(rows * (3 + c) + columns * (5 - c) + (rows * columns) // (7 + c)) % 256 for c in range(channels)]
     pixels = np.stack(planes, axis=-1)
     pixels[height // 3 :, width // 2 :] //= 2
     return pixels.astype(np.uint8)
@@ -32,8 +30,7 @@ def levels(height: int, width: int, channels: int) -> np.ndarray:
 def waves(height: int, width: int, channels: int) -> Picture:
     """Such a picture, in colour with a profile."""
     return Picture(
-        levels(height, width, channels),
-        metadata=Metadata(icc_profile=b"golden profile" if channels == 3 else b""),
+        levels(height, width, channels), metadata=Metadata(icc_profile=b"golden profile" if channels == 3 else b"")
     )
 
 

@@ -73,9 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{name}: from step {trainer.progress.step}, {_hours(trainer)}", file=sys.stderr)
         trainer.run()
         write_atomically(
-            weights,
-            averaged_weights(trainer.average.module, trainer.progress, config, in_bytes=True),
-            overwrite=True,
+            weights, averaged_weights(trainer.average.module, trainer.progress, config, in_bytes=True), overwrite=True
         )
         trainer.validate(in_time=False)
     except TrimixError as error:
@@ -94,14 +92,10 @@ def _hours(trainer: Trainer) -> str:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", type=Path, help="TOML file")
     parser.add_argument("--minutes", type=float, required=True, help="from start to end, everything included")
-    parser.add_argument(
-        "--validation-minutes", type=float, default=5.0, help="of them, kept for the last one"
-    )
+    parser.add_argument("--validation-minutes", type=float, default=5.0, help="of them, kept for the last one")
     parser.add_argument("--data", type=Path, nargs="+", default=[], help="folders or tars of pictures")
     parser.add_argument("--validation", type=Path, nargs="+", default=[], help="folders or tars of pictures")
     parser.add_argument("--threads", type=int, default=1)

@@ -52,13 +52,10 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__d
 
 @app.command()
 def pack(
-    recipes: Annotated[
-        list[Path], typer.Argument(metavar="RECIPE.toml...", help="Several are trained side by side.")
-    ],
+    recipes: Annotated[list[Path], typer.Argument(metavar="RECIPE.toml...", help="Several are trained side by side.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FOLDER", help="Must not exist.")],
     data: Annotated[
-        list[Path],
-        typer.Option("--data", metavar="TAR", help="Training pictures: as many as fit, in this order."),
+        list[Path], typer.Option("--data", metavar="TAR", help="Training pictures: as many as fit, in this order.")
     ],
     validation: Annotated[Path | None, typer.Option("--validation", metavar="TAR")] = None,
     limit_mebibytes: Annotated[
@@ -80,9 +77,7 @@ def pack(
     ] = None,
     without: Annotated[
         list[str] | None,
-        typer.Option(
-            "--without", metavar="PACKAGE", help="Dependencies that it has.", show_default="torch, numpy"
-        ),
+        typer.Option("--without", metavar="PACKAGE", help="Dependencies that it has.", show_default="torch, numpy"),
     ] = None,
     python: Annotated[str, typer.Option("--python", metavar="VERSION", help="Of the machine.")] = "3.12",
 ) -> None:
@@ -124,9 +119,7 @@ def pack(
         for name, config in configs.items():
             here = config.data.model_copy(update={"training": tuple(taken), "validation": held_out})
             config = config.model_copy(update={"data": here, "start_from": None})
-            (folder / "recipes" / f"{name}.json").write_text(
-                config.model_dump_json(indent=1), encoding="utf-8"
-            )
+            (folder / "recipes" / f"{name}.json").write_text(config.model_dump_json(indent=1), encoding="utf-8")
         for entry in sorted(folder.iterdir()):
             typer.echo(f"{_mebibytes(entry):8.2f} MiB  {entry.name}")
         for tar in left_out:
@@ -252,15 +245,7 @@ def download_wheels(packages: Sequence[str], without: Sequence[str], python: str
     read: set[Path] = set()
     while wanted:
         known |= {canonicalize_name(requirement.name) for requirement in wanted}
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--no-deps",
-        ]
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
         command += ["--only-binary=:all:", "--implementation", "cp", "--python-version", python]
         for platform in PLATFORMS:
             command += ["--platform", platform]
@@ -274,9 +259,7 @@ def download_wheels(packages: Sequence[str], without: Sequence[str], python: str
             read.add(wheel)
             for requirement in _requirements(wheel):
                 name = canonicalize_name(requirement.name)
-                if name not in known and (
-                    requirement.marker is None or requirement.marker.evaluate(environment)
-                ):
+                if name not in known and (requirement.marker is None or requirement.marker.evaluate(environment)):
                     known.add(name)
                     wanted.append(requirement)
 
@@ -306,9 +289,7 @@ def join(
         raise ConfigurationError(f"--run must be one of {', '.join(runs)}, found {name}")
     report = runs[name]
     if report["weights"] is None:
-        raise TrainingError(
-            f"{folder}: {name} has brought no weights: {report['error'] or 'it was killed early'}"
-        )
+        raise TrainingError(f"{folder}: {name} has brought no weights: {report['error'] or 'it was killed early'}")
     data = _joined(folder, report["weights"])
     contents = io.BytesIO()
     torch.save(checkpoint_of_averaged(data, str(folder)), contents)
@@ -330,9 +311,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     except OSError as error:
         raise TrainingError(f"{folder}: must hold manifest.json, found none: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise TrainingError(
-            f"{folder}/manifest.json: is not what run.py of this version writes: {error}"
-        ) from error
+        raise TrainingError(f"{folder}/manifest.json: is not what run.py of this version writes: {error}") from error
     return manifest["runs"]
 
 

@@ -29,9 +29,7 @@ from trimix.images import (
     to_image,
 )
 
-PictureSource = (
-    Image.Image | np.ndarray | str | PathLike[str] | bytes | bytearray | memoryview | ByteSource | Picture
-)
+PictureSource = Image.Image | np.ndarray | str | PathLike[str] | bytes | bytearray | memoryview | ByteSource | Picture
 """What a picture is taken from: an image, an array, a file's path, contents or open stream, or a `Picture`."""
 FileSource = str | PathLike[str] | bytes | bytearray | memoryview | ByteSource
 """What a compressed file is taken from."""
@@ -176,9 +174,7 @@ def compress(
     )
     time_limit_seconds = _if_given("time_limit_seconds", time_limit_seconds)
     if time_limit_seconds is not None and time_limit_seconds < 0:
-        raise UsageError(
-            f"time_limit_seconds must be from 0, found {time_limit_seconds:g}; None sets no limit"
-        )
+        raise UsageError(f"time_limit_seconds must be from 0, found {time_limit_seconds:g}; None sets no limit")
     _check_device(device)
     if target is not None and quality is not None:
         raise UsageError("a quality and a target exclude each other, found both; leave one out")
@@ -215,9 +211,7 @@ def decompress(data: FileSource, device: str = "cpu", maximum_pixels: int = MAXI
     return image
 
 
-def decompress_to_picture(
-    data: FileSource, device: str = "cpu", maximum_pixels: int = MAXIMUM_PIXELS
-) -> Picture:
+def decompress_to_picture(data: FileSource, device: str = "cpu", maximum_pixels: int = MAXIMUM_PIXELS) -> Picture:
     """Decompress a ``.tmix`` file to a ``Picture``: its ``samples`` are an array, ``write_picture`` makes a file of it.
 
     Args and errors are those of ``decompress``.

@@ -71,9 +71,7 @@ class Codec:
         """The codec that a compressed file asks for by its hash; UnknownModelError if it is not installed."""
         return cls.load(find_model_by_hash(read_header(data).weights_hash).path, device)
 
-    def encode(
-        self, picture: Picture, quality: float = DEFAULT_QUALITY, effort: int = DEFAULT_EFFORT
-    ) -> bytes:
+    def encode(self, picture: Picture, quality: float = DEFAULT_QUALITY, effort: int = DEFAULT_EFFORT) -> bytes:
         """Compress a picture at a quality, 1..100, to the contents of a ``.tmix`` file; see ``encode_to``."""
         encoded = self.encode_to(picture, quality, effort)
         if encoded.ended == "interrupt":

@@ -152,9 +152,7 @@ class LatentCodec:
         """
         model, passes = self.model.latent_model, self.model.schedule(*side.shape[:2])
         found = run_schedule(model, side, passes, source, sink)
-        symbols, values = (
-            np.ascontiguousarray(planes.transpose(2, 0, 1)) for planes in (found.symbols, found.values)
-        )
+        symbols, values = (np.ascontiguousarray(planes.transpose(2, 0, 1)) for planes in (found.symbols, found.values))
         return Symbols(symbols, hyper_latent, quality_integer, values if model.layout.around_mean else None)
 
     def round(self, latents: Latents, sink: SymbolSink | None = None) -> Symbols:

@@ -107,9 +107,7 @@ def _save(image: Image.Image, stream: Any, filename: str | bytes) -> None:
     if image.mode not in _MODES:
         raise OSError(f"cannot write mode {image.mode} as {_FORMAT}")
     options = getattr(image, "encoderinfo", {})
-    plain = (
-        image.copy()
-    )  # of an animation the frame that it shows, as Pillow's other plugins do without save_all
+    plain = image.copy()  # of an animation the frame that it shows, as Pillow's other plugins do without save_all
     plain.info = {key: image.info[key] for key in ("transparency", "dpi", "comment") if key in image.info}
     picture = picture_of_image(plain)
     exif = options.get("exif", b"")

@@ -78,9 +78,7 @@ class ProgressDisplay:
             print(f"{text}  {pace}" if unit else text, file=sys.stderr, flush=True)
             return
         (task,) = self._bar.task_ids
-        self._bar.update(
-            task, description=text, completed=done, total=total, place=_place(done, total), pace=pace
-        )
+        self._bar.update(task, description=text, completed=done, total=total, place=_place(done, total), pace=pace)
 
     def say(self, text: str) -> None:
         """Say something in one line, above the bar where there is one."""

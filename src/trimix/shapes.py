@@ -11,18 +11,7 @@ from jaxtyping import Float, Int, Int16, Int64, Shaped, UInt, UInt8
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = [
-    "HYPER_STRIDE",
-    "LATENT_STRIDE",
-    "Float",
-    "Int",
-    "Int16",
-    "Int64",
-    "Shaped",
-    "Tensor",
-    "UInt",
-    "UInt8",
-]
+__all__ = ["HYPER_STRIDE", "LATENT_STRIDE", "Float", "Int", "Int16", "Int64", "Shaped", "Tensor", "UInt", "UInt8"]
 
 LATENT_STRIDE = 16
 """Pixels a side of one latent position."""

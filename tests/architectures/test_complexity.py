@@ -68,12 +68,7 @@ def test_a_hyperprior_costs_what_its_layers_say():
 
 @pytest.mark.parametrize(
     ("channels", "stages", "millions", "analysis", "decoder"),
-    [
-        (128, 2, 17.8, 284, 358),
-        (256, 2, 58.3, 1134, 1380),
-        (128, 3, 19.9, None, 457),
-        (256, 3, 66.6, None, 1772),
-    ],
+    [(128, 2, 17.8, 284, 358), (256, 2, 58.3, 1134, 1380), (128, 3, 19.9, None, 457), (256, 3, 66.6, None, 1772)],
 )
 def test_gllmm_costs_what_its_paper_says(channels, stages, millions, analysis, decoder):
     networks = complexity(GllmmConfig(latent_channels=channels, stages=stages))
@@ -90,9 +85,7 @@ def test_gllmm_costs_what_its_paper_says(channels, stages, millions, analysis, d
 def test_masked_taps_are_not_multiplied_but_stored():
     n = 4
     layer = MaskedConvolution(n, 2 * n, 5, raster_offsets(5))
-    networks = {
-        network.name: network for network in complexity(GllmmConfig(latent_channels=n, head_widths=(8, 8)))
-    }
+    networks = {network.name: network for network in complexity(GllmmConfig(latent_channels=n, head_widths=(8, 8)))}
     context = networks["context"]
     assert context.multiply_accumulates_per_pixel == pytest.approx(12 * n * 2 * n / 256)
     assert context.parameters == sum(parameter.numel() for parameter in layer.parameters())
@@ -128,11 +121,7 @@ def test_gllmm_lite_keeps_its_budget(context):
     assert kilo_mac(networks)["g_s"] <= 40
     assert to_decode(networks) <= 60
     assert to_encode(networks) <= 100
-    assert [network.name for network in networks if network.encodes and not network.decodes] == [
-        "g_a",
-        "h_a",
-        "gain",
-    ]
+    assert [network.name for network in networks if network.encodes and not network.decodes] == ["g_a", "h_a", "gain"]
 
 
 @pytest.mark.parametrize(

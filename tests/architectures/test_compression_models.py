@@ -98,9 +98,7 @@ def test_forward(config, rounding):
 def test_every_part_that_trains_gets_a_gradient(config, rounding):
     model = model_of(config)
     output = model(calibration_pictures(), QUALITY, rounding=rounding, generator=seeded())
-    (
-        output.latent_bits.sum() + output.hyper_latent_bits.sum() + output.reconstruction.square().sum()
-    ).backward()
+    (output.latent_bits.sum() + output.hyper_latent_bits.sum() + output.reconstruction.square().sum()).backward()
     without = {name for name, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()}
     without |= {name for name, p in model.named_parameters() if p.grad is not None and not p.grad.any()}
     # The factorized prior's last gate follows its last matrix, where no gate is applied.
@@ -108,9 +106,7 @@ def test_every_part_that_trains_gets_a_gradient(config, rounding):
     assert without == expected
 
 
-@pytest.mark.parametrize(
-    "config", [AUTOREGRESSIVE, ATTENTION, THREE_GAUSSIANS, GLLMM], ids=lambda config: config.kind
-)
+@pytest.mark.parametrize("config", [AUTOREGRESSIVE, ATTENTION, THREE_GAUSSIANS, GLLMM], ids=lambda config: config.kind)
 def test_parameters_depend_on_exactly_the_window_before_them(config):
     rows, columns = 3, 4
     model = model_of(config)
@@ -177,9 +173,7 @@ def test_bits_with_context_are_those_of_latents_rounded_around_their_means():
     x = calibration_pictures()
     with torch.no_grad():
         y, z = model.encode(x, QUALITY)
-        parameters = model.mixture_parameters(
-            model.side_features(model.hyper_prior.round(z), QUALITY), y.round()
-        )
+        parameters = model.mixture_parameters(model.side_features(model.hyper_prior.round(z), QUALITY), y.round())
         means = parameters.means[:, 0, 0]
         likelihoods = log_likelihood((y - means).round() + means, parameters).exp().clamp(min=1e-9)
         expected = -likelihoods.log2().sum(dim=(1, 2, 3))
@@ -195,9 +189,7 @@ def test_in_training_everything_sees_noise():
 def test_in_training_of_gllmm_the_synthesis_sees_rounded_latents():
     decoded, y, _, _ = what_is_decoded(GLLMM, "noise")
     assert torch.equal(decoded, y.round())
-    around_mean = GLLMM.model_copy(
-        update={"families": (Family.LAPLACIAN,), "components": 1, "rounding": "around_mean"}
-    )
+    around_mean = GLLMM.model_copy(update={"families": (Family.LAPLACIAN,), "components": 1, "rounding": "around_mean"})
     decoded, y, _, _ = what_is_decoded(around_mean, "noise")
     assert torch.equal(decoded, y.round())
 
@@ -266,9 +258,7 @@ def test_likelihoods_have_a_minimum():
         with torch.no_grad():
             parameters = model.mixture_parameters(side, torch.zeros(shape))
             far = model.latent_log_likelihood(torch.full(shape, 1e4), parameters)
-            hyper = model.hyper_latent_log_likelihood(
-                torch.full((1, config.hyper_latent_channels, 1, 1), 1e4)
-            )
+            hyper = model.hyper_latent_log_likelihood(torch.full((1, config.hyper_latent_channels, 1, 1), 1e4))
         assert far.flatten().tolist() == pytest.approx([math.log(minimum)] * far.numel())
         assert hyper.flatten().tolist() == pytest.approx([math.log(minimum)] * hyper.numel())
 
@@ -315,9 +305,7 @@ def test_autocast_leaves_the_entropy_model_in_single_precision():
 def test_a_context_must_be_heard():
     parts = parts_of(AUTOREGRESSIVE)
     with pytest.raises(ValueError, match="must have a head"):
-        Parts(
-            parts.analysis, parts.synthesis, parts.hyper_analysis, parts.hyper_synthesis, parts.context, None
-        )
+        Parts(parts.analysis, parts.synthesis, parts.hyper_analysis, parts.hyper_synthesis, parts.context, None)
 
 
 def parameters_in(module, but=()):
@@ -333,12 +321,7 @@ def thousand_multiplications_a_pixel(module, *shape):
 
 @pytest.mark.parametrize(
     ("channels", "stages", "millions", "analysis", "decoder"),
-    [
-        (128, 2, 17.8, 284, 358),
-        (256, 2, 58.3, 1134, 1380),
-        (128, 3, 19.9, None, 457),
-        (256, 3, 66.6, None, 1772),
-    ],
+    [(128, 2, 17.8, 284, 358), (256, 2, 58.3, 1134, 1380), (128, 3, 19.9, None, 457), (256, 3, 66.6, None, 1772)],
 )
 def test_gllmm_has_the_size_and_cost_of_its_paper(channels, stages, millions, analysis, decoder):
     with FakeTensorMode():  # shapes alone: nothing is computed

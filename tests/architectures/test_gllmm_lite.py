@@ -44,12 +44,8 @@ def test_noise_and_rounding_count_about_the_same_bits():
 
 def test_every_part_that_trains_gets_a_gradient():
     model = tiny_model()
-    output = model(
-        calibration_pictures(), torch.tensor([30.0, 70.0]), generator=torch.Generator().manual_seed(0)
-    )
-    (
-        output.latent_bits.sum() + output.hyper_latent_bits.sum() + output.reconstruction.square().sum() * 1e3
-    ).backward()
+    output = model(calibration_pictures(), torch.tensor([30.0, 70.0]), generator=torch.Generator().manual_seed(0))
+    (output.latent_bits.sum() + output.hyper_latent_bits.sum() + output.reconstruction.square().sum() * 1e3).backward()
     # The factorized prior's last gate follows its last matrix, where no gate is applied.
     without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
     assert without == ["hyper_prior.gates.3"]

@@ -18,9 +18,7 @@ def new_model(config=GLLMM_WITH_LINEAR_PATH, **changes):
     return build(config.model_copy(update=changes))
 
 
-both = pytest.mark.parametrize(
-    "config", [GLLMM_WITH_LINEAR_PATH, LOW_RESOLUTION], ids=["paper's", "low resolution"]
-)
+both = pytest.mark.parametrize("config", [GLLMM_WITH_LINEAR_PATH, LOW_RESOLUTION], ids=["paper's", "low resolution"])
 
 
 @both
@@ -55,9 +53,7 @@ def test_every_weight_learns_once_the_networks_speak(config):
                 parameter.normal_(std=0.1)
         model.hyper_analysis[-1].weight.mul_(100)  # hyper-latents that are not all zero
     output = model(calibration_pictures(), QUALITY, generator=torch.Generator().manual_seed(1))
-    (
-        output.latent_bits.sum() + output.hyper_latent_bits.sum() + output.reconstruction.square().sum()
-    ).backward()
+    (output.latent_bits.sum() + output.hyper_latent_bits.sum() + output.reconstruction.square().sum()).backward()
     without = {name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()}
     assert without == {f"hyper_prior.gates.{len(model.config.hyper_prior_widths)}"}
 
@@ -91,22 +87,12 @@ def test_the_context_is_the_configurations():
 def test_low_resolution_networks_are_those_of_the_configuration():
     model = new_model(LOW_RESOLUTION)
     sizes = {
-        name: [
-            (m.in_channels, m.out_channels) for m in part.network.modules() if isinstance(m, torch.nn.Conv2d)
-        ]
+        name: [(m.in_channels, m.out_channels) for m in part.network.modules() if isinstance(m, torch.nn.Conv2d)]
         for name, part in (("analysis", model.analysis), ("synthesis", model.synthesis))
     }
     assert sizes["analysis"] == [(192, 6), *[(6, 6)] * 2, (6, 8), *[(8, 8)] * 4]
     assert sizes["synthesis"] == [*[(6, 6)] * 2, (6, 16), *[(4, 4)] * 4, (4, 192)]
-    assert (
-        model.config.hyper_latent_channels,
-        model.config.side_features,
-        model.config.context_features,
-    ) == (
-        4,
-        12,
-        6,
-    )
+    assert (model.config.hyper_latent_channels, model.config.side_features, model.config.context_features) == (4, 12, 6)
     assert model.side_features(torch.zeros(1, 4, 1, 1), QUALITY[:1]).shape == (1, 12, 4, 4)
 
 
@@ -119,10 +105,7 @@ def test_low_resolution_networks_are_those_of_the_configuration():
         ({"side_channels": 4}, "side_channels must be 2 M without narrow_hyper_channels"),
         ({"linear_path": True}, "linear_path must be false in a model of one rate"),
         ({"quality_factors": True}, "quality_factors must be false in a model of one rate"),
-        (
-            {"linear_path": True, "all_rates": True, "lapped_channels": 9},
-            "at most latent_channels, 8, found 9",
-        ),
+        ({"linear_path": True, "all_rates": True, "lapped_channels": 9}, "at most latent_channels, 8, found 9"),
     ],
 )
 def test_what_does_not_fit_together_is_refused(changes, said):

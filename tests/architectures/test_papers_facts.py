@@ -12,22 +12,12 @@ from torch import nn
 from compressai_levels import MSE_LAMBDAS, of_level
 from trimix.architectures.building import build
 from trimix.architectures.complexity import complexity
-from trimix.architectures.config import (
-    AttentionConfig,
-    AutoregressiveConfig,
-    GllmmConfig,
-    HyperpriorConfig,
-)
+from trimix.architectures.config import AttentionConfig, AutoregressiveConfig, GllmmConfig, HyperpriorConfig
 from trimix.entropy_models.conditional import ScaleForm, read_parameters
 from trimix.evaluation.rate_points import reference_curves
 from trimix.layers.attention import Attention, BottleneckBlock
 from trimix.layers.resampling import SubpixelConvolution
-from trimix.layers.residual import (
-    ConcatenatedResidualModule,
-    DownsamplingBlock,
-    ResidualBlock,
-    UpsamplingBlock,
-)
+from trimix.layers.residual import ConcatenatedResidualModule, DownsamplingBlock, ResidualBlock, UpsamplingBlock
 from trimix.probability import Family
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "papers.md"
@@ -125,20 +115,12 @@ def test_context_and_head_of_gllmm_layer_by_layer():
     with torch.device("meta"):
         model = build(GllmmConfig())
     assert layers(model.context) == ["conv 128->256 5x5"]
-    assert layers(model.head) == [
-        "conv 512->640 1x1 LReLU 0.2",
-        "conv 640->1280 1x1 LReLU 0.2",
-        "conv 1280->3840 1x1",
-    ]
+    assert layers(model.head) == ["conv 512->640 1x1 LReLU 0.2", "conv 640->1280 1x1 LReLU 0.2", "conv 1280->3840 1x1"]
 
 
 def test_bottlenecks_of_gllmm_layer_by_layer():
     attention = Attention(N)
-    bottleneck = [
-        f"conv {N}->{N // 2} 1x1 ReLU",
-        f"conv {N // 2}->{N // 2} 3x3 ReLU",
-        f"conv {N // 2}->{N} 1x1",
-    ]
+    bottleneck = [f"conv {N}->{N // 2} 1x1 ReLU", f"conv {N // 2}->{N // 2} 3x3 ReLU", f"conv {N // 2}->{N} 1x1"]
     assert layers(attention.trunk) == 3 * bottleneck
     assert layers(attention.mask) == [*(3 * bottleneck), f"conv {N}->{N} 1x1"]
     for module in model_of(GLLMM).modules():
@@ -284,17 +266,11 @@ def table_of_the_page(title):
     """Rows of the table below a heading, by their first cell."""
     page = PAGE.read_text(encoding="utf-8")
     section = page.split(f"# {title}\n", 1)[1].split("\n#", 1)[0]
-    rows = [
-        [cell.strip() for cell in line.strip("|").split("|")]
-        for line in section.splitlines()
-        if line[:1] == "|"
-    ]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line[:1] == "|"]
     return {row[0]: row[1:] for row in rows[2:]}
 
 
-@pytest.mark.parametrize(
-    ("column", "channels", "stages"), [(0, 128, 2), (2, 256, 2), (4, 128, 3), (6, 256, 3)]
-)
+@pytest.mark.parametrize(("column", "channels", "stages"), [(0, 128, 2), (2, 256, 2), (4, 128, 3), (6, 256, 3)])
 def test_the_page_has_the_size_and_cost_that_are_counted(column, channels, stages):
     networks = complexity(GllmmConfig(latent_channels=channels, stages=stages))
     table = table_of_the_page("Size and cost, part by part")

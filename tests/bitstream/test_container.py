@@ -38,9 +38,7 @@ GOLDEN = bytes.fromhex(
     "d4544d58 01 0100 0001020304050607 01 01 01 08 0064 00 01020304"
     "02 01 01 7ba501e4 02 02 17eb3ad4 29190174 aa bbcc".replace(" ", "")
 )
-HEADER = Header(
-    1, bytes(range(8)), width=768, height=512, channels=3, bit_depth=8, quality=25600, tile_layout=0
-)
+HEADER = Header(1, bytes(range(8)), width=768, height=512, channels=3, bit_depth=8, quality=25600, tile_layout=0)
 FULL = Container(
     HEADER,
     side=b"side bytes",
@@ -49,14 +47,7 @@ FULL = Container(
     metadata=Metadata(icc_profile=b"profile" * 20, exif=b"II*\0\x08\0\0\0\0\0", xmp=b"<x:xmpmeta/>"),
 )
 
-METADATA_TYPES = {
-    0x81: "icc_profile",
-    0x82: "exif",
-    0x83: "xmp",
-    0x84: "chunks",
-    0x85: "iptc",
-    0x86: "extended_xmp",
-}
+METADATA_TYPES = {0x81: "icc_profile", 0x82: "exif", 0x83: "xmp", 0x84: "chunks", 0x85: "iptc", 0x86: "extended_xmp"}
 headers = st.builds(
     Header,
     model_identifier=st.integers(0, 0xFFFF),
@@ -254,13 +245,7 @@ def test_description_needs_the_beginning_only():
     assert description.symbol_checksum == 0xDEADBEEF
     assert description.file_bytes == len(data)
     assert description.payload_bytes == len(FULL.side) + len(FULL.latent)
-    assert [section.name for section in description.sections] == [
-        "side",
-        "latent",
-        "icc_profile",
-        "exif",
-        "xmp",
-    ]
+    assert [section.name for section in description.sections] == ["side", "latent", "icc_profile", "exif", "xmp"]
     assert [section.is_deflated for section in description.sections] == [False, False, True, False, False]
     assert description.metadata_bytes == sum(section.stored_bytes for section in description.sections[2:])
     with pytest.raises(TruncatedFileError):
@@ -340,9 +325,7 @@ SIDE_AND_LATENT = ((0x01, b"s"), (0x02, b"l"))
 
 
 def test_sections_in_another_order_and_unknown_ancillary_ones_are_read():
-    data = file_with_sections(
-        (0x83, b"x"), (0xBF, b"of the future"), (0xFE, b"\xff"), (0x02, b"l"), (0x01, b"s")
-    )
+    data = file_with_sections((0x83, b"x"), (0xBF, b"of the future"), (0xFE, b"\xff"), (0x02, b"l"), (0x01, b"s"))
     container = Container.from_bytes(data)
     assert (container.side, container.latent, container.metadata.xmp) == (b"s", b"l", b"x")
     assert describe(data).sections[1].name == "unknown 0xbf"
@@ -414,9 +397,7 @@ def test_a_bomb_is_unpacked_no_further_than_it_declares(monkeypatch):
         eof = property(lambda self: self.inner.eof)
         unused_data = property(lambda self: self.inner.unused_data)
 
-    fake_zlib = type(
-        "zlib", (), {"crc32": zlib.crc32, "error": zlib.error, "decompressobj": staticmethod(Watched)}
-    )
+    fake_zlib = type("zlib", (), {"crc32": zlib.crc32, "error": zlib.error, "decompressobj": staticmethod(Watched)})
     data = file_with_sections(*SIDE_AND_LATENT, (0xC1, b"\x05" + zlib.compress(bytes(10**6))))
     monkeypatch.setattr(container_module, "zlib", fake_zlib)
     with pytest.raises(CorruptedFileError, match="declared 5 bytes"):

@@ -119,9 +119,7 @@ assert not heavy, heavy
 
 
 @pytest.mark.parametrize(
-    "error",
-    [getattr(errors, name) for name in dir(errors) if name.endswith("Error")],
-    ids=lambda e: e.__name__,
+    "error", [getattr(errors, name) for name in dir(errors) if name.endswith("Error")], ids=lambda e: e.__name__
 )
 def test_own_errors_give_their_exit_code(
     trimix: Command, monkeypatch: pytest.MonkeyPatch, error: type[errors.TrimixError]
@@ -133,9 +131,7 @@ def test_own_errors_give_their_exit_code(
     assert outcome.line == f"trimix: error: something must hold, found ?[2Jnot{told}"
 
 
-def test_an_interrupt_that_a_library_swallows_still_ends_it(
-    trimix: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupt_that_a_library_swallows_still_ends_it(trimix: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     def half_imported(**_: object) -> None:
         with contextlib.suppress(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
@@ -149,9 +145,7 @@ def test_an_interrupt_that_a_library_swallows_still_ends_it(
     assert trimix("--version").code == 0
 
 
-def test_an_interrupt_before_the_first_import_is_quiet(
-    trimix: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupt_before_the_first_import_is_quiet(trimix: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(application, "run", lambda _: signal.raise_signal(signal.SIGINT))
     outcome = trimix("--version")
     assert (outcome.code, outcome.error) == (130, "")
@@ -185,9 +179,7 @@ def test_debug_shows_the_traceback(trimix: Command, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")]
 )
-def test_lack_of_memory_is_one_line(
-    trimix: Command, monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
+def test_lack_of_memory_is_one_line(trimix: Command, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     outcome = _run_raising(trimix, monkeypatch, error)
     assert outcome.code == 1
     assert "memory is not enough" in outcome.line

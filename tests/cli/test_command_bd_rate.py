@@ -77,9 +77,7 @@ def test_every_metric_that_both_have(trimix: Command, tmp_path: Path) -> None:
     assert [row[5] for row in found.values()] == ["+1.500 dB", "+1.500 dB", "+0.000 dB"]
     assert found["MS-SSIM"][2] == "+0.00"
     # The file of CompressAI has no luma, and no MS-SSIM.
-    assert [row[1] for row in rows(trimix("bd-rate", one, write_compressai(tmp_path / "c.json")).text)] == [
-        "PSNR RGB"
-    ]
+    assert [row[1] for row in rows(trimix("bd-rate", one, write_compressai(tmp_path / "c.json")).text)] == ["PSNR RGB"]
 
 
 def test_chosen_metrics(trimix: Command, tmp_path: Path) -> None:
@@ -201,9 +199,7 @@ def test_what_is_refused_stands_beside_what_is_not(trimix: Command, tmp_path: Pa
         ("", 24, ""),
     ],
 )
-def test_other_pictures_are_warned_of(
-    trimix: Command, tmp_path: Path, data: str, pictures: int, expected: str
-) -> None:
+def test_other_pictures_are_warned_of(trimix: Command, tmp_path: Path, data: str, pictures: int, expected: str) -> None:
     results = write_evaluation(tmp_path / "a.json", data, pictures)
     outcome = trimix("bd-rate", "vtm", results)
     assert outcome.code == 0
@@ -239,11 +235,7 @@ def test_other_pictures_are_warned_of(
     ],
 )
 def test_refusals_are_one_line(
-    trimix: Command,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    arguments: tuple[str, ...],
-    expected: str,
+    trimix: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], expected: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_compressai(Path("one.json"), **{"ms-ssim-rgb": [0.9, 0.92, 0.94, 0.96, 0.98]})
@@ -296,9 +288,7 @@ def test_perceptual_metrics_in_their_units(trimix: Command, tmp_path: Path) -> N
         ["Butteraugli", "-10.00", "-6.02 to 6.02 dB"],
     ]
     assert [row[5].split()[1] for row in found] == ["points", "dB"]
-    (record,) = json.loads(trimix("bd-rate", one, two, "--metric", "ssimulacra2", "--json").text)[
-        "comparisons"
-    ]
+    (record,) = json.loads(trimix("bd-rate", one, two, "--metric", "ssimulacra2", "--json").text)["comparisons"]
     assert (record["metric"], record["bd_rate"]["unit"]) == ("ssimulacra2", "points")
     refused = trimix("bd-rate", "vtm", one, "--metric", "butteraugli")
     assert refused.code == 2

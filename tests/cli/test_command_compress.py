@@ -158,9 +158,7 @@ def test_bad_outputs_are_one_line(trimix: Command, picture: Path, tmp_path: Path
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_cannot_be_written_is_noticed_first(
-    trimix: Command, picture: Path, tmp_path: Path
-) -> None:
+def test_a_folder_that_cannot_be_written_is_noticed_first(trimix: Command, picture: Path, tmp_path: Path) -> None:
     folder = tmp_path / "closed"
     folder.mkdir(mode=0o500)
     outcome = trimix("compress", picture, "-o", folder / "a.tmix")
@@ -177,19 +175,13 @@ def test_devices_are_written_to_directly(trimix: Command, picture: Path) -> None
     assert "/dev/full: cannot be written: No space left" in outcome.line
 
 
-def test_other_refusals(
-    trimix: Command, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_other_refusals(trimix: Command, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "bad.safetensors").write_bytes(b"damaged")
     for arguments, code, expected in (
         (("--model", "nothing"), 5, "no model is named 'nothing'; found: gllmm-tiny-0"),
         (("--model", tmp_path / "none.safetensors"), 5, "no such model file"),
         (("--model", tmp_path / "bad.safetensors"), 5, "not a trimix weights file"),
-        (
-            ("--max-pixels", "3499", "--model", MODEL_NAME),
-            3,
-            "raise the limit if you trust the file (--max-pixels)",
-        ),
+        (("--max-pixels", "3499", "--model", MODEL_NAME), 3, "raise the limit if you trust the file (--max-pixels)"),
         (("-o", "-", "--json"), 2, "--json and the output cannot share standard output"),
     ):
         outcome = trimix("compress", picture, *arguments)
@@ -202,9 +194,7 @@ def test_other_refusals(
     assert trimix("compress", picture, "--model", MODEL_NAME, "--device", "auto").code == 0
 
 
-def test_binary_output_is_kept_from_terminals(
-    trimix: Command, picture: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_binary_output_is_kept_from_terminals(trimix: Command, picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     outcome = trimix("compress", picture, "-o", "-", "--model", MODEL_NAME)
     assert outcome.code == 2
@@ -223,9 +213,7 @@ def test_interrupt_while_encoding_leaves_nothing(
     assert names(picture.parent) == {"photo.png"}
 
 
-def test_compilation_is_announced_once(
-    trimix: Command, picture: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_compilation_is_announced_once(trimix: Command, picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     coding = importlib.import_module("trimix.coding")
     monkeypatch.setattr(coding, "compilation_is_cached", lambda names: False)
     outcome = trimix("compress", picture, "--model", MODEL_NAME)

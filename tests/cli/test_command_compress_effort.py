@@ -69,18 +69,12 @@ def test_the_line_says_the_effort(trimix: Command, picture: Path) -> None:
         (("--effort", "high"), "--effort"),
         (("--time-limit", "-1"), "--time-limit"),
         (("--time-limit", "nan"), "--time-limit"),
-        (
-            ("--time-limit", "5"),
-            "--time-limit must come with an effort that searches, 3 to 9, found 2",
-        ),
+        (("--time-limit", "5"), "--time-limit must come with an effort that searches, 3 to 9, found 2"),
         (("--target-bpp", "0"), "--target-bpp must be positive and finite, found 0"),
         (("--target-bpp", "nan"), "--target-bpp must be positive and finite"),
         (("--target-psnr", "inf"), "--target-psnr must be positive and finite"),
         (("--target-psnr", "-3"), "--target-psnr must be positive and finite, found -3"),
-        (
-            ("--target-size", "big"),
-            "--target-size must be bytes such as 500000, 120k, 1.5M or 64KiB, found 'big'",
-        ),
+        (("--target-size", "big"), "--target-size must be bytes such as 500000, 120k, 1.5M or 64KiB, found 'big'"),
         (("--target-size", "0"), "--target-size must be bytes"),
         (("--target-size", "-5k"), "--target-size must be bytes"),
         (("--target-size", "5G"), "--target-size must be bytes"),
@@ -88,9 +82,7 @@ def test_the_line_says_the_effort(trimix: Command, picture: Path) -> None:
         (("--target-size", "1k", "-q", "50"), "--quality and --target-size exclude each other"),
     ],
 )
-def test_bad_values_are_one_line(
-    trimix: Command, picture: Path, arguments: tuple[str, ...], expected: str
-) -> None:
+def test_bad_values_are_one_line(trimix: Command, picture: Path, arguments: tuple[str, ...], expected: str) -> None:
     outcome = trimix("compress", picture, "--model", MODEL_NAME, *arguments)
     assert outcome.code == 2
     assert expected in outcome.line
@@ -151,9 +143,7 @@ def test_out_of_reach(trimix: Command, larger: Path) -> None:
     assert not larger.with_suffix(".tmix").exists()
 
 
-def test_a_target_that_is_missed_is_told(
-    trimix: Command, larger: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_target_that_is_missed_is_told(trimix: Command, larger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # As sizes of tiny pictures do: they leap over the target.
     analyze = LatentCodec.analyze
 
@@ -164,9 +154,7 @@ def test_a_target_that_is_missed_is_told(
     outcome = trimix("compress", larger, "--target-size", "600", "--model", MODEL_NAME)
     assert outcome.code == 0
     warning, line = outcome.error.splitlines()
-    assert warning.startswith(
-        f"trimix: {larger}: warning: 600 bytes was not met in 8 encodings; the nearest is "
-    )
+    assert warning.startswith(f"trimix: {larger}: warning: 600 bytes was not met in 8 encodings; the nearest is ")
     assert f"{size_of(larger)} bytes" in warning
     assert line.startswith(str(larger))
 
@@ -210,9 +198,7 @@ def test_an_interrupt_writes_the_best_so_far(
 
 
 @pytest.mark.slow
-def test_a_second_interrupt_writes_nothing(
-    trimix: Command, picture: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_second_interrupt_writes_nothing(trimix: Command, picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Interrupts(monkeypatch, PictureDistortion, "slope")
     Interrupts(monkeypatch, Codec, "pack")
     outcome = trimix("compress", picture, "--model", MODEL_NAME, "--effort", 9)
@@ -260,9 +246,7 @@ def test_lines_now_and_then(trimix: Command, larger: Path, monkeypatch: pytest.M
     assert outcome.error.startswith("trial 1: quality ")
 
 
-def test_a_bar_on_a_terminal(
-    larger: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_bar_on_a_terminal(larger: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "120")
     shown = (

@@ -97,9 +97,7 @@ def test_bad_inputs_are_one_line(trimix: Command, tmp_path: Path, compressed: Pa
     assert names(tmp_path) == before
 
 
-def test_desynchronization_names_the_file(
-    trimix: Command, compressed: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_desynchronization_names_the_file(trimix: Command, compressed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise DesynchronizedError("checksum")
 

@@ -53,9 +53,7 @@ def test_one_file_for_each_codec_and_a_table(trimix: Command, pictures: str) -> 
     assert model.pictures == jpeg.pictures == ("a.png", "b.png")
     assert all(one.ms_ssim is None for one in model.measurements)
     lines = outcome.text.splitlines()
-    assert lines[0].startswith(
-        f"{MODEL_NAME} on pictures, means over 2 pictures; memory before it was opened "
-    )
+    assert lines[0].startswith(f"{MODEL_NAME} on pictures, means over 2 pictures; memory before it was opened ")
     assert lines[1].split()[:2] == ["quality", "bpp"]
     assert f"{model.means[0].point.bits_per_pixel:.4f}" in outcome.text
     assert "JPEG" in outcome.text
@@ -102,9 +100,7 @@ def test_of_a_group_what_is_not_installed_is_left_out(
     refused = trimix("evaluate", pictures, "--peer", "avif")
     assert refused.code == 2
     assert "AVIF, tune=iq needs a Pillow that writes it, found one that does not" in refused.line
-    outcome = trimix(
-        "evaluate", pictures, "--peers", "default", "--peer", "jpeg=50", "--limit", "1", "-o", "out"
-    )
+    outcome = trimix("evaluate", pictures, "--peers", "default", "--peer", "jpeg=50", "--limit", "1", "-o", "out")
     assert outcome.code == 0
     assert "left out: AVIF, tune=iq needs a Pillow that writes it" in outcome.error
     assert "left out: AVIF, tune=psnr needs a Pillow that writes it" in outcome.error
@@ -137,8 +133,7 @@ def test_sets_are_listed(trimix: Command, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv(DATA_VARIABLE, str(tmp_path))
     text = trimix("evaluate", "--list").text
     assert (
-        f"not whole: 1 picture, without kodim02, kodim03, kodim04, kodim05, kodim06 and 18 more in {tmp_path}"
-        in text
+        f"not whole: 1 picture, without kodim02, kodim03, kodim04, kodim05, kodim06 and 18 more in {tmp_path}" in text
     )
     assert "not here; published as: BRACS" in text
     assert text.endswith(f"searched: {tmp_path} (--data-root or TRIMIX_DATA names folders)\n")
@@ -159,11 +154,7 @@ heavy = {"torch", "numpy", "numba", "PIL", "safetensors"} & set(sys.modules)
 assert not heavy, heavy
 """
     subprocess.run(
-        [sys.executable, "-c", script],
-        env=process_environment(),
-        cwd=tmp_path,
-        capture_output=True,
-        check=True,
+        [sys.executable, "-c", script], env=process_environment(), cwd=tmp_path, capture_output=True, check=True
     )
 
 
@@ -269,11 +260,7 @@ def test_ctrl_c_is_told_and_the_same_command_goes_on(trimix: Command, pictures: 
     ],
 )
 def test_qualities_ask_for_the_default_model(
-    trimix: Command,
-    pictures: str,
-    monkeypatch: pytest.MonkeyPatch,
-    options: tuple[str, ...],
-    files: list[str],
+    trimix: Command, pictures: str, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], files: list[str]
 ) -> None:
     monkeypatch.setattr("trimix.cli.evaluate.DEFAULT_MODEL", "gllmm-tiny")
     outcome = trimix("evaluate", pictures, "-o", "out", "--limit", "1", *options)
@@ -287,10 +274,7 @@ def test_efforts_are_kept_apart(trimix: Command, pictures: str) -> None:
     outcome = trimix(*command, "--effort", "3")
     assert outcome.code == 0, outcome
     assert f"{MODEL_NAME}, effort 3 1/1 a.png quality 20: " in outcome.error
-    assert sorted(path.name for path in Path("out").iterdir()) == [
-        "gllmm-tiny-effort-3.json",
-        "gllmm-tiny.json",
-    ]
+    assert sorted(path.name for path in Path("out").iterdir()) == ["gllmm-tiny-effort-3.json", "gllmm-tiny.json"]
     plain, searched = (read_results(Path(f"out/gllmm-tiny{ending}.json")) for ending in ("", "-effort-3"))
     assert (plain.name, searched.name) == (MODEL_NAME, f"{MODEL_NAME}, effort 3")
     for results, effort in ((plain, DEFAULT_EFFORT), (searched, 3)):

@@ -60,12 +60,7 @@ def test_the_model_file_works(trimix: Command, checkpoint: Path, picture: Path) 
     assert card["parameters"] == str(sum(parameter.numel() for parameter in tiny_model().parameters()))
     assert f"hash {card['model_hash']}, {card['bytes']} bytes" in outcome.error
     assert trimix("compress", picture, "--model", "mine-1.safetensors").code == 0
-    assert (
-        trimix(
-            "decompress", picture.with_suffix(".tmix"), "-o", "o.png", "--model", "mine-1.safetensors"
-        ).code
-        == 0
-    )
+    assert trimix("decompress", picture.with_suffix(".tmix"), "-o", "o.png", "--model", "mine-1.safetensors").code == 0
 
 
 def test_mistakes_are_one_line_and_leave_nothing(trimix: Command, checkpoint: Path) -> None:
@@ -80,12 +75,7 @@ def test_mistakes_are_one_line_and_leave_nothing(trimix: Command, checkpoint: Pa
         (checkpoint, {"--name": "Mine 1"}, 2, "--name must be at most 100 small letters"),
         (checkpoint, {"--name": "a" * 101}, 2, "--name must be at most 100 small letters"),
         (checkpoint, {"-o": "new.bin"}, 2, "must end in .safetensors"),
-        (
-            checkpoint,
-            {"-o": "old.safetensors"},
-            6,
-            "already exists; replace it, or choose another name (--force)",
-        ),
+        (checkpoint, {"-o": "old.safetensors"}, 6, "already exists; replace it, or choose another name (--force)"),
         (checkpoint, {"-o": "none/new.safetensors"}, 6, "there is no folder"),
         (checkpoint, {"--description": "author"}, 2, "--description must be KEY=VALUE, found 'author'"),
         (checkpoint, {"--card": "none.json"}, 2, "none.json: cannot be read"),

@@ -58,12 +58,8 @@ def test_the_model_file_compresses_and_decompresses(trimix: Command, checkpoint:
         assert decoded.size == original.size
 
 
-@pytest.mark.parametrize(
-    "architecture", ["bmshj2018-hyperprior", "mbt2018-mean", "cheng2020-anchor", "cheng2020-attn"]
-)
-def test_every_architecture_compresses(
-    trimix: Command, checkpoint: Path, picture: Path, architecture: str
-) -> None:
+@pytest.mark.parametrize("architecture", ["bmshj2018-hyperprior", "mbt2018-mean", "cheng2020-anchor", "cheng2020-attn"])
+def test_every_architecture_compresses(trimix: Command, checkpoint: Path, picture: Path, architecture: str) -> None:
     torch.save(state_of(architecture), f"{architecture}-4.pth.tar")
     outcome = trimix("import-compressai", f"{architecture}-4.pth.tar", "-o", "mine.safetensors")
     assert outcome.code == 0, outcome
@@ -77,9 +73,7 @@ def test_pictures_calibrate(trimix: Command, checkpoint: Path) -> None:
     for index in range(2):
         pixels = np.random.default_rng(index).integers(0, 256, (64, 70, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(f"pictures/{index}.png")
-    outcome = trimix(
-        "import-compressai", checkpoint, "-o", "a.safetensors", "--name", "a-1", "--calibrate", "pictures"
-    )
+    outcome = trimix("import-compressai", checkpoint, "-o", "a.safetensors", "--name", "a-1", "--calibrate", "pictures")
     assert outcome.code == 0
     assert "a.safetensors: a-1, hash " in outcome.error
     assert "(2 crops)" in outcome.error
@@ -98,12 +92,7 @@ def test_mistakes_are_one_line_and_leave_nothing(trimix: Command, checkpoint: Pa
         (checkpoint, {"--description": "author"}, 2, "--description must be KEY=VALUE, found 'author'"),
         (checkpoint, {"--calibrate": "nowhere"}, 2, "nowhere: must be a folder, tar or picture"),
         (checkpoint, {"-o": "new.bin"}, 2, "must end in .safetensors"),
-        (
-            checkpoint,
-            {"-o": "old.safetensors"},
-            6,
-            "already exists; replace it, or choose another name (--force)",
-        ),
+        (checkpoint, {"-o": "old.safetensors"}, 6, "already exists; replace it, or choose another name (--force)"),
         ("none.pth", {}, 5, "none.pth: no such file"),
         ("no.pth", {}, 5, "no.pth: must be a checkpoint that holds tensors"),
         ("other.pth", {}, 5, "other.pth: g_a.0.weight is missing"),

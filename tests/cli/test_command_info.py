@@ -39,9 +39,7 @@ def test_json(trimix: Command, compressed: Path) -> None:
     assert trimix("info", "-", "--json", standard_input=compressed.read_bytes()).code == 0
 
 
-def test_truncated_and_longer_files_are_reported_after_what_is_known(
-    trimix: Command, compressed: Path
-) -> None:
+def test_truncated_and_longer_files_are_reported_after_what_is_known(trimix: Command, compressed: Path) -> None:
     data = compressed.read_bytes()
     compressed.write_bytes(data[:-1])
     outcome = trimix("info", compressed)
@@ -70,9 +68,7 @@ def test_other_files_are_refused(trimix: Command, picture: Path, tmp_path: Path,
         assert expected in outcome.line
 
 
-def test_needs_no_model(
-    trimix: Command, compressed: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_needs_no_model(trimix: Command, compressed: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TRIMIX_MODELS", str(tmp_path))
     monkeypatch.setattr(catalogue, "_PACKAGED", tmp_path)
     assert "not found here, hash" in trimix("info", compressed).text

@@ -113,9 +113,7 @@ def test_refusals_are_one_line_and_leave_nothing_behind(
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
-def test_a_missing_extra_is_told_before_anything_is_read(
-    trimix: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_extra_is_told_before_anything_is_read(trimix: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trimix.evaluation.packages.find_spec", lambda name: None)
     outcome = trimix("inspect", "missing.tmix")
     assert outcome.code == 2

@@ -48,10 +48,7 @@ def test_what_a_model_costs(trimix: Command) -> None:
     assert "passes of the entropy model: 2 for 64x128" in text
     for name, network in networks.items():
         (line,) = (line for line in text.splitlines() if line.startswith(f"{name}  "))
-        assert line.removeprefix(name).split() == [
-            str(network["parameters"]),
-            f"{network['kilo_mac_per_pixel']:.1f}",
-        ]
+        assert line.removeprefix(name).split() == [str(network["parameters"]), f"{network['kilo_mac_per_pixel']:.1f}"]
 
 
 def test_an_architecture_without_weights(trimix: Command) -> None:
@@ -118,9 +115,7 @@ def test_a_card_cannot_replace_a_fact(trimix: Command, models_folder: Path, tmp_
     data = (models_folder / f"{MODEL_NAME}.safetensors").read_bytes()
     (tmp_path / "a.safetensors").write_bytes(data.replace(b'training data\\"', b'hash\\"         '))
     hashes = [
-        line.split()[1]
-        for line in trimix("models", tmp_path / "a.safetensors").text.splitlines()
-        if line[:4] == "hash"
+        line.split()[1] for line in trimix("models", tmp_path / "a.safetensors").text.splitlines() if line[:4] == "hash"
     ]
     assert len(hashes) == 2
     assert hashes[0] == json.loads(trimix("models", MODEL_NAME, "--json").text)["model_hash"]

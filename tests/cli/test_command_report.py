@@ -14,9 +14,7 @@ from trimix.evaluation.results import Measurement, Results
 
 def write_results(path: Path, name: str = "one", data: str = "some", rate: float = 1.0) -> Path:
     measurements = [
-        Measurement(
-            "a.png", 70, 50, quality, round(300 * rate * 1.5**step), None, 25.0 + step, None, None, 0.1, 0.1
-        )
+        Measurement("a.png", 70, 50, quality, round(300 * rate * 1.5**step), None, 25.0 + step, None, None, 0.1, 0.1)
         for step, quality in enumerate((10.0, 20.0, 30.0, 40.0))
     ]
     path.write_text(json.dumps(Results.of_measurements(name, "made up", data, measurements, {}).to_json()))

@@ -30,9 +30,7 @@ def tiny(pictures, monkeypatch):
     """A budget of a few steps, trained in this process."""
     monkeypatch.setattr(plan, "read_budget", lambda key: TINY)
     monkeypatch.setattr(campaign, "ProcessPoolExecutor", InThisProcess)
-    monkeypatch.setattr(
-        reproduce, "find_pictures", lambda data, roots=(), limit=None: Pictures("kodak", pictures)
-    )
+    monkeypatch.setattr(reproduce, "find_pictures", lambda data, roots=(), limit=None: Pictures("kodak", pictures))
 
 
 def command(*more):
@@ -54,9 +52,7 @@ def test_a_plan_costs_nothing(trimix: Command, folder) -> None:
 
 @pytest.mark.slow
 def test_runs_records_tables_and_figures(trimix: Command, tiny, pictures) -> None:
-    outcome = trimix(
-        *command("--variant", "plain", "--variant", "regularized", "--device", "cpu", "-o", "out")
-    )
+    outcome = trimix(*command("--variant", "plain", "--variant", "regularized", "--device", "cpu", "-o", "out"))
     assert outcome.code == 0, outcome
     records = sorted(path.name for path in Path("out").glob("*.json"))
     assert len(records) == 1 + 2 * 4
@@ -84,10 +80,7 @@ def test_runs_records_tables_and_figures(trimix: Command, tiny, pictures) -> Non
         (("--data", "pictures"), "--budget must be given, found none; small, or paper"),
         (("--budget", "small"), "--data must name training pictures, found none; give a folder or a tar"),
         (("--budget", "small", "--data", "nowhere"), "kodak: 24 pictures"),
-        (
-            ("--budget", "small", "--variant", "strong"),
-            "--variant must be one of plain, regularized, rho-0.1",
-        ),
+        (("--budget", "small", "--variant", "strong"), "--variant must be one of plain, regularized, rho-0.1"),
         (("--budget", "small", "--architecture", "attention"), "the budget small has no runs of attention"),
         (("--show", "nowhere"), "nowhere: must be a folder with records of runs, found none"),
         (("--show", "."), ".: must hold records of runs, found none; train some first"),

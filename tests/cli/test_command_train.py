@@ -78,8 +78,7 @@ def test_trains_and_says_where(trimix: Command, run: Path) -> None:
     outcome = trimix("train", run.name, "--device", "cpu")
     assert (outcome.code, outcome.output) == (0, b"")
     assert told(outcome) == [
-        "2 steps done; checkpoint runs/small/last.ckpt, log runs/small/log.jsonl; "
-        "'trimix freeze' makes a model of it"
+        "2 steps done; checkpoint runs/small/last.ckpt, log runs/small/log.jsonl; 'trimix freeze' makes a model of it"
     ]
     assert Path("runs/small/last.ckpt").exists()
     again = trimix("train", run.name, "--device", "cpu")
@@ -125,9 +124,7 @@ def test_a_restart_that_fails_moves_nothing(trimix: Command, run: Path) -> None:
         assert not Path("here.old-1").exists()
 
 
-def test_a_time_limit_ends_with_a_checkpoint(
-    trimix: Command, run: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_time_limit_ends_with_a_checkpoint(trimix: Command, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
     def is_up(limit: TimeLimit) -> bool:
@@ -158,9 +155,7 @@ def test_interrupt_saves_first(trimix: Command, run: Path, monkeypatch: pytest.M
     assert last.startswith("2 steps done")
 
 
-def test_a_second_interrupt_says_what_was_saved(
-    trimix: Command, run: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_second_interrupt_says_what_was_saved(trimix: Command, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         interrupt_at(0, patch, times=2)
         outcome = trimix("train", run, "--device", "cpu")
@@ -168,9 +163,7 @@ def test_a_second_interrupt_says_what_was_saved(
         130,
         ["interrupted after step 0; nothing was saved, the same command starts anew"],
     )
-    run.write_text(
-        run.read_text() + "\n[[phases]]\nname = 'more'\nsteps = 2\nbatch_size = 1\npatch_size = 64\n"
-    )
+    run.write_text(run.read_text() + "\n[[phases]]\nname = 'more'\nsteps = 2\nbatch_size = 1\npatch_size = 64\n")
     with monkeypatch.context() as patch:
         interrupt_at(3, patch, times=2)
         outcome = trimix("train", run, "--device", "cpu")
@@ -199,20 +192,12 @@ def test_mistakes_are_one_line(trimix: Command, run: Path, tmp_path: Path) -> No
         (("value.toml",), 2, "value.toml: phases.0.steps: must be a valid integer"),
         (("nowhere.start.toml", "-o", "a"), 7, "nowhere.ckpt: no such checkpoint"),
         (("0.start.toml", "-o", "b"), 7, "other/0.png: is not a checkpoint of trimix"),
-        (
-            ("foreign.start.toml", "-o", "c"),
-            7,
-            "foreign.ckpt: is not a whole checkpoint of trimix: it must hold",
-        ),
+        (("foreign.start.toml", "-o", "c"), 7, "foreign.ckpt: is not a whole checkpoint of trimix: it must hold"),
         ((run.name, "-o", "bad.toml"), 6, "must be a folder, found a file"),
         ((run.name, "-o", "bad.toml/run"), 6, "bad.toml/run: cannot be used: Not a directory"),
         ((run.name, "--data", "nowhere"), 2, "nowhere: must be a folder, tar or picture"),
         ((run.name, "--data", "empty"), 2, "no picture found in empty"),
-        (
-            (run.name, "--data", "small"),
-            2,
-            "small/low.png: both sides must have at least 64 pixels, found 90x50",
-        ),
+        ((run.name, "--data", "small"), 2, "small/low.png: both sides must have at least 64 pixels, found 90x50"),
         ((run.name, "--validation", "nowhere"), 2, "nowhere: must be a folder, tar or picture"),
         ((run.name, "--validation", "other"), 2, "at least 256 pixels, found 90x80; remove it"),
         ((run.name, "-o", "damaged"), 7, "damaged/last.ckpt: is not a checkpoint"),

@@ -58,9 +58,7 @@ def test_a_killed_run_ends_bit_for_bit_like_an_uninterrupted_one(
     Path("run.toml").write_text(CONFIGURATION)
     arguments = ("train", "run.toml", "--device", "cpu", "--threads", "1")
     killed = subprocess.Popen(
-        [sys.executable, "-m", "trimix", *arguments, "-o", "killed"],
-        env=process_environment(),
-        stderr=subprocess.PIPE,
+        [sys.executable, "-m", "trimix", *arguments, "-o", "killed"], env=process_environment(), stderr=subprocess.PIPE
     )
     checkpoint = Path("killed/last.ckpt")
     while not checkpoint.exists() or steps_of(checkpoint) < KILLED_FROM_STEP:
@@ -72,9 +70,7 @@ def test_a_killed_run_ends_bit_for_bit_like_an_uninterrupted_one(
     killed.stderr.close()  # type: ignore[union-attr]
     step = steps_of(checkpoint)
     assert KILLED_FROM_STEP <= step < STEPS
-    with Path("killed/log.jsonl").open(
-        "a"
-    ) as log:  # as after a kill some steps later, in the middle of a row
+    with Path("killed/log.jsonl").open("a") as log:  # as after a kill some steps later, in the middle of a row
         for kind in ("training", "validation"):
             print(json.dumps({"kind": kind, "step": step + 1}), file=log)
         log.write('{"kind": "train')
@@ -85,8 +81,6 @@ def test_a_killed_run_ends_bit_for_bit_like_an_uninterrupted_one(
         assert all(torch.equal(value, other[name][key]) for key, value in one[name].items())
     assert one["averaged"] == other["averaged"] == STEPS
     for index, state in one["optimizer"]["state"].items():
-        assert all(
-            torch.equal(value, other["optimizer"]["state"][index][key]) for key, value in state.items()
-        )
+        assert all(torch.equal(value, other["optimizer"]["state"][index][key]) for key, value in state.items())
     assert logged_steps("killed") == logged_steps("whole")
     assert logged_steps("whole") == {"training": [50, 100, STEPS], "validation": [STEPS]}

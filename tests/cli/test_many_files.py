@@ -42,9 +42,7 @@ def test_a_folder_and_back(trimix: Command, folder: Path, tmp_path: Path) -> Non
     assert (tmp_path / "out" / "a b.tmix").stat().st_mtime_ns == 10**18
     assert f"passed over: {folder / 'Thumbs.db'}\n" in outcome.error
     assert "6 files: 6 compressed; " in outcome.error
-    outcome = trimix(
-        "decompress", tmp_path / "out", "-r", "-o", f"{tmp_path}/back/", "--format", "bmp", "-j", 2
-    )
+    outcome = trimix("decompress", tmp_path / "out", "-r", "-o", f"{tmp_path}/back/", "--format", "bmp", "-j", 2)
     assert outcome.code == 0
     assert files(tmp_path / "back") == {name.replace(".tmix", ".bmp") for name in WRITTEN}
 
@@ -62,10 +60,7 @@ def test_what_is_there_is_not_done_again_unless_forced(trimix: Command, folder: 
     assert "5 files: 4 compressed, 1 there already" in outcome.error
     assert "folders not looked into: 1; --recursive does" in outcome.error
     assert (tmp_path / "out" / "a b.tmix").read_bytes() == b"there"
-    assert (
-        "5 files: 0 compressed, 5 there already"
-        in trimix("compress", folder, "-o", tmp_path / "out", *MODEL).error
-    )
+    assert "5 files: 0 compressed, 5 there already" in trimix("compress", folder, "-o", tmp_path / "out", *MODEL).error
     assert "5 files: 5 compressed" in trimix("compress", folder, "-o", tmp_path / "out", "-f", *MODEL).error
 
 

@@ -48,10 +48,7 @@ def test_it_works_where_no_directory_can_be_written(installation):
     # Files stand where cache directories should be made: that fails for the superuser too.
     (installation / "trimix" / "coding" / "__pycache__").touch()
     nowhere = str(installation / "trimix" / "errors.py")
-    assert run(installation, HOME=nowhere, XDG_CACHE_HOME=nowhere, LOCALAPPDATA=nowhere) == [
-        "False 0",
-        "[0] None",
-    ]
+    assert run(installation, HOME=nowhere, XDG_CACHE_HOME=nowhere, LOCALAPPDATA=nowhere) == ["False 0", "[0] None"]
 
 
 @pytest.mark.slow

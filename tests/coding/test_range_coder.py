@@ -55,9 +55,7 @@ def test_mixtures_and_tables_interleave_in_any_number_of_calls(seed, parts):
             encoder.encode_factorized(symbols, channels, table)
     decoder = RangeDecoder(encoder.finish())
     for is_mixture, symbols, channels, parameters in written:
-        found = (
-            decoder.decode_mixture(parameters) if is_mixture else decoder.decode_factorized(channels, table)
-        )
+        found = decoder.decode_mixture(parameters) if is_mixture else decoder.decode_factorized(channels, table)
         assert found.dtype == np.int32 and (found == symbols).all()
 
 
@@ -83,10 +81,7 @@ def test_no_symbols_give_no_bytes():
 
 def test_one_probable_symbol_needs_one_byte_at_most():
     parameters = MixtureParameters(
-        np.zeros(1, np.uint8),
-        np.full((1, 1), 2**16, np.int32),
-        np.zeros((1, 1), np.int32),
-        np.zeros((1, 1), np.uint8),
+        np.zeros(1, np.uint8), np.full((1, 1), 2**16, np.int32), np.zeros((1, 1), np.int32), np.zeros((1, 1), np.uint8)
     )
     assert len(encoded(np.zeros(1, np.int32), parameters)) <= 1
 
@@ -216,9 +211,7 @@ def test_truncated_and_altered_bytes_end_well():
     symbols = generator.integers(-32767, 32768, 300).astype(np.int32)
     data = encoded(symbols, parameters)
     damaged = [data[:length] for length in range(0, len(data), 7)]
-    damaged += [
-        data[:place] + bytes([data[place] ^ 0x41]) + data[place + 1 :] for place in range(0, len(data), 5)
-    ]
+    damaged += [data[:place] + bytes([data[place] ^ 0x41]) + data[place + 1 :] for place in range(0, len(data), 5)]
     wrong = 0
     for bytes_found in damaged:
         try:

@@ -154,8 +154,7 @@ def test_the_gradient_is_that_of_finite_differences(shape, as_patches):
     for direction in (noise(x, seed=3), torch.ones_like(x), x):
         with torch.no_grad():
             ahead, behind = (
-                ssimulacra2(x, x_hat + sign * 1e-7 * direction, as_patches=as_patches).sum()
-                for sign in (1, -1)
+                ssimulacra2(x, x_hat + sign * 1e-7 * direction, as_patches=as_patches).sum() for sign in (1, -1)
             )
         assert float((gradient * direction).sum()) == pytest.approx(float(ahead - behind) / 2e-7, rel=1e-4)
 
@@ -195,11 +194,7 @@ def test_identical_and_flat_pictures_have_finite_gradients(level):
         score.sum().backward()
         assert float(score.detach()) == 100
         assert not bool(x_hat.grad.any())
-    for x, other in (
-        (flat, smooth(128, 128, count=1)),
-        (smooth(128, 128, count=1), flat),
-        (flat, flat * 0.9),
-    ):
+    for x, other in ((flat, smooth(128, 128, count=1)), (smooth(128, 128, count=1), flat), (flat, flat * 0.9)):
         x_hat = other.clone().requires_grad_()
         ssimulacra2(x, x_hat).sum().backward()
         assert bool(x_hat.grad.isfinite().all())

@@ -6,15 +6,7 @@ import numpy as np
 import torch
 
 from nearest import nearest_symbols
-from tiny_models import (
-    GLLMM_WITH_LINEAR_PATH,
-    INTERLACED,
-    TINY,
-    calibration_pictures,
-    lively,
-    tiny_frozen,
-    tiny_model,
-)
+from tiny_models import GLLMM_WITH_LINEAR_PATH, INTERLACED, TINY, calibration_pictures, lively, tiny_frozen, tiny_model
 from trimix.architectures.config import AutoregressiveConfig, GllmmConfig, HyperpriorConfig
 from trimix.codec import Codec
 from trimix.encoder.picture_distortion import PictureDistortion
@@ -31,10 +23,7 @@ CONFIGURATIONS = {
     "gllmm": GllmmConfig(latent_channels=6, head_widths=(12, 16)),
     "gllmm with a linear path": GLLMM_WITH_LINEAR_PATH,
 }
-LITE = {
-    "gllmm-lite": TINY,
-    "gllmm-lite, interlaced": INTERLACED.model_copy(update={"lapped_channels": 3}),
-}
+LITE = {"gllmm-lite": TINY, "gllmm-lite, interlaced": INTERLACED.model_copy(update={"lapped_channels": 3})}
 FOR_MS_SSIM = "gllmm-lite for MS-SSIM"
 FITTED = "gllmm-lite, its synthesis the transpose of its analysis"
 MODELS = (*LITE, *CONFIGURATIONS)

@@ -62,24 +62,18 @@ def test_the_gradient_is_that_of_its_own_bits(name, monkeypatch):
 
     step = 1e-4
     generator = torch.Generator().manual_seed(1)
-    places = [
-        tuple(int(torch.randint(n, (1,), generator=generator)) for n in values.shape) for _ in range(12)
-    ]
+    places = [tuple(int(torch.randint(n, (1,), generator=generator)) for n in values.shape) for _ in range(12)]
     for place in places:
         up, down = values.clone(), values.clone()
         up[place] += step
         down[place] -= step
-        assert float(gradient[place]) == pytest.approx(
-            (bits(up) - bits(down)) / (2 * step), rel=0.03, abs=1e-2
-        )
+        assert float(gradient[place]) == pytest.approx((bits(up) - bits(down)) / (2 * step), rel=0.03, abs=1e-2)
 
 
 @pytest.mark.parametrize("name", ["gllmm-lite", "gllmm-lite, interlaced", "gllmm"])
 def test_what_nobody_sees_has_no_gradient(name):
     codec, _, values, side, looking = setting(name)
-    gradient = torch.from_numpy(
-        DifferentiablePath(codec.model).context_gradient(values.numpy(), side.numpy())
-    )
+    gradient = torch.from_numpy(DifferentiablePath(codec.model).context_gradient(values.numpy(), side.numpy()))
     # The last position of a raster has no successor; positions of the last pass of the others are seen by none.
     unseen = torch.zeros(side.shape[:2], dtype=torch.bool) if name == "gllmm" else looking[0, -1].bool()
     unseen[-1, -1] |= name == "gllmm"
@@ -91,9 +85,9 @@ def test_what_nobody_sees_has_no_gradient(name):
 def test_the_side_features_are_those_of_the_integers(name):
     codec, symbols, _, side, _ = setting(name)
     path = DifferentiablePath(codec.model)
-    found = path.side_features(torch.from_numpy(symbols.hyper_latent).float(), symbols.quality_integer)[
-        0
-    ].permute(1, 2, 0)
+    found = path.side_features(torch.from_numpy(symbols.hyper_latent).float(), symbols.quality_integer)[0].permute(
+        1, 2, 0
+    )
     assert found.shape == side.shape
     assert torch.allclose(found, side.float(), rtol=0.01, atol=4)
 

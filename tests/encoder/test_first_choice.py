@@ -121,8 +121,7 @@ def test_the_released_model_damps_itself_where_pixels_are_noise(quality):
     codec = Codec.load("gllmm-lite")
     noise = np.random.default_rng(0).choice(np.array([0, 255], np.uint8), (64, 64, 3))
     nearest, chosen = (
-        first_choice(codec.latents, Picture(noise), quality, chosen=chosen, writes=False)
-        for chosen in (False, True)
+        first_choice(codec.latents, Picture(noise), quality, chosen=chosen, writes=False) for chosen in (False, True)
     )
     assert chosen.damping.factor > 2
     assert cost(codec, Picture(noise), chosen.symbols) < cost(codec, Picture(noise), nearest.symbols)

@@ -29,9 +29,7 @@ def total_bits(codec, search, symbols, hyper_latent):
     path = DifferentiablePath(codec.model)
     values = torch.from_numpy(codec.latents.dequantize(symbols))
     context = path.context_features(values[None], path.looking_planes(*values.shape[1:]))
-    bits, _ = path.hyper_gradient(
-        values, context, torch.from_numpy(hyper_latent).float(), symbols.quality_integer
-    )
+    bits, _ = path.hyper_gradient(values, context, torch.from_numpy(hyper_latent).float(), symbols.quality_integer)
     return float(bits.double().sum()) + search.bits(hyper_latent)
 
 

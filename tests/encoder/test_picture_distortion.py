@@ -48,9 +48,7 @@ def test_the_gradient_is_that_of_the_whole_picture(name, channels, in_strips, mo
             latent_codec, "latent_strips", lambda rows, pixels, halo, _: latent_strips(rows, pixels, halo, 1)
         )
     error = PictureDistortion(codec.latents, picture.pixels, symbols.quality_integer)
-    assert len(list(error._strips(values))) == (
-        1 if not in_strips else -(-32 // codec.model.transforms.facts.halo)
-    )
+    assert len(list(error._strips(values))) == (1 if not in_strips else -(-32 // codec.model.transforms.facts.halo))
     slope = error.slope(values)
     bits, gradient = slope.bits, slope.gradient
     whole_bits, whole_gradient = in_one_piece(codec, picture, symbols.quality_integer, values)
@@ -124,10 +122,7 @@ def test_a_position_counts_by_its_block_or_by_what_its_filters_reach(height):
 
 @pytest.mark.parametrize("name", ["released", *CONFIGURATIONS])
 def test_what_lies_beyond_the_reach_of_a_model_has_no_slope_and_little_effect(name):
-    codec, picture = (
-        Codec.load("gllmm-lite") if name == "released" else tiny_codec(name),
-        some_picture(65, 65),
-    )
+    codec, picture = (Codec.load("gllmm-lite") if name == "released" else tiny_codec(name), some_picture(65, 65))
     values = codec.latents.dequantize(nearest_symbols(codec, picture, 60))
     error = PictureDistortion(codec.latents, picture.pixels, 15360)
     gradient = error.slope(values).gradient
@@ -142,11 +137,7 @@ def test_what_lies_beyond_the_reach_of_a_model_has_no_slope_and_little_effect(na
     assert changes[0] < 0.2 * changes[1]
 
 
-OBJECTIVES = (
-    Distortion("weighted-mse"),
-    Distortion("ms-ssim"),
-    Distortion("ssimulacra2"),
-)
+OBJECTIVES = (Distortion("weighted-mse"), Distortion("ms-ssim"), Distortion("ssimulacra2"))
 
 
 @cache

@@ -30,16 +30,12 @@ def test_the_readme_has_its_numbers(effort):
     table = effort.table(effort.Record.read(ROOT / "results" / "effort.json"))
     measured = {}
     for row in re.findall(r"^\| (\d) \|.*$", table, re.MULTILINE):
-        cells = [
-            cell.strip(" %") for cell in re.search(rf"^\| {row} \|.*$", table, re.MULTILINE)[0].split("|")
-        ]
+        cells = [cell.strip(" %") for cell in re.search(rf"^\| {row} \|.*$", table, re.MULTILINE)[0].split("|")]
         measured[row] = (float(cells[6]), float(cells[3]))
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     block = readme[readme.index("| `--effort` |") :].splitlines()
     levels = re.findall(r"\d", block[0])
-    percents, seconds = (
-        [cell.strip() for cell in line.strip("|").split("|")][1:] for line in (block[2], block[3])
-    )
+    percents, seconds = ([cell.strip() for cell in line.strip("|").split("|")][1:] for line in (block[2], block[3]))
     for level, percent, second in zip(levels[1:], percents[1:], seconds[1:], strict=True):
         assert float(percent) == pytest.approx(measured[level][0], abs=0.051)
         assert float(second) == pytest.approx(measured[level][1], abs=0.051)

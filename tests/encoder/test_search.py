@@ -23,9 +23,7 @@ from trimix.images import psnr_db, shares_in_picture
 def test_it_is_never_worse_than_its_start(name):
     codec = tiny_codec(name)
     picture = some_picture(60, 64)
-    costs = [
-        cost(codec, picture, find_symbols(codec.latents, picture, 60, effort).symbols) for effort in (2, 3, 6)
-    ]
+    costs = [cost(codec, picture, find_symbols(codec.latents, picture, 60, effort).symbols) for effort in (2, 3, 6)]
     assert costs[1] <= costs[0] + 0.5
     assert costs[2] < costs[0]
 
@@ -195,16 +193,12 @@ def test_a_step_that_curves_the_error_too_much_damps_the_next(monkeypatch):
 def test_efforts_help_by_what_the_weights_were_trained_for(kind):
     codec = Codec(replace(tiny_codec(FITTED).model, distortion=Distortion(kind)))
     picture = smooth_picture(170, 192)
-    costs = [
-        cost(codec, picture, find_symbols(codec.latents, picture, 60, effort).symbols) for effort in (1, 2, 3)
-    ]
+    costs = [cost(codec, picture, find_symbols(codec.latents, picture, 60, effort).symbols) for effort in (1, 2, 3)]
     assert costs[2] <= costs[1] + 0.5
     assert costs[1] <= costs[0] + 0.5
 
 
 def test_efforts_help_the_released_weights_for_ms_ssim_by_ms_ssim():
     codec, picture = Codec.load("gllmm-lite-ms-ssim"), some_picture(176, 176)
-    costs = [
-        cost(codec, picture, find_symbols(codec.latents, picture, 60, effort).symbols) for effort in (1, 2, 4)
-    ]
+    costs = [cost(codec, picture, find_symbols(codec.latents, picture, 60, effort).symbols) for effort in (1, 2, 4)]
     assert costs[2] < costs[1] < costs[0]

@@ -18,9 +18,7 @@ def codec():
 
 def test_efforts_make_the_files_of_their_symbols(codec):
     picture = smooth_picture(60, 70)
-    assert codec.encode(picture, 40) == codec.pack(
-        picture, find_symbols(codec.latents, picture, 40, 2).symbols
-    )
+    assert codec.encode(picture, 40) == codec.pack(picture, find_symbols(codec.latents, picture, 40, 2).symbols)
     found = find_symbols(codec.latents, picture, 40, 4)
     encoded = codec.encode_to(picture, 40, 4)
     assert encoded.data == codec.pack(picture, found.symbols)
@@ -65,10 +63,7 @@ def test_a_psnr_is_met(codec, effort):
 
 def test_a_score_is_met(codec):
     picture = smooth_picture(128, 130)
-    ends = [
-        ssimulacra2_of_pixels(picture.pixels, codec.decode(codec.encode(picture, q, 1)).pixels)
-        for q in (1, 100)
-    ]
+    ends = [ssimulacra2_of_pixels(picture.pixels, codec.decode(codec.encode(picture, q, 1)).pixels) for q in (1, 100)]
     wanted = max(sum(ends) / 2, 1.0)
     encoded = codec.encode_to(picture, Target(TargetKind.SSIMULACRA2, wanted))
     assert encoded.is_met
@@ -215,8 +210,6 @@ def test_a_second_interrupt_ends_it(codec, monkeypatch):
 
 
 def test_without_time_the_fast_file_meets_the_target(codec):
-    encoded = codec.encode_to(
-        smooth_picture(150, 120), Target(TargetKind.BYTES, 700), 9, time_limit_seconds=0.0
-    )
+    encoded = codec.encode_to(smooth_picture(150, 120), Target(TargetKind.BYTES, 700), 9, time_limit_seconds=0.0)
     assert (encoded.ended, encoded.steps) == ("time", 0)
     assert encoded.is_met

@@ -8,17 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trimix.coding.standard_tables import SCALE_LEVELS, scale_of_index
-from trimix.entropy_models.conditional import (
-    bounded_log_likelihood,
-    mixture_head,
-    read_parameters,
-)
-from trimix.entropy_models.layout import (
-    LOG2_SCALE_MAXIMUM,
-    LOG2_SCALE_MINIMUM,
-    MixtureLayout,
-    ScaleForm,
-)
+from trimix.entropy_models.conditional import bounded_log_likelihood, mixture_head, read_parameters
+from trimix.entropy_models.layout import LOG2_SCALE_MAXIMUM, LOG2_SCALE_MINIMUM, MixtureLayout, ScaleForm
 from trimix.probability import Family
 
 GLLMM = tuple(Family)
@@ -214,9 +205,7 @@ def test_bounded_scales_have_a_minimum_and_a_gradient_that_leads_back(form):
 
 
 def test_absolute_scales_are_magnitudes_above_a_minimum():
-    layout = MixtureLayout(
-        (Family.GAUSSIAN,), zero_mean=True, scale_form=ScaleForm.ABSOLUTE, scale_minimum=0.5
-    )
+    layout = MixtureLayout((Family.GAUSSIAN,), zero_mean=True, scale_form=ScaleForm.ABSOLUTE, scale_minimum=0.5)
     scales = read_parameters(torch.tensor([-2.0, 0.0, 3.0])[None, None, None], layout).scales
     assert scales.flatten().tolist() == [2.5, 0.5, 3.5]
 

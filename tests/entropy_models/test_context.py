@@ -80,10 +80,7 @@ def test_raster_gradient_reaches_exactly_the_window_before_every_position():
             (gradient,) = torch.autograd.grad(features[0, :, row, column].sum(), latent, retain_graph=True)
             reached = (gradient[0].abs().sum(0) != 0).tolist()
             assert reached == [
-                [
-                    (r, c) < (row, column) and abs(r - row) <= 2 and abs(c - column) <= 2
-                    for c in range(COLUMNS)
-                ]
+                [(r, c) < (row, column) and abs(r - row) <= 2 and abs(c - column) <= 2 for c in range(COLUMNS)]
                 for r in range(ROWS)
             ]
 

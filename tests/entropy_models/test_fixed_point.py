@@ -41,8 +41,7 @@ def reference(layer, row):
 
 
 @given(
-    seed=st.integers(0, 1000),
-    row=st.lists(st.integers(-ACTIVATION_LIMIT, ACTIVATION_LIMIT), min_size=7, max_size=7),
+    seed=st.integers(0, 1000), row=st.lists(st.integers(-ACTIVATION_LIMIT, ACTIVATION_LIMIT), min_size=7, max_size=7)
 )
 def test_a_layer_equals_its_definition_in_python_integers(seed, row):
     layer = random_layer(seed)

@@ -45,9 +45,7 @@ def test_adding_a_constant_to_all_logits_changes_nothing():
     assert np.array_equal(integer_softmax(logits), integer_softmax(logits + 777))
 
 
-@given(
-    st.lists(st.lists(st.integers(-3000, 3000), min_size=1, max_size=3), min_size=1, max_size=3), st.randoms()
-)
+@given(st.lists(st.lists(st.integers(-3000, 3000), min_size=1, max_size=3), min_size=1, max_size=3), st.randoms())
 def test_weights_of_groups_are_a_product_of_softmaxes(groups, random):
     group_logits = [random.randint(-3000, 3000) for _ in groups]
     flat = np.array([logit for group in groups for logit in group]).reshape(1, -1, 1)
@@ -76,9 +74,7 @@ def test_a_linear_scale_has_the_nearest_index():
 
 
 def test_numbers_are_read_as_the_layout_says():
-    layout = MixtureLayout(
-        (Family.GAUSSIAN, Family.LAPLACIAN), 2, True, ScaleForm.ABSOLUTE, scale_minimum=400 / 4096
-    )
+    layout = MixtureLayout((Family.GAUSSIAN, Family.LAPLACIAN), 2, True, ScaleForm.ABSOLUTE, scale_minimum=400 / 4096)
     assert layout.component_families == (0, 0, 1, 1) and layout.numbers == 2 + 4 * 3
     model = IntegerMixtureModel((), (), layout, latent_channels=2)
     rows = np.arange(5)
@@ -100,9 +96,7 @@ def test_a_latent_rounded_around_its_mean_is_coded_without_it(has_weights):
     )
     model = IntegerMixtureModel((), (), layout, latent_channels=3)
     side = np.random.default_rng(1).integers(1, 9000, (4, 3 * layout.numbers))
-    found = model.parameters(
-        side, np.zeros((2, 2, 3), np.int32), np.zeros(4, np.int64), np.arange(4), context=None
-    )
+    found = model.parameters(side, np.zeros((2, 2, 3), np.int32), np.zeros(4, np.int64), np.arange(4), context=None)
     means = side.reshape(4, layout.numbers, 3)[:, int(has_weights)]
     assert (found.centres.reshape(4, 3) == means).all()
     assert not found.mixture.means.any()

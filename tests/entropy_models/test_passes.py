@@ -7,10 +7,7 @@ from tiny_models import INTERLACED, TINY, tiny_frozen
 from trimix.coding import Family, RangeDecoder, RangeEncoder
 from trimix.entropy_models import passes as module
 from trimix.entropy_models.fixed_point import RequantizedActivation, freeze_layer
-from trimix.entropy_models.integer_mixture import (
-    IntegerContext,
-    IntegerMixtureModel,
-)
+from trimix.entropy_models.integer_mixture import IntegerContext, IntegerMixtureModel
 from trimix.entropy_models.layout import MixtureLayout, ScaleForm
 from trimix.entropy_models.passes import (
     VALUE_LIMIT,
@@ -37,8 +34,7 @@ def scheduled(request):
     model = tiny_frozen(INTERLACED if schedule is interlaced else TINY)
     if schedule is not model.schedule:
         model.latent_model.contexts = tuple(
-            replace(context, offsets=((-1, 0),) * len(context.offsets))
-            for context in model.latent_model.contexts
+            replace(context, offsets=((-1, 0),) * len(context.offsets)) for context in model.latent_model.contexts
         )
     return model, schedule
 
@@ -93,10 +89,7 @@ def causal_model(around_mean):
     context = integer_layer(generator, 4 * len(offsets), 6, VALUE_LIMIT if around_mean else 2**15 - 1, 2000)
     head = integer_layer(generator, 5 + 6, 12 if not around_mean else 8, 2000, 1000)
     layout = MixtureLayout(
-        (Family.GAUSSIAN,),
-        scale_form=ScaleForm.BOUNDED,
-        around_mean=around_mean,
-        has_lone_logit=not around_mean,
+        (Family.GAUSSIAN,), scale_form=ScaleForm.BOUNDED, around_mean=around_mean, has_lone_logit=not around_mean
     )
     return IntegerMixtureModel((IntegerContext(context, offsets),), (head,), layout, latent_channels=4)
 
@@ -108,9 +101,7 @@ def test_a_wavefront_decodes_what_it_encoded_with_values_around_means(around_mea
     side = np.random.default_rng(4).integers(-2000, 2000, (height, width, 5))
     y = np.random.default_rng(5).normal(scale=40, size=(height, width, 4)).astype(np.float32)
     encoder = RangeEncoder()
-    chosen = run_schedule(
-        model, side, wavefront(height, width), Rounding(y, 2**15 - 1), SymbolWriter(encoder)
-    )
+    chosen = run_schedule(model, side, wavefront(height, width), Rounding(y, 2**15 - 1), SymbolWriter(encoder))
     data = encoder.finish()
     decoded = run_schedule(model, side, wavefront(height, width), SymbolReader(RangeDecoder(data)))
     assert np.array_equal(decoded.symbols, chosen.symbols)

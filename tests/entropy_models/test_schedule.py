@@ -13,9 +13,7 @@ SIZES = st.tuples(st.integers(1, 12), st.integers(1, 12))
 @pytest.mark.parametrize("schedule", [one_pass, checkerboard, interlaced, wavefront])
 @given(size=SIZES)
 def test_every_position_is_coded_once(schedule, size):
-    coded = [
-        (r, c) for p in schedule(*size) for r, c in zip(p.rows.tolist(), p.columns.tolist(), strict=True)
-    ]
+    coded = [(r, c) for p in schedule(*size) for r, c in zip(p.rows.tolist(), p.columns.tolist(), strict=True)]
     assert sorted(coded) == [(r, c) for r in range(size[0]) for c in range(size[1])]
 
 

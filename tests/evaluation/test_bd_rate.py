@@ -92,9 +92,7 @@ def test_both_means_are_integrals_over_what_the_curves_have_in_common(vtm, key):
     def mean_difference(bases, values):
         lowest, highest = max(base[0] for base in bases), min(base[-1] for base in bases)
         strips = lowest + (highest - lowest) * (np.arange(100_000) + 0.5) / 100_000
-        at_anchor, at_test = (
-            PchipInterpolator(base, value)(strips) for base, value in zip(bases, values, strict=True)
-        )
+        at_anchor, at_test = (PchipInterpolator(base, value)(strips) for base, value in zip(bases, values, strict=True))
         return (at_test - at_anchor).mean()
 
     rate = 100 * math.expm1(mean_difference(decibels, logarithms))
@@ -154,9 +152,7 @@ def test_ms_ssim_is_compared_in_decibels(vtm):
 
 def test_butteraugli_is_a_distance_and_smaller_is_better():
     def curve(rate, factor):
-        return RateCurve(
-            "a", tuple(RatePoint(rate * 2.0**n, 30.0, butteraugli=factor * 4 / 2**n) for n in range(4))
-        )
+        return RateCurve("a", tuple(RatePoint(rate * 2.0**n, 30.0, butteraugli=factor * 4 / 2**n) for n in range(4)))
 
     # Half the distance for twice the rate.
     anchor = curve(0.1, 1.0)
@@ -172,12 +168,8 @@ def test_butteraugli_is_a_distance_and_smaller_is_better():
 
 def test_ssimulacra2_is_compared_in_points_below_zero_too():
     scores = (-30.0, 10.0, 50.0, 90.0)
-    anchor = RateCurve(
-        "a", tuple(RatePoint(0.1 * 2**n, 30.0, ssimulacra2=one) for n, one in enumerate(scores))
-    )
-    test = RateCurve(
-        "b", tuple(RatePoint(0.15 * 2**n, 30.0, ssimulacra2=one) for n, one in enumerate(scores))
-    )
+    anchor = RateCurve("a", tuple(RatePoint(0.1 * 2**n, 30.0, ssimulacra2=one) for n, one in enumerate(scores)))
+    test = RateCurve("b", tuple(RatePoint(0.15 * 2**n, 30.0, ssimulacra2=one) for n, one in enumerate(scores)))
     found = bd_rate(anchor, test, "ssimulacra2")
     assert str(found) == "+50.00 % (-30.00 to 90.00 points)"
     # 40 points for each doubling of the rate.

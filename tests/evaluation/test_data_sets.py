@@ -83,9 +83,7 @@ def test_a_picture_of_another_size_is_told(tmp_path):
 
 def test_a_missing_set_tells_where_it_belongs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(
-        UsageError, match=r"must lie in a folder bracs below .*, found no such folder; published"
-    ):
+    with pytest.raises(UsageError, match=r"must lie in a folder bracs below .*, found no such folder; published"):
         find_pictures("bracs", [tmp_path])
     with pytest.raises(UsageError, match=f"found no data root; name one, or set {DATA_VARIABLE}"):
         find_pictures("bracs")
@@ -99,9 +97,7 @@ def test_the_first_of_a_larger_set_are_taken(tmp_path):
 
 
 def test_of_shifted_pictures_the_unshifted_are_taken(tmp_path):
-    folder = write_pictures(
-        tmp_path / "tecnick-40", [f"{number}_C00C00.png" for number in range(40)], (1200, 1200)
-    )
+    folder = write_pictures(tmp_path / "tecnick-40", [f"{number}_C00C00.png" for number in range(40)], (1200, 1200))
     for number in range(40):
         (folder / f"{number}_C00C01.png").touch()
     found = look_for(find_data_set("tecnick-40"), [tmp_path])

@@ -52,9 +52,7 @@ def test_compares_at_equal_size(commands, tmp_path):
     assert [command[0] for command in commands] == ["compress", "decompress"]
     assert commands[0][1:] == ("-q", "25")
     limit = (tmp_path / "astronaut.tmix").stat().st_size
-    sizes = {
-        name: int(number.replace(",", "")) for name, number in re.findall(r"│ (\w+).*? ([\d,]{5,}) │", text)
-    }
+    sizes = {name: int(number.replace(",", "")) for name, number in re.findall(r"│ (\w+).*? ([\d,]{5,}) │", text)}
     assert {"PNG", "trimix", "JPEG", "WebP"} <= set(sizes)
     assert sizes["trimix"] == limit
     assert all(0.8 * limit < sizes[name] <= limit for name in ("JPEG", "WebP"))
@@ -83,9 +81,7 @@ def test_says_that_a_codec_cannot_be_that_small(commands, tmp_path, monkeypatch)
         raise UsageError("it does not fit")
 
     monkeypatch.setattr(type(demo.OTHER_CODECS[0]), "encode_to_size", refuse)
-    assert "JPEG progressive is left out: it does not fit" in demonstrate(
-        picture=None, quality=25.0, output=tmp_path
-    )
+    assert "JPEG progressive is left out: it does not fit" in demonstrate(picture=None, quality=25.0, output=tmp_path)
 
 
 def test_a_failing_command_ends_the_demonstration_with_its_exit_code(tmp_path, monkeypatch):

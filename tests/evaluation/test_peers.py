@@ -78,9 +78,7 @@ def test_very_small_pictures_pass(codec, shape):
 
 @codecs
 def test_the_size_of_the_file_does_not_know_metadata(codec, smooth_picture):
-    with_profile = Picture(
-        smooth_picture.pixels, metadata=Metadata(exif=b"II*\0\x08\0\0\0\0\0", xmp=b"<x:xmpmeta/>")
-    )
+    with_profile = Picture(smooth_picture.pixels, metadata=Metadata(exif=b"II*\0\x08\0\0\0\0\0", xmp=b"<x:xmpmeta/>"))
     quality = codec.qualities[3]
     assert codec.encode(with_profile, quality) == codec.encode(smooth_picture, quality)
 
@@ -116,9 +114,7 @@ def test_qualities_outside_the_scale_are_refused(quality, smooth_picture):
 
 
 def test_fractions_are_taken_where_the_scale_has_them(smooth_picture):
-    assert len(peers.JPEG_2000.encode(smooth_picture, 1.55)) < len(
-        peers.JPEG_2000.encode(smooth_picture, 1.95)
-    )
+    assert len(peers.JPEG_2000.encode(smooth_picture, 1.55)) < len(peers.JPEG_2000.encode(smooth_picture, 1.95))
 
 
 def test_the_rate_asked_of_jpeg_2000_is_the_rate_of_the_file():
@@ -177,9 +173,7 @@ def test_a_picture_that_the_format_cannot_hold_is_refused():
         peers.WEBP.encode(Picture(np.zeros((1, 16384, 3), np.uint8)), 50)
 
 
-@pytest.mark.parametrize(
-    ("codec", "factor"), [(peers.JPEG, 2), (peers.JPEG_444, 1)], ids=lambda value: str(value)[:12]
-)
+@pytest.mark.parametrize(("codec", "factor"), [(peers.JPEG, 2), (peers.JPEG_444, 1)], ids=lambda value: str(value)[:12])
 def test_the_stated_subsampling_is_the_one_of_the_file(codec, factor, smooth_picture):
     data = codec.encode(smooth_picture, 50)
     start = data.index(b"\xff\xc2" if b"\xff\xc2" in data else b"\xff\xc0")

@@ -11,12 +11,7 @@ from skimage import data as photographs
 from trimix.errors import TrimixError, UsageError
 from trimix.evaluation import perceptual_metrics
 from trimix.evaluation.metrics import measure_point
-from trimix.evaluation.perceptual_metrics import (
-    BUTTERAUGLI,
-    SSIMULACRA2,
-    missing_metrics,
-    versions_of_metrics,
-)
+from trimix.evaluation.perceptual_metrics import BUTTERAUGLI, SSIMULACRA2, missing_metrics, versions_of_metrics
 
 
 def noisy(pixels, deviation):

@@ -42,8 +42,7 @@ def test_every_row_of_the_readme_stands_in_the_tables():
 
 
 @pytest.mark.parametrize(
-    ("name", "data"),
-    [(tune.model, data) for tune in Tune for data in SETS if data == "kodak" or tune is not Tune.EYE],
+    ("name", "data"), [(tune.model, data) for tune in Tune for data in SETS if data == "kodak" or tune is not Tune.EYE]
 )
 def test_the_released_models_are_those_that_were_measured(collections, name, data):
     released = find_model(name)
@@ -68,9 +67,7 @@ def test_jpeg_is_as_far_from_vtm_as_published(collections):
 
 def test_no_path_of_a_machine_stands_in_the_results():
     for path in RESULTS.rglob("*.json"):
-        assert not re.search(
-            r'[" =](/home|/work|/tmp|/Users|/root|[A-Z]:\\\\)', path.read_text(encoding="utf-8")
-        )
+        assert not re.search(r'[" =](/home|/work|/tmp|/Users|/root|[A-Z]:\\\\)', path.read_text(encoding="utf-8"))
 
 
 def curve_of(curves, codec):
@@ -91,10 +88,7 @@ def test_what_is_said_of_other_pictures_is_what_was_found(collections):
 def test_what_is_said_of_luma_is_what_was_found(collections):
     curves = {one.name: one.curve for one in collections["kodak"].measured}
     ours = curves[find_model(Tune.PSNR.model).name]
-    found = [
-        f"{bd_rate(curve_of(curves, other), ours, 'luma_psnr_db').percent:+.1f} %"
-        for other in ("AVIF", "WebP")
-    ]
+    found = [f"{bd_rate(curve_of(curves, other), ours, 'luma_psnr_db').percent:+.1f} %" for other in ("AVIF", "WebP")]
     said = f"In luma PSNR they are {found[0]} against AVIF and {found[1]} against WebP"
     assert said in " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
 
@@ -118,9 +112,7 @@ def test_what_is_said_for_the_eye_is_what_was_found(collections):
 
 
 def test_the_help_of_the_quality_says_what_was_measured(collections):
-    (ours,) = [
-        one.results for one in collections["kodak"].measured if one.name == find_model(DEFAULT_MODEL).name
-    ]
+    (ours,) = [one.results for one in collections["kodak"].measured if one.name == find_model(DEFAULT_MODEL).name]
     measured = {mean.point.quality: mean for mean in ours.means}
     for quality, bits_per_pixel, points in QUALITY_ANCHORS:
         assert measured[quality].point.bits_per_pixel == pytest.approx(bits_per_pixel, abs=0.005)

@@ -17,11 +17,7 @@ def test_points_stand_in_the_order_of_their_rates():
 def test_json_keeps_everything():
     curve = RateCurve(
         "codec 1.0",
-        (
-            RatePoint(0.25, 30.5, 0.95, 31.0, 10.0, 70.5, 1.5),
-            RatePoint(9.0, math.inf, 1.0),
-            RatePoint(3.0, 45.0),
-        ),
+        (RatePoint(0.25, 30.5, 0.95, 31.0, 10.0, 70.5, 1.5), RatePoint(9.0, math.inf, 1.0), RatePoint(3.0, 45.0)),
         source="measured",
     )
     text = json.dumps(curve.to_json(), allow_nan=False)

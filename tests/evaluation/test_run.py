@@ -139,9 +139,7 @@ def test_means_are_those_of_the_pictures(folder, output):
         assert len(pictures) == 3
         rates = [8 * one["file_bytes"] / (one["width"] * one["height"]) for one in pictures]
         assert record["results"]["bpp"][place] == pytest.approx(np.mean(rates))
-        assert record["results"]["psnr-rgb"][place] == pytest.approx(
-            np.mean([o["psnr_db"] for o in pictures])
-        )
+        assert record["results"]["psnr-rgb"][place] == pytest.approx(np.mean([o["psnr_db"] for o in pictures]))
     assert record["results"]["bpp"] == sorted(record["results"]["bpp"])
     assert read_results(output / "shift.json") == results
 
@@ -234,9 +232,7 @@ def test_results_of_other_settings_are_refused_until_forced(folder, output, fini
         with pytest.raises(KeyboardInterrupt):
             evaluation(folder, output).run(StopsAfter(2))
     other = Shift(qualities=(1.0, 4.0, 6.0))
-    with pytest.raises(
-        UsageError, match=r"found qualities 1,4 \(now 1,4,6\); choose another folder, or measure anew"
-    ):
+    with pytest.raises(UsageError, match=r"found qualities 1,4 \(now 1,4,6\); choose another folder, or measure anew"):
         evaluation(folder, output, other)
     with pytest.raises(KeyboardInterrupt):
         evaluation(folder, output, other, force=True).run(StopsAfter(4))
@@ -249,9 +245,7 @@ def test_results_of_other_settings_are_refused_until_forced(folder, output, fini
 def test_results_of_other_pictures_are_refused_whatever_the_codec(folder, output):
     evaluation(folder, output).run()
     Image.new("RGB", (20, 16)).save(folder / "1.png")
-    with pytest.raises(
-        UsageError, match=r"of the same pictures \(pictures\), found shift\.json of pictures, 3 files"
-    ):
+    with pytest.raises(UsageError, match=r"of the same pictures \(pictures\), found shift\.json of pictures, 3 files"):
         evaluation(folder, output, Shift(key="other"))
     with pytest.raises(UsageError, match="must hold results of the same pictures"):
         evaluation(folder, output)
@@ -305,17 +299,13 @@ def test_two_processes_do_not_measure_the_same_at_once(folder, output):
 
 
 def test_a_picture_that_a_codec_refuses_is_named_and_the_others_are_kept(folder, output):
-    with pytest.raises(
-        PictureTooLargeError, match=r"2\.png through Shift at quality 1: the picture must be narrower"
-    ):
+    with pytest.raises(PictureTooLargeError, match=r"2\.png through Shift at quality 1: the picture must be narrower"):
         evaluation(folder, output, Shift(widest=35)).run()
     assert journal_path(output / "shift.json").read_bytes().count(b'"measurement"') == 4
 
 
 def test_a_picture_that_comes_back_in_another_size_is_named(folder, output):
-    with pytest.raises(
-        UsageError, match=r"0\.png through Shift at quality 1: compared pictures must have one shape"
-    ):
+    with pytest.raises(UsageError, match=r"0\.png through Shift at quality 1: compared pictures must have one shape"):
         evaluation(folder, output, Shift(made_worse=True)).run()
 
 
@@ -442,9 +432,7 @@ def test_a_process_of_its_own_answers_tells_and_ends():
             measure.code(picture, 6.0)
         assert "in encode" in str(caught.value.__cause__)
         np.testing.assert_array_equal(measure.code(picture, 4.0).pixels, here.pixels)
-        with pytest.raises(
-            TrimixError, match="Trouble must code in a process of its own, found that it was ended"
-        ):
+        with pytest.raises(TrimixError, match="Trouble must code in a process of its own, found that it was ended"):
             measure.code(picture, 7.0)
 
 

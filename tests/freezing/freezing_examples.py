@@ -1,12 +1,7 @@
 """Every architecture, small."""
 
 from tiny_models import GLLMM_WITH_LINEAR_PATH, LOW_RESOLUTION
-from trimix.architectures.config import (
-    AttentionConfig,
-    AutoregressiveConfig,
-    GllmmConfig,
-    HyperpriorConfig,
-)
+from trimix.architectures.config import AttentionConfig, AutoregressiveConfig, GllmmConfig, HyperpriorConfig
 from trimix.probability import Family
 
 CONFIGURATIONS = {

@@ -8,15 +8,7 @@ import pytest
 
 from trimix.errors import ModelError, UnknownModelError, UsageError
 from trimix.frozen import catalogue
-from trimix.frozen.catalogue import (
-    DEFAULT_MODEL,
-    Tune,
-    entries,
-    find_model,
-    find_model_by_hash,
-    model_for,
-    read_entry,
-)
+from trimix.frozen.catalogue import DEFAULT_MODEL, Tune, entries, find_model, find_model_by_hash, model_for, read_entry
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "gllmm-tiny-0.safetensors"
 
@@ -146,22 +138,7 @@ def test_a_missing_or_broken_model_is_one_clear_line(shelf):
 @pytest.mark.parametrize("key", ["name", "identifier", "hash", "configuration", "description", "format"])
 @pytest.mark.parametrize(
     "value",
-    [
-        None,
-        1,
-        1.5,
-        True,
-        [],
-        ["a"],
-        {},
-        "",
-        "two\nlines",
-        "x" * 3000,
-        "-1",
-        "²",
-        "[1]",
-        "{",
-    ],
+    [None, 1, 1.5, True, [], ["a"], {}, "", "two\nlines", "x" * 3000, "-1", "²", "[1]", "{"],
     ids=lambda value: repr(value)[:12],
 )
 def test_metadata_of_a_wrong_type_are_one_clear_line(tmp_path, key, value):
@@ -211,13 +188,7 @@ def test_any_file_name_is_listed(folders):
 
 
 def test_numbers_of_architectures_are_frozen():
-    assert catalogue.IDENTIFIERS == {
-        "gllmm-lite": 1,
-        "hyperprior": 2,
-        "autoregressive": 3,
-        "attention": 4,
-        "gllmm": 5,
-    }
+    assert catalogue.IDENTIFIERS == {"gllmm-lite": 1, "hyperprior": 2, "autoregressive": 3, "attention": 4, "gllmm": 5}
 
 
 def test_a_tune_is_the_name_of_a_model():

@@ -95,10 +95,7 @@ def scaled(x, one):
     below = int(place)
     share = place - below
     return np.stack(
-        [
-            plane * math.exp((1 - share) * table[below, c] + share * table[below + 1, c])
-            for c, plane in enumerate(x)
-        ]
+        [plane * math.exp((1 - share) * table[below, c] + share * table[below + 1, c]) for c, plane in enumerate(x)]
     )
 
 
@@ -139,10 +136,7 @@ ONE = [
     (Convolution(weight="three", stride=2, padding=1), convolved),
     (Convolution(weight="two", bias="bias 3", stride=2), convolved),
     (Convolution(weight="one", stride=2), convolved),
-    (
-        TransposedConvolution(weight="up five", bias="bias 2", stride=2, padding=2, output_padding=1),
-        transposed,
-    ),
+    (TransposedConvolution(weight="up five", bias="bias 2", stride=2, padding=2, output_padding=1), transposed),
     (TransposedConvolution(weight="up three", bias="small places", stride=2, padding=1), transposed),
     (TransposedConvolution(weight="block", bias="places", stride=4), transposed),
     (TransposedConvolution(weight="block", bias="bias 3", stride=2, padding=3), transposed),
@@ -205,15 +199,9 @@ def test_sums_and_products_of_two_values_are_their_formulas(grad):
 
 def test_a_value_in_the_memory_of_another_is_not_overwritten():
     x = GENERATOR.normal(size=(4, 1, 1))  # whose depth to space moves nothing
-    program = [
-        Affine(factor=1.0),
-        DepthToSpace(factor=2),
-        LeakyRelu(slope=0.0),
-        DepthToSpace(factor=2, inputs=(1,)),
-    ]
+    program = [Affine(factor=1.0), DepthToSpace(factor=2), LeakyRelu(slope=0.0), DepthToSpace(factor=2, inputs=(1,))]
     np.testing.assert_allclose(
-        result([*program, Add(inputs=(4, 3))], x),
-        in_space(x, program[1]) + np.maximum(in_space(x, program[1]), 0),
+        result([*program, Add(inputs=(4, 3))], x), in_space(x, program[1]) + np.maximum(in_space(x, program[1]), 0)
     )
 
 
@@ -286,19 +274,13 @@ def test_every_operation_is_tested():
     [
         ([Convolution(weight="one", bias="bias 2")], r"bias 2 must be \[5\], found \[2\]"),
         ([Convolution(weight="none")], "must have none"),
-        (
-            [FirstChannels(channels=3), Convolution(weight="one")],
-            "operation 2, convolution: .* kernel of 3 inputs",
-        ),
+        ([FirstChannels(channels=3), Convolution(weight="one")], "operation 2, convolution: .* kernel of 3 inputs"),
         ([FirstChannels(channels=5)], "are not there"),
         ([DepthToSpace(factor=3)], "multiple of the factor 3 squared"),
         ([SpaceToDepth(factor=5)], "multiples of the factor 5"),
         ([Convolution(weight="three", stride=2), Add(inputs=(0, 1))], "must not be larger"),
         ([FirstChannels(channels=2), Multiply(inputs=(0, 1))], "must have one shape"),
-        (
-            [Convolution(weight="three", padding=0), Convolution(weight="up five", padding=0)],
-            "kernel of 3 inputs",
-        ),
+        ([Convolution(weight="three", padding=0), Convolution(weight="up five", padding=0)], "kernel of 3 inputs"),
         ([TransposedConvolution(weight="up three", stride=2, output_padding=2)], "less than the stride"),
         ([QualityFactors(logarithms="beta")], "two rows"),
     ],

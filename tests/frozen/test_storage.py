@@ -52,9 +52,7 @@ def changed(value, index, number):
 
 def test_the_golden_model_is_taken(tmp_path):
     """Otherwise the refusals below prove nothing."""
-    assert (
-        load_frozen(write(tmp_path / "a.safetensors", *contents())).identity == load_frozen(GOLDEN).identity
-    )
+    assert load_frozen(write(tmp_path / "a.safetensors", *contents())).identity == load_frozen(GOLDEN).identity
 
 
 NAMES = sorted(contents()[1])
@@ -81,9 +79,7 @@ def test_every_tensor_must_be_there_with_its_type_and_shape(tmp_path, kind):
         value = CHANGES[kind](tensors[name])
         others = {other: tensor for other, tensor in tensors.items() if other != name}
         altered = others if value is None else others | {name: value}
-        assert_refused(
-            write(tmp_path / "a.safetensors", metadata, altered), re.escape(name.rpartition(".")[0])
-        )
+        assert_refused(write(tmp_path / "a.safetensors", metadata, altered), re.escape(name.rpartition(".")[0]))
 
 
 def test_a_tensor_too_many_is_refused(tmp_path):
@@ -203,11 +199,7 @@ LAST = -1
         (("synthesis", LAST, "inputs"), [0, 3], "must not be larger"),
         (("hyper_synthesis", "sees_quality"), False, r"must be int8 \[16, 36\]"),
         (("hyper_synthesis", "has_medians"), True, "must have hyper_medians"),
-        (
-            ("hyper_synthesis", "operations", 0, "operation"),
-            "convolution",
-            "must consist of integer_convolution",
-        ),
+        (("hyper_synthesis", "operations", 0, "operation"), "convolution", "must consist of integer_convolution"),
         (("hyper_synthesis", "operations", 0, "kernel"), 2, "an odd kernel up to 15"),
         (("hyper_synthesis", "operations", 0, "kernel"), 2**62 + 1, "an odd kernel up to 15"),
         (("hyper_synthesis", "operations", 0, "kernel"), 5, r"must be .* \[16, 125\]"),

@@ -3,13 +3,7 @@ import pytest
 
 from trimix.entropy_models.fixed_point import IntegerLayer
 from trimix.errors import ModelError
-from trimix.frozen.stored_layers import (
-    StoredTensors,
-    largest_results,
-    layer_tensors,
-    read_convolutions,
-    read_layer,
-)
+from trimix.frozen.stored_layers import StoredTensors, largest_results, layer_tensors, read_convolutions, read_layer
 
 
 def some_layer(outputs: int, inputs: int, largest_weight: int, seed: int = 0) -> IntegerLayer:
@@ -44,9 +38,7 @@ def test_a_layer_comes_back_as_it_was(largest_weight):
 def test_a_layer_must_take_what_feeds_it():
     tensors = layer_tensors("a", some_layer(5, 7, 127))
     read_layer(StoredTensors(tensors), "a", np.full(7, 99))
-    with pytest.raises(
-        ModelError, match=r"a\.input_limit 3 must cover the 101 that its input may reach, found 100"
-    ):
+    with pytest.raises(ModelError, match=r"a\.input_limit 3 must cover the 101 that its input may reach, found 100"):
         read_layer(StoredTensors(tensors), "a", np.array([100, 100, 100, 101, 100, 100, 100]))
     with pytest.raises(ModelError, match=r"a.weight must be int8 \[5, 6\], found int8 \[5, 7\]"):
         read_layer(StoredTensors(tensors), "a", np.full(6, 100))

@@ -37,9 +37,7 @@ def drawn_mask(seed: int) -> np.ndarray:
     image = Image.new("L", (width, height), int(generator.choice([0, 128, 255])))
     draw = ImageDraw.Draw(image)
     for _ in range(generator.integers(0, 5)):
-        (left, right), (top, bottom) = (
-            np.sort(generator.integers(-9, side + 9, 2)) for side in (width, height)
-        )
+        (left, right), (top, bottom) = (np.sort(generator.integers(-9, side + 9, 2)) for side in (width, height))
         draw.ellipse((int(left), int(top), int(right), int(bottom)), fill=int(generator.integers(0, 256)))
     draw.text((2, 2), "mask", fill=int(generator.integers(0, 256)))
     return np.asarray(image)
@@ -82,9 +80,7 @@ def test_the_hidden_is_a_continuation_of_the_visible(height, width, seed, kind):
     generator = np.random.default_rng(seed)
     peak = np.iinfo(kind).max
     pixels = generator.integers(0, peak + 1, (height, width, 3), kind)
-    alpha = generator.integers(0, peak + 1, (height, width), kind) * generator.integers(
-        0, 2, (height, width), kind
-    )
+    alpha = generator.integers(0, peak + 1, (height, width), kind) * generator.integers(0, 2, (height, width), kind)
     filled = fill_hidden(pixels, alpha)
     visible = alpha > 0
     assert (filled[visible] == pixels[visible]).all()

@@ -64,9 +64,7 @@ def test_tiff_of_others(compression, planar):
 
     samples, buffer = samples_of(3), io.BytesIO()
     planes = np.moveaxis(samples, 2, 0) if planar == "separate" else samples
-    tifffile.imwrite(
-        buffer, planes, photometric="rgb", planarconfig=planar, compression=compression, byteorder=">"
-    )
+    tifffile.imwrite(buffer, planes, photometric="rgb", planarconfig=planar, compression=compression, byteorder=">")
     assert (read_picture(buffer.getvalue()).samples == samples).all()
 
 
@@ -104,11 +102,7 @@ def test_a_turned_tiff_of_16_bits(orientation):
 def test_other_numbers_are_refused():
     import tifffile
 
-    for samples in (
-        np.zeros((4, 4), np.float32),
-        np.zeros((4, 4, 3), np.float32),
-        np.zeros((4, 4), np.uint32),
-    ):
+    for samples in (np.zeros((4, 4), np.float32), np.zeros((4, 4, 3), np.float32), np.zeros((4, 4), np.uint32)):
         buffer = io.BytesIO()
         tifffile.imwrite(buffer, samples, photometric="rgb" if samples.ndim == 3 else "minisblack")
         with pytest.raises(PictureError, match="samples must be whole numbers of up to 16 bits"):

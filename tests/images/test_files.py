@@ -164,12 +164,7 @@ def test_ycbcr_tiff_becomes_rgb():
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF", "AVIF"])
 def test_orientation_is_applied_and_reset(kind, orientation):
-    data = saved(
-        image_of(COLOUR),
-        kind,
-        exif=exif_block(orientation),
-        **({"lossless": True} if kind == "WEBP" else {}),
-    )
+    data = saved(image_of(COLOUR), kind, exif=exif_block(orientation), **({"lossless": True} if kind == "WEBP" else {}))
     with Image.open(io.BytesIO(data)) as image:
         upright = ImageOps.exif_transpose(image)
     picture = read_picture(data)
@@ -226,9 +221,7 @@ def test_orientations_agree_with_pillow(orientation, height, width):
     pixels = np.arange(height * width, dtype=np.uint8).reshape(height, width, 1)
     image = image_of(pixels)
     image.getexif()[ExifTags.Base.Orientation] = orientation
-    assert (
-        apply_orientation(pixels, orientation)[:, :, 0] == np.asarray(ImageOps.exif_transpose(image))
-    ).all()
+    assert (apply_orientation(pixels, orientation)[:, :, 0] == np.asarray(ImageOps.exif_transpose(image))).all()
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF", "AVIF"])
@@ -269,9 +262,7 @@ def test_several_frames_are_refused(kind):
 def test_the_size_is_limited(kind):
     data = saved(Image.new("L" if kind == "GIF" else "RGB", (10, 11)), kind)
     assert read_picture(data, maximum_pixels=110).width == 10
-    with pytest.raises(
-        PictureTooLargeError, match="at most 109 pixels, found 10 x 11 = 110; raise the limit"
-    ):
+    with pytest.raises(PictureTooLargeError, match="at most 109 pixels, found 10 x 11 = 110; raise the limit"):
         read_picture(data, maximum_pixels=109)
 
 
@@ -286,16 +277,8 @@ def webp_headers():
     beginning = b"RIFF" + struct.pack("<I", 100) + b"WEBP"
     extended = (size - 1).to_bytes(3, "little") * 2
     yield beginning + b"VP8X" + struct.pack("<I", 10) + bytes(4) + extended
-    yield (
-        beginning
-        + b"VP8L"
-        + struct.pack("<I", 50)
-        + b"\x2f"
-        + struct.pack("<I", (size - 1) << 14 | (size - 1))
-    )
-    yield (
-        beginning + b"VP8 " + struct.pack("<I", 50) + b"\0\0\0\x9d\x01\x2a" + struct.pack("<HH", 16383, 16383)
-    )
+    yield (beginning + b"VP8L" + struct.pack("<I", 50) + b"\x2f" + struct.pack("<I", (size - 1) << 14 | (size - 1)))
+    yield (beginning + b"VP8 " + struct.pack("<I", 50) + b"\0\0\0\x9d\x01\x2a" + struct.pack("<HH", 16383, 16383))
 
 
 @pytest.mark.parametrize("header", list(webp_headers()), ids=["extended", "lossless", "lossy"])
@@ -409,9 +392,7 @@ def test_jpeg_comes_back_nearly(pixels):
 
 @pytest.mark.parametrize("kind", ["png", "jpeg", "webp"])
 def test_metadata_are_written_byte_for_byte(kind):
-    picture = Picture(
-        COLOUR, metadata=Metadata(icc_profile=ICC, exif=exif_block(1)[6:], xmp=b"<x>\xff\xc3\xa4</x>")
-    )
+    picture = Picture(COLOUR, metadata=Metadata(icc_profile=ICC, exif=exif_block(1)[6:], xmp=b"<x>\xff\xc3\xa4</x>"))
     buffer = io.BytesIO()
     write_picture(picture, buffer, format=kind)
     read = read_picture(buffer.getvalue())
@@ -423,9 +404,7 @@ def test_metadata_are_written_byte_for_byte(kind):
 def test_metadata_survive(kind, parts):
     everything = {"icc_profile": ICC, "exif": exif_block(1)[6:], "xmp": b"<x>text</x>"}
     buffer = io.BytesIO()
-    write_picture(
-        Picture(GREY, metadata=Metadata(**{part: everything[part] for part in parts})), buffer, format=kind
-    )
+    write_picture(Picture(GREY, metadata=Metadata(**{part: everything[part] for part in parts})), buffer, format=kind)
     read = read_picture(buffer.getvalue())
     for part in ("icc_profile", "exif", "xmp"):
         assert bool(getattr(read.metadata, part)) == (part in parts)

@@ -23,11 +23,7 @@ def saved(image: Image.Image, kind: str, **options) -> bytes:
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF", "AVIF"])
 def test_a_frame_is_taken_by_its_number_and_never_by_default(kind):
     data = saved(
-        FRAMES[0],
-        kind,
-        save_all=True,
-        append_images=FRAMES[1:],
-        **({"lossless": True} if kind == "WEBP" else {}),
+        FRAMES[0], kind, save_all=True, append_images=FRAMES[1:], **({"lossless": True} if kind == "WEBP" else {})
     )
     words = "must hold one picture, found 3 frames or pages; choose one by its number, 0 to 2"
     with pytest.raises(PictureError, match=words):
@@ -76,9 +72,7 @@ def tiff_with_pages(*kinds: int) -> bytes:
     buffer = io.BytesIO()
     with tifffile.TiffWriter(buffer) as file:
         for number, kind in enumerate(kinds):
-            file.write(
-                np.full((16, 16, 3), number, np.uint8), photometric="rgb", subfiletype=kind, metadata=None
-            )
+            file.write(np.full((16, 16, 3), number, np.uint8), photometric="rgb", subfiletype=kind, metadata=None)
     return buffer.getvalue()
 
 
@@ -105,9 +99,7 @@ def test_what_is_no_picture_is_refused_with_the_right_words(data, words):
         read_picture(data)
 
 
-@pytest.mark.parametrize(
-    ("kind", "suffix"), [("JPEG2000", "jp2"), ("QOI", "qoi"), ("TGA", "tga"), ("PCX", "pcx")]
-)
+@pytest.mark.parametrize(("kind", "suffix"), [("JPEG2000", "jp2"), ("QOI", "qoi"), ("TGA", "tga"), ("PCX", "pcx")])
 def test_further_formats(kind, suffix, tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (9, 11, 3), dtype=np.uint8)
     path = tmp_path / f"picture.{suffix.upper()}"
@@ -143,9 +135,7 @@ def test_the_size_of_unusual_tiffs_is_limited():
 
     buffer = io.BytesIO()
     planes = np.zeros((2, 16, 16), np.uint16)
-    tifffile.imwrite(
-        buffer, planes, photometric="minisblack", planarconfig="separate", extrasamples=["unassalpha"]
-    )
+    tifffile.imwrite(buffer, planes, photometric="minisblack", planarconfig="separate", extrasamples=["unassalpha"])
     assert read_picture(buffer.getvalue()).samples.shape == (16, 16, 2)
     with pytest.raises(PictureTooLargeError, match="found 16 x 16"):
         read_picture(buffer.getvalue(), maximum_pixels=255)
@@ -164,21 +154,10 @@ def test_equal_colours_become_grey_and_come_back_as_rgb():
 
 def test_loaded_images_of_all_modes():
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (5, 6, 3), dtype=np.uint8))
-    for mode, channels in (
-        ("1", 1),
-        ("L", 1),
-        ("LA", 1),
-        ("P", 3),
-        ("RGB", 3),
-        ("RGBA", 3),
-        ("YCbCr", 3),
-        ("CMYK", 3),
-    ):
+    for mode, channels in (("1", 1), ("L", 1), ("LA", 1), ("P", 3), ("RGB", 3), ("RGBA", 3), ("YCbCr", 3), ("CMYK", 3)):
         assert picture_of_image(image.convert(mode)).channels == channels
     deep = Image.fromarray(np.full((5, 6), 777, np.uint16))
     assert picture_of_image(deep).samples.ravel()[0] == 777
     for mode in ("I", "F"):
-        with pytest.raises(
-            PictureError, match=f"samples must be whole numbers of up to 16 bits, found mode {mode}"
-        ):
+        with pytest.raises(PictureError, match=f"samples must be whole numbers of up to 16 bits, found mode {mode}"):
             picture_of_image(image.convert("L").convert(mode))

@@ -282,16 +282,11 @@ def test_strip_gps_takes_the_position_and_nothing_else():
 
 
 def test_strip_gps_of_xmp():
-    packet = (
-        b"""<a exif:GPSLatitude="48,51N" exif:Flash='1'><exif:GPSLongitude>2,17E</exif:GPSLongitude></a>"""
-    )
+    packet = b"""<a exif:GPSLatitude="48,51N" exif:Flash='1'><exif:GPSLongitude>2,17E</exif:GPSLongitude></a>"""
     assert erase_xmp_position(packet) == b"<a exif:Flash='1'></a>"
 
 
-@given(
-    st.binary(max_size=80),
-    st.sampled_from([b"", b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08\0\1\x88\x25\0\4\0\0\0\1"]),
-)
+@given(st.binary(max_size=80), st.sampled_from([b"", b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08\0\1\x88\x25\0\4\0\0\0\1"]))
 def test_stripping_a_damaged_block_never_fails(data, beginning):
     assert len(erase_position(beginning + data)) == len(beginning + data)
 

@@ -5,14 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trimix.images import (
-    collapse_to_grey,
-    pad_to_multiple,
-    replicate_grey,
-    shares_in_picture,
-    to_pixels,
-    to_planes,
-)
+from trimix.images import collapse_to_grey, pad_to_multiple, replicate_grey, shares_in_picture, to_pixels, to_planes
 
 
 def pixels_of(seed, height, width, channels):

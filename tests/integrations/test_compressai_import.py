@@ -7,15 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from compressai_models import (
-    ARCHITECTURES,
-    coded,
-    fitted_model,
-    outcome,
-    pictures,
-    random_model,
-    training_outcome,
-)
+from compressai_models import ARCHITECTURES, coded, fitted_model, outcome, pictures, random_model, training_outcome
 from safetensors.torch import load_file
 
 from trimix.architectures.config import GllmmConfig
@@ -31,9 +23,7 @@ from trimix.layers.gdn import BETA_MINIMUM, GeneralizedDivisiveNormalization
 
 RECORDED = Path(__file__).parent / "recorded"
 QUALITY = torch.tensor([50.0])
-KINDS = dict(
-    zip(ARCHITECTURES, ("hyperprior", "hyperprior", "autoregressive", "attention", "attention"), strict=True)
-)
+KINDS = dict(zip(ARCHITECTURES, ("hyperprior", "hyperprior", "autoregressive", "attention", "attention"), strict=True))
 every_architecture = pytest.mark.parametrize("architecture", ARCHITECTURES)
 installed = pytest.mark.skipif(importlib.util.find_spec("compressai") is None, reason="needs CompressAI")
 
@@ -105,14 +95,10 @@ def test_names_of_other_versions_mean_the_same(architecture):
     renamings = {
         "parallel": lambda name: f"module.{name}",
         "lists": lambda name: (
-            name.replace("._matrix", ".matrices.")
-            .replace("._bias", ".biases.")
-            .replace("._factor", ".factors.")
+            name.replace("._matrix", ".matrices.").replace("._bias", ".biases.").replace("._factor", ".factors.")
         ),
         "private lists": lambda name: (
-            name.replace("._matrix", "._matrices.")
-            .replace("._bias", "._biases.")
-            .replace("._factor", "._factors.")
+            name.replace("._matrix", "._matrices.").replace("._bias", "._biases.").replace("._factor", "._factors.")
         ),
         "older blocks": lambda name: name.replace(".skip.", ".downsample."),
     }

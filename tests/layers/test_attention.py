@@ -71,9 +71,7 @@ def test_rectified_bottleneck_blocks_end_with_a_rectifier():
     block = attention.trunk[0]
     torch.testing.assert_close(block(x), torch.relu(x + block.branch(x)))
     assert (attention.trunk(x) >= 0).all()
-    assert all(
-        part.activation(-x).eq(torch.relu(-x)).all() for part in (*attention.trunk, *attention.mask[:3])
-    )
+    assert all(part.activation(-x).eq(torch.relu(-x)).all() for part in (*attention.trunk, *attention.mask[:3]))
 
 
 def test_rectified_or_not_the_weights_have_the_same_names():

@@ -43,8 +43,7 @@ def test_gradcheck(inverse):
         return torch.func.functional_call(layer, {"beta": beta, "gamma": gamma}, (x,))
 
     inputs = tuple(
-        v.detach().clone().requires_grad_()
-        for v in (x[:1, :, :2, :2], parameters["beta"], parameters["gamma"])
+        v.detach().clone().requires_grad_() for v in (x[:1, :, :2, :2], parameters["beta"], parameters["gamma"])
     )
     assert torch.autograd.gradcheck(call, inputs)
 

@@ -45,10 +45,7 @@ def test_keeps_the_precision(dtype):
 def test_two_bounds_are_a_lower_one_from_either_side(values, bounds, incoming):
     low, high = sorted(bounds)
     results = []
-    for bounded in (
-        lambda x: within_bounds(x, low, high),
-        lambda x: -lower_bound(-lower_bound(x, low), -high),
-    ):
+    for bounded in (lambda x: within_bounds(x, low, high), lambda x: -lower_bound(-lower_bound(x, low), -high)):
         x = torch.tensor(values, requires_grad=True)
         y = bounded(x)
         (y * incoming).sum().backward()

@@ -77,8 +77,6 @@ def test_keeps_channels_last():
 
 
 def test_rows_may_lie_in_any_order():
-    rows = torch.randn(6, 5, 3, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(3)).permute(
-        0, 3, 2, 1
-    )
+    rows = torch.randn(6, 5, 3, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(3)).permute(0, 3, 2, 1)
     weight = random_layer().weight.flatten(1)
     torch.testing.assert_close(product_of_rows(rows, weight), rows @ weight.T, rtol=1e-13, atol=1e-13)

@@ -111,10 +111,7 @@ def test_masses_over_the_integers_sum_to_one(case, scale, mean):
 
 @families
 @settings(deadline=None, max_examples=30, derandomize=True)
-@given(
-    scale=st.floats(2.0**-4, 4096, width=32),
-    share=st.floats(0, 30, width=32),
-)
+@given(scale=st.floats(2.0**-4, 4096, width=32), share=st.floats(0, 30, width=32))
 def test_mass_falls_with_the_distance_and_is_a_probability(case, scale, share):
     distance = torch.tensor([share * scale, 1.01 * share * scale + 1e-3], dtype=torch.float64)
     near, far = case.log_mass(distance, torch.full_like(distance, scale)).tolist()

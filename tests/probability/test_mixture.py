@@ -10,13 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from family_laws import CUMULATIVE, SCIPY
-from trimix.probability import (
-    Family,
-    MixtureParameters,
-    gaussian,
-    log_likelihood,
-    mixture,
-)
+from trimix.probability import Family, MixtureParameters, gaussian, log_likelihood, mixture
 
 LOG_MASS = {family: import_module(f"trimix.probability.{family.name.lower()}").log_mass for family in Family}
 SUBSETS = [s for n in range(1, len(Family) + 1) for s in itertools.combinations(Family, n)]
@@ -60,15 +54,12 @@ def test_equals_a_mixture_made_of_scipy_distributions(families, components):
 
 
 @settings(deadline=None, max_examples=20, derandomize=True)
-@given(
-    families=st.permutations(list(Family)), components=st.permutations(range(3)), seed=st.integers(0, 2**20)
-)
+@given(families=st.permutations(list(Family)), components=st.permutations(range(3)), seed=st.integers(0, 2**20))
 def test_the_order_of_families_and_components_changes_nothing(families, components, seed):
     p = random_parameters(seed, tuple(Family), 3)
     latent = random_latent(seed + 1)
     q = MixtureParameters(
-        tuple(families),
-        *(a[:, families][:, :, components] for a in (p.log_weights, p.means, p.scales)),
+        tuple(families), *(a[:, families][:, :, components] for a in (p.log_weights, p.means, p.scales))
     )
     torch.testing.assert_close(log_likelihood(latent, q), log_likelihood(latent, p), rtol=1e-12, atol=1e-12)
 
@@ -89,11 +80,7 @@ def test_sums_to_one_over_the_integers(families):
     p = random_parameters(7, families, 2, latent=(), pictures=1)
     integers = torch.arange(-800, 801, dtype=torch.float64)
     wide = MixtureParameters(
-        families,
-        *(
-            a[..., None].expand(1, len(families), 2, len(integers))
-            for a in (p.log_weights, p.means, p.scales)
-        ),
+        families, *(a[..., None].expand(1, len(families), 2, len(integers)) for a in (p.log_weights, p.means, p.scales))
     )
     assert abs(log_likelihood(integers[None], wide).exp().sum().item() - 1) < 1e-12
 
@@ -171,9 +158,7 @@ def test_gradients_are_the_automatic_ones_of_the_formula(families, components):
             total = total + (p.log_weights[:, f].exp() * mass).sum(dim=1)
         return total.log()
 
-    for found, expected in zip(
-        gradients_of(log_likelihood, latent, p), gradients_of(formula, latent, p), strict=True
-    ):
+    for found, expected in zip(gradients_of(log_likelihood, latent, p), gradients_of(formula, latent, p), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-7, atol=1e-9)
 
 

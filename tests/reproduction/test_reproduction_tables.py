@@ -72,8 +72,7 @@ def test_curves_that_fall_have_no_bd_rate():
         if "regularized" in key:
             rates = {
                 steps: {
-                    data: replace(one, psnr_db=tuple(-value for value in one.psnr_db))
-                    for data, one in sets.items()
+                    data: replace(one, psnr_db=tuple(-value for value in one.psnr_db)) for data, one in sets.items()
                 }
                 for steps, sets in record.rates.items()
             }

@@ -13,11 +13,7 @@ from trimix.training.config import TrainingConfig
 
 
 def run_on(
-    count: int,
-    config: TrainingConfig,
-    folder: Path,
-    signal_at: int | None = None,
-    wild_at: Container[int] = (),
+    count: int, config: TrainingConfig, folder: Path, signal_at: int | None = None, wild_at: Container[int] = ()
 ) -> list[int]:
     """Train on ``count`` processes and return their exit codes: 0, or 3 where the run was interrupted.
 
@@ -34,10 +30,7 @@ def run_on(
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     processes = [
-        context.Process(
-            target=_one,
-            args=(rank, count, port, config.model_dump_json(), folder, signal_at, wild_at),
-        )
+        context.Process(target=_one, args=(rank, count, port, config.model_dump_json(), folder, signal_at, wild_at))
         for rank in range(count)
     ]
     for process in processes:
@@ -49,13 +42,7 @@ def run_on(
 
 
 def _one(
-    rank: int,
-    count: int,
-    port: int,
-    config: str,
-    folder: Path,
-    signal_at: int | None,
-    wild_at: Container[int],
+    rank: int, count: int, port: int, config: str, folder: Path, signal_at: int | None, wild_at: Container[int]
 ) -> None:
     import torch
 

@@ -52,9 +52,7 @@ def same(one: object, other: object) -> bool:
 def same_checkpoint(one: dict, other: dict) -> bool:
     """Whether two runs stand at the same place; time is no part of it."""
     ignored = {"seconds": 0.0, "core_seconds": 0.0}
-    return same(
-        one | {"progress": one["progress"] | ignored}, other | {"progress": other["progress"] | ignored}
-    )
+    return same(one | {"progress": one["progress"] | ignored}, other | {"progress": other["progress"] | ignored})
 
 
 def stop_after(trainer, step: int) -> None:

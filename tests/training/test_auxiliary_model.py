@@ -79,9 +79,7 @@ def test_its_gradients_are_clipped_by_its_own_norm(picture_folder, tmp_path):
 @pytest.mark.usefixtures("beside")
 @pytest.mark.parametrize("whose", ["model", "auxiliary"])
 @pytest.mark.parametrize("factor", [math.inf, math.nan])
-def test_a_step_that_is_not_finite_changes_nothing(
-    picture_folder, tmp_path, monkeypatch, capsys, whose, factor
-):
+def test_a_step_that_is_not_finite_changes_nothing(picture_folder, tmp_path, monkeypatch, capsys, whose, factor):
     monkeypatch.setattr(loop, "LOG_EVERY_STEPS", 4)
     trainer = Trainer(small_run(picture_folder, steps=4), tmp_path, "cpu")
     trainer.step.broken = {step: {whose: factor} for step in (1, 2)}
@@ -94,8 +92,7 @@ def test_a_step_that_is_not_finite_changes_nothing(
         states = [part.state_dict() for part in parts]
         seen.append([{k: v.clone() for k, v in state.items()} for state in states[:3]])
         seen[-1] += [
-            {i: {k: v.clone() for k, v in s.items()} for i, s in state["state"].items()}
-            for state in states[3:]
+            {i: {k: v.clone() for k, v in s.items()} for i, s in state["state"].items()} for state in states[3:]
         ]
         between()
 
@@ -111,9 +108,7 @@ def test_a_step_that_is_not_finite_changes_nothing(
 
 
 def contents_of(trainer):
-    return [
-        part.state_dict() for part in (trainer.model, trainer.average.module, trainer.step.auxiliary.module)
-    ]
+    return [part.state_dict() for part in (trainer.model, trainer.average.module, trainer.step.auxiliary.module)]
 
 
 @pytest.mark.parametrize("has", ["checkpoint", "run"])
@@ -132,9 +127,7 @@ def test_a_checkpoint_without_what_the_run_has_is_refused(picture_folder, tmp_pa
 
 
 @pytest.mark.usefixtures("beside")
-def test_reports_are_logged_and_reviewed_and_a_warning_is_told_once(
-    picture_folder, tmp_path, monkeypatch, capsys
-):
+def test_reports_are_logged_and_reviewed_and_a_warning_is_told_once(picture_folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(loop, "LOG_EVERY_STEPS", 1)
     trainer = Trainer(small_run(picture_folder, steps=4), tmp_path, "cpu")
     trainer.run()

@@ -112,14 +112,10 @@ def test_another_file_is_refused(data):
 
 def write_recipe(path, model=TINY):
     lines = [
-        f"{key} = {json.dumps(value)}"
-        for key, value in model.model_dump(mode="json").items()
-        if value is not None
+        f"{key} = {json.dumps(value)}" for key, value in model.model_dump(mode="json").items() if value is not None
     ]
     path.write_text(
-        "validation_minutes = 1000\n[model]\n"
-        + "\n".join(lines)
-        + '\n[data]\ntraining = ["elsewhere"]\n[[phases]]\n'
+        "validation_minutes = 1000\n[model]\n" + "\n".join(lines) + '\n[data]\ntraining = ["elsewhere"]\n[[phases]]\n'
         'name = "all"\nsteps = 1000000\nbatch_size = 2\npatch_size = 64\nlearning_rate = 1e-3\n'
     )
     return path

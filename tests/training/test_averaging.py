@@ -25,12 +25,8 @@ def test_follows_its_formula_and_leaves_steps_out_that_do_not_count():
         average.update_parameters(model)
         if norm < torch.inf:
             weight = 1 - min(0.3, (1 + count) / (10 + count))
-            expected = [
-                old + weight * (new - old) for old, new in zip(expected, model.parameters(), strict=True)
-            ]
+            expected = [old + weight * (new - old) for old, new in zip(expected, model.parameters(), strict=True)]
         else:
-            assert all(
-                torch.equal(value, before[name]) for name, value in average.module.state_dict().items()
-            )
+            assert all(torch.equal(value, before[name]) for name, value in average.module.state_dict().items())
         for found, wanted in zip(average.module.parameters(), expected, strict=True):
             torch.testing.assert_close(found.detach(), wanted.detach(), rtol=1e-12, atol=1e-12)

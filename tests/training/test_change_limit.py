@@ -47,9 +47,7 @@ def test_what_is_not_is_shortened_to_a_share_of_the_typical_singular_value():
         values = torch.linalg.svdvals(start.flatten(1))
         change = near - start
         assert float(change.norm()) == pytest.approx(LIMIT * float(values.square().mean().sqrt()), rel=1e-3)
-        torch.testing.assert_close(
-            change / change.norm(), (far - start) / (far - start).norm(), rtol=1e-3, atol=1e-5
-        )
+        torch.testing.assert_close(change / change.norm(), (far - start) / (far - start).norm(), rtol=1e-3, atol=1e-5)
 
 
 def test_a_matrix_of_zeros_can_grow():

@@ -66,9 +66,7 @@ def test_what_is_restored_is_what_was_saved(saved):
     for name in ("model", "average"):
         assert all(torch.equal(value, again[name][key]) for key, value in first[name].items())
     for index, state in first["optimizer"]["state"].items():
-        assert all(
-            torch.equal(value, again["optimizer"]["state"][index][key]) for key, value in state.items()
-        )
+        assert all(torch.equal(value, again["optimizer"]["state"][index][key]) for key, value in state.items())
     assert not saved.with_suffix(".tmp").exists()
 
 

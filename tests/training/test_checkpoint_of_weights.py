@@ -46,9 +46,7 @@ def started(pictures, folder, checkpoint, config):
 
 def output_of(trainer):
     with torch.no_grad():
-        return trainer.average.module.eval()(
-            calibration_pictures(), torch.tensor([30.0, 70.0]), rounding="round"
-        )
+        return trainer.average.module.eval()(calibration_pictures(), torch.tensor([30.0, 70.0]), rounding="round")
 
 
 @pytest.mark.parametrize("config", [TINY, INTERLACED], ids=["checkerboard", "interlaced"])
@@ -59,9 +57,7 @@ def test_training_goes_on_from_what_was_released_also_wider(tool, picture_folder
     same = started(picture_folder, tmp_path / "same", checkpoint, config)
     wide = config.model_copy(update=WIDER)
     wider = started(picture_folder, tmp_path / "wider", checkpoint, wide)
-    elsewhere = started(
-        picture_folder, tmp_path / "elsewhere", checkpoint, config.model_copy(update=OTHER_LAMBDAS)
-    )
+    elsewhere = started(picture_folder, tmp_path / "elsewhere", checkpoint, config.model_copy(update=OTHER_LAMBDAS))
     assert (same.grown_from, wider.grown_from, elsewhere.grown_from) == (None, config, None)
     expected = tiny_model(config).state_dict() | float_weights(tiny_frozen(config))
     for name, value in same.model.state_dict().items():

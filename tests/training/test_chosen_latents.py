@@ -18,9 +18,7 @@ from trimix.training.chosen_latents import chosen_latents, encoder_latents
 
 def laplacian(means: torch.Tensor, scale: float = 0.6) -> MixtureParameters:
     means = means[:, None, None]
-    return MixtureParameters(
-        (Family.LAPLACIAN,), torch.zeros_like(means), means, torch.full_like(means, scale)
-    )
+    return MixtureParameters((Family.LAPLACIAN,), torch.zeros_like(means), means, torch.full_like(means, scale))
 
 
 def bits(symbol: float, mean: float, scale: float = 0.6) -> float:

@@ -33,9 +33,7 @@ def test_a_third_is_grey_and_grey_means_equal_channels():
     grey = coloured = 0
     for index in range(210):
         picture = draw_picture(3, index, 48)
-        if np.array_equal(picture[..., 0], picture[..., 1]) and np.array_equal(
-            picture[..., 1], picture[..., 2]
-        ):
+        if np.array_equal(picture[..., 0], picture[..., 1]) and np.array_equal(picture[..., 1], picture[..., 2]):
             grey += 1
         else:
             coloured += 1

@@ -240,9 +240,7 @@ def test_too_many_explosions_end_the_run_with_a_good_checkpoint(picture_folder, 
     config = configuration(picture_folder, maximum=2, rate_factor=0.5)
     stopped(config, tmp_path / "healthy", EVERY)
     trainer = broken(Trainer(config, tmp_path / "broken", "cpu"), times=9)
-    with pytest.raises(
-        TrainingError, match=r"had gone back 2 times: .* the state of step 4; start anew"
-    ) as caught:
+    with pytest.raises(TrainingError, match=r"had gone back 2 times: .* the state of step 4; start anew") as caught:
         trainer.run()
     assert "\n" not in str(caught.value)
     one, other = contents(tmp_path / "broken"), contents(tmp_path / "healthy")

@@ -70,9 +70,7 @@ class Codec:
 @st.composite
 def sources(draw, symbols=SYMBOLS):
     """Probabilities, some of them 0, some tiny."""
-    weights = draw(
-        st.lists(st.sampled_from([0.0, 1e-9, 1.0]) | st.floats(0.01, 1), min_size=2, max_size=symbols)
-    )
+    weights = draw(st.lists(st.sampled_from([0.0, 1e-9, 1.0]) | st.floats(0.01, 1), min_size=2, max_size=symbols))
     weights = np.array(weights) + (0.0 if any(weights) else 1.0)
     return weights / weights.sum()
 
@@ -128,8 +126,7 @@ def test_the_uncertainty_of_the_index_is_positive_where_two_indices_look_the_sam
 def test_fewer_bits_are_more_conditional_entropy_whichever_codec_of_a_source(p, data):
     # Theorem 1 for two codecs of one source with one-to-one synthesis: differences are equal and opposite.
     one, other = (
-        Codec(p, data.draw(st.lists(st.integers(0, 7), min_size=len(p), max_size=len(p))), range(8))
-        for _ in range(2)
+        Codec(p, data.draw(st.lists(st.integers(0, 7), min_size=len(p), max_size=len(p))), range(8)) for _ in range(2)
     )
     gained = conditional_entropy_bits(one.x_and_x_hat) - conditional_entropy_bits(other.x_and_x_hat)
     np.testing.assert_allclose(one.h_u - other.h_u, -gained, **EXACT)

@@ -33,9 +33,7 @@ def wider(config, **sizes):
 
 
 @pytest.mark.parametrize("config", [TINY, INTERLACED], ids=["checkerboard", "interlaced"])
-@pytest.mark.parametrize(
-    "sizes", [*({name: size} for name, size in WIDER.items()), WIDER], ids=[*WIDER, "all"]
-)
+@pytest.mark.parametrize("sizes", [*({name: size} for name, size in WIDER.items()), WIDER], ids=[*WIDER, "all"])
 def test_it_does_what_it_did(config, sizes):
     before, after = output_of(tiny_model(config)), output_of(wider(config, **sizes))
     for one, other in zip(vars(before).values(), vars(after).values(), strict=True):

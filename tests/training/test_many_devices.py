@@ -74,7 +74,5 @@ def test_parts_must_be_equal(picture_folder, tmp_path):
     config = configuration(picture_folder, batch_size=6, accumulation=2)
     trainer = Trainer(config, tmp_path, "cpu")
     trainer.devices.count = 2
-    with pytest.raises(
-        ConfigurationError, match=r"multiple of devices times accumulation, found 6 and 2 \* 2"
-    ):
+    with pytest.raises(ConfigurationError, match=r"multiple of devices times accumulation, found 6 and 2 \* 2"):
         Trainer(config, tmp_path, trainer.devices)

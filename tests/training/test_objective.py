@@ -157,9 +157,7 @@ def test_the_objective_for_ms_ssim_is_its_formula():
     assert parts.weighted_distortion.detach() == pytest.approx(trade_off * (1 - similarity), rel=1e-3)
     assert torch.equal(parts.loss, parts.bits_per_pixel + parts.weighted_distortion)
     # The error is told as it is, and nothing is learned from it.
-    assert torch.equal(
-        parts.mean_squared_error, rate_distortion(x, output, trade_off, 0.0).mean_squared_error.detach()
-    )
+    assert torch.equal(parts.mean_squared_error, rate_distortion(x, output, trade_off, 0.0).mean_squared_error.detach())
     assert not parts.mean_squared_error.requires_grad
     balanced = rate_distortion(x, output, trade_off, 0.5, MS_SSIM)
     assert balanced.weight == pytest.approx((trade_off / 20) ** -0.5)
@@ -205,9 +203,7 @@ def test_the_objective_for_the_eye_is_its_formula(weight):
     )
     assert torch.equal(parts.loss, parts.bits_per_pixel + parts.weighted_distortion)
     assert not parts.mean_squared_error.requires_grad
-    assert rate_distortion(x, output, trade_off, 0.5, objective).weight == pytest.approx(
-        (trade_off / 0.034) ** -0.5
-    )
+    assert rate_distortion(x, output, trade_off, 0.5, objective).weight == pytest.approx((trade_off / 0.034) ** -0.5)
     parts.loss.sum().backward()
     assert bool(x_hat.grad.any())
 
@@ -260,10 +256,7 @@ def configuration(patch_size, distortion="ms-ssim", **model):
 
 def test_ms_ssim_needs_patches_and_lambdas_that_fit(tmp_path):
     assert TrainingConfig.model_validate(configuration(192)).objective.distortion == "ms-ssim"
-    assert (
-        TrainingConfig(data={"training": ["x"]}, phases=[{"name": "x", "steps": 1}]).objective.distortion
-        == "mse"
-    )
+    assert TrainingConfig(data={"training": ["x"]}, phases=[{"name": "x", "steps": 1}]).objective.distortion == "mse"
     with pytest.raises(ValueError, match=r"patch_size must be at least 192 .*found 128 in the phase all"):
         TrainingConfig.model_validate(configuration(128))
     with pytest.raises(ValueError, match=r"lambda_maximum must be at least 1 .*found 0\.2"):

@@ -97,9 +97,7 @@ def test_many_pictures_stay_in_order(tmp_path):
     with pytest.raises(ConfigurationError, match=r"050\.png"):
         load_pictures([tmp_path], 1)
     told, counted = [], []
-    rest = load_pictures(
-        [tmp_path], 1, on_progress=lambda *counts: counted.append(counts), on_left_out=told.append
-    )
+    rest = load_pictures([tmp_path], 1, on_progress=lambda *counts: counted.append(counts), on_left_out=told.append)
     assert len(rest) == 199
     assert counted[-1] == (200, 200)
     (note,) = told
@@ -180,10 +178,7 @@ def test_scaling_is_that_of_pillow(side):
     window = Image.fromarray(noise[5 : 5 + side, 7 : 7 + side])
     expected = np.asarray(window.resize((64, 64), Image.Resampling.BICUBIC)).astype(int)
     # The device's pixels are gathered up to the largest side: another one is added.
-    for cache, added in (
-        (HostCache([noise]), []),
-        (DeviceCache([noise], HOST), [Cut(0, 0, 0, 140, False, False)]),
-    ):
+    for cache, added in ((HostCache([noise]), []), (DeviceCache([noise], HOST), [Cut(0, 0, 0, 140, False, False)])):
         patches = cache.patches(cuts + added, 64).numpy().astype(int)
         for patch, (upside_down, mirrored) in zip(patches, FLIPS, strict=False):
             patch = patch[:: -1 if upside_down else 1, :: -1 if mirrored else 1]

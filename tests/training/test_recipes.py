@@ -24,11 +24,7 @@ PLANS = "tables/regularizer-"
 RECIPES = [name for name in FILES if not name.startswith(("base/", PLANS))]
 
 LEVELS = ["0.0018", "0.0035", "0.0067", "0.0130"]
-BASELINES = {
-    "hyperprior": HyperpriorConfig,
-    "autoregressive": AutoregressiveConfig,
-    "attention": AttentionConfig,
-}
+BASELINES = {"hyperprior": HyperpriorConfig, "autoregressive": AutoregressiveConfig, "attention": AttentionConfig}
 ALPHAS = {"hyperprior": 0.1, "autoregressive": 1.0, "attention": 1.0}
 GLLMM_CHANNELS = {
     "mse": {128: ["0.0016", "0.0032", "0.0075", "0.015"], 256: ["0.023", "0.03", "0.045", "0.06"]},
@@ -62,9 +58,7 @@ def differences(one, other):
 
 def test_there_is_a_recipe_for_every_run():
     expected = {"gllmm-lite", "gllmm-lite-ms-ssim", "gllmm-lite-eye", "gllmm", "gllmm-lite-1"}
-    expected |= {
-        f"{model}-{level}{how}" for model, level, how in product(BASELINES, LEVELS, ["", "-regularized"])
-    }
+    expected |= {f"{model}-{level}{how}" for model, level, how in product(BASELINES, LEVELS, ["", "-regularized"])}
     expected |= {f"sweeps/hyperprior-0.0067-rho-{rho}" for rho in ["0.01", "0.03", "0.1", "0.3"]}
     expected |= {f"sweeps/hyperprior-0.0067-long-alpha-{alpha}" for alpha in ["0.003", "0.01", "0.03", "0.1"]}
     expected |= {"sweeps/hyperprior-0.0067-long", "tables/small", "tables/small-start"}
@@ -203,11 +197,7 @@ def test_gllmm_lite_for_ms_ssim_has_patches_that_the_measure_takes():
     run = recipe("gllmm-lite-ms-ssim")
     assert run.objective.distortion == "ms-ssim"
     assert all(phase.patch_size > 160 for phase in run.phases)
-    assert differences(run.model, recipe("gllmm-lite").model) == {
-        "lambda_minimum",
-        "lambda_maximum",
-        "lambda_ratio",
-    }
+    assert differences(run.model, recipe("gllmm-lite").model) == {"lambda_minimum", "lambda_maximum", "lambda_ratio"}
 
 
 def test_gllmm_lite_for_the_eye_has_the_rates_of_gllmm_lite():
@@ -287,14 +277,8 @@ def test_a_list_of_phases_replaces_that_of_the_base(write):
     [
         ("base = 3", r"run\.toml: base: must be the path of a TOML file, found 3$"),
         ('base = ["base.toml"]', r"run\.toml: base: must be the path of a TOML file, found \["),
-        (
-            'base = "none.toml"',
-            r"run\.toml: base: must be a TOML file, but \S*none\.toml cannot be read: No such",
-        ),
-        (
-            'base = "run.toml"',
-            r"run\.toml: base: must not lead back to where it came from, found \S+ -> \S+;",
-        ),
+        ('base = "none.toml"', r"run\.toml: base: must be a TOML file, but \S*none\.toml cannot be read: No such"),
+        ('base = "run.toml"', r"run\.toml: base: must not lead back to where it came from, found \S+ -> \S+;"),
         ('base = "round.toml"', r"round\.toml: base: must not lead back.* found \S+ -> \S+ -> \S+;"),
         ('base = "broken.toml"', r"broken\.toml: is not valid TOML"),
         (
@@ -307,14 +291,8 @@ def test_a_list_of_phases_replaces_that_of_the_base(write):
             'base = "base.toml"\n[phases.second]\nspeed = 1',
             r"run\.toml: phases\.second\.speed: is no key of a training configuration",
         ),
-        (
-            'base = "base.toml"\n[model]\nchannels = 0',
-            r"run\.toml: model\.channels: must be greater than 0, found 0$",
-        ),
-        (
-            'base = "base.toml"\n[model]\nkind = "resnet"',
-            r"run\.toml: model\.kind: must be one of .*, found 'resnet'",
-        ),
+        ('base = "base.toml"\n[model]\nchannels = 0', r"run\.toml: model\.channels: must be greater than 0, found 0$"),
+        ('base = "base.toml"\n[model]\nkind = "resnet"', r"run\.toml: model\.kind: must be one of .*, found 'resnet'"),
         (
             'base = "wrong.toml"\n[model]\nlatent_channels = 6',
             r"wrong\.toml \(which \S+run\.toml stands on\): model\.channels: must be greater than 0, found 0$",

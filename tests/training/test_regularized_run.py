@@ -54,9 +54,7 @@ def test_rho_and_entropy_are_logged(picture_folder, tmp_path, monkeypatch):
     assert all(row["source_entropy_bits_per_pixel"] > 0 for row in rows)
 
 
-def test_a_pull_stronger_than_the_distortion_stops_the_run_and_saves_it(
-    picture_folder, tmp_path, monkeypatch
-):
+def test_a_pull_stronger_than_the_distortion_stops_the_run_and_saves_it(picture_folder, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "LOG_EVERY_STEPS", 1)
     with pytest.raises(TrainingError, match=r"rho, .* must stay below 1, found .*lower alpha"):
         Trainer(configuration(picture_folder, alpha=1e6), tmp_path, "cpu").run()

@@ -28,9 +28,7 @@ def test_tensorboard_shows_what_the_log_has(picture_folder, tmp_path, monkeypatc
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     shown = scalars(tmp_path)
     for name in ("loss", "bits_per_pixel", "psnr_db", "learning_rate", "gradient_norm", "skipped_steps"):
-        expected = [
-            (row["step"], pytest.approx(row[name], rel=1e-6)) for row in rows if row["kind"] == "training"
-        ]
+        expected = [(row["step"], pytest.approx(row[name], rel=1e-6)) for row in rows if row["kind"] == "training"]
         assert shown[f"training/{name}"] == expected
     (validation,) = [row for row in rows if row["kind"] == "validation"]
     assert shown["validation/psnr_db"] == [(2, pytest.approx(validation["psnr_db"][0], rel=1e-6))]
@@ -118,7 +116,5 @@ def test_a_full_disk_is_one_error_of_tensorboard_too(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(log._scalars, "flush", full)
-    with pytest.raises(
-        TrainingError, match="tensorboard: the log cannot be written: No space left on device"
-    ):
+    with pytest.raises(TrainingError, match="tensorboard: the log cannot be written: No space left on device"):
         log.write("training", 2, loss=1.0)

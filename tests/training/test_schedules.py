@@ -7,12 +7,7 @@ from trimix.training.schedules import learning_rate
 def test_schedules_start_warm_up_and_end_where_they_say():
     for schedule in ("linear", "cosine"):
         phase = PhaseConfig(
-            name="x",
-            steps=110,
-            warm_up_steps=10,
-            learning_rate=1.0,
-            learning_rate_final=0.2,
-            schedule=schedule,
+            name="x", steps=110, warm_up_steps=10, learning_rate=1.0, learning_rate_final=0.2, schedule=schedule
         )
         rates = [learning_rate(phase, step) for step in range(111)]
         assert rates[0] == pytest.approx(0.1)

@@ -40,8 +40,7 @@ def steps_to_a_tenth(make, dtype=torch.float64):
     spectra = [torch.logspace(-1, 1, size, dtype=torch.float64) for size in (8, 6)]
     turns = [rotation(len(spectrum), seed) for seed, spectrum in enumerate(spectra, 1)]
     left, right = (
-        (turn @ spectrum.sqrt().diag() @ turn.T).to(dtype)
-        for turn, spectrum in zip(turns, spectra, strict=True)
+        (turn @ spectrum.sqrt().diag() @ turn.T).to(dtype) for turn, spectrum in zip(turns, spectra, strict=True)
     )
     # As far from the minimum in every direction, by the loss.
     start = torch.randn(8, 6, dtype=dtype, generator=generator(3))
@@ -104,12 +103,7 @@ def test_turned_rows_and_columns_turn_its_path():
 def networks():
     """Layers of three layouts, two of them alike, and a vector."""
     torch.manual_seed(0)
-    layers = [
-        nn.Conv2d(6, 6, 3),
-        nn.Conv2d(6, 6, 3),
-        nn.Conv2d(6, 6, 1),
-        TapConvolution(4, 5, ((0, 1), (1, 0))),
-    ]
+    layers = [nn.Conv2d(6, 6, 3), nn.Conv2d(6, 6, 3), nn.Conv2d(6, 6, 1), TapConvolution(4, 5, ((0, 1), (1, 0)))]
     network = nn.ModuleList(layers).to(memory_format=torch.channels_last)
     return network, build_optimizer(network, OptimizerConfig(kind="soap"))
 
@@ -203,9 +197,7 @@ def test_no_update_is_larger_than_the_rate(factor):
     for step in range(40):
         before = weight.detach().clone()
         # The direction changes again and again, and the size where the basis is still that of before.
-        direction = torch.outer(
-            *(torch.randn(n, dtype=torch.float64, generator=generator(step)) for n in (6, 8))
-        )
+        direction = torch.outer(*(torch.randn(n, dtype=torch.float64, generator=generator(step)) for n in (6, 8)))
         weight.grad = direction * (factor if step % 7 == 0 else 1.0)
         optimizer.step()
         assert (weight - before).square().mean().sqrt() <= RATE * (1 + 1e-9)
@@ -236,23 +228,14 @@ def test_weights_of_layers_are_matrices_and_the_linear_path_is_adams():
     assert all(parameter.ndim == 4 and min(parameter.shape[:2]) >= 4 for parameter in matrices["params"])
     assert {names[id(parameter)] for parameter in linear["params"]} == {
         f"{part}.linear.{name}"
-        for part, name in (
-            ("analysis", "weight"),
-            ("analysis", "bias"),
-            ("synthesis", "weight"),
-            ("synthesis", "mean"),
-        )
+        for part, name in (("analysis", "weight"), ("analysis", "bias"), ("synthesis", "weight"), ("synthesis", "mean"))
     }
     assert not any(names[id(parameter)].endswith(("bias", "log_factors")) for parameter in matrices["params"])
 
 
 def checkpoint_parts(kind):
     model = tiny_model()
-    return (
-        model,
-        build_average(model, 0.9, NonFiniteSteps("cpu")),
-        build_optimizer(model, OptimizerConfig(kind=kind)),
-    )
+    return (model, build_average(model, 0.9, NonFiniteSteps("cpu")), build_optimizer(model, OptimizerConfig(kind=kind)))
 
 
 def write(path, kind):

@@ -142,6 +142,4 @@ def test_cost_is_that_of_its_layers():
     assert plain.multiply_accumulates_per_pixel == 27 * 32 + 9 * 32 * 32 + 32 * 6
     assert plain.parameters == 27 * 32 + 32 + 9 * 32 * 32 + 32 + 32 * 6 + 6
     context = source_entropy_complexity(SourceEntropyConfig(context=True))
-    assert (
-        context.multiply_accumulates_per_pixel - plain.multiply_accumulates_per_pixel == 3 * 15 * 32 + 32 * 32
-    )
+    assert context.multiply_accumulates_per_pixel - plain.multiply_accumulates_per_pixel == 3 * 15 * 32 + 32 * 32

@@ -167,16 +167,12 @@ def test_a_thread_can_train(pictures, tmp_path):
 
 
 def test_a_fixed_encoder_does_not_move_and_the_rest_does(pictures, tmp_path):
-    phase = PhaseConfig(
-        name="decoder", steps=3, batch_size=2, patch_size=64, encoder="fixed", rounding="round"
-    )
+    phase = PhaseConfig(name="decoder", steps=3, batch_size=2, patch_size=64, encoder="fixed", rounding="round")
     config = TrainingConfig(model=TINY, data={"training": [pictures]}, phases=[phase])
     trainer = Trainer(config, tmp_path / "run", "cpu")
     before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
     trainer.run()
-    moved = {
-        name for name, value in trainer.model.state_dict().items() if not torch.equal(value, before[name])
-    }
+    moved = {name for name, value in trainer.model.state_dict().items() if not torch.equal(value, before[name])}
     encoder = ("analysis.", "hyper_analysis.", "gain.")
     assert not any(name.startswith(encoder) for name in moved)
     assert any(name.startswith("synthesis.") for name in moved)
@@ -267,25 +263,13 @@ def test_training_lowers_the_loss_of_a_batch(pictures, tmp_path):
             "[data]\ntraining = ['x']\n[[phases]]\nname='a'\nsteps=1\nspeed=3",
             r"phases\.0\.speed: is no key of a training configuration; correct or remove it$",
         ),
-        (
-            "[data]\ntraining = ['x']\n[[phases]]\nname='a'\nsteps=0",
-            r"phases\.0\.steps.*greater than 0, found 0$",
-        ),
+        ("[data]\ntraining = ['x']\n[[phases]]\nname='a'\nsteps=0", r"phases\.0\.steps.*greater than 0, found 0$"),
         ("[data]\ntraining = []\n[[phases]]\nname='a'\nsteps=1", r"data\.training: must not be empty"),
-        (
-            "[data]\ntraining = 'x'\n[[phases]]\nname='a'\nsteps=1",
-            r"data\.training: must be a list, found 'x'",
-        ),
+        ("[data]\ntraining = 'x'\n[[phases]]\nname='a'\nsteps=1", r"data\.training: must be a list, found 'x'"),
         ("[data]\ntraining = ['x']\n[[phases]]\nname='a'\nsteps=1\npatch_size=100", "patch_size"),
         ("[data]\ntraining = ['x']", "phases: must be given"),
-        (
-            "[data]\ntraining = ['x']\n[[phases]]\nname='a'\nsteps=1\nlearning_rate=inf",
-            "learning_rate: .*inf",
-        ),
-        (
-            "checkpoint_minutes = inf\n[data]\ntraining = ['x']\n[[phases]]\nname='a'\nsteps=1",
-            "checkpoint_minutes",
-        ),
+        ("[data]\ntraining = ['x']\n[[phases]]\nname='a'\nsteps=1\nlearning_rate=inf", "learning_rate: .*inf"),
+        ("checkpoint_minutes = inf\n[data]\ntraining = ['x']\n[[phases]]\nname='a'\nsteps=1", "checkpoint_minutes"),
         (f"seed = {10**18}\n[data]\ntraining = ['x']\n[[phases]]\nname='a'\nsteps=1", "seed"),
         (
             "[objective]\nquality_minimum = 60\nquality_maximum = 40\n[data]\ntraining = ['x']\n"
@@ -309,9 +293,7 @@ def test_a_missing_configuration_is_named(tmp_path):
 
 
 def test_more_channels_than_components_are_refused(pictures, tmp_path):
-    config = configuration(pictures).model_copy(
-        update={"model": TINY.model_copy(update={"latent_channels": 769})}
-    )
+    config = configuration(pictures).model_copy(update={"model": TINY.model_copy(update={"latent_channels": 769})})
     with pytest.raises(ConfigurationError, match=r"latent_channels must not exceed 768.*found 769"):
         Trainer(config, tmp_path / "run", "cpu")
 
@@ -337,9 +319,7 @@ def test_a_wider_model_starts_as_the_narrower_one(pictures, tmp_path):
     x, quality = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)), torch.tensor([50.0])
     with torch.no_grad():
         for model in (second.model, second.average.module):
-            found, expected = (
-                one.eval()(x, quality, rounding="round") for one in (model, first.average.module)
-            )
+            found, expected = (one.eval()(x, quality, rounding="round") for one in (model, first.average.module))
             torch.testing.assert_close(found.reconstruction, expected.reconstruction, atol=1e-4, rtol=1e-4)
     second.run()
     assert second.is_complete
@@ -367,9 +347,7 @@ def test_the_objective_is_its_formula():
 
 def test_the_step_reports_what_it_differentiates():
     model = tiny_model()
-    step = PlainStep(
-        model, TrainingConfig(data={"training": ["x"]}, phases=[PhaseConfig(name="x", steps=1)]).objective
-    )
+    step = PlainStep(model, TrainingConfig(data={"training": ["x"]}, phases=[PhaseConfig(name="x", steps=1)]).objective)
     generator = torch.Generator().manual_seed(0)
     batch = Batch(torch.rand(2, 3, 64, 64, generator=generator), torch.tensor([20.0, 80.0]), generator)
     report = step.backward(model, batch, PhaseConfig(name="x", steps=1))
@@ -390,8 +368,7 @@ def test_the_linear_path_starts_as_asked(start, pictures, tmp_path):
     config = configuration(pictures, linear_path_start=start)
     trainer = Trainer(config, tmp_path, "cpu")
     first, last = (
-        part.linear.weight.detach().clone().flatten(1)
-        for part in (trainer.model.analysis, trainer.model.synthesis)
+        part.linear.weight.detach().clone().flatten(1) for part in (trainer.model.analysis, trainer.model.synthesis)
     )
     if start == "zero":
         assert not first.any() and not last.any()

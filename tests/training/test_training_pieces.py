@@ -194,9 +194,7 @@ def test_a_checkpoint_of_a_piece_starts_the_next(trained, place, tmp_path):
 @pytest.mark.slow
 def test_the_start_of_another_model_is_refused(trained, place, tmp_path, capsys):
     _, joined = join(place, "whole")
-    code = call(
-        "pack", place / "lite.toml", "-o", tmp_path / "p", "--data", place / "a.tar", "--start", joined
-    )
+    code = call("pack", place / "lite.toml", "-o", tmp_path / "p", "--data", place / "a.tar", "--start", joined)
     assert code == 2
     assert "must hold the weights of the recipe's model" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
@@ -233,22 +231,13 @@ def wheel(folder, name, *needs):
             f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
             + "".join(f"Requires-Dist: {need}\n" for need in needs),
         )
-        archive.writestr(
-            f"{information}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
+        archive.writestr(f"{information}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr(f"{information}/RECORD", "")
 
 
 def test_wheels_come_with_what_they_need_but_not_with_what_is_there(tmp_path, monkeypatch):
     (tmp_path / "index").mkdir()
-    wheel(
-        tmp_path / "index",
-        "first",
-        "second>=1",
-        "torch>2",
-        'third; extra == "all"',
-        'third; python_version < "3"',
-    )
+    wheel(tmp_path / "index", "first", "second>=1", "torch>2", 'third; extra == "all"', 'third; python_version < "3"')
     wheel(tmp_path / "index", "second", "numpy", "first")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))

@@ -57,9 +57,7 @@ def two_passes(model, q, config, share):
     entropy = bits_per_pixel(functional_call(q, constants, (x, x_hat)))
     weighted = (parts.weight * entropy).mean()
     norms = [
-        torch.linalg.vector_norm(
-            torch.autograd.grad(value, x_hat, retain_graph=True)[0], dim=(1, 2, 3)
-        ).mean()
+        torch.linalg.vector_norm(torch.autograd.grad(value, x_hat, retain_graph=True)[0], dim=(1, 2, 3)).mean()
         for value in (weighted, parts.distortion_in_loss)
     ]
     alpha = config.alpha if config.rho is None else float(config.rho * norms[1] / norms[0])

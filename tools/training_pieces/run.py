@@ -61,10 +61,7 @@ def main() -> int:
     names = sorted(path.stem for path in (FOLDER / "recipes").glob("*.json"))
     unknown = set(options.only) - set(names)
     if unknown:
-        print(
-            f"run.py: error: --only must be among {', '.join(names)}, found {', '.join(unknown)}",
-            file=sys.stderr,
-        )
+        print(f"run.py: error: --only must be among {', '.join(names)}, found {', '.join(unknown)}", file=sys.stderr)
         return 2
     _unpack_wheels()
     runs = [_Run(name, options) for name in names if not options.only or name in options.only]
@@ -88,9 +85,7 @@ def main() -> int:
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The options of a call."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, required=True, help="from start to end, everything included")
     parser.add_argument("--output", type=Path, required=True, help="folder of what is carried away")
     parser.add_argument(
@@ -107,10 +102,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     parser.add_argument("--ends-at", type=float, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
-    if (
-        min(options.minutes, options.save_minutes, options.part_mebibytes) <= 0
-        or options.cool_down_minutes < 0
-    ):
+    if min(options.minutes, options.save_minutes, options.part_mebibytes) <= 0 or options.cool_down_minutes < 0:
         parser.error("minutes and mebibytes must be more than 0")
     if options.ends_at is None:
         options.ends_at = STARTED + 60 * options.minutes
@@ -191,11 +183,7 @@ class _Run:
     def summary(self) -> str:
         """In one line."""
         report = self.report()
-        done = (
-            f"step {report['steps']}, {report['steps_per_second']:.2f} steps/s"
-            if report["weights"]
-            else "nothing"
-        )
+        done = f"step {report['steps']}, {report['steps_per_second']:.2f} steps/s" if report["weights"] else "nothing"
         return f"{self.name}: {done}" + (f"; FAILED: {self.error}" if self.error else "")
 
 
@@ -208,9 +196,7 @@ class _Gathering:
 
     def update(self, *, last: bool = False) -> None:
         """Write the manifest anew, if something has changed; then drop parts that are no longer in it."""
-        times = {
-            run.name: _report_time(run.name) for run in self._runs
-        }  # before what is read may be replaced
+        times = {run.name: _report_time(run.name) for run in self._runs}  # before what is read may be replaced
         reports = {run.name: run.report() | {"error": run.error} for run in self._runs}
         if reports == self._reports and not last:
             return
@@ -218,9 +204,7 @@ class _Gathering:
         self._write_logs()
         manifest = {"format": FORMAT, "seconds": time.monotonic() - STARTED, "runs": reports}
         write_atomically(self._output / "manifest.json", json.dumps(manifest, indent=1).encode())
-        listed = {
-            part["name"] for one in reports.values() if one["weights"] for part in one["weights"]["parts"]
-        }
+        listed = {part["name"] for one in reports.values() if one["weights"] for part in one["weights"]["parts"]}
         for path in self._output.iterdir():
             # With a dot and a number: what a process that was killed has left of one.
             named = re.fullmatch(r"\.?(.+)-\d{8}\.part-\d+(\.\d+)?", path.name)
@@ -239,9 +223,7 @@ class _Gathering:
                     rows.append(json.dumps({"run": run.name} | json.loads(line)))
                 except ValueError:
                     continue  # it is just being written
-        write_atomically(
-            self._output / "logs.jsonl.gz", gzip.compress("".join(f"{r}\n" for r in rows).encode())
-        )
+        write_atomically(self._output / "logs.jsonl.gz", gzip.compress("".join(f"{r}\n" for r in rows).encode()))
 
 
 def _report_time(name: str) -> float:
@@ -292,9 +274,7 @@ def work(options: argparse.Namespace) -> int:
     try:
         recipe = TrainingConfig.model_validate(settings)
         config = piece_of(recipe, start if start.exists() else None, options.save_minutes)
-        limit = TimeLimit(
-            options.ends_at, 60 * options.cool_down_minutes, recipe.phases[-1].learning_rate_final
-        )
+        limit = TimeLimit(options.ends_at, 60 * options.cool_down_minutes, recipe.phases[-1].learning_rate_final)
         trainer = _trainer_class()(config, FOLDER / "runs" / options.worker, Devices(device), None, limit)
         trainer.prepare(options, limit, recipe)
         if trainer.progress.step:
@@ -392,9 +372,7 @@ def _trainer_class() -> "Any":
             import resource  # not on Windows, where nobody lends machines for minutes
 
             # Kibibytes, but bytes on macOS.
-            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
-                1 if sys.platform == "darwin" else 1024
-            )
+            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
     return PieceTrainer
 

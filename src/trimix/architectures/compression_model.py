@@ -168,17 +168,13 @@ class CompressionModel(nn.Module):
             return torch.where(trade_off < 1, trade_off, trade_off / MS_SSIM_LAMBDA_RATIO)
         return (trade_off / ratio) ** (1 / self.config.lambda_exponent)
 
-    def side_features(
-        self, z_hat: Float[Tensor, "N Z hh hw"], quality: Float[Tensor, "N"]
-    ) -> Float[Tensor, "N S h w"]:
+    def side_features(self, z_hat: Float[Tensor, "N Z hh hw"], quality: Float[Tensor, "N"]) -> Float[Tensor, "N S h w"]:
         """h_s: side features at the resolution of the latent."""
         if self.hyper_sees_quality:
             z_hat = torch.cat([z_hat, quality_plane(quality, z_hat)], dim=1)
         return self.hyper_synthesis(z_hat)
 
-    def mixture_parameters(
-        self, side: Float[Tensor, "N S h w"], y_hat: Float[Tensor, "N M h w"]
-    ) -> MixtureParameters:
+    def mixture_parameters(self, side: Float[Tensor, "N S h w"], y_hat: Float[Tensor, "N M h w"]) -> MixtureParameters:
         """Parameters of every latent, given the side features and the latents that come before it."""
         features = side if self.context is None else torch.cat([side, self.context(y_hat)], dim=1)
         raw = features if self.head is None else self.head(features)
@@ -217,9 +213,7 @@ class CompressionModel(nn.Module):
         y, z = latents or self.encode(x, quality, linear_only=linear_only)
         with torch.autocast(x.device.type, enabled=False):
             noisy = rounding == "noise"
-            noisy_z, noisy_y = (
-                add_uniform_noise(latent, generator) if noisy else latent for latent in (z, y)
-            )
+            noisy_z, noisy_y = (add_uniform_noise(latent, generator) if noisy else latent for latent in (z, y))
             on_noise = noisy and self.config.trains_on_noise
             z_hat = noisy_z if on_noise else self.hyper_prior.round(z)
             y_hat = noisy_y if on_noise else round_straight_through(y)

@@ -80,18 +80,11 @@ class CompressionConfig(BaseModel, ABC):
         description="whether latents are rounded as they are, or around the mean of their only component",
     )
     all_rates: bool = Field(
-        default=False,
-        description="learned gains of the latent's channels follow the quality; otherwise it is ignored",
+        default=False, description="learned gains of the latent's channels follow the quality; otherwise it is ignored"
     )
-    rate_distortion_lambda: float = Field(
-        default=0.0130, gt=0, description="trade-off of a model of one rate"
-    )
-    lambda_minimum: float = Field(
-        default=0.0003, gt=0, description="trade-off at quality 1 of a model of all rates"
-    )
-    lambda_maximum: float = Field(
-        default=0.2, gt=0, description="trade-off at quality 100 of a model of all rates"
-    )
+    rate_distortion_lambda: float = Field(default=0.0130, gt=0, description="trade-off of a model of one rate")
+    lambda_minimum: float = Field(default=0.0003, gt=0, description="trade-off at quality 1 of a model of all rates")
+    lambda_maximum: float = Field(default=0.2, gt=0, description="trade-off at quality 100 of a model of all rates")
     lambda_ratio: float | None = Field(
         default=None,
         gt=0,
@@ -173,9 +166,7 @@ class HyperpriorConfig(GaussianConfig):
     kind: Literal["hyperprior"] = "hyperprior"
     channels: PositiveInt = Field(default=128, description="N")
     latent_channels: PositiveInt = Field(default=192, description="M")
-    zero_mean: bool = Field(
-        default=False, description="scale only: h_a sees |y|, ReLU (bmshj2018-hyperprior)"
-    )
+    zero_mean: bool = Field(default=False, description="scale only: h_a sees |y|, ReLU (bmshj2018-hyperprior)")
 
     @property
     def hyper_latent_channels(self) -> int:
@@ -212,8 +203,7 @@ class AttentionConfig(GaussianConfig):
     attention: bool = Field(default=True, description="off: the paper's anchor")
     components: PositiveInt = 1
     head_widths: tuple[PositiveInt, ...] | None = Field(
-        default=None,
-        description="by default 10/3 N and 8/3 N for one component, 5 N twice for more (the paper's 640)",
+        default=None, description="by default 10/3 N and 8/3 N for one component, 5 N twice for more (the paper's 640)"
     )
 
     @property
@@ -275,9 +265,7 @@ class GllmmConfig(MixtureConfig):
     channels: PositiveInt | None = Field(
         default=None, description="N of g_a and g_s; by default M, others need a linear path"
     )
-    linear_path: bool = Field(
-        default=False, description="a 16x16 Karhunen-Loeve transform beside g_a and g_s (ours)"
-    )
+    linear_path: bool = Field(default=False, description="a 16x16 Karhunen-Loeve transform beside g_a and g_s (ours)")
     quality_factors: bool = Field(
         default=False, description="channels of g_a and g_s are scaled with the quality (ours)"
     )
@@ -297,25 +285,17 @@ class GllmmConfig(MixtureConfig):
         description="channels of the hyper-latent, of narrow hyper transforms as gllmm-lite's in place of the paper's",
     )
     side_channels: PositiveInt | None = Field(
-        default=None,
-        description="features from the hyper-latent; by default 2 M; others need narrow hyper transforms",
+        default=None, description="features from the hyper-latent; by default 2 M; others need narrow hyper transforms"
     )
     context: ContextKind = Field(default="raster", description="the paper's is raster")
-    context_channels: PositiveInt | None = Field(
-        default=None, description="features from the context; by default 2 M"
-    )
-    stages: PositiveInt = Field(
-        default=2, description="residual blocks of a module; the paper has two and three"
-    )
+    context_channels: PositiveInt | None = Field(default=None, description="features from the context; by default 2 M")
+    stages: PositiveInt = Field(default=2, description="residual blocks of a module; the paper has two and three")
     concatenated: bool = Field(
-        default=True,
-        description="a shortcut around every module (CRM); off: plain residual blocks in its place",
+        default=True, description="a shortcut around every module (CRM); off: plain residual blocks in its place"
     )
     attention: bool = True
     components: PositiveInt = Field(default=3, description="of each family")
-    two_level: bool = Field(
-        default=True, description="a softmax inside each family and one over the families"
-    )
+    two_level: bool = Field(default=True, description="a softmax inside each family and one over the families")
     head_widths: tuple[PositiveInt, ...] = (640, 1280)
     scale_minimum: float = Field(
         default=2.0**-4, gt=0, lt=1, description="added to |scale|; by default the integer coder's smallest"
@@ -346,10 +326,7 @@ class GllmmConfig(MixtureConfig):
         """More than the receptive fields of g_a and g_s."""
         if self.low_resolution_widths is None:
             return 8 + 4 * self.stages
-        pairs = (
-            self.low_resolution_blocks,
-            self.low_resolution_synthesis_blocks or self.low_resolution_blocks,
-        )
+        pairs = (self.low_resolution_blocks, self.low_resolution_synthesis_blocks or self.low_resolution_blocks)
         eighth, sixteenth = (max(blocks) for blocks in zip(*pairs, strict=True))
         return eighth + 2 * sixteenth + 3
 
@@ -385,9 +362,7 @@ class GllmmConfig(MixtureConfig):
             )
         for name in ("linear_path", "quality_factors"):
             if getattr(self, name) and not self.all_rates:
-                raise ValueError(
-                    f"{name} must be false in a model of one rate, found true; set all_rates = true"
-                )
+                raise ValueError(f"{name} must be false in a model of one rate, found true; set all_rates = true")
         return self
 
 
@@ -404,18 +379,14 @@ class GllmmLiteConfig(MixtureConfig):
         "lapped_channels",
     )
     pixels_at_once: ClassVar[int] = 2**24
-    stored_weight_bits: ClassVar[int] = (
-        8  # costs less than 0.05 % more rate than 16: ``freeze`` prints the loss
-    )
+    stored_weight_bits: ClassVar[int] = 8  # costs less than 0.05 % more rate than 16: ``freeze`` prints the loss
     all_rates: Literal[True] = True
     kind: Literal["gllmm-lite"] = "gllmm-lite"
     latent_channels: int = Field(default=304, ge=1, le=4096)
     side_channels: PositiveInt = 384
     context_channels: PositiveInt = 192
     transform_widths: Widths4 = (24, 48, 80, 160)
-    synthesis_widths: Widths4 | None = Field(
-        default=None, description="of g_s, where they are not those of g_a"
-    )
+    synthesis_widths: Widths4 | None = Field(default=None, description="of g_s, where they are not those of g_a")
     hyper_channels: PositiveInt = 64
     hyper_analysis_width: PositiveInt = 80
     hyper_synthesis_widths: Widths2 = (64, 96)
@@ -438,10 +409,7 @@ class GllmmLiteConfig(MixtureConfig):
     def head_layout(self) -> MixtureLayout:
         """Families and components as configured; even a single component has a logit."""
         return MixtureLayout(
-            self.families,
-            self.components,
-            around_mean=self.rounding == "around_mean",
-            has_lone_logit=True,
+            self.families, self.components, around_mean=self.rounding == "around_mean", has_lone_logit=True
         )
 
     @property

@@ -30,12 +30,7 @@ from trimix.entropy_models.conditional import mixture_head
 from trimix.entropy_models.context import CONTEXTS
 from trimix.layers.residual import GLLMM_SLOPE
 from trimix.transforms.analysis import LinearPathAnalysis, gllmm_analysis, low_resolution_analysis
-from trimix.transforms.hyper import (
-    deep_hyper_analysis,
-    deep_hyper_synthesis,
-    lite_hyper_analysis,
-    lite_hyper_synthesis,
-)
+from trimix.transforms.hyper import deep_hyper_analysis, deep_hyper_synthesis, lite_hyper_analysis, lite_hyper_synthesis
 from trimix.transforms.synthesis import LinearPathSynthesis, gllmm_synthesis, low_resolution_synthesis
 
 
@@ -84,8 +79,4 @@ def _transforms(config: GllmmConfig) -> tuple[nn.Module, nn.Sequential, tuple[in
         "attention": config.attention,
         "quality_factors": config.quality_factors,
     }
-    return (
-        gllmm_analysis(n, config.stages, **form),
-        gllmm_synthesis(n, config.stages, **form),
-        (n, n),
-    )
+    return (gllmm_analysis(n, config.stages, **form), gllmm_synthesis(n, config.stages, **form), (n, n))

@@ -28,9 +28,7 @@ def gllmm_lite_parts(config: GllmmLiteConfig) -> Parts:
     side, context = config.side_channels, config.context_channels
     parts = Parts(
         analysis=LiteAnalysis(config.transform_widths, m, config.lapped_channels),
-        synthesis=LiteSynthesis(
-            config.synthesis_widths or config.transform_widths, m, config.lapped_channels
-        ),
+        synthesis=LiteSynthesis(config.synthesis_widths or config.transform_widths, m, config.lapped_channels),
         hyper_analysis=lite_hyper_analysis(m, config.hyper_analysis_width, z),
         hyper_synthesis=lite_hyper_synthesis(z + 1, config.hyper_synthesis_widths, side),
         context=CONTEXTS[config.context](m, context),

@@ -245,11 +245,7 @@ class Container:
             symbol_checksum=description.symbol_checksum,
             alpha=contents.get(SectionType.ALPHA, b""),
             metadata=Metadata(
-                **{
-                    kind.name.lower(): contents[kind]
-                    for kind in SectionType
-                    if kind.is_metadata and kind in contents
-                }
+                **{kind.name.lower(): contents[kind] for kind in SectionType if kind.is_metadata and kind in contents}
             ),
         )
 
@@ -297,8 +293,7 @@ def _read_description(reader: FieldReader) -> Description:
     # Nothing of the header is judged before this: damage must not look like a feature of a newer version.
     if stored != computed:
         raise CorruptedFileError(
-            f"the header must have CRC-32 {stored:08x}, found {computed:08x}; "
-            "the file is damaged: fetch it again"
+            f"the header must have CRC-32 {stored:08x}, found {computed:08x}; the file is damaged: fetch it again"
         )
     check_header(header, format_version)
     _check_sections(sections, has_alpha=header.has_alpha)
@@ -317,13 +312,11 @@ def _check_sections(sections: tuple[Section, ...], *, has_alpha: bool) -> None:
             continue
         if kind not in _KNOWN_TYPES:
             raise UnsupportedVersionError(
-                f"every critical section must be known to the reader, found {section.name}; "
-                "install a newer trimix"
+                f"every critical section must be known to the reader, found {section.name}; install a newer trimix"
             )
         if section.is_deflated:
             raise UnsupportedVersionError(
-                f"section {section.name} must be stored as it is, found it deflated (reserved); "
-                "install a newer trimix"
+                f"section {section.name} must be stored as it is, found it deflated (reserved); install a newer trimix"
             )
     for kind in (SectionType.SIDE, SectionType.LATENT, SectionType.ALPHA):
         is_needed = kind is not SectionType.ALPHA or has_alpha
@@ -390,7 +383,6 @@ def _raw_contents(section: Section, stored: bytes, maximum_bytes: int) -> bytes:
         ) from None
     if len(raw) != declared or not decompressor.eof or decompressor.unused_data:
         raise CorruptedFileError(
-            f"{section.name} must unpack to the declared {declared} bytes, found another length; "
-            "write the file again"
+            f"{section.name} must unpack to the declared {declared} bytes, found another length; write the file again"
         )
     return raw

@@ -35,9 +35,7 @@ class FieldWriter:
             UsageError: the value does not fit.
         """
         if not 0 <= value < 1 << (8 * size):
-            raise UsageError(
-                f"{name} must lie in 0..{(1 << (8 * size)) - 1}, found {value}; give a value that fits"
-            )
+            raise UsageError(f"{name} must lie in 0..{(1 << (8 * size)) - 1}, found {value}; give a value that fits")
         self._data += value.to_bytes(size, "little")
 
     def varint(self, value: int, *, name: str) -> None:

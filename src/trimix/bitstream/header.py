@@ -174,9 +174,7 @@ def _impossible(header: Header) -> str | None:
     if not 1 <= header.height <= SIDE_MAXIMUM:
         return f"height must lie in 1..2^30 pixels, found {header.height}"
     if not 1 <= header.channels <= 4:
-        return (
-            f"channels must be 1 (grey), 2 (with alpha), 3 (RGB) or 4 (with alpha), found {header.channels}"
-        )
+        return f"channels must be 1 (grey), 2 (with alpha), 3 (RGB) or 4 (with alpha), found {header.channels}"
     if header.has_equal_colours and header.channels < 3:
         return f"only RGB can have equal colours, found {header.channels} channels"
     if header.bit_depth not in (8, 16):

@@ -17,9 +17,7 @@ def check_sides(width: int, height: int) -> None:
         )
 
 
-def check_header(
-    header: Header, model: str, model_identifier: int, weights_hash: bytes, maximum_pixels: int
-) -> None:
+def check_header(header: Header, model: str, model_identifier: int, weights_hash: bytes, maximum_pixels: int) -> None:
     """Refuse a file before anything else of it is read.
 
     Args:

@@ -34,16 +34,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _command, _panel, _example in (
-    (
-        compress,
-        "Pictures",
-        "trimix compress photo.png -q 60 -o photo.tmix; trimix compress photos/ -r -o compressed/",
-    ),
-    (
-        decompress,
-        "Pictures",
-        "trimix decompress photo.tmix -o photo.png; trimix decompress compressed/ -r -o decoded/",
-    ),
+    (compress, "Pictures", "trimix compress photo.png -q 60 -o photo.tmix; trimix compress photos/ -r -o compressed/"),
+    (decompress, "Pictures", "trimix decompress photo.tmix -o photo.png; trimix decompress compressed/ -r -o decoded/"),
     (info, "Pictures", "trimix info photo.tmix"),
     (view, "Pictures", "trimix view photo.tmix"),
     (inspect, "Pictures", "trimix inspect photo.tmix -o photo.html"),
@@ -52,16 +44,10 @@ for _command, _panel, _example in (
     (bd_rate, "Models", "trimix bd-rate vtm results/kodak/gllmm-lite.json"),
     (report, "Models", "trimix report runs/evaluate/kodak -o report.html --picture photo.png"),
     (train, "Models", "trimix train run.toml --data pictures/ --data more.tar"),
-    (
-        freeze,
-        "Models",
-        "trimix freeze runs/run/last.ckpt -o mine-1.safetensors --name mine-1 --calibrate pictures/",
-    ),
+    (freeze, "Models", "trimix freeze runs/run/last.ckpt -o mine-1.safetensors --name mine-1 --calibrate pictures/"),
     (import_compressai, "Models", "trimix import-compressai mbt2018-4.pth.tar -o mbt2018-4.safetensors"),
 ):
-    app.command(
-        rich_help_panel=_panel, no_args_is_help=_command is not models, epilog=f"Example: {_example}"
-    )(_command)
+    app.command(rich_help_panel=_panel, no_args_is_help=_command is not models, epilog=f"Example: {_example}")(_command)
 app.add_typer(reproduce, name="reproduce", rich_help_panel="Models")
 
 
@@ -78,8 +64,7 @@ def _print_version(wanted: bool) -> bool:
 )
 def trimix(
     version: Annotated[
-        bool,
-        typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
     """Compress pictures with learned models, look into the files, and train models of your own."""

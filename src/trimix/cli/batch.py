@@ -39,9 +39,7 @@ JobsOption = Annotated[
         show_default=f"one per core, at most {_MOST_JOBS}",
     ),
 ]
-KeepTimesOption = Annotated[
-    bool, typer.Option("--keep-times", help="Give each output the times of its input.")
-]
+KeepTimesOption = Annotated[bool, typer.Option("--keep-times", help="Give each output the times of its input.")]
 SkipExistingOption = Annotated[
     bool,
     typer.Option(
@@ -113,9 +111,7 @@ class Batch:
         options: how they are written.
     """
 
-    def __init__(
-        self, selection: Selection, error: type[TrimixError], verb: str, options: BatchOptions
-    ) -> None:
+    def __init__(self, selection: Selection, error: type[TrimixError], verb: str, options: BatchOptions) -> None:
         self._selection = selection
         self._error = error
         self._verb = verb
@@ -158,10 +154,7 @@ class Batch:
         self._started = time.perf_counter()
         is_ending = False
         try:
-            with (
-                showing_progress(total=len(waiting), transient=True) as self._display,
-                noting_interrupts() as noted,
-            ):
+            with showing_progress(total=len(waiting), transient=True) as self._display, noting_interrupts() as noted:
                 futures = {pool.submit(self._work, job, work): job for job in waiting}
                 while futures:
                     ended = wait(futures, _POLL_SECONDS, FIRST_COMPLETED).done
@@ -214,20 +207,13 @@ class Batch:
             message, code = message_and_code(error)
             name = str(job.source)
             tally.failed[name] = code
-            self._display.say(
-                f"trimix: error: {message if message.startswith(name) else f'{name}: {message}'}"
-            )
+            self._display.say(f"trimix: error: {message if message.startswith(name) else f'{name}: {message}'}")
             if self._options.json:
                 print_json({"input": name, "output": None, "error": message, "exit_code": code})
         seconds = time.perf_counter() - self._started
-        saved = (
-            f", {_size(tally.input_bytes - tally.output_bytes)} saved" if self._verb == "compressed" else ""
-        )
+        saved = f", {_size(tally.input_bytes - tally.output_bytes)} saved" if self._verb == "compressed" else ""
         self._display.show(
-            f"{tally.pixels / 1e6 / seconds:.2f} MP/s{saved}; {job.source.name}",
-            tally.done,
-            total,
-            unit="files",
+            f"{tally.pixels / 1e6 / seconds:.2f} MP/s{saved}; {job.source.name}", tally.done, total, unit="files"
         )
 
     def _summarize(self, not_begun: int) -> None:
@@ -262,11 +248,7 @@ class Batch:
         parts += [f"{len(tally.failed)} failed ({_names(tuple(tally.failed))})"] if tally.failed else []
         line = f"{len(selection.jobs)} file{'s' if len(selection.jobs) > 1 else ''}: {', '.join(parts)}"
         if tally.made:
-            percent = (
-                f" ({100 * tally.output_bytes / tally.input_bytes:.1f} %)"
-                if self._verb == "compressed"
-                else ""
-            )
+            percent = f" ({100 * tally.output_bytes / tally.input_bytes:.1f} %)" if self._verb == "compressed" else ""
             line += (
                 f"; {_size(tally.input_bytes)} -> {_size(tally.output_bytes)}{percent}, "
                 f"{tally.pixels / 1e6:.2f} MP in {seconds:.1f} s"

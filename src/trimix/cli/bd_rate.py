@@ -88,14 +88,11 @@ def bd_rate(
     metric: Annotated[
         list[MetricName] | None,
         typer.Option(
-            "--metric",
-            help="Distortion; may be given several times.",
-            show_default="all that both curves have",
+            "--metric", help="Distortion; may be given several times.", show_default="all that both curves have"
         ),
     ] = None,
     method: Annotated[
-        Method,
-        typer.Option("--method", help="Interpolation between the points; JVET takes pchip."),
+        Method, typer.Option("--method", help="Interpolation between the points; JVET takes pchip.")
     ] = Method.PCHIP,
     json: JsonOption = False,
 ) -> None:
@@ -149,9 +146,7 @@ def _contenders(arguments: Sequence[str], anchor: str | None) -> tuple[_Contende
             if chosen.curve.name in counts:
                 chosen = _told_apart(chosen)
     if not others:
-        raise UsageError(
-            f"a comparison needs a curve besides the anchor, found {chosen.curve.name} only; name another"
-        )
+        raise UsageError(f"a comparison needs a curve besides the anchor, found {chosen.curve.name} only; name another")
     return chosen, others
 
 
@@ -261,8 +256,7 @@ def _row(comparison: _Comparison) -> tuple[str, ...]:
             if isinstance(distortion, str)
             else (
                 f"{distortion.difference:+.3f} {distortion.unit}",
-                f"{distortion.overlap_minimum_bits_per_pixel:.4f} to "
-                f"{distortion.overlap_maximum_bits_per_pixel:.4f}",
+                f"{distortion.overlap_minimum_bits_per_pixel:.4f} to {distortion.overlap_maximum_bits_per_pixel:.4f}",
                 _share(distortion.overlap_share),
             )
         ),

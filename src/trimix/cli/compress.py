@@ -56,13 +56,7 @@ from trimix.cli.search_options import (
     check_time_limit,
     checked_target,
 )
-from trimix.cli.selection import (
-    COMPRESSED_SUFFIX,
-    are_many,
-    is_folder,
-    refuse_output_among_inputs,
-    select,
-)
+from trimix.cli.selection import COMPRESSED_SUFFIX, are_many, is_folder, refuse_output_among_inputs, select
 from trimix.encoder.effort import DEFAULT_EFFORT, DEFAULT_QUALITY, search_steps
 from trimix.errors import PictureError
 from trimix.frozen.catalogue import ModelEntry, Tune, find_model, model_for
@@ -166,13 +160,7 @@ def compress(
     check_quality(quality)
     check_time_limit(time_limit, effort)
     settings = _Settings(
-        target or quality,
-        effort,
-        time_limit,
-        maximum_pixels,
-        frame,
-        checked_background(background),
-        strip,
+        target or quality, effort, time_limit, maximum_pixels, frame, checked_background(background), strip
     )
     refuse_output_among_inputs(pictures, COMPRESSED_SUFFIX)
     options = BatchOptions(force, keep_times, only_smaller, json)

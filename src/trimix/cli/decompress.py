@@ -57,8 +57,7 @@ _loading = Lock()
 
 def decompress(
     files: Annotated[
-        list[str],
-        typer.Argument(metavar="IN...", help="Compressed files and folders of them; - reads standard input."),
+        list[str], typer.Argument(metavar="IN...", help="Compressed files and folders of them; - reads standard input.")
     ],
     output: Annotated[
         str | None,
@@ -75,8 +74,7 @@ def decompress(
         typer.Option(
             "--format",
             metavar="FORMAT",
-            help=f"{', '.join(PICTURE_FORMATS)}; JPEG and AVIF are written at quality 95, the others "
-            "without loss.",
+            help=f"{', '.join(PICTURE_FORMATS)}; JPEG and AVIF are written at quality 95, the others without loss.",
             show_default="by the suffix of OUT, else png",
         ),
     ] = None,
@@ -111,13 +109,7 @@ def decompress(
         def load(share: int) -> Callable[[Source], Made]:
             device_name = _prepare(device, share)
             return lambda source: _made(
-                source,
-                checked_header(source, maximum_pixels),
-                model,
-                device_name,
-                maximum_pixels,
-                extension,
-                colour,
+                source, checked_header(source, maximum_pixels), model, device_name, maximum_pixels, extension, colour
             )
 
         batch.run(load, default_jobs(jobs, device), threads)

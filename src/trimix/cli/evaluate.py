@@ -19,14 +19,7 @@ from trimix.cli.outputs import print_json, print_summary
 from trimix.cli.search_options import effort_option
 from trimix.encoder.effort import DEFAULT_EFFORT
 from trimix.errors import UsageError
-from trimix.evaluation.data_sets import (
-    DATA_SETS,
-    DATA_VARIABLE,
-    Found,
-    data_roots,
-    find_pictures,
-    look_for,
-)
+from trimix.evaluation.data_sets import DATA_SETS, DATA_VARIABLE, Found, data_roots, find_pictures, look_for
 from trimix.frozen.catalogue import DEFAULT_MODEL, find_model
 from trimix.progress import working
 
@@ -48,9 +41,7 @@ class PeerGroup(StrEnum):
 def evaluate(
     data: Annotated[
         str | None,
-        typer.Argument(
-            metavar="DATA", help="Folder of pictures, or a named set (see --list).", show_default=False
-        ),
+        typer.Argument(metavar="DATA", help="Folder of pictures, or a named set (see --list).", show_default=False),
     ] = None,
     model: Annotated[
         list[str] | None,
@@ -87,8 +78,7 @@ def evaluate(
         ),
     ] = None,
     peers: Annotated[
-        PeerGroup | None,
-        typer.Option("--peers", help="All other codecs of a group that are installed here."),
+        PeerGroup | None, typer.Option("--peers", help="All other codecs of a group that are installed here.")
     ] = None,
     output: Annotated[
         Path | None,
@@ -112,8 +102,7 @@ def evaluate(
     device: DeviceOption = Device.CPU,
     threads: ThreadsOption = None,
     limit: Annotated[
-        int | None,
-        typer.Option("--limit", min=1, metavar="N", help="Measure on the first N pictures only."),
+        int | None, typer.Option("--limit", min=1, metavar="N", help="Measure on the first N pictures only.")
     ] = None,
     json: JsonOption = False,
     force: Annotated[
@@ -134,9 +123,7 @@ def evaluate(
         _show_sets([look_for(one, roots) for one in DATA_SETS], roots, json=json)
         return
     if data is None:
-        raise UsageError(
-            "DATA must be a folder of pictures or a named set, found none; --list shows the sets"
-        )
+        raise UsageError("DATA must be a folder of pictures or a named set, found none; --list shows the sets")
     qualities = None if quality is None else _qualities(quality, "--quality")
     for one in qualities or ():
         check_quality(one)
@@ -153,8 +140,7 @@ def evaluate(
         from trimix.evaluation.perceptual_metrics import missing_metrics
         from trimix.evaluation.run import Evaluation, examine
     contenders: list[Contender] = [
-        model_contender(name, qualities or DEFAULT_QUALITIES, torch_device, threads, effort)
-        for name in models
+        model_contender(name, qualities or DEFAULT_QUALITIES, torch_device, threads, effort) for name in models
     ]
     named, notes = find_peer_contenders(peer_qualities, group=None if peers is None else peers.value)
     for note in notes:
@@ -163,13 +149,7 @@ def evaluate(
         examined = examine(pictures)
     for note in examined.left_out:
         print_summary(f"trimix: warning: left out: {note}")
-    evaluation = Evaluation(
-        examined,
-        [*contenders, *named],
-        folder,
-        force=force,
-        command=command,
-    )
+    evaluation = Evaluation(examined, [*contenders, *named], folder, force=force, command=command)
     for note in missing_metrics():
         print(f"left out: {note}", file=sys.stderr)
     if models:
@@ -180,9 +160,7 @@ def evaluate(
         print_json(_record(evaluation, results))
     else:
         print_tables(results)
-        if (
-            effort != DEFAULT_EFFORT
-        ):  # its name stands in that of the file, which the next command must be told
+        if effort != DEFAULT_EFFORT:  # its name stands in that of the file, which the next command must be told
             files = (str(evaluation.results_path(contender)) for contender in evaluation.contenders)
             print_summary(f"results: {', '.join(files)}")
 
@@ -191,9 +169,7 @@ def _qualities(text: str, option: str) -> tuple[float, ...]:
     try:
         found = tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise UsageError(
-            f"{option} must be numbers with commas between, found {text!r}; 5,15,25 for example"
-        ) from None
+        raise UsageError(f"{option} must be numbers with commas between, found {text!r}; 5,15,25 for example") from None
     if not all(math.isfinite(one) for one in found) or len(set(found)) != len(found):
         raise UsageError(f"{option} must be finite numbers, each once, found {text!r}")
     return found

@@ -30,21 +30,16 @@ def freeze(
         str, typer.Argument(metavar="CHECKPOINT", help="Of 'trimix train': last.ckpt in the folder of a run.")
     ],
     output: ModelOutputOption,
-    calibrate: Annotated[
-        list[Path], typer.Option("--calibrate", metavar="FOLDER|TAR", help=CALIBRATION_HELP)
-    ],
+    calibrate: Annotated[list[Path], typer.Option("--calibrate", metavar="FOLDER|TAR", help=CALIBRATION_HELP)],
     name: Annotated[
         str,
         typer.Option(
-            "--name",
-            metavar="NAME",
-            help="Of the model, with its version at the end: gllmm-lite-0.1, for example.",
+            "--name", metavar="NAME", help="Of the model, with its version at the end: gllmm-lite-0.1, for example."
         ),
     ],
     description: DescriptionOption = None,
     card: Annotated[
-        Path | None,
-        typer.Option("--card", metavar="FILE", help="JSON object whose entries go into the model card."),
+        Path | None, typer.Option("--card", metavar="FILE", help="JSON object whose entries go into the model card.")
     ] = None,
     threads: ThreadsOption = None,
     force: ForceOption = False,

@@ -39,9 +39,7 @@ ModelOutputOption = Annotated[
 ]
 DescriptionOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--description", metavar="KEY=VALUE", help="Goes into the model card; may be given several times."
-    ),
+    typer.Option("--description", metavar="KEY=VALUE", help="Goes into the model card; may be given several times."),
 ]
 
 
@@ -69,9 +67,7 @@ def model_destination(output: str, source: Source, *, force: bool) -> Destinatio
         OutputError: it exists, or cannot be written.
     """
     if Path(output).suffix != ".safetensors":
-        raise UsageError(
-            f"{output}: a model file must end in .safetensors, or it is not found; change --output"
-        )
+        raise UsageError(f"{output}: a model file must end in .safetensors, or it is not found; change --output")
     return Destination(output, source, force=force)
 
 
@@ -113,9 +109,7 @@ def calibration_crops(sources: Sequence[Path]) -> "Tensor":
     """
     from trimix.training.patches import load_pictures, validation_crops
 
-    loaded = load_pictures(
-        sources, 1, on_left_out=lambda note: print_summary(f"trimix: warning: left out: {note}")
-    )
+    loaded = load_pictures(sources, 1, on_left_out=lambda note: print_summary(f"trimix: warning: left out: {note}"))
     pictures = [p for p in loaded if min(p.shape[:2]) >= CROP_SIDE]
     if not pictures:
         raise ConfigurationError(

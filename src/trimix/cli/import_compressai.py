@@ -41,21 +41,11 @@ def import_compressai(
     output: ModelOutputOption,
     name: Annotated[
         str | None,
-        typer.Option(
-            "--name",
-            metavar="NAME",
-            help="Of the model.",
-            show_default="architecture and file name",
-        ),
+        typer.Option("--name", metavar="NAME", help="Of the model.", show_default="architecture and file name"),
     ] = None,
     calibrate: Annotated[
         list[Path] | None,
-        typer.Option(
-            "--calibrate",
-            metavar="FOLDER|TAR",
-            help=CALIBRATION_HELP,
-            show_default="noise, always the same",
-        ),
+        typer.Option("--calibrate", metavar="FOLDER|TAR", help=CALIBRATION_HELP, show_default="noise, always the same"),
     ] = None,
     rate_distortion_lambda: Annotated[
         float | None,
@@ -90,11 +80,7 @@ def import_compressai(
     path = checkpoint_path(source)
     with working("loading torch"):
         prepare_torch(Device.CPU, threads)
-        from trimix.integrations.compressai_import import (
-            architecture_of,
-            model_from_state_dict,
-            read_checkpoint,
-        )
+        from trimix.integrations.compressai_import import architecture_of, model_from_state_dict, read_checkpoint
 
     with working(f"reading {source.name}"):
         state = read_checkpoint(path)

@@ -29,9 +29,7 @@ _METADATA_NAMES = {
 def info(
     files: Annotated[
         list[str],
-        typer.Argument(
-            metavar="FILE...", help="Compressed files and folders of them; - reads standard input."
-        ),
+        typer.Argument(metavar="FILE...", help="Compressed files and folders of them; - reads standard input."),
     ],
     recursive: RecursiveOption = False,
     json: JsonOption = False,
@@ -136,10 +134,7 @@ def _print_table(description: Description, source: Source, model: str | None) ->
     channels = _CHANNEL_NAMES.get(header.channels, f"{header.channels} channels")
     rows = (
         ("file", f"{source.name}, format version {description.format_version}"),
-        (
-            "picture",
-            f"{header.width} x {header.height} pixels, {channels}, {header.bit_depth} bits per sample",
-        ),
+        ("picture", f"{header.width} x {header.height} pixels, {channels}, {header.bit_depth} bits per sample"),
         ("quality", f"{round(header.quality / QUALITY_STEPS, 2):g}"),
         ("model", f"{model or 'not found here'}, hash {header.weights_hash.hex()}"),
         ("size", f"{description.file_bytes} bytes, {_bits_per_pixel(description):.4f} bits per pixel"),

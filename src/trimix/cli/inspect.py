@@ -10,14 +10,7 @@ from trimix.cli.compressed_files import ModelOfFileOption, checked_header, model
 from trimix.cli.inputs import STANDARD_STREAM, Source, naming
 from trimix.cli.interrupts import raise_if_interrupted
 from trimix.cli.networks import announce_compilation, prepare_coding
-from trimix.cli.options import (
-    Device,
-    DeviceOption,
-    ForceOption,
-    JsonOption,
-    MaximumPixelsOption,
-    ThreadsOption,
-)
+from trimix.cli.options import Device, DeviceOption, ForceOption, JsonOption, MaximumPixelsOption, ThreadsOption
 from trimix.cli.outputs import Destination, default_output, print_json, print_summary, refuse_json_with_data
 from trimix.errors import CodecError, UsageError
 from trimix.progress import working
@@ -68,11 +61,7 @@ def inspect(
     # With --json alone the numbers are all that is wanted.
     draws_figure = output is not None and _is_figure(output)
     if output is not None or not json:
-        from trimix.evaluation.packages import (
-            INSPECTION_FIGURE_PACKAGES,
-            INSPECTION_PAGE_PACKAGES,
-            require_packages,
-        )
+        from trimix.evaluation.packages import INSPECTION_FIGURE_PACKAGES, INSPECTION_PAGE_PACKAGES, require_packages
 
         needed = INSPECTION_FIGURE_PACKAGES if draws_figure else INSPECTION_PAGE_PACKAGES
         require_packages("an inspection", needed)

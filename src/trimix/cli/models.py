@@ -48,9 +48,7 @@ def models(
     size: Annotated[
         str,
         typer.Option(
-            "--size",
-            metavar="WIDTHxHEIGHT",
-            help="Picture for which passes of the entropy model are counted.",
+            "--size", metavar="WIDTHxHEIGHT", help="Picture for which passes of the entropy model are counted."
         ),
     ] = "768x512",
     json: JsonOption = False,
@@ -185,11 +183,7 @@ def _cost(name: str, entry: ModelEntry | None, width: int, height: int) -> _Cost
 
     config = _default_configuration(name) if entry is None else _stored_configuration(entry)
     return _Cost(
-        config.model_dump(mode="json"),
-        complexity(config),
-        entropy_model_passes(config, height, width),
-        width,
-        height,
+        config.model_dump(mode="json"), complexity(config), entropy_model_passes(config, height, width), width, height
     )
 
 
@@ -275,9 +269,7 @@ def _print_card(entry: ModelEntry) -> None:
 
 def _print_cost(cost: _Cost) -> None:
     rows = [("network", "parameters", "kMAC/pixel")]
-    rows += [
-        (network.name, str(network.parameters), f"{_kilo_mac(network):.1f}") for network in cost.networks
-    ]
+    rows += [(network.name, str(network.parameters), f"{_kilo_mac(network):.1f}") for network in cost.networks]
     rows += [
         ("all", str(sum(network.parameters for network in cost.networks)), ""),
         ("to encode", "", f"{cost.to_encode:.1f}"),

@@ -54,9 +54,7 @@ def prepare_torch(device: Device, threads: int | None) -> str:
     return "cuda" if available else "cpu"
 
 
-def announce_compilation(
-    purpose: Literal["encoding", "searching", "decoding", "counting", "everything"],
-) -> None:
+def announce_compilation(purpose: Literal["encoding", "searching", "decoding", "counting", "everything"]) -> None:
     """Say that the coder is about to be compiled, if so: the first run takes some seconds longer."""
     from trimix.coding import (
         COUNTING_KERNELS,

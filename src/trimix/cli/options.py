@@ -41,8 +41,7 @@ QualityOption = Annotated[
     float | None, typer.Option("-q", "--quality", metavar="1..100", help=_quality_help(), show_default="75")
 ]
 DeviceOption = Annotated[
-    Device,
-    typer.Option("--device", help="Where the networks run; auto takes a CUDA device if there is one."),
+    Device, typer.Option("--device", help="Where the networks run; auto takes a CUDA device if there is one.")
 ]
 ThreadsOption = Annotated[
     int | None,
@@ -95,9 +94,7 @@ def checked_background(colour: str | None) -> tuple[int, int, int] | None:
     try:
         red, green, blue = ImageColor.getcolor(colour, "RGB")  # type: ignore[misc]
     except ValueError:
-        raise UsageError(
-            f"--background must be a colour such as white, grey or #ff8800, found {colour!r}"
-        ) from None
+        raise UsageError(f"--background must be a colour such as white, grey or #ff8800, found {colour!r}") from None
     return red, green, blue
 
 

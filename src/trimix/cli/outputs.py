@@ -108,9 +108,7 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(
-            f"{folder}: cannot be made a folder: {error.strerror}; give another with -o"
-        ) from error
+        raise OutputError(f"{folder}: cannot be made a folder: {error.strerror}; give another with -o") from error
 
 
 def keep_times(source: Source, destination: Destination) -> None:

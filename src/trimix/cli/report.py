@@ -32,8 +32,7 @@ def report(
         ),
     ],
     output: Annotated[
-        str,
-        typer.Option("-o", "--output", metavar="PAGE.html", help="Page to write; - writes standard output."),
+        str, typer.Option("-o", "--output", metavar="PAGE.html", help="Page to write; - writes standard output.")
     ] = "report.html",
     anchor: Annotated[
         str | None,
@@ -55,10 +54,7 @@ def report(
     model: Annotated[
         str | None,
         typer.Option(
-            "--model",
-            metavar="NAME|FILE",
-            help="Model that codes these pictures.",
-            show_default=DEFAULT_MODEL,
+            "--model", metavar="NAME|FILE", help="Model that codes these pictures.", show_default=DEFAULT_MODEL
         ),
     ] = None,
     peer: Annotated[
@@ -75,16 +71,12 @@ def report(
     ] = DEFAULT_BITS_PER_PIXEL,
     figures: Annotated[
         Path | None,
-        typer.Option(
-            "--figures", metavar="FOLDER", help="Write every plot there too, as PNG and SVG for papers."
-        ),
+        typer.Option("--figures", metavar="FOLDER", help="Write every plot there too, as PNG and SVG for papers."),
     ] = None,
     markdown: Annotated[
         str | None,
         typer.Option(
-            "--markdown",
-            metavar="FILE.md",
-            help="Write BD-rates, means and settings there too, as Markdown.",
+            "--markdown", metavar="FILE.md", help="Write BD-rates, means and settings there too, as Markdown."
         ),
     ] = None,
     title: Annotated[str | None, typer.Option("--title", metavar="TEXT", help="Title of the page.")] = None,
@@ -125,9 +117,7 @@ def report(
     destination.write(page)
     if tables is not None:
         tables.write(markdown_tables(collection, chosen).encode())
-    parts = [
-        f"{len(collection.measured)} measured curves" if len(collection.measured) > 1 else "1 measured curve"
-    ]
+    parts = [f"{len(collection.measured)} measured curves" if len(collection.measured) > 1 else "1 measured curve"]
     if sources:
         parts.append(f"{len(sources)} picture{'s' if len(sources) > 1 else ''} at {bits_per_pixel:g} bpp")
     if tables is not None:
@@ -143,9 +133,7 @@ def _destination(output: str, sources: Sequence[Source], *, force: bool) -> Dest
     return destinations[0]
 
 
-def _checked_pictures(
-    pictures: Sequence[str], bits_per_pixel: float, needing: Mapping[str, object]
-) -> list[Source]:
+def _checked_pictures(pictures: Sequence[str], bits_per_pixel: float, needing: Mapping[str, object]) -> list[Source]:
     """The sources of the pictures, after what can be refused at once."""
     if len(pictures) > MAXIMUM_PICTURES:
         raise UsageError(

@@ -55,9 +55,7 @@ def _tables() -> None:
 def regularizer(
     budget: Annotated[
         BudgetName | None,
-        typer.Option(
-            "--budget", case_sensitive=False, help="How much is trained; --plan tells.", show_default=False
-        ),
+        typer.Option("--budget", case_sensitive=False, help="How much is trained; --plan tells.", show_default=False),
     ] = None,
     data: Annotated[
         list[Path] | None,
@@ -86,20 +84,14 @@ def regularizer(
     architecture: Annotated[
         list[ArchitectureName] | None,
         typer.Option(
-            "--architecture",
-            help="Only this one; may be given several times.",
-            show_default="all of the budget",
+            "--architecture", help="Only this one; may be given several times.", show_default="all of the budget"
         ),
     ] = None,
     variant: Annotated[
         list[str] | None,
-        typer.Option(
-            "--variant", metavar="KEY", help="Only this one; may be given several times.", show_default="all"
-        ),
+        typer.Option("--variant", metavar="KEY", help="Only this one; may be given several times.", show_default="all"),
     ] = None,
-    workers: Annotated[
-        int, typer.Option("--workers", min=1, metavar="N", help="Runs that are trained at once.")
-    ] = 1,
+    workers: Annotated[int, typer.Option("--workers", min=1, metavar="N", help="Runs that are trained at once.")] = 1,
     device: DeviceOption = Device.AUTO,
     plan: Annotated[bool, typer.Option("--plan", help="Print what would be trained, and end.")] = False,
     show: Annotated[
@@ -140,10 +132,7 @@ def regularizer(
             try:
                 campaign.run(display)
             except KeyboardInterrupt:
-                print(
-                    f"interrupted; the same command goes on, --show {folder} shows what is there",
-                    file=sys.stderr,
-                )
+                print(f"interrupted; the same command goes on, --show {folder} shows what is there", file=sys.stderr)
                 raise
     _write(chosen, folder)
 
@@ -287,8 +276,7 @@ def _tables_of(comparisons: "Comparisons", budget: "Budget", folder: Path) -> st
     from trimix.reproduction.tables import all_tables
 
     return "".join(
-        f"## {title[0].upper()}{title[1:]}\n\n{table}\n\n"
-        for title, table in all_tables(comparisons, budget, folder)
+        f"## {title[0].upper()}{title[1:]}\n\n{table}\n\n" for title, table in all_tables(comparisons, budget, folder)
     )
 
 

@@ -13,22 +13,7 @@ COMPRESSED_SUFFIX = ".tmix"
 _PICTURE_SUFFIXES = tuple(
     f".{name}"
     for name in (
-        *(
-            "apng",
-            "avif",
-            "bmp",
-            "dib",
-            "gif",
-            "heic",
-            "heif",
-            "j2k",
-            "jfif",
-            "jp2",
-            "jpe",
-            "jpeg",
-            "jpg",
-            "jpx",
-        ),
+        *("apng", "avif", "bmp", "dib", "gif", "heic", "heif", "j2k", "jfif", "jp2", "jpe", "jpeg", "jpg", "jpx"),
         *("jxl", "mpo", "pbm", "pcx", "pgm", "png", "pnm", "ppm", "qoi", "svg", "tga", "tif", "tiff", "webp"),
     )
 )
@@ -106,9 +91,7 @@ def is_compressed(path: Path) -> bool:
 
 def is_folder(argument: str | None) -> bool:
     """Whether an output is a folder: there is one, or the name ends like one."""
-    return argument not in (None, STANDARD_STREAM) and (
-        argument.endswith(("/", os.sep)) or is_directory(argument)
-    )
+    return argument not in (None, STANDARD_STREAM) and (argument.endswith(("/", os.sep)) or is_directory(argument))
 
 
 def are_many(inputs: Sequence[str]) -> bool:
@@ -148,17 +131,11 @@ def select(
         OutputError: the output is a file.
     """
     if output == STANDARD_STREAM or STANDARD_STREAM in inputs:
-        raise UsageError(
-            "several inputs and a standard stream exclude each other; name files, and a folder with -o"
-        )
+        raise UsageError("several inputs and a standard stream exclude each other; name files, and a folder with -o")
     looks_like_a_file = (
         output is not None
         and not is_folder(output)
-        and Path(output).suffix.lower()
-        in (
-            COMPRESSED_SUFFIX,
-            *_PICTURE_SUFFIXES,
-        )
+        and Path(output).suffix.lower() in (COMPRESSED_SUFFIX, *_PICTURE_SUFFIXES)
     )
     if output is not None and (looks_like_a_file or (exists(output) and not is_directory(output))):
         raise OutputError(
@@ -204,9 +181,7 @@ def _walk(path: Path, output: str | None) -> Iterator[tuple[Path, list[str], lis
 
 
 def _outputs(found: dict[Path, Path], folder: Path | None, suffix: str) -> Iterator[Job]:
-    plain = {
-        source: _output(source, relative, folder).with_suffix(suffix) for source, relative in found.items()
-    }
+    plain = {source: _output(source, relative, folder).with_suffix(suffix) for source, relative in found.items()}
     # Some file systems take A and a for one.
     count = Counter(str(output).casefold() for output in plain.values())
     taken: dict[str, Path] = {}
@@ -215,9 +190,7 @@ def _outputs(found: dict[Path, Path], folder: Path | None, suffix: str) -> Itera
             output = output.with_name(source.name + suffix)
         other = taken.setdefault(str(output).casefold(), source)
         if other != source:
-            raise UsageError(
-                f"{other} and {source} would both become {output}; give them their own -o in two commands"
-            )
+            raise UsageError(f"{other} and {source} would both become {output}; give them their own -o in two commands")
         yield Job(source, output)
 
 

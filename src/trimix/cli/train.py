@@ -28,10 +28,7 @@ _READING = "reading the pictures"
 
 def train(
     config: Annotated[
-        Path,
-        typer.Argument(
-            metavar="CONFIG.toml", help="The run. Paths in it are relative to the current folder."
-        ),
+        Path, typer.Argument(metavar="CONFIG.toml", help="The run. Paths in it are relative to the current folder.")
     ],
     output: Annotated[
         Path | None,
@@ -46,9 +43,7 @@ def train(
     data: Annotated[
         list[Path] | None,
         typer.Option(
-            "--data",
-            metavar="FOLDER|TAR",
-            help="Training pictures instead of CONFIG's; may be given several times.",
+            "--data", metavar="FOLDER|TAR", help="Training pictures instead of CONFIG's; may be given several times."
         ),
     ] = None,
     validation: Annotated[
@@ -71,10 +66,7 @@ def train(
         ),
     ] = None,
     restart: Annotated[
-        bool,
-        typer.Option(
-            "--restart", help="Start anew; what is in the output folder is moved aside, not deleted."
-        ),
+        bool, typer.Option("--restart", help="Start anew; what is in the output folder is moved aside, not deleted.")
     ] = False,
 ) -> None:
     """Train a model, or go on with a run that was interrupted.
@@ -99,9 +91,7 @@ def train(
         from trimix.training.loop import Trainer
         from trimix.training.time_limit import TimeLimit
     run = load_training_config(config)
-    replaced = {
-        name: tuple(paths) for name, paths in (("training", data), ("validation", validation)) if paths
-    }
+    replaced = {name: tuple(paths) for name, paths in (("training", data), ("validation", validation)) if paths}
     run = run.model_copy(update={"data": run.data.model_copy(update=replaced)})
     if not validation:
         run = _without_missing_validation(run)
@@ -117,11 +107,7 @@ def train(
         ):
             limit = None if time_limit is None else TimeLimit(started + 60 * time_limit)
             trainer = Trainer(
-                run,
-                folder,
-                devices,
-                lambda done, total: progress.show(_read_so_far(done, total), done, total),
-                limit,
+                run, folder, devices, lambda done, total: progress.show(_read_so_far(done, total), done, total), limit
             )
     except OSError as error:
         raise OutputError(f"{error.filename or folder}: cannot be used: {error.strerror}") from error
@@ -164,9 +150,7 @@ def _about_source_entropy(run: "TrainingConfig") -> str:
 
 
 def _about_growth(before: "CompressionConfig", after: object) -> str:
-    sizes = (
-        f"{name} {value} -> {getattr(after, name)}" for name, value in before if value != getattr(after, name)
-    )
+    sizes = (f"{name} {value} -> {getattr(after, name)}" for name, value in before if value != getattr(after, name))
     return f"starts as the narrower model of start_from: {', '.join(sizes)}"
 
 

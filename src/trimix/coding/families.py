@@ -43,9 +43,7 @@ class Family(IntEnum):
     LAPLACIAN = 1, "Laplacian", math.sqrt(2), _laplacian
     LOGISTIC = 2, "logistic", math.pi / math.sqrt(3), _logistic
 
-    def __new__(
-        cls, number: int, label: str, deviation: float, lower_tail: Callable[[Any, Any], Any]
-    ) -> "Family":
+    def __new__(cls, number: int, label: str, deviation: float, lower_tail: Callable[[Any, Any], Any]) -> "Family":
         """A member of the table."""
         member = int.__new__(cls, number)
         member._value_ = number

@@ -68,9 +68,7 @@ def information(
     edges = [count * part // parts for part in range(parts + 1)]
 
     def work(part: int) -> None:
-        kernels.information_and_derivatives(
-            values, codes, _TAILS, *planes, edges[part], edges[part + 1], *results
-        )
+        kernels.information_and_derivatives(values, codes, _TAILS, *planes, edges[part], edges[part + 1], *results)
 
     if parts == 1:
         work(0)

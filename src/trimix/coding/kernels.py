@@ -135,9 +135,7 @@ def _edge_pair(
         product = (edge - np.int64(means[row, component])) * inverse
         family = families[component]
         lower_total += weight * _table_value(tables, family, product >> POSITION_SHIFT)
-        upper_total += weight * _table_value(
-            tables, family, (product + MEAN_STEPS * inverse) >> POSITION_SHIFT
-        )
+        upper_total += weight * _table_value(tables, family, (product + MEAN_STEPS * inverse) >> POSITION_SHIFT)
     return _squeezed(lower_total, value), _squeezed(upper_total, value + 1)
 
 
@@ -175,9 +173,7 @@ def symbol_edges(
 ) -> None:
     """Write the integer CDF at both edges of every symbol, or of its escape, to `edges` [n, 2]."""
     for row in range(symbols.shape[0]):
-        lower, upper = _symbol_edges(
-            symbols[row], row, families, weights, means, scale_indices, tables, inverse_scales
-        )
+        lower, upper = _symbol_edges(symbols[row], row, families, weights, means, scale_indices, tables, inverse_scales)
         edges[row, 0] = lower
         edges[row, 1] = upper
 
@@ -266,13 +262,7 @@ def information_and_derivatives(
 
 @inlined
 def _narrow(
-    low: Unsigned,
-    width: Unsigned,
-    filled: Integer,
-    words: Array,
-    start: Unsigned,
-    frequency: Unsigned,
-    bits: Unsigned,
+    low: Unsigned, width: Unsigned, filled: Integer, words: Array, start: Unsigned, frequency: Unsigned, bits: Unsigned
 ) -> tuple[Unsigned, Unsigned, Integer]:
     # The interval becomes its part [start, start + frequency) out of 2^bits.
     step = width >> bits
@@ -333,12 +323,8 @@ def encode_mixture(
     row = np.int64(first)
     while row < count and filled <= last:
         value = np.int64(symbols[row])
-        lower, upper = _symbol_edges(
-            value, row, families, weights, means, scale_indices, tables, inverse_scales
-        )
-        low, width, filled = _narrow(
-            low, width, filled, words, np.uint64(lower), np.uint64(upper - lower), TOTAL_BITS
-        )
+        lower, upper = _symbol_edges(value, row, families, weights, means, scale_indices, tables, inverse_scales)
+        low, width, filled = _narrow(low, width, filled, words, np.uint64(lower), np.uint64(upper - lower), TOTAL_BITS)
         if value < DIRECT_MINIMUM or value > DIRECT_MAXIMUM:
             excess = DIRECT_MINIMUM - 1 - value if value < 0 else value - DIRECT_MAXIMUM - 1
             low, width, filled = _write_excess(excess, MIXTURE_ESCAPE_ORDER, low, width, filled, words)
@@ -399,13 +385,7 @@ def encode_factorized(
 
 @inlined
 def _take(
-    offset: Unsigned,
-    width: Unsigned,
-    used: Integer,
-    words: Array,
-    start: Unsigned,
-    frequency: Unsigned,
-    step: Unsigned,
+    offset: Unsigned, width: Unsigned, used: Integer, words: Array, start: Unsigned, frequency: Unsigned, step: Unsigned
 ) -> tuple[Unsigned, Unsigned, Integer]:
     offset -= step * start
     width = step * frequency
@@ -530,13 +510,7 @@ def decode_mixture(
 
 @kernel
 def decode_factorized(
-    symbols: Array,
-    channels: Array,
-    cdf: Array,
-    lengths: Array,
-    offsets: Array,
-    state: Array,
-    words: Array,
+    symbols: Array, channels: Array, cdf: Array, lengths: Array, offsets: Array, state: Array, words: Array
 ) -> Integer:
     """Decode as many symbols as `symbols` holds; return their number, or CORRUPTED."""
     for row in range(symbols.shape[0]):

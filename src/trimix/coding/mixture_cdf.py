@@ -35,13 +35,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from trimix.coding.kernels import (
-    FACTORIZED_ESCAPE_ORDER,
-    MIXTURE_ESCAPE_ORDER,
-    TOTAL,
-    first_bad_weights,
-    symbol_edges,
-)
+from trimix.coding.kernels import FACTORIZED_ESCAPE_ORDER, MIXTURE_ESCAPE_ORDER, TOTAL, first_bad_weights, symbol_edges
 from trimix.coding.standard_tables import (
     CDF_BITS,
     CDF_TABLES,
@@ -132,9 +126,7 @@ class MixtureParameters:
         row = first_bad_weights(self.weights)
         if row >= 0:
             found = self.weights[row].tolist()
-            raise ValueError(
-                f"weights must be >= 0 and sum to {1 << WEIGHT_BITS}, found {found} in row {row}"
-            )
+            raise ValueError(f"weights must be >= 0 and sum to {1 << WEIGHT_BITS}, found {found} in row {row}")
 
     def __len__(self) -> int:
         """Return the number of symbols n."""
@@ -211,9 +203,7 @@ class FactorizedTable:
                 )
             object.__setattr__(self, name, plain_array(array))
         if channels == 0 or self.lengths.min() < 1 or self.lengths.max() != columns - 3:
-            raise ValueError(
-                "a table needs at least one channel, lengths >= 1, and a longest length of columns - 3"
-            )
+            raise ValueError("a table needs at least one channel, lengths >= 1, and a longest length of columns - 3")
         last_values = self.offsets.astype(np.int64) + self.lengths - 1
         if self.offsets.min() <= -SYMBOL_LIMIT or last_values.max() >= SYMBOL_LIMIT:
             raise ValueError(f"direct values must lie in +-{SYMBOL_LIMIT - 1}")
@@ -237,18 +227,14 @@ class FactorizedTable:
         rows = [np.asarray(row, dtype=np.float64) for row in probabilities]
         tails = np.asarray(tail_masses, dtype=np.float64)
         if tails.shape != (len(rows), 2) or any(row.ndim != 1 for row in rows):
-            raise ValueError(
-                f"tail masses must be [{len(rows)}, 2], one pair for each vector of probabilities"
-            )
+            raise ValueError(f"tail masses must be [{len(rows)}, 2], one pair for each vector of probabilities")
         lengths = np.array([row.size for row in rows], dtype=np.int32)
         cdf = np.full((len(rows), int(lengths.max(initial=0)) + 3), TOTAL, dtype=np.uint32)
         for channel, row in enumerate(rows):
             masses = np.concatenate([tails[channel, :1], row, tails[channel, 1:]])
             total = masses.sum()
             if not (masses >= 0.0).all() or not 0.0 < total < np.inf:
-                raise ValueError(
-                    f"probabilities of channel {channel} must be finite and >= 0, with a sum > 0"
-                )
+                raise ValueError(f"probabilities of channel {channel} must be finite and >= 0, with a sum > 0")
             frequencies = 1 + np.floor(masses / total * (TOTAL - masses.size)).astype(np.int64)
             frequencies[masses.argmax()] += TOTAL - frequencies.sum()
             cdf[channel, 0] = 0
@@ -263,9 +249,7 @@ class FactorizedTable:
         """Return the arrays in the order in which the compiled functions take them."""
         return (self.cdf, self.lengths, self.offsets)
 
-    def information_bits(
-        self, symbols: NDArray[np.int32], channels: NDArray[np.int32]
-    ) -> NDArray[np.float64]:
+    def information_bits(self, symbols: NDArray[np.int32], channels: NDArray[np.int32]) -> NDArray[np.float64]:
         """Return -log2 of the probability with which the coder codes every symbol, in bits, float64 [n].
 
         `symbols`: int32 [n], |symbol| < 2^15. `channels`: int32 [n], 0 .. C - 1. Payloads of escapes are

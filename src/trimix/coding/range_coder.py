@@ -129,9 +129,7 @@ class RangeDecoder:
         padded = data + bytes(8)
         words = np.frombuffer(padded, dtype=">u2", count=4 + len(data) // 2)
         self._words: NDArray[np.uint16] = words.astype(np.uint16)[4:]
-        self._state: NDArray[np.uint64] = np.array(
-            [int.from_bytes(padded[:8], "big"), _FULL_WIDTH, 0], dtype=np.uint64
-        )
+        self._state: NDArray[np.uint64] = np.array([int.from_bytes(padded[:8], "big"), _FULL_WIDTH, 0], dtype=np.uint64)
 
     def decode_mixture(self, parameters: MixtureParameters) -> NDArray[np.int32]:
         """Return the next symbols, one for each row of the parameters: int32 [n].

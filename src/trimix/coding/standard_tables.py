@@ -65,8 +65,6 @@ def scale_index_from_float(scales: ArrayLike) -> NDArray[np.uint8]:
     """
     values = np.asarray(scales, dtype=np.float64)
     if np.isnan(values).any():
-        raise ValueError(
-            "a scale must be a number, found NaN: look for a division by zero or an overflow before"
-        )
+        raise ValueError("a scale must be a number, found NaN: look for a division by zero or an overflow before")
     steps = np.clip(values, 0.0, 2.0**13) * 2.0**SCALE_THRESHOLD_BITS
     return np.searchsorted(SCALE_THRESHOLDS.astype(np.float64), steps, side="right").astype(np.uint8)

@@ -9,9 +9,7 @@ from trimix.coding.compilation import kernel
 from trimix.shapes import Float
 
 
-def windowed_sums(
-    x: Float[np.ndarray, "C H W"], window: Sequence[float], margin: int
-) -> Float[np.ndarray, "C h w"]:
+def windowed_sums(x: Float[np.ndarray, "C H W"], window: Sequence[float], margin: int) -> Float[np.ndarray, "C h w"]:
     """Weighted sums in a square window, the product of the same window along both axes.
 
     Args:

@@ -18,9 +18,7 @@ MS_SSIM_MINIMUM_SIDE = 161
 
 MS_SSIM_REACH = 5
 MS_SSIM_SIGMA = 1.5
-MS_SSIM_WINDOW = [
-    math.exp(-(place**2) / (2 * MS_SSIM_SIGMA**2)) for place in range(-MS_SSIM_REACH, MS_SSIM_REACH + 1)
-]
+MS_SSIM_WINDOW = [math.exp(-(place**2) / (2 * MS_SSIM_SIGMA**2)) for place in range(-MS_SSIM_REACH, MS_SSIM_REACH + 1)]
 MS_SSIM_WINDOW = [weight / sum(MS_SSIM_WINDOW) for weight in MS_SSIM_WINDOW]
 MS_SSIM_LUMINANCE_STABILIZER = 0.01**2
 MS_SSIM_CONTRAST_STABILIZER = 0.03**2

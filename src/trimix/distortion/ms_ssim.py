@@ -61,8 +61,7 @@ def ms_ssim(x: Float[Tensor, "N 3 H W"], x_hat: Float[Tensor, "N 3 H W"]) -> Flo
     with torch.autocast(x.device.type, enabled=False):
         factors = _factors(*(_planes(pictures) for pictures in (x, x_hat)))
         logarithm = sum(
-            weight * _bounded_logarithm(factor)
-            for weight, factor in zip(MS_SSIM_SCALE_WEIGHTS, factors, strict=True)
+            weight * _bounded_logarithm(factor) for weight, factor in zip(MS_SSIM_SCALE_WEIGHTS, factors, strict=True)
         )
         return torch.as_tensor(logarithm).exp().view(x.shape[:2]).mean(dim=1)
 
@@ -82,9 +81,7 @@ def _planes(pictures: Float[Tensor, "N 3 H W"]) -> Float[Tensor, "C H W"]:
     return pictures.contiguous().flatten(0, 1)
 
 
-def _similarity(
-    x: Float[Tensor, "C H W"], y: Float[Tensor, "C H W"], *, with_luminance: bool
-) -> Float[Tensor, "C"]:
+def _similarity(x: Float[Tensor, "C H W"], y: Float[Tensor, "C H W"], *, with_luminance: bool) -> Float[Tensor, "C"]:
     """Mean of ssim, or of cs alone, over each plane."""
     # Variances are differences of squares: about the mean of the plane these are small, and so is what rounding leaves.
     # They do not depend on what is subtracted, and so nor does the gradient.
@@ -119,6 +116,4 @@ def _halve(x: Float[Tensor, "C H W"]) -> Float[Tensor, "C h w"]:
 def _bounded_logarithm(factor: Float[Tensor, "C"]) -> Float[Tensor, "C"]:
     """log c, and below 0.01 its tangent."""
     tangent = math.log(MS_SSIM_SMALLEST_FACTOR) + (factor - MS_SSIM_SMALLEST_FACTOR) / MS_SSIM_SMALLEST_FACTOR
-    return torch.where(
-        factor > MS_SSIM_SMALLEST_FACTOR, factor.clamp(min=MS_SSIM_SMALLEST_FACTOR).log(), tangent
-    )
+    return torch.where(factor > MS_SSIM_SMALLEST_FACTOR, factor.clamp(min=MS_SSIM_SMALLEST_FACTOR).log(), tangent)

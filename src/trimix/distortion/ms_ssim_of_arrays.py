@@ -116,8 +116,7 @@ def _similarity(
     if sum_of_squares is not None:
         by_mean += 2 * contrast * (shown_x - shown_y * luminance) / sum_of_squares
     back = (
-        windowed_sums(planes, MS_SSIM_WINDOW, margin=2 * MS_SSIM_REACH)
-        for planes in (by_product, by_square, by_mean)
+        windowed_sums(planes, MS_SSIM_WINDOW, margin=2 * MS_SSIM_REACH) for planes in (by_product, by_square, by_mean)
     )
     of_product, of_square, of_mean = back
     slope = of_product * x + 2 * of_square * y + of_mean

@@ -12,11 +12,7 @@ from trimix.shapes import Float
 
 
 def distortion_and_slope(
-    measure: Distortion,
-    x: Float[np.ndarray, "3 H W"],
-    x_hat: Float[np.ndarray, "3 H W"],
-    *,
-    with_slope: bool = True,
+    measure: Distortion, x: Float[np.ndarray, "3 H W"], x_hat: Float[np.ndarray, "3 H W"], *, with_slope: bool = True
 ) -> tuple[float, Float[np.ndarray, "3 H W"] | None]:
     """D, and its slope by ``x_hat``.
 
@@ -67,10 +63,7 @@ _YCBCR = _ycbcr()
 
 
 def stand_in_of_arrays(
-    error: Float[np.ndarray, "C H W"],
-    own_slope: Float[np.ndarray, "C H W"],
-    stride: int,
-    size: tuple[int, int],
+    error: Float[np.ndarray, "C H W"], own_slope: Float[np.ndarray, "C H W"], stride: int, size: tuple[int, int]
 ) -> tuple[Float[np.ndarray, "C H W"], Float[np.ndarray, "h w"]]:
     """The slope of what stands for D, and its weights at the positions of a latent; see `stand_in`.
 

@@ -171,16 +171,13 @@ def _error_and_slope(
         slopes = []
         for channel in channels:
             plane, plane_hat = (
-                _mix([*each], SSIMULACRA2_XYB[channel], SSIMULACRA2_XYB_OFFSETS[channel])
-                for each in (roots, roots_hat)
+                _mix([*each], SSIMULACRA2_XYB[channel], SSIMULACRA2_XYB_OFFSETS[channel]) for each in (roots, roots_hat)
             )
             of_plane, slope_of_plane = _plane_error(plane, plane_hat, weights[channel], window, with_slope)
             error += of_plane
             slopes.append(slope_of_plane)
         if with_slope:
-            slope = (
-                torch.zeros_like(cones_hat[scale]) if slope is None else _halve_back(slope, cones_hat[scale])
-            )
+            slope = torch.zeros_like(cones_hat[scale]) if slope is None else _halve_back(slope, cones_hat[scale])
             for cone in range(count):
                 of_root = _mix(slopes, [SSIMULACRA2_XYB[channel][cone] for channel in channels])
                 slope[cone].addcmul_(of_root, roots_hat[cone] / cones_hat[scale][cone], value=1 / 3)
@@ -198,9 +195,7 @@ def _mix(planes: Sequence[_Planes], weights: Sequence[float], offset: float = 0.
     return total
 
 
-def _light(
-    coded: Float[Tensor, "3 N H W"], with_slope: bool
-) -> tuple[Float[Tensor, "3 N H W"], Tensor | None]:
+def _light(coded: Float[Tensor, "3 N H W"], with_slope: bool) -> tuple[Float[Tensor, "3 N H W"], Tensor | None]:
     """Linear light of coded values (IEC 61966-2-1), and its slope."""
     # A mask that is multiplied: torch.where takes as long as a power.
     bright = (coded > 0.04045).to(coded)
@@ -276,9 +271,7 @@ def _plane_error(
     return error, slope
 
 
-def _norms(
-    errors: _Planes, weights: Sequence[float], with_slope: bool
-) -> tuple[Float[Tensor, "N"], _Planes | None]:
+def _norms(errors: _Planes, weights: Sequence[float], with_slope: bool) -> tuple[Float[Tensor, "N"], _Planes | None]:
     """Weighted 1-norm and 4-norm, both as means, of a map that is nowhere negative; and their slope."""
     pixels = errors.shape[1] * errors.shape[2]
     of_one, of_four = weights

@@ -152,8 +152,7 @@ def _error_and_slope(
         slopes = []
         for channel in channels:
             plane, plane_hat = (
-                _mixed(each, SSIMULACRA2_XYB[channel], SSIMULACRA2_XYB_OFFSETS[channel])
-                for each in (roots, roots_hat)
+                _mixed(each, SSIMULACRA2_XYB[channel], SSIMULACRA2_XYB_OFFSETS[channel]) for each in (roots, roots_hat)
             )
             of_plane, slope_of_plane = _plane_error(plane, plane_hat, weights[channel], window, with_slope)
             error += of_plane
@@ -171,9 +170,7 @@ def _error_and_slope(
     return error, of_light * _slope_of_light(y)
 
 
-def _mixed(
-    planes: Sequence[np.ndarray] | np.ndarray, weights: Sequence[float], offset: float = 0.0
-) -> np.ndarray:
+def _mixed(planes: Sequence[np.ndarray] | np.ndarray, weights: Sequence[float], offset: float = 0.0) -> np.ndarray:
     total = np.full_like(planes[0], offset)
     for plane, weight in zip(planes, weights, strict=False):
         if weight:

@@ -32,9 +32,7 @@ def stand_in(
         _around_positions(plane.sum(dim=1, keepdim=True), stride, size)
         for plane in (own_slope * error, 2 * error.square())
     )
-    of_all = products.sum(dim=(2, 3), keepdim=True) / squares.sum(dim=(2, 3), keepdim=True).clamp(
-        min=SMALLEST
-    )
+    of_all = products.sum(dim=(2, 3), keepdim=True) / squares.sum(dim=(2, 3), keepdim=True).clamp(min=SMALLEST)
     weights = products / squares.clamp(min=SMALLEST)
     weights = torch.minimum(torch.maximum(weights, of_all / WEIGHT_RANGE), of_all * WEIGHT_RANGE)
     of_pixels = functional.interpolate(weights, scale_factor=stride, mode="bilinear")
@@ -42,9 +40,7 @@ def stand_in(
     return OWN_SLOPE * own_slope + (1 - OWN_SLOPE) * replaced, weights
 
 
-def _around_positions(
-    plane: Float[Tensor, "N 1 H W"], stride: int, size: tuple[int, int]
-) -> Float[Tensor, "N 1 h w"]:
+def _around_positions(plane: Float[Tensor, "N 1 H W"], stride: int, size: tuple[int, int]) -> Float[Tensor, "N 1 h w"]:
     """Means over the block of every position and the eight blocks around it; 0 outside the picture."""
     rows, columns = size
     padding = (0, stride * columns - plane.shape[3], 0, stride * rows - plane.shape[2])

@@ -110,9 +110,7 @@ class DifferentiablePath:
         self._head = [_Layer(layer, 1, self.device) for layer in latent_model.head]
         self._contexts = [_SquareContext(one, self._channels, self.device) for one in latent_model.contexts]
 
-    def side_features(
-        self, hyper_latent: Float[Tensor, "Z hh hw"], quality_integer: int
-    ) -> Float[Tensor, "1 S h w"]:
+    def side_features(self, hyper_latent: Float[Tensor, "Z hh hw"], quality_integer: int) -> Float[Tensor, "1 S h w"]:
         """h_s of hyper-latents, as ``FrozenModel.side_features``.
 
         Args:
@@ -121,9 +119,7 @@ class DifferentiablePath:
         """
         model, features = self._model, hyper_latent[None]
         if model.hyper_medians is not None:
-            features = (
-                VALUE_STEPS * features + torch.from_numpy(model.hyper_medians).to(features)[:, None, None]
-            )
+            features = VALUE_STEPS * features + torch.from_numpy(model.hyper_medians).to(features)[:, None, None]
         features = features.clamp(-ACTIVATION_LIMIT, ACTIVATION_LIMIT)
         if model.sees_quality:
             plane = torch.full_like(features[:, :1], quality_plane_value(quality_integer))
@@ -142,16 +138,11 @@ class DifferentiablePath:
             looking: of ``looking_planes``.
         """
         values = seen * (VALUE_STEPS if self._layout.around_mean else 1)
-        features = [
-            context(values) * looking[:, index : index + 1] for index, context in enumerate(self._contexts)
-        ]
+        features = [context(values) * looking[:, index : index + 1] for index, context in enumerate(self._contexts)]
         return torch.stack(features).sum(dim=0) if features else seen[:, :0]
 
     def bits(
-        self,
-        values: Float[Tensor, "1 M h w"],
-        context: Float[Tensor, "1 C h w"],
-        side: Float[Tensor, "1 S h w"],
+        self, values: Float[Tensor, "1 M h w"], context: Float[Tensor, "1 C h w"], side: Float[Tensor, "1 S h w"]
     ) -> Float[Tensor, "1 M h w"]:
         """-log2 likelihood of every latent.
 
@@ -170,9 +161,7 @@ class DifferentiablePath:
         planes = torch.zeros(1, len(self._contexts), height, width, device=self.device)
         for one in self._model.schedule(height, width):
             if one.context is not None:
-                rows, columns = (
-                    torch.from_numpy(places).to(planes.device) for places in (one.rows, one.columns)
-                )
+                rows, columns = (torch.from_numpy(places).to(planes.device) for places in (one.rows, one.columns))
                 planes[0, one.context, rows, columns] = 1.0
         return planes
 
@@ -187,17 +176,11 @@ class DifferentiablePath:
         """
         if not self._contexts:
             return np.zeros_like(latents)
-        with (
-            torch.inference_mode(False),
-            torch.enable_grad(),
-            torch.autocast(self.device.type, enabled=False),
-        ):
+        with torch.inference_mode(False), torch.enable_grad(), torch.autocast(self.device.type, enabled=False):
             values = torch.from_numpy(latents).to(self.device)
             return self._context_gradient(values, torch.from_numpy(side).to(self.device)).cpu().numpy()
 
-    def _context_gradient(
-        self, values: Float[Tensor, "M h w"], side: Int[Tensor, "h w S"]
-    ) -> Float[Tensor, "M h w"]:
+    def _context_gradient(self, values: Float[Tensor, "M h w"], side: Int[Tensor, "h w S"]) -> Float[Tensor, "M h w"]:
         gradient = torch.zeros_like(values)
         _, height, width = values.shape
         planes = side.permute(2, 0, 1)[None].float()
@@ -229,11 +212,7 @@ class DifferentiablePath:
             quality_integer: the header's.
             differentiate: without, the second is zero, in half the time.
         """
-        with (
-            torch.inference_mode(False),
-            torch.enable_grad(),
-            torch.autocast(self.device.type, enabled=False),
-        ):
+        with torch.inference_mode(False), torch.enable_grad(), torch.autocast(self.device.type, enabled=False):
             return self._hyper_gradient(values, context, hyper_latent, quality_integer, differentiate)
 
     def _hyper_gradient(

@@ -21,7 +21,5 @@ def search_steps(effort: int) -> int:
     [0, 0, 1, 2, 4, 8, 16, 32, 64]
     """
     if not MINIMUM <= effort <= MAXIMUM:
-        raise UsageError(
-            f"the effort must be from {MINIMUM} (fastest) to {MAXIMUM} (smallest file), found {effort}"
-        )
+        raise UsageError(f"the effort must be from {MINIMUM} (fastest) to {MAXIMUM} (smallest file), found {effort}")
     return 0 if effort < 3 else 2 ** (effort - 3)

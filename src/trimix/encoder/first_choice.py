@@ -32,9 +32,7 @@ class FirstChoice:
     damping: Damping
 
 
-def first_choice(
-    codec: LatentCodec, picture: Picture, quality: float, *, chosen: bool, writes: bool
-) -> FirstChoice:
+def first_choice(codec: LatentCodec, picture: Picture, quality: float, *, chosen: bool, writes: bool) -> FirstChoice:
     """Symbols from one run over the latents of g_a.
 
     ::
@@ -77,9 +75,7 @@ def first_choice(
         if source is None:
             symbols = codec.round(latents, sink)
         else:
-            symbols = codec.quantize(
-                latents.side, latents.hyper_latent, latents.quality_integer, source, sink
-            )
+            symbols = codec.quantize(latents.side, latents.hyper_latent, latents.quality_integer, source, sink)
         seconds = analysis_seconds + time.monotonic() - began
         return FirstChoice(symbols, None if sink is None else sink.encoder, seconds, damping)
 

@@ -34,11 +34,7 @@ class HyperLatentSearch:
     """
 
     def __init__(
-        self,
-        model: FrozenModel,
-        path: DifferentiablePath,
-        quality_integer: int,
-        random: np.random.Generator,
+        self, model: FrozenModel, path: DifferentiablePath, quality_integer: int, random: np.random.Generator
     ) -> None:
         self._model = model
         self._path = path
@@ -97,10 +93,7 @@ class HyperLatentSearch:
         for step in (-1, 1):
             moved = np.clip(symbols + step, -limit, limit)
             expected = (
-                self._table_bits(moved)
-                - own_bits
-                + gradient * (moved - symbols)
-                + self._curvature[:, None, None]
+                self._table_bits(moved) - own_bits + gradient * (moved - symbols) + self._curvature[:, None, None]
             )
             is_better = (expected < promised) & (moved != symbols)
             promised = np.where(is_better, expected, promised)

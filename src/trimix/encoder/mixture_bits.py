@@ -20,12 +20,7 @@ class _Bits(torch.autograd.Function):
 
     @staticmethod
     def forward(  # type: ignore[override]
-        ctx: Any,
-        values: Tensor,
-        log_weights: Tensor,
-        means: Tensor,
-        scales: Tensor,
-        families: tuple[int, ...],
+        ctx: Any, values: Tensor, log_weights: Tensor, means: Tensor, scales: Tensor, families: tuple[int, ...]
     ) -> Tensor:
         planes = (plane.reshape(len(families), -1).numpy() for plane in (log_weights, means, scales))
         found = information(values.reshape(-1).numpy(), families, *planes, threads=torch.get_num_threads())

@@ -145,9 +145,7 @@ class _Point:
 
 
 class _Search:
-    def __init__(
-        self, codec: LatentCodec, picture: Picture, start: FirstChoice, path: "DifferentiablePath"
-    ) -> None:
+    def __init__(self, codec: LatentCodec, picture: Picture, start: FirstChoice, path: "DifferentiablePath") -> None:
         self._codec = codec
         self._model = codec.model
         self._start = start
@@ -156,9 +154,7 @@ class _Search:
 
         self._path = path
         self._random = np.random.default_rng(_SEED)
-        self._hyper_search = HyperLatentSearch(
-            codec.model, self._path, start.symbols.quality_integer, self._random
-        )
+        self._hyper_search = HyperLatentSearch(codec.model, self._path, start.symbols.quality_integer, self._random)
         self._damping = start.damping
         self._pass_seconds = start.seconds / _PASSES_OF_ENCODING
         self._best: _Point | None = None
@@ -170,9 +166,7 @@ class _Search:
         symbols, encoder = (self._start.symbols, None) if best is None else (best.symbols, best.encoder)
         return FoundSymbols(symbols, self._steps_done, ended, encoder)
 
-    def run(
-        self, steps: int, deadline: float | None, on_step: Callable[[SearchProgress], None]
-    ) -> FoundSymbols:
+    def run(self, steps: int, deadline: float | None, on_step: Callable[[SearchProgress], None]) -> FoundSymbols:
         point, weights = None, None
         for number in range(1, steps + 1):
             hyper_steps = _FIRST_HYPER_STEPS if number == 1 else _HYPER_STEPS
@@ -242,23 +236,14 @@ class _Search:
             assert point.slope is not None
             signs = random_signs(point.values.shape, _SEED)
             known = half_curvatures(
-                lambda moved: self._distortion.slope(moved).gradient,
-                point.values,
-                point.slope.gradient,
-                signs,
+                lambda moved: self._distortion.slope(moved).gradient, point.values, point.slope.gradient, signs
             )
             if not self._distortion.is_squared_error and point.slope.shares is not None:
                 known = known / float(point.slope.shares.mean())  # they have the shares of all places in them
         return known
 
     def _moved(
-        self,
-        point: _Point,
-        weights: Float[np.ndarray, "M"],
-        hyper_steps: int,
-        *,
-        is_free: bool,
-        is_last: bool,
+        self, point: _Point, weights: Float[np.ndarray, "M"], hyper_steps: int, *, is_free: bool, is_last: bool
     ) -> _Point:
         assert point.slope is not None
         quality_integer = point.symbols.quality_integer

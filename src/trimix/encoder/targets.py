@@ -109,9 +109,7 @@ class Target:
     def __post_init__(self) -> None:
         """Check the value."""
         if not 0 < self.value < math.inf:
-            raise UsageError(
-                f"a target must be positive and finite, found {self.value:g} {self.kind.value}; change it"
-            )
+            raise UsageError(f"a target must be positive and finite, found {self.value:g} {self.kind.value}; change it")
         if self.kind is TargetKind.SSIMULACRA2 and self.value > 100:
             raise UsageError(f"an SSIMULACRA2 score must be at most 100, found {self.value:g}; change it")
 
@@ -213,12 +211,7 @@ def nearest_quality(quality: float) -> int:
 
 
 def seek(
-    measure: Callable[[int], float],
-    target: Target,
-    start: int,
-    *,
-    near: float | None = None,
-    trials: int = TRIALS,
+    measure: Callable[[int], float], target: Target, start: int, *, near: float | None = None, trials: int = TRIALS
 ) -> list[Trial]:
     """Try qualities until one is near the target, or no more may be tried.
 
@@ -278,18 +271,14 @@ def slope_near(trials: Sequence[Trial], target: Target, quality_integer: int) ->
 
 
 def _next_quality(tried: Sequence[Trial], target: Target) -> int | None:
-    points = sorted(
-        (trial.quality_integer, target.error(trial.measured) + target.aim.below) for trial in tried
-    )
+    points = sorted((trial.quality_integer, target.error(trial.measured) + target.aim.below) for trial in tried)
     bracket = _bracket(points)
     if bracket is None:
         return _outside(points, target)
     (low, low_error), (high, high_error) = bracket
     if high - low < 2:
         return None
-    before = sorted(
-        (trial.quality_integer, target.error(trial.measured) + target.aim.below) for trial in tried[:-2]
-    )
+    before = sorted((trial.quality_integer, target.error(trial.measured) + target.aim.below) for trial in tried[:-2])
     earlier = _bracket(before)
     is_slow = earlier is not None and high - low > (earlier[1][0] - earlier[0][0]) / 2
     guess = (low + high) / 2

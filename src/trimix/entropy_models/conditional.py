@@ -22,12 +22,7 @@ from trimix.shapes import Float, Tensor
 
 
 def mixture_head(
-    inputs: int,
-    hidden: tuple[int, ...],
-    outputs: int,
-    slope: float = GLLMM_SLOPE,
-    *,
-    last_bias: bool = True,
+    inputs: int, hidden: tuple[int, ...], outputs: int, slope: float = GLLMM_SLOPE, *, last_bias: bool = True
 ) -> nn.Sequential:
     """1x1 convolutions with leaky ReLU between them: [N inputs h w] -> [N outputs h w] (Fu et al. 2023, Fig. 4).
 
@@ -111,9 +106,7 @@ def _scales(numbers: Tensor, layout: MixtureLayout) -> Tensor:
     return torch.exp2(within_bounds(numbers, math.log2(layout.scale_minimum), LOG2_SCALE_MAXIMUM))
 
 
-def bounded_log_likelihood(
-    log_likelihoods: Float[Tensor, "*shape"], minimum: float
-) -> Float[Tensor, "*shape"]:
+def bounded_log_likelihood(log_likelihoods: Float[Tensor, "*shape"], minimum: float) -> Float[Tensor, "*shape"]:
     """``log max(p, minimum)``, with a gradient that still raises likelihoods below the minimum.
 
     The bound is on the likelihood, not on its logarithm: below it the gradient of ``log p`` is shrunk by

@@ -102,9 +102,7 @@ class InterlacedContext(nn.Module):
         height, width = y_hat.shape[2:]
         places = _places(height, width)
         gathered = _Gathering.apply(y_hat, places)
-        found = [
-            convolution(taps) for convolution, taps in zip(self.levels, gathered, strict=True) if taps.numel()
-        ]
+        found = [convolution(taps) for convolution, taps in zip(self.levels, gathered, strict=True) if taps.numel()]
         if not found:
             return y_hat.new_zeros(len(y_hat), self.features, height, width)
         return _Spreading.apply(tuple(level for level in places if level), (height, width), *found)
@@ -148,8 +146,7 @@ def _places(height: int, width: int) -> _Places:
             (slice(lattice.row, None, step), slice(lattice.column, None, step)),
             (shape[0], shape[1]),
             tuple(
-                (seen(lattice.row + down, shape[0]), seen(lattice.column + right, shape[1]))
-                for down, right in offsets
+                (seen(lattice.row + down, shape[0]), seen(lattice.column + right, shape[1])) for down, right in offsets
             ),
         )
 

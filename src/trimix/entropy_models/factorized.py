@@ -63,9 +63,7 @@ class FactorizedPrior(nn.Module):
         ``g`` after the last (Ballé et al. 2018, appendix 6.1; the sigmoid is left out).
         """
         last = len(self.matrices) - 1
-        for index, (matrix, bias, gate) in enumerate(
-            zip(self.matrices, self.biases, self.gates, strict=True)
-        ):
+        for index, (matrix, bias, gate) in enumerate(zip(self.matrices, self.biases, self.gates, strict=True)):
             values = F.softplus(matrix.to(values.dtype)) @ values + bias.to(values.dtype)
             if index != last:
                 values = values + torch.tanh(gate.to(values.dtype)) * torch.tanh(values)
@@ -86,12 +84,8 @@ class FactorizedPrior(nn.Module):
             ValueError: the prior has no medians.
         """
         if self.medians is None:
-            raise ValueError(
-                "a prior must have medians to fit them, found none: make it with has_medians=True"
-            )
-        high = torch.full(
-            (self.channels, 1, 1), _MEDIAN_REACH, dtype=torch.float64, device=self.medians.device
-        )
+            raise ValueError("a prior must have medians to fit them, found none: make it with has_medians=True")
+        high = torch.full((self.channels, 1, 1), _MEDIAN_REACH, dtype=torch.float64, device=self.medians.device)
         low = -high
         for _ in range(_MEDIAN_HALVINGS):
             middle = (low + high) / 2

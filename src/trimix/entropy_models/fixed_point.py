@@ -64,16 +64,7 @@ class IntegerLayer:
         ModelError: a sum could leave the range in which the arithmetic is exact.
     """
 
-    NAMES = (
-        "weight",
-        "bias",
-        "multiplier",
-        "negative_multiplier",
-        "shift",
-        "minimum",
-        "maximum",
-        "input_limit",
-    )
+    NAMES = ("weight", "bias", "multiplier", "negative_multiplier", "shift", "minimum", "maximum", "input_limit")
 
     def __init__(self, **arrays: np.ndarray) -> None:
         missing = set(self.NAMES) - set(arrays)
@@ -112,10 +103,7 @@ class IntegerLayer:
         if limits.max() > PARAMETER_LIMIT or limits.min() < 0:
             raise ModelError(f"integer layer: inputs must stay within 2^24, found {limits.max()}")
         weights = np.abs(self.arrays["weight"].astype(np.int64))
-        numbers = {
-            name: self.arrays[name].tolist()
-            for name in ("bias", "shift", "multiplier", "negative_multiplier")
-        }
+        numbers = {name: self.arrays[name].tolist() for name in ("bias", "shift", "multiplier", "negative_multiplier")}
         columns = zip((weights @ limits).tolist(), *numbers.values(), strict=True)
         for index, (total, bias, shift, *multipliers) in enumerate(columns):
             bound = total + abs(bias)
@@ -133,9 +121,7 @@ class IntegerLayer:
         """
         return self.requantize(self.accumulate(rows))
 
-    def accumulate(
-        self, rows: Float[np.ndarray, "n part"], first_input: int = 0
-    ) -> Float[np.ndarray, "n outputs"]:
+    def accumulate(self, rows: Float[np.ndarray, "n part"], first_input: int = 0) -> Float[np.ndarray, "n outputs"]:
         """The matrix product with some of the inputs; integers, so sums of parts are that of the whole.
 
         Args:

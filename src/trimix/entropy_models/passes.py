@@ -55,9 +55,7 @@ class SymbolSource(Protocol):
 class SymbolSink(Protocol):
     """Where symbols go."""
 
-    def put(
-        self, rows: np.ndarray, columns: np.ndarray, parameters: LatentParameters, symbols: np.ndarray
-    ) -> None:
+    def put(self, rows: np.ndarray, columns: np.ndarray, parameters: LatentParameters, symbols: np.ndarray) -> None:
         """Take the symbols at positions with these parameters."""
         ...
 
@@ -127,9 +125,7 @@ class SymbolWriter:
     def __init__(self, encoder: RangeEncoder) -> None:
         self.encoder = encoder
 
-    def put(
-        self, rows: np.ndarray, columns: np.ndarray, parameters: LatentParameters, symbols: np.ndarray
-    ) -> None:
+    def put(self, rows: np.ndarray, columns: np.ndarray, parameters: LatentParameters, symbols: np.ndarray) -> None:
         """Encode the symbols at the positions."""
         self.encoder.encode_mixture(symbols, parameters.mixture)
 
@@ -145,9 +141,7 @@ class BitCounter:
         self.bits = np.zeros(shape, dtype=np.float64)
         """Of every latent, [h w M]."""
 
-    def put(
-        self, rows: np.ndarray, columns: np.ndarray, parameters: LatentParameters, symbols: np.ndarray
-    ) -> None:
+    def put(self, rows: np.ndarray, columns: np.ndarray, parameters: LatentParameters, symbols: np.ndarray) -> None:
         """Count the symbols at the positions."""
         self.bits[rows, columns] = parameters.mixture.information_bits(symbols).reshape(len(rows), -1)
 
@@ -185,9 +179,7 @@ def _joined(passes: list[Pass]) -> Pass:
     if len(passes) == 1:
         return passes[0]
     return Pass(
-        np.concatenate([p.rows for p in passes]),
-        np.concatenate([p.columns for p in passes]),
-        passes[0].context,
+        np.concatenate([p.rows for p in passes]), np.concatenate([p.columns for p in passes]), passes[0].context
     )
 
 
@@ -222,9 +214,7 @@ def run_schedule(
         values[:] = source.known
     # One large matrix product instead of one in every small pass; of a large latent it would take much memory.
     together = height * width <= POSITIONS_PREPARED_AT_ONCE
-    prepared = (
-        model.prepare(side.reshape(height * width, -1)).reshape(height, width, -1) if together else None
-    )
+    prepared = model.prepare(side.reshape(height * width, -1)).reshape(height, width, -1) if together else None
     for group in _groups(passes, merged=merged and (prefilled or not model.contexts)):
         rows, columns = group.rows, group.columns
         parameters = model.parameters(

@@ -74,10 +74,7 @@ class BdDistortion:
 
 
 def bd_rate(
-    anchor: RateCurve,
-    test: RateCurve,
-    metric: DistortionMetric = "psnr_db",
-    method: Interpolation = "pchip",
+    anchor: RateCurve, test: RateCurve, metric: DistortionMetric = "psnr_db", method: Interpolation = "pchip"
 ) -> BdRate:
     """Mean difference in rate at equal distortion.
 
@@ -108,10 +105,7 @@ def bd_rate(
 
 
 def bd_distortion(
-    anchor: RateCurve,
-    test: RateCurve,
-    metric: DistortionMetric = "psnr_db",
-    method: Interpolation = "pchip",
+    anchor: RateCurve, test: RateCurve, metric: DistortionMetric = "psnr_db", method: Interpolation = "pchip"
 ) -> BdDistortion:
     """Mean difference in distortion at equal rate: BD-PSNR where the metric is PSNR.
 
@@ -175,9 +169,7 @@ def _overlap(
     """Ends of what two growing ranges have in common, and its share, 0 .. 1, of both together."""
     low, high = max(anchor_values[0], test_values[0]), min(anchor_values[-1], test_values[-1])
     if low >= high:
-        ranges = (
-            f"{values[0]:{form}} to {values[-1]:{form}} {unit}" for values in (anchor_values, test_values)
-        )
+        ranges = (f"{values[0]:{form}} to {values[-1]:{form}} {unit}" for values in (anchor_values, test_values))
         raise UsageError(
             f"{anchor.name} and {test.name} must have {of} in common, found {' and '.join(ranges)}; "
             "measure other qualities"

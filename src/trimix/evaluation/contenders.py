@@ -100,8 +100,7 @@ class ModelContender:
     def description(self) -> str:
         """Version, hash, device and effort."""
         return (
-            f"trimix {__version__}, model {self.name}, hash {self.model_hash}, on {self.device}, "
-            f"effort {self.effort}"
+            f"trimix {__version__}, model {self.name}, hash {self.model_hash}, on {self.device}, effort {self.effort}"
         )
 
     def settings(self) -> Mapping[str, Any]:

@@ -145,8 +145,7 @@ DATA_SETS = (
         title="CLIC 2024 validation",
         count=30,
         sizes="the longer side at most 2048",
-        published="Challenge on Learned Image Compression, validation set of the image track, "
-        "clic2024.compression.cc",
+        published="Challenge on Learned Image Compression, validation set of the image track, clic2024.compression.cc",
         used_by=_REGULARIZER,
         aliases=("clic-2024-validation", "clic-2024-valid", "clic2024_validation_image"),
         unchecked="count and size are those that CLIC's page of 2022 tells of the validation set",
@@ -194,8 +193,7 @@ DATA_SETS = (
         used_by=_REGULARIZER,
         aliases=("bracs-test", "bracs-roi"),
         whole_count=570,
-        unchecked="that the regions of interest are meant, that their test set has 570, "
-        "and that 'first' means by name",
+        unchecked="that the regions of interest are meant, that their test set has 570, and that 'first' means by name",
     ),
 )
 """Every set of the two papers."""
@@ -291,9 +289,7 @@ def _entries(folder: Path) -> list[Path]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise UsageError(
-            f"{folder}: a folder must be readable, found {error.strerror}; choose another"
-        ) from error
+        raise UsageError(f"{folder}: a folder must be readable, found {error.strerror}; choose another") from error
 
 
 def _examine(data_set: DataSet, folder: Path) -> Found:
@@ -340,8 +336,7 @@ def _missing(found: Found, roots: Sequence[Path]) -> str:
     where = f"below {', '.join(str(root) for root in roots)}" if roots else "below a data root"
     what = "no such folder" if roots else f"no data root; name one, or set {DATA_VARIABLE}"
     return (
-        f"{data_set.key}: {data_set.expectation} must lie in a folder {data_set.key} {where}, found {what}; "
-        f"{published}"
+        f"{data_set.key}: {data_set.expectation} must lie in a folder {data_set.key} {where}, found {what}; {published}"
     )
 
 

@@ -11,9 +11,7 @@ def render(package: str, name: str, **values: Any) -> bytes:
     """A template of a package's folder ``page_files`` with values in it, whatever names are in them."""
     from jinja2 import Environment, StrictUndefined
 
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(page_file(package, name)).render(**values).encode()
 
 

@@ -63,9 +63,7 @@ class Journal:
                 file.close()
                 raise
         except OSError as error:
-            raise OutputError(
-                f"{self.path}: cannot be written ({error.strerror}); choose another folder"
-            ) from error
+            raise OutputError(f"{self.path}: cannot be written ({error.strerror}); choose another folder") from error
         self._file = file
         if not self._whole_bytes:
             self._append({SETTINGS: self.settings})
@@ -143,9 +141,7 @@ class Journal:
             self._file.flush()
             os.fsync(self._file.fileno())
         except OSError as error:
-            raise OutputError(
-                f"{self.path}: cannot be written ({error.strerror}); free some space"
-            ) from error
+            raise OutputError(f"{self.path}: cannot be written ({error.strerror}); free some space") from error
 
 
 def journal_path(results_path: Path) -> Path:

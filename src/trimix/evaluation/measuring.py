@@ -194,7 +194,5 @@ def _one_error() -> Iterator[None]:
     except Exception as error:
         text = " ".join(str(error).split()) or type(error).__name__
         if isinstance(error, MemoryError) or "memory" in text:
-            raise TrimixError(
-                f"the memory must be enough, found it is not ({text}); use smaller pictures"
-            ) from error
+            raise TrimixError(f"the memory must be enough, found it is not ({text}); use smaller pictures") from error
         raise TrimixError(f"coding must succeed, found {type(error).__name__}: {text}; report it") from error

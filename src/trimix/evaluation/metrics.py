@@ -84,8 +84,7 @@ def ms_ssim(original: UInt8[np.ndarray, "H W C"], decoded: UInt8[np.ndarray, "h 
     if min(original.shape[:2]) < MS_SSIM_MINIMUM_SIDE:
         return None
     planes = (
-        np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32) / PEAK
-        for pixels in (original, decoded)
+        np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32) / PEAK for pixels in (original, decoded)
     )
     value = np.ones(original.shape[2])
     for weight, factor in zip(MS_SSIM_SCALE_WEIGHTS, ms_ssim_factors(*planes), strict=True):

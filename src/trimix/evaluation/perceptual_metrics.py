@@ -49,9 +49,7 @@ class PerceptualMetric(ABC):
     def version(self) -> str:
         """Of the package or the program."""
 
-    def measure(
-        self, original: UInt8[np.ndarray, "H W C"], decoded: UInt8[np.ndarray, "h w c"]
-    ) -> float | None:
+    def measure(self, original: UInt8[np.ndarray, "H W C"], decoded: UInt8[np.ndarray, "h w c"]) -> float | None:
         """The value of a decoded picture.
 
         Args:
@@ -71,9 +69,7 @@ class PerceptualMetric(ABC):
         return self._measure(_rgb(original), _rgb(decoded))
 
     @abstractmethod
-    def _measure(
-        self, original: UInt8[np.ndarray, "H W 3"], decoded: UInt8[np.ndarray, "H W 3"]
-    ) -> float: ...
+    def _measure(self, original: UInt8[np.ndarray, "H W 3"], decoded: UInt8[np.ndarray, "H W 3"]) -> float: ...
 
 
 class Ssimulacra2(PerceptualMetric):
@@ -108,15 +104,10 @@ class Ssimulacra2(PerceptualMetric):
             if number:
                 pair = [package.downsample(linear, 2, 2) for linear in pair]
             # float32: 0.003 off, in two thirds of the time.
-            x, y = (
-                package.make_positive_xyb(package.linear_rgb_to_xyb(linear)).astype(np.float32)
-                for linear in pair
-            )
+            x, y = (package.make_positive_xyb(package.linear_rgb_to_xyb(linear)).astype(np.float32) for linear in pair)
             mean_x, mean_y = _blurred(x), _blurred(y)
             scale = package.MsssimScale()
-            scale.avg_ssim = package.ssim_map(
-                mean_x, mean_y, _blurred(x * x), _blurred(y * y), _blurred(x * y)
-            )
+            scale.avg_ssim = package.ssim_map(mean_x, mean_y, _blurred(x * x), _blurred(y * y), _blurred(x * y))
             scale.avg_edgediff = package.edge_diff_map(x, mean_x, y, mean_y)
             found.scales.append(scale)
         return float(found.score())
@@ -158,11 +149,7 @@ class Butteraugli(PerceptualMetric):
             arguments = ["original.ppm", "decoded.ppm", "--pnorm", "3", "--intensity_target", "80"]
             try:
                 ended = subprocess.run(
-                    [_PROGRAM, *arguments],
-                    cwd=folder,
-                    capture_output=True,
-                    timeout=_PROGRAM_SECONDS,
-                    check=False,
+                    [_PROGRAM, *arguments], cwd=folder, capture_output=True, timeout=_PROGRAM_SECONDS, check=False
                 )
             except (OSError, subprocess.TimeoutExpired) as error:
                 raise TrimixError(f"{_PROGRAM} must run, found {error}; install it anew") from error

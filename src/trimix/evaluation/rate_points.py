@@ -142,8 +142,7 @@ class RateCurve:
         """
         try:
             points = tuple(
-                RatePoint(**{name: float(number) for name, number in point.items()})
-                for point in value["points"]
+                RatePoint(**{name: float(number) for name, number in point.items()}) for point in value["points"]
             )
             return cls(name=str(value["name"]), points=points, source=str(value.get("source", "")))
         except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -157,12 +157,7 @@ class Results:
 
     @classmethod
     def of_measurements(
-        cls,
-        name: str,
-        description: str,
-        data: str,
-        measurements: Iterable[Measurement],
-        provenance: Mapping[str, Any],
+        cls, name: str, description: str, data: str, measurements: Iterable[Measurement], provenance: Mapping[str, Any]
     ) -> "Results":
         """Results with the means of the measurements.
 
@@ -180,17 +175,13 @@ class Results:
                 f"{name}: means need every picture once at every quality, found {len(measurements)} measurements "
                 f"at {len(by_quality)} qualities; finish the evaluation first"
             )
-        means = sorted(
-            (_means(group) for group in by_quality.values()), key=lambda one: one.point.bits_per_pixel
-        )
+        means = sorted((_means(group) for group in by_quality.values()), key=lambda one: one.point.bits_per_pixel)
         return cls(name, description, tuple(means), data, measurements, dict(provenance))
 
     def to_json(self) -> dict[str, Any]:
         """The contents of a results file."""
         points = [one.point for one in self.means]
-        mebibytes = [
-            None if one.peak_memory_bytes is None else one.peak_memory_bytes / 2**20 for one in self.means
-        ]
+        mebibytes = [None if one.peak_memory_bytes is None else one.peak_memory_bytes / 2**20 for one in self.means]
         arrays: dict[str, list[Any]] = {
             "bpp": [point.bits_per_pixel for point in points],
             "psnr-rgb": [_plain(point.psnr_db) for point in points],
@@ -297,9 +288,7 @@ def read_results(path: Path) -> Results:
 
 def _means(group: list[Measurement]) -> QualityMeans:
     memory = [one.peak_memory_bytes for one in group if one.peak_memory_bytes is not None]
-    payload = [
-        8 * one.payload_bytes / (one.width * one.height) for one in group if one.payload_bytes is not None
-    ]
+    payload = [8 * one.payload_bytes / (one.width * one.height) for one in group if one.payload_bytes is not None]
     return QualityMeans(
         point=mean_point(one.point for one in group),
         payload_bits_per_pixel=math.fsum(payload) / len(payload) if len(payload) == len(group) else None,

@@ -155,9 +155,7 @@ class Evaluation:
         self._begun[contender.key] = results
         return results
 
-    def _measure_pictures(
-        self, contender: Contender, measure: Measure, journal: Journal, observer: Observer
-    ) -> None:
+    def _measure_pictures(self, contender: Contender, measure: Measure, journal: Journal, observer: Observer) -> None:
         is_warm = False
         for path in self.pictures.paths:
             missing = [one for one in contender.qualities if (path.name, one) not in journal.measurements]
@@ -242,9 +240,7 @@ def _check_contenders(contenders: Sequence[Contender]) -> None:
     for index, contender in enumerate(contenders):
         if not contender.qualities or len(set(contender.qualities)) != len(contender.qualities):
             qualities = ",".join(f"{quality:g}" for quality in contender.qualities) or "none"
-            raise UsageError(
-                f"{contender.name} must have qualities, each once, found {qualities}; change them"
-            )
+            raise UsageError(f"{contender.name} must have qualities, each once, found {qualities}; change them")
         for other in contenders[:index]:
             if contender.key.casefold() == other.key.casefold():
                 raise UsageError(

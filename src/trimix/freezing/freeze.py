@@ -37,21 +37,10 @@ from trimix.entropy_models.integer_mixture import (
 )
 from trimix.entropy_models.layout import LINEAR_SCALE_STEPS, ScaleForm
 from trimix.entropy_models.passes import VALUE_LIMIT, Rounding, run_schedule
-from trimix.freezing.integer_networks import (
-    freeze_chain,
-    largest_outputs,
-    ordinary_activation,
-    stages_of,
-)
+from trimix.freezing.integer_networks import freeze_chain, largest_outputs, ordinary_activation, stages_of
 from trimix.freezing.operations import program_of
 from trimix.frozen.byte_weights import byte_tensors, is_for_bytes
-from trimix.frozen.model import (
-    QUALITY_PLANE_STEPS,
-    FrozenModel,
-    ModelIdentity,
-    StoredModel,
-    quality_to_integer,
-)
+from trimix.frozen.model import QUALITY_PLANE_STEPS, FrozenModel, ModelIdentity, StoredModel, quality_to_integer
 from trimix.frozen.program import Normalization, Program, program_to_json
 from trimix.frozen.storage import SCHEDULES, assemble, checksum_of, layout_to_json
 from trimix.frozen.stored_layers import layer_tensors
@@ -132,9 +121,7 @@ def freeze(
     tensors |= transforms.stored(in_bytes=config.stored_weight_bits == 8)
     if distortion is None:
         distortion = distortion_of_lambdas(config)
-    program = json.dumps(
-        asdict(transforms.facts) | {"distortion": asdict(distortion)} | programs | entropy_model
-    )
+    program = json.dumps(asdict(transforms.facts) | {"distortion": asdict(distortion)} | programs | entropy_model)
     stored = StoredModel(program, tensors, config.model_dump_json())
     return assemble(replace(identity, weights_hash=checksum_of(program, tensors)), stored)
 
@@ -332,10 +319,7 @@ def entropy_model_to_json(
 
 
 def _freeze_context(
-    convolution: MaskedConvolution | TapConvolution,
-    output: RequantizedActivation,
-    around_mean: bool,
-    weight_bits: int,
+    convolution: MaskedConvolution | TapConvolution, output: RequantizedActivation, around_mean: bool, weight_bits: int
 ) -> IntegerLayer:
     taps = convolution.tap_weights().detach()
     inputs = taps[0].numel()
@@ -417,10 +401,7 @@ def measure_freezing_loss(
             y_hat = torch.from_numpy(values)[None] / frozen.latent_model.value_steps
             z_hat = model.hyper_prior.round(torch.from_numpy(z)[None])
             parameters = model.mixture_parameters(model.side_features(z_hat, quality), y_hat)
-            for log_likelihoods in (
-                log_likelihood(y_hat, parameters),
-                model.hyper_prior.log_likelihood(z_hat),
-            ):
+            for log_likelihoods in (log_likelihood(y_hat, parameters), model.hyper_prior.log_likelihood(z_hat)):
                 float_nats -= float(bounded_log_likelihood(log_likelihoods, _CODER_MINIMUM).double().sum())
             symbols = found.symbols.transpose(2, 0, 1)
             integer_bits += frozen.count_bits(symbols, z_symbols, quality_integer).total

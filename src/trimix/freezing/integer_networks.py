@@ -13,12 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from trimix.entropy_models.fixed_point import (
-    ACTIVATION_LIMIT,
-    IntegerConvolution,
-    RequantizedActivation,
-    freeze_layer,
-)
+from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT, IntegerConvolution, RequantizedActivation, freeze_layer
 from trimix.errors import ModelError
 from trimix.layers.resampling import subpixel_weights_of_transposed
 from trimix.shapes import Float, Tensor
@@ -141,9 +136,7 @@ def freeze_chain(
     convolutions = []
     for stage in stages:
         final = stage is stages[-1] and last is not None
-        output = (
-            last if final else ordinary_activation(stage.outputs, seen[stage.module], stage.negative_slope)
-        )
+        output = last if final else ordinary_activation(stage.outputs, seen[stage.module], stage.negative_slope)
         assert output is not None
         taps = stage.weight.shape[2] * stage.weight.shape[3]
         bias = stage.bias if last_bias is None or stage is not stages[-1] else stage.bias + last_bias

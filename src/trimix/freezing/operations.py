@@ -83,9 +83,7 @@ class Writer:
         return x
 
 
-def program_of(
-    layers: Sequence[nn.Module | None], names: Mapping[int, str]
-) -> tuple[Program, dict[str, Tensor]]:
+def program_of(layers: Sequence[nn.Module | None], names: Mapping[int, str]) -> tuple[Program, dict[str, Tensor]]:
     """The program of layers in series, and its tensors.
 
     Raises:
@@ -179,9 +177,7 @@ def _(layer: QualityFactor, to: Writer, x: int) -> int:
 @write.register
 def _(layer: GeneralizedDivisiveNormalization, to: Writer, x: int) -> int:
     beta, gamma = layer.coefficients()
-    operation = Normalization(
-        beta=to.name(layer.beta, beta), gamma=to.name(layer.gamma, gamma), inverse=layer.inverse
-    )
+    operation = Normalization(beta=to.name(layer.beta, beta), gamma=to.name(layer.gamma, gamma), inverse=layer.inverse)
     return to.add(operation, x)
 
 
@@ -248,9 +244,7 @@ def _(layer: LinearSynthesis, to: Writer, x: int) -> int:
     first = to.add(FirstChannels(channels=layer.lapped_weight.shape[0]), x)
     # A block at the border has neighbours like itself; what it and they write outside is cut off.
     padded = to.add(ReplicatePadding(margin=1), first)
-    lapped = TransposedConvolution(
-        weight=to.name(layer.lapped_weight), stride=block, padding=block + block // 2
-    )
+    lapped = TransposedConvolution(weight=to.name(layer.lapped_weight), stride=block, padding=block + block // 2)
     return to.add(Add(), pixels, to.add(lapped, padded))
 
 

@@ -19,9 +19,7 @@ QUALITY_MINIMUM, QUALITY_MAXIMUM = 1.0, 100.0
 class Network(Protocol):
     """A program with its tensors, ready to run."""
 
-    def __call__(
-        self, x: Float[np.ndarray, "C H W"], quality: float | None = None
-    ) -> Float[np.ndarray, "D h w"]:
+    def __call__(self, x: Float[np.ndarray, "C H W"], quality: float | None = None) -> Float[np.ndarray, "D h w"]:
         """The result.
 
         Args:
@@ -68,9 +66,7 @@ def engine_for(device: str) -> Engine:
     return TorchEngine("cpu" if device == "torch" else device)
 
 
-def interpolated_factors(
-    logarithms: Float[np.ndarray, "anchors C"], quality: float
-) -> Float[np.ndarray, "C"]:
+def interpolated_factors(logarithms: Float[np.ndarray, "anchors C"], quality: float) -> Float[np.ndarray, "C"]:
     """Exponentials of the rows of a table, interpolated at a quality; outside of 1..100 those of the nearest end.
 
     >>> interpolated_factors(np.log(np.array([[1.0], [4.0]], np.float32)), 50.5).tolist()

@@ -132,9 +132,7 @@ class FrozenModel:
             return ACTIVATION_LIMIT
         return (ACTIVATION_LIMIT - int(np.abs(self.hyper_medians).max())) // VALUE_STEPS
 
-    def side_features(
-        self, z_hat: Int16[np.ndarray, "Z hh hw"], quality_integer: int
-    ) -> Int[np.ndarray, "h w S"]:
+    def side_features(self, z_hat: Int16[np.ndarray, "Z hh hw"], quality_integer: int) -> Int[np.ndarray, "h w S"]:
         """Integer side features of a picture.
 
         Args:

@@ -92,9 +92,7 @@ class OnnxNetwork:
         }
         self._lock = Lock()
 
-    def __call__(
-        self, x: Float[np.ndarray, "C H W"], quality: float | None = None
-    ) -> Float[np.ndarray, "D h w"]:
+    def __call__(self, x: Float[np.ndarray, "C H W"], quality: float | None = None) -> Float[np.ndarray, "D h w"]:
         """The result."""
         session = self._made("_plain")
         result = session.run(None, self._given(session, x, quality))[0]
@@ -146,9 +144,7 @@ class OnnxNetwork:
         operations: list[tuple[Written, tuple[int, ...]]] = []
         for index, (one, taken) in enumerate(zip(self._program, inputs_of(self._program), strict=True)):
             given = [known[number] for number in taken]
-            at = Given(
-                graph, [names[number] for number in taken], given, self._tensors, f"factors{index}", _QUALITY
-            )
+            at = Given(graph, [names[number] for number in taken], given, self._tensors, f"factors{index}", _QUALITY)
             operations.append((written(one, at), taken))
             names.append(operations[-1][0].result)
         return _Forward(graph, names[-1], operations)

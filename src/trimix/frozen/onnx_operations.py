@@ -83,17 +83,12 @@ def written(one: Operation, at: Given) -> Written:
         case Convolution():
             weight = at.tensors[one.weight]
             bias = None if one.bias is None else at.tensors[one.bias]
-            missing = [
-                (side + 2 * one.padding - weight.shape[2]) % one.stride
-                for side in (shape.height, shape.width)
-            ]
+            missing = [(side + 2 * one.padding - weight.shape[2]) % one.stride for side in (shape.height, shape.width)]
             assert missing[0] == missing[1], "sides are multiples of the strides"
             return Written(
                 _convolved(graph, x, weight, bias, one.stride, one.padding),
                 (),
-                lambda graph, slope: [
-                    _spread(graph, slope, weight, None, one.stride, one.padding, missing[0])
-                ],
+                lambda graph, slope: [_spread(graph, slope, weight, None, one.stride, one.padding, missing[0])],
             )
         case TransposedConvolution():
             weight = at.tensors[one.weight]
@@ -111,9 +106,7 @@ def written(one: Operation, at: Given) -> Written:
             def through_leaky_relu(graph: Graph, slope: str) -> list[str]:
                 # A product with 0 or 1 and a sum: five times as fast as a choice.
                 is_positive = graph.node("Greater", [seen, graph.number(0.0)])
-                more = graph.node(
-                    "Mul", [graph.node("Cast", [is_positive], to=1), graph.number(1 - one.slope)]
-                )
+                more = graph.node("Mul", [graph.node("Cast", [is_positive], to=1), graph.number(1 - one.slope)])
                 return [graph.node("Mul", [slope, graph.node("Add", [more, graph.number(one.slope)])])]
 
             return Written(result, (seen,), through_leaky_relu)
@@ -127,9 +120,7 @@ def written(one: Operation, at: Given) -> Written:
             return Written(result, (result,), through_sigmoid)
         case Absolute():
             return Written(
-                graph.node("Abs", [x]),
-                (x,),
-                lambda graph, slope: [graph.node("Mul", [slope, graph.node("Sign", [x])])],
+                graph.node("Abs", [x]), (x,), lambda graph, slope: [graph.node("Mul", [slope, graph.node("Sign", [x])])]
             )
         case Affine():
             result = _scaled(graph, x, one.factor)
@@ -148,9 +139,7 @@ def written(one: Operation, at: Given) -> Written:
         case QualityFactors():
             factors = at.factors
             return Written(
-                graph.node("Mul", [x, factors]),
-                (factors,),
-                lambda graph, slope: [graph.node("Mul", [slope, factors])],
+                graph.node("Mul", [x, factors]), (factors,), lambda graph, slope: [graph.node("Mul", [slope, factors])]
             )
         case QualityPlane():
             return Written(
@@ -209,16 +198,10 @@ def _added(at: Given) -> Written:
     def through_addition(graph: Graph, slope: str) -> list[str]:
         return [slope, _sliced(graph, slope, _CHANNELS, 0, right.channels) if more else slope]
 
-    return Written(
-        at.graph.node("Add", [a, _with_channels(at.graph, b, more)]),
-        (),
-        through_addition,
-    )
+    return Written(at.graph.node("Add", [a, _with_channels(at.graph, b, more)]), (), through_addition)
 
 
-def _convolved(
-    graph: Graph, x: str, weight: np.ndarray, bias: np.ndarray | None, stride: int, padding: int
-) -> str:
+def _convolved(graph: Graph, x: str, weight: np.ndarray, bias: np.ndarray | None, stride: int, padding: int) -> str:
     kernel = weight.shape[2]
     if stride == kernel and padding == 0 and stride > 1:
         # Of blocks that do not overlap a matrix product, which is faster.
@@ -234,13 +217,7 @@ def _convolved(
 
 
 def _spread(
-    graph: Graph,
-    x: str,
-    weight: np.ndarray,
-    bias: np.ndarray | None,
-    stride: int,
-    padding: int,
-    output_padding: int,
+    graph: Graph, x: str, weight: np.ndarray, bias: np.ndarray | None, stride: int, padding: int, output_padding: int
 ) -> str:
     """A transposed convolution, as a convolution that gives all pixels of a block, and a depth to space.
 
@@ -261,10 +238,7 @@ def _spread(
         places = np.broadcast_to(bias[:, None, None] if bias.ndim == 1 else bias, (outputs, stride, stride))
         given.append(graph.constant(np.roll(places, padding, (1, 2)).ravel()))
     y = graph.node(
-        "Conv",
-        [x, *given],
-        kernel_shape=[blocks] * 2,
-        pads=[blocks - 1 - one for one in skipped for _ in "yx"],
+        "Conv", [x, *given], kernel_shape=[blocks] * 2, pads=[blocks - 1 - one for one in skipped for _ in "yx"]
     )
     y = _to_space(graph, y, stride)
     first, last = (cut - stride * one for cut, one in zip(cuts, skipped, strict=True))

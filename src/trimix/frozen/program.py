@@ -228,9 +228,7 @@ def program_from_json(listed: object) -> Program:
     (Affine(inputs=(), factor=2.0, offset=0.0),)
     """
     if not isinstance(listed, list) or not 1 <= len(listed) <= OPERATION_LIMIT:
-        raise ModelError(
-            f"a program must be a list of 1..{OPERATION_LIMIT} operations, found {_short(listed)}"
-        )
+        raise ModelError(f"a program must be a list of 1..{OPERATION_LIMIT} operations, found {_short(listed)}")
     program = tuple(_operation(one) for one in listed)
     for index, (one, inputs) in enumerate(zip(program, inputs_of(program), strict=True)):
         if len(inputs) != one.count or not all(0 <= number <= index for number in inputs):
@@ -290,9 +288,7 @@ def _result(one: Operation, given: list[Shape], tensors: Shapes) -> Shape:
         case QualityFactors():
             table = tensors[one.logarithms]
             if len(table) != 2 or table[0] < 2 or table[1] != channels:
-                raise ModelError(
-                    f"{one.logarithms} must have two rows or more of {channels}, found {list(table)}"
-                )
+                raise ModelError(f"{one.logarithms} must have two rows or more of {channels}, found {list(table)}")
         case QualityPlane():
             return Shape(channels + 1, height, width)
         case Normalization():
@@ -300,9 +296,7 @@ def _result(one: Operation, given: list[Shape], tensors: Shapes) -> Shape:
             _check_tensor(one.gamma, tensors, [(channels, channels)])
         case DepthToSpace(factor=factor):
             if factor < 1 or channels % factor**2:
-                raise ModelError(
-                    f"channels must be a multiple of the factor {factor} squared, found {channels}"
-                )
+                raise ModelError(f"channels must be a multiple of the factor {factor} squared, found {channels}")
             return Shape(channels // factor**2, factor * height, factor * width)
         case SpaceToDepth(factor=factor):
             if factor < 1 or height % factor or width % factor:

@@ -200,9 +200,7 @@ class _Json:
     def take(self, name: str, kind: type, *, limit: float = math.inf) -> Any:
         """An entry, a number in 0..limit."""
         value = self._left.pop(name, None)
-        fits = isinstance(value, (int, float) if kind is float else kind) and isinstance(value, bool) == (
-            kind is bool
-        )
+        fits = isinstance(value, (int, float) if kind is float else kind) and isinstance(value, bool) == (kind is bool)
         if not fits or (kind in (int, float) and not 0 <= value <= limit):  # so that NaN is refused, too
             raise ModelError(
                 f"{name} of {self._where} must be {_IN_WORDS[kind]}{f' up to {limit:g}' * (limit < math.inf)}, found "
@@ -231,9 +229,7 @@ _IN_WORDS = {
 
 
 def _read_facts(program: _Json) -> TransformFacts:
-    lambdas, of_squared_errors = (
-        _read_lambdas(program, name) for name in ("lambdas", "squared_error_lambdas")
-    )
+    lambdas, of_squared_errors = (_read_lambdas(program, name) for name in ("lambdas", "squared_error_lambdas"))
     return TransformFacts(
         latent_channels=max(1, program.take("latent_channels", int, limit=_SIZE_LIMIT)),
         hyper_channels=max(1, program.take("hyper_channels", int, limit=_SIZE_LIMIT)),
@@ -273,8 +269,7 @@ def _read_distortion(found: _Json) -> Distortion:
 def _read_transforms(program: _Json, facts: TransformFacts, stored: StoredTensors) -> FrozenTransforms:
     m, z, hyper = facts.latent_channels, facts.hyper_channels, LATENT_STRIDE * HYPER_STRIDE
     programs = {
-        name: program_from_json(program.take(name, list))
-        for name in ("analysis", "hyper_analysis", "synthesis")
+        name: program_from_json(program.take(name, list)) for name in ("analysis", "hyper_analysis", "synthesis")
     }
     named = {name for one in programs.values() for operation in one for name in operation.tensors}
     named |= {name for name in (facts.steps, facts.energies) if name is not None}
@@ -349,9 +344,7 @@ def _read_layout(found: _Json) -> MixtureLayout:
     known = {int(family) for family in Family}
     if not all(isinstance(one, int) and one in known for one in families):
         raise ModelError(f"families of the mixture must be among {sorted(known)}, found {str(families)[:40]}")
-    flags = {
-        name: found.take(name, bool) for name in ("two_level", "zero_mean", "around_mean", "has_lone_logit")
-    }
+    flags = {name: found.take(name, bool) for name in ("two_level", "zero_mean", "around_mean", "has_lone_logit")}
     layout = MixtureLayout(
         tuple(map(Family, families)),
         found.take("components", int, limit=_SIZE_LIMIT),
@@ -370,11 +363,7 @@ def layout_to_json(layout: MixtureLayout) -> dict[str, object]:
 
 
 def _read_latent_model(
-    program: _Json,
-    stored: StoredTensors,
-    layout: MixtureLayout,
-    channels: int,
-    largest: Int64[np.ndarray, "S"],
+    program: _Json, stored: StoredTensors, layout: MixtureLayout, channels: int, largest: Int64[np.ndarray, "S"]
 ) -> IntegerMixtureModel:
     contexts, head = [], []
     for one in program.take("contexts", list):
@@ -427,18 +416,14 @@ def _check_causality(schedule: Schedule, contexts: Sequence[tuple[Offset, ...]])
     for index, one in enumerate(passes):
         for row, column in contexts[one.context] if one.context is not None else ():
             if (order[one.rows + _TAP_LIMIT + row, one.columns + _TAP_LIMIT + column] >= index).any():
-                raise ModelError(
-                    f"context {one.context} must look at earlier passes, found tap ({row}, {column})"
-                )
+                raise ModelError(f"context {one.context} must look at earlier passes, found tap ({row}, {column})")
 
 
 def _check_scales(largest: Int64[np.ndarray, "D"], head: Sequence[IntegerLayer], scales: int) -> None:
     lowest = int(head[-1].arrays["minimum"][-scales:].min()) if head else -1
     highest = int(largest[-scales:].max())
     if lowest < 0 or highest > _SCALE_INDEX_LIMIT:
-        raise ModelError(
-            f"scale indices must stay within 0..{_SCALE_INDEX_LIMIT}, found bounds {lowest}..{highest}"
-        )
+        raise ModelError(f"scale indices must stay within 0..{_SCALE_INDEX_LIMIT}, found bounds {lowest}..{highest}")
 
 
 def _read_hyper_table(stored: StoredTensors, channels: int) -> FactorizedTable:

@@ -75,9 +75,7 @@ class StoredTensors:
         )
         if tensor.dtype != np.dtype(kind) or not fits:
             wanted = ", ".join("any" if size is None else str(size) for size in shape)
-            raise ModelError(
-                f"{name} must be {np.dtype(kind)} [{wanted}], found {tensor.dtype} {list(tensor.shape)}"
-            )
+            raise ModelError(f"{name} must be {np.dtype(kind)} [{wanted}], found {tensor.dtype} {list(tensor.shape)}")
         del self._left[name]
         return tensor
 
@@ -95,9 +93,7 @@ class StoredTensors:
         if f"{name}_input_scale" in self and tensor.ndim == 4:
             tensors = {name: self.take(name, np.int8, shape)}
             for side, size in (("input", shape[1]), ("output", shape[0])):
-                scale = tensors[f"{name}_{side}_scale"] = self.take(
-                    f"{name}_{side}_scale", np.float32, (size,)
-                )
+                scale = tensors[f"{name}_{side}_scale"] = self.take(f"{name}_{side}_scale", np.float32, (size,))
                 if not bool((np.abs(scale) <= _SCALE_LIMIT).all()):  # written so that NaN is refused, too
                     raise ModelError(
                         f"{name}_{side}_scale must lie within {_SCALE_LIMIT:g}, found {float(np.abs(scale).max()):g}"
@@ -117,8 +113,7 @@ class StoredTensors:
         """
         if self._left:
             raise ModelError(
-                f"the weights must hold the model's tensors only, found {len(self._left)} more: "
-                f"{min(self._left)!r}"
+                f"the weights must hold the model's tensors only, found {len(self._left)} more: {min(self._left)!r}"
             )
 
 
@@ -136,9 +131,7 @@ def layer_tensors(prefix: str, layer: IntegerLayer) -> dict[str, np.ndarray]:
     return stored
 
 
-def read_layer(
-    stored: StoredTensors, prefix: str, largest_inputs: Int64[np.ndarray, "inputs"]
-) -> IntegerLayer:
+def read_layer(stored: StoredTensors, prefix: str, largest_inputs: Int64[np.ndarray, "inputs"]) -> IntegerLayer:
     """A layer.
 
     Args:
@@ -164,9 +157,7 @@ def read_layer(
         weight = stored.take(f"{prefix}.weight", np.int16, (outputs, inputs)).copy()
     # Copies: tensors of a file are views of it, and a file may change.
     numbers = {
-        name: stored.take(f"{prefix}.{name}", kind, (inputs if name == "input_limit" else outputs,)).astype(
-            np.int64
-        )
+        name: stored.take(f"{prefix}.{name}", kind, (inputs if name == "input_limit" else outputs,)).astype(np.int64)
         for name, kind in _STORED_AS.items()
     }
     short = numbers["input_limit"] < largest_inputs

@@ -83,10 +83,7 @@ def _prepared(one: Operation, tensors: Mapping[str, Any], device: torch.device) 
     match one:
         case Convolution():
             return _convolution(
-                on_device[one.weight],
-                None if one.bias is None else on_device[one.bias],
-                one.stride,
-                one.padding,
+                on_device[one.weight], None if one.bias is None else on_device[one.bias], one.stride, one.padding
             )
         case TransposedConvolution():
             return _transposed(one, on_device[one.weight], None if one.bias is None else on_device[one.bias])
@@ -202,9 +199,7 @@ class _Arrays:
         self._network = network
         self._device = device
 
-    def __call__(
-        self, x: Float[np.ndarray, "C H W"], quality: float | None = None
-    ) -> Float[np.ndarray, "D h w"]:
+    def __call__(self, x: Float[np.ndarray, "C H W"], quality: float | None = None) -> Float[np.ndarray, "D h w"]:
         """The result."""
         with torch.inference_mode():
             return self._network(self._batch(x), self._quality(quality))[0].cpu().numpy()

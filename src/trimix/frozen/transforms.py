@@ -7,13 +7,7 @@ from threading import Lock
 
 import numpy as np
 
-from trimix.frozen.engine import (
-    QUALITY_MAXIMUM,
-    QUALITY_MINIMUM,
-    Network,
-    engine_for,
-    interpolated_factors,
-)
+from trimix.frozen.engine import QUALITY_MAXIMUM, QUALITY_MINIMUM, Network, engine_for, interpolated_factors
 from trimix.frozen.program import Program
 from trimix.shapes import Float
 
@@ -132,6 +126,4 @@ class FrozenTransforms:
         if self.facts.energies is None or self.facts.steps is None:
             return None
         squares = np.square(interpolated_factors(self.tensors[self.facts.steps], quality))
-        return (
-            self.tensors[self.facts.energies] * np.float32(self.squared_error_lambda(quality) / 3) * squares
-        )
+        return self.tensors[self.facts.energies] * np.float32(self.squared_error_lambda(quality) / 3) * squares

@@ -96,9 +96,7 @@ def flatten(
     return flat
 
 
-def fill_hidden(
-    pixels: UInt[np.ndarray, "H W C"], alpha: UInt[np.ndarray, "H W"]
-) -> UInt[np.ndarray, "H W C"]:
+def fill_hidden(pixels: UInt[np.ndarray, "H W C"], alpha: UInt[np.ndarray, "H W"]) -> UInt[np.ndarray, "H W C"]:
     """Pixels with a smooth continuation of the visible colours where alpha is 0.
 
     Means over ever larger squares, weighted by alpha, until each has a visible pixel ("push"), and back with what is
@@ -121,9 +119,7 @@ def fill_hidden(
     return filled
 
 
-def _continued(
-    colours: Float[np.ndarray, "H W C"], weights: Float[np.ndarray, "H W"]
-) -> Float[np.ndarray, "H W C"]:
+def _continued(colours: Float[np.ndarray, "H W C"], weights: Float[np.ndarray, "H W"]) -> Float[np.ndarray, "H W C"]:
     is_known = weights > 0
     if is_known.all():
         return colours

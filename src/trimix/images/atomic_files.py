@@ -32,9 +32,7 @@ def write_atomically(destination: Path, data: bytes, *, overwrite: bool) -> None
         # A short name of its own: the destination's may already have the greatest length allowed.
         temporary = target.parent / f".trimix-{secrets.token_hex(8)}.part"
         try:
-            descriptor = os.open(
-                temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666
-            )
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
             with open(descriptor, "wb") as stream:  # noqa: PTH123 (a descriptor, no path)
                 stream.write(data)
                 stream.flush()
@@ -48,9 +46,7 @@ def write_atomically(destination: Path, data: bytes, *, overwrite: bool) -> None
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
     except FileExistsError as error:
-        raise OutputExistsError(
-            f"{destination} already exists; replace it, or choose another name"
-        ) from error
+        raise OutputExistsError(f"{destination} already exists; replace it, or choose another name") from error
     except OSError as error:
         raise OutputError(_explanation(destination, error)) from error
     _flush_directory(target.parent)
@@ -110,9 +106,7 @@ def _explanation(destination: Path, error: OSError) -> str:
         case errno.EACCES | errno.EPERM:
             return f"{destination}: writing must be permitted, found it is not; choose another directory"
         case errno.EROFS:
-            return (
-                f"{destination}: the file system must be writable, found read-only; choose another directory"
-            )
+            return f"{destination}: the file system must be writable, found read-only; choose another directory"
         case errno.ENOSPC | errno.EDQUOT:
             return f"{destination}: the disk must have room for the file, found no space left; free some"
         case errno.ENAMETOOLONG:

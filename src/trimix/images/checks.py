@@ -34,10 +34,7 @@ _OTHER_KINDS = (
         "HEIC must be converted first; e.g. with `heif-convert IN OUT.png`",
     ),
     (rb"....ftypcrx |FUJIFILMCCD-RAW|II\x2a\0....CR\x02", _CAMERA_RAW),
-    (
-        re.escape(MAGIC),
-        "a picture must not be compressed by trimix already, found a .tmix file; decompress it",
-    ),
+    (re.escape(MAGIC), "a picture must not be compressed by trimix already, found a .tmix file; decompress it"),
 )
 
 
@@ -105,9 +102,7 @@ def choose_frame(name: str, image: Image.Image, frame: int | None) -> list[str]:
     count = int(getattr(image, "n_frames", 1))
     if frame is not None:
         if not 0 <= frame < count:
-            raise PictureError(
-                f"{name}: a frame must be one of 0 to {count - 1}, found {frame}; choose another"
-            )
+            raise PictureError(f"{name}: a frame must be one of 0 to {count - 1}, found {frame}; choose another")
         if frame or count > 1:
             image.seek(frame)
         return []
@@ -193,10 +188,7 @@ def bits_per_sample(image: Image.Image, head: bytes) -> int:
             found = PORTABLE_ANYMAP.match(head)
             return int(found[1]).bit_length() if found else 8
         case "AVIF":
-            return max(
-                (_av1_bits(found[1][0]) for found in re.finditer(rb"av1C\x81.(.)", head, re.DOTALL)),
-                default=8,
-            )
+            return max((_av1_bits(found[1][0]) for found in re.finditer(rb"av1C\x81.(.)", head, re.DOTALL)), default=8)
         case "JPEG2000":
             # The codestream's size marker: 36 bytes of sizes, then one byte for every channel, a bit short.
             found = re.search(rb"\xff\x4f\xff\x51.{36}(.)", head, re.DOTALL)

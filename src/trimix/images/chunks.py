@@ -144,11 +144,7 @@ def comment_chunk(comment: bytes) -> Chunk:
         is_utf_8 = bool(comment.decode("utf-8")) and not comment.isascii()
     except UnicodeDecodeError:
         is_utf_8 = False
-    return (
-        Chunk(b"iTXt", _COMMENT + bytes(5) + comment)
-        if is_utf_8
-        else Chunk(b"tEXt", _COMMENT + b"\0" + comment)
-    )
+    return Chunk(b"iTXt", _COMMENT + bytes(5) + comment) if is_utf_8 else Chunk(b"tEXt", _COMMENT + b"\0" + comment)
 
 
 def comment_of(chunks: Iterable[Chunk]) -> bytes:

@@ -43,9 +43,7 @@ def _of_peak(samples: np.ndarray, peak: int) -> np.ndarray:
     if peak == 65535:
         return samples.astype(np.uint16)
     levels = samples.astype(np.uint32)
-    return ((np.minimum(levels, peak) * np.uint32(65535) + np.uint32(peak // 2)) // np.uint32(peak)).astype(
-        np.uint16
-    )
+    return ((np.minimum(levels, peak) * np.uint32(65535) + np.uint32(peak // 2)) // np.uint32(peak)).astype(np.uint16)
 
 
 def read_png(data: bytes, chunks: list[Chunk]) -> UInt[np.ndarray, "H W C"]:
@@ -124,9 +122,7 @@ def read_anymap(data: bytes) -> UInt[np.ndarray, "H W C"]:
     found = PORTABLE_ANYMAP.match(data)
     if found is None or data[1:2] not in b"56":
         raise ValueError("samples of more than 8 bits must be binary, found digits")
-    width, height, peak = (
-        int(number) for number in re.findall(rb"\d+", re.sub(rb"#[^\n]*\n", b"", found[0]))[1:]
-    )
+    width, height, peak = (int(number) for number in re.findall(rb"\d+", re.sub(rb"#[^\n]*\n", b"", found[0]))[1:])
     channels = 1 if data[1:2] == b"5" else 3
     samples = np.frombuffer(data, ">u2", height * width * channels, found.end())
     return _of_peak(samples.reshape(height, width, channels), peak)
@@ -155,18 +151,14 @@ def read_tiff(
                 f"samples must be whole numbers of up to 16 bits, found {page.dtype or bits}; convert them"
             )
         if photometric not in (_MINISWHITE, _MINISBLACK, _RGB) or page.axes not in ("YX", "YXS", "SYX"):
-            raise PictureError(
-                f"colours must be grey or RGB, found {page.photometric!s} {page.axes}; convert them"
-            )
+            raise PictureError(f"colours must be grey or RGB, found {page.photometric!s} {page.axes}; convert them")
         check_size(int(page.imagewidth), int(page.imagelength))
         samples = page.asarray()
         extra = tuple(int(kind) for kind in page.extrasamples)
     samples = samples[:, :, None] if samples.ndim == 2 else samples
     samples = np.moveaxis(samples, 0, 2) if page.axes == "SYX" else samples
     if extra not in ((), (_ASSOCIATED_ALPHA,), (_UNASSOCIATED_ALPHA,)):
-        raise PictureError(
-            f"colours must be grey or RGB, found {samples.shape[2]} samples a pixel; convert them"
-        )
+        raise PictureError(f"colours must be grey or RGB, found {samples.shape[2]} samples a pixel; convert them")
     if samples.dtype == np.uint16:
         samples = scaled(samples, bits)
     if photometric == _MINISWHITE:
@@ -238,9 +230,7 @@ def write_tiff(samples: UInt[np.ndarray, "H W C"], tags: TiffImagePlugin.ImageFi
 def write_anymap(samples: UInt[np.ndarray, "H W C"]) -> bytes:
     """A PGM or PPM of 16 bits."""
     height, width, channels = samples.shape
-    return (
-        b"P%d\n%d %d\n65535\n" % (5 if channels == 1 else 6, width, height) + samples.astype(">u2").tobytes()
-    )
+    return b"P%d\n%d %d\n65535\n" % (5 if channels == 1 else 6, width, height) + samples.astype(">u2").tobytes()
 
 
 def write_jpeg_xl(samples: UInt[np.ndarray, "H W C"]) -> bytes:

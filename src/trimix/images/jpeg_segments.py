@@ -103,9 +103,7 @@ def xmp_segments(packet: bytes, extended: bytes) -> tuple[bytes, bytes]:
     """
     if len(packet) > XMP_BYTES_MAXIMUM:
         merged = merged_xmp(packet, extended) if extended else packet
-        extended = hashlib.md5(packet, usedforsecurity=False).hexdigest().upper().encode() + (
-            merged or packet
-        )
+        extended = hashlib.md5(packet, usedforsecurity=False).hexdigest().upper().encode() + (merged or packet)
         packet = _MAIN_PACKET % extended[:_IDENTIFIER_BYTES]
     identifier, extension = extended[:_IDENTIFIER_BYTES], extended[_IDENTIFIER_BYTES:]
     segments = [

@@ -54,8 +54,7 @@ class Picture:
         for kind, data in self.metadata.sections():
             if len(data) > METADATA_BYTES_MAXIMUM:
                 raise PictureError(
-                    f"{kind.name.lower()} may have at most {METADATA_BYTES_MAXIMUM} bytes, found {len(data)}; "
-                    "strip it"
+                    f"{kind.name.lower()} may have at most {METADATA_BYTES_MAXIMUM} bytes, found {len(data)}; strip it"
                 )
 
     @property
@@ -142,11 +141,7 @@ def picture_of_samples(
     (4, 5, 1)
     """
     shape = samples.shape
-    if (
-        samples.dtype not in _KINDS
-        or len(shape) not in (2, 3)
-        or shape[2:] not in ((), (1,), (2,), (3,), (4,))
-    ):
+    if samples.dtype not in _KINDS or len(shape) not in (2, 3) or shape[2:] not in ((), (1,), (2,), (3,), (4,)):
         raise PictureError(
             "samples must be uint8 or uint16 [H W] or [H W 1..4] (grey or RGB, with alpha last), "
             f"found {samples.dtype} {list(shape)}; convert them"

@@ -128,9 +128,7 @@ def picture_of_image(
         return _read_image(image, contents, head, wanted)
     # Damage that shows only now: see `_read_stream`.
     except (OSError, SyntaxError, ValueError) as error:
-        raise PictureError(
-            f"{wanted.name}: a picture must decode, found it damaged ({_one_line(error)})"
-        ) from error
+        raise PictureError(f"{wanted.name}: a picture must decode, found it damaged ({_one_line(error)})") from error
 
 
 def _one_line(error: BaseException) -> str:
@@ -177,14 +175,11 @@ def _read_stream(stream: ByteStream, wanted: _Wanted) -> Picture:
             "file; convert it to PNG"
         ) from None
     except MemoryError as error:
-        raise PictureError(
-            f"{name}: the picture must fit into memory, found it does not; cut it up"
-        ) from error
+        raise PictureError(f"{name}: the picture must fit into memory, found it does not; cut it up") from error
     # A damaged file leads Pillow to OSError, SyntaxError, ValueError, struct.error and more.
     except Exception as error:
         raise PictureError(
-            f"{name}: a picture must decode, found it damaged or truncated ({_one_line(error)}); "
-            "fetch it again"
+            f"{name}: a picture must decode, found it damaged or truncated ({_one_line(error)}); fetch it again"
         ) from error
 
 
@@ -253,9 +248,7 @@ def _has_transparency(image: Image.Image) -> bool:
     return "transparency" in image.info or (palette is not None and palette.mode == "RGBA")
 
 
-def _deep_samples(
-    image: Image.Image, stream: ByteStream, bits: int, frame: int, chunks: list[png.Chunk]
-) -> np.ndarray:
+def _deep_samples(image: Image.Image, stream: ByteStream, bits: int, frame: int, chunks: list[png.Chunk]) -> np.ndarray:
     stream.seek(0)
     match image.format:
         case "TIFF":
@@ -299,9 +292,7 @@ def _read_unusual_tiff(stream: ByteStream, wanted: _Wanted) -> Picture:
     name = wanted.name
     try:
         samples = deep.read_tiff(
-            stream,
-            wanted.frame or 0,
-            lambda width, height: check_size(name, width, height, wanted.maximum_pixels),
+            stream, wanted.frame or 0, lambda width, height: check_size(name, width, height, wanted.maximum_pixels)
         )
     except PictureError as error:
         raise type(error)(f"{name}: {str(error).removeprefix(f'{name}: ')}") from error
@@ -314,9 +305,7 @@ def _read_unusual_tiff(stream: ByteStream, wanted: _Wanted) -> Picture:
     return picture_of_samples(samples, NO_METADATA, notes, wanted.background)
 
 
-def _metadata(
-    image: Image.Image, head: bytes, chunks: list[png.Chunk], notes: list[str]
-) -> tuple[Metadata, int]:
+def _metadata(image: Image.Image, head: bytes, chunks: list[png.Chunk], notes: list[str]) -> tuple[Metadata, int]:
     """Metadata of a decoded image, and the orientation that is still to be applied."""
     is_converted = image.mode in ("CMYK", "LAB")
     icc_profile = b"" if is_converted else image.info.get("icc_profile") or b""
@@ -355,9 +344,7 @@ def _exif_block(image: Image.Image, xmp: bytes) -> bytes:
             said = image.getexif()
             own.load(block)
             if exif_blocks.ORIENTATION_TAG not in own and b":Orientation" in xmp:
-                said.pop(
-                    exif_blocks.ORIENTATION_TAG, None
-                )  # Pillow takes it from XMP, where nobody else heeds it
+                said.pop(exif_blocks.ORIENTATION_TAG, None)  # Pillow takes it from XMP, where nobody else heeds it
             return block if dict(own) == dict(said) else said.tobytes()
     except Exception:  # damaged
         return block
@@ -373,9 +360,7 @@ def _as_chunks(image: Image.Image, head: bytes) -> list[png.Chunk]:
             unit, density = image.info.get("jfif_unit"), image.info.get("jfif_density")
             if density and (unit or density[0] != density[1]):
                 factor = 2.54 if unit == 2 else 1
-                found.append(
-                    png.resolution_chunk(*(factor * value for value in density), has_unit=bool(unit))
-                )
+                found.append(png.resolution_chunk(*(factor * value for value in density), has_unit=bool(unit)))
         case "TIFF" if isinstance(image, TiffImagePlugin.TiffImageFile) and 282 not in image.tag_v2:
             pass
         case "AVIF":

@@ -90,15 +90,11 @@ def write_picture(
     if format is not None:
         pillow_format = OUTPUT_FORMATS.get(format.lower().removeprefix("."))
         if pillow_format is None:
-            raise UsageError(
-                f"the output format must be one of {_output_names()}, found {format}; choose one"
-            )
+            raise UsageError(f"the output format must be one of {_output_names()}, found {format}; choose one")
     elif isinstance(destination, Path):
         pillow_format = output_format(destination)
     else:
-        raise UsageError(
-            f"the output format of a stream must be given, found none; choose of {_output_names()}"
-        )
+        raise UsageError(f"the output format of a stream must be given, found none; choose of {_output_names()}")
     name = str(destination) if isinstance(destination, Path) else "the picture"
     try:
         data, notes = _encode(picture, pillow_format, background)
@@ -146,10 +142,7 @@ def to_image(picture: Picture) -> tuple[Image.Image, tuple[str, ...]]:
     """
     notes: tuple[str, ...] = ()
     if picture.bit_depth > 8 and picture.samples.shape[2] > 1:
-        picture, notes = (
-            picture.in_8_bits(),
-            ("Pillow cannot hold 16 bits in colour or with alpha: reduced to 8",),
-        )
+        picture, notes = (picture.in_8_bits(), ("Pillow cannot hold 16 bits in colour or with alpha: reduced to 8",))
     image = _image(picture.samples)
     image.info.update(metadata_information(picture.metadata))
     return image, notes
@@ -228,9 +221,7 @@ def _encode_16_bits(samples: np.ndarray, pillow_format: str, options: dict[str, 
             return deep.write_anymap(samples)
 
 
-def _options(
-    metadata: Metadata, chunks: list[png.Chunk], pillow_format: str
-) -> tuple[dict[str, Any], list[str]]:
+def _options(metadata: Metadata, chunks: list[png.Chunk], pillow_format: str) -> tuple[dict[str, Any], list[str]]:
     """Pillow's arguments with all metadata that the format has a place for, and the names of the rest."""
     resolution = png.resolution_of(chunks)
     dpi = (resolution.x, resolution.y) if resolution and resolution.has_unit else None
@@ -307,12 +298,8 @@ def _lost_chunks(chunks: list[png.Chunk], pillow_format: str, options: dict[str,
     if pillow_format == "PNG":
         return []
     lost = []
-    if any(one.type in png.COLOUR_TYPES and one.type != b"sRGB" for one in chunks) and not options.get(
-        "icc_profile"
-    ):
-        lost.append(
-            f"colours ({', '.join(one.type.decode() for one in chunks if one.type in png.COLOUR_TYPES)})"
-        )
+    if any(one.type in png.COLOUR_TYPES and one.type != b"sRGB" for one in chunks) and not options.get("icc_profile"):
+        lost.append(f"colours ({', '.join(one.type.decode() for one in chunks if one.type in png.COLOUR_TYPES)})")
     if png.resolution_of(chunks) and "dpi" not in options:
         lost.append("resolution")
     keywords = png.keywords_of(chunks)

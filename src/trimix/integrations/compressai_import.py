@@ -19,12 +19,7 @@ import torch
 
 from trimix.architectures.building import build
 from trimix.architectures.compression_model import CompressionModel
-from trimix.architectures.config import (
-    AttentionConfig,
-    AutoregressiveConfig,
-    CompressionConfig,
-    HyperpriorConfig,
-)
+from trimix.architectures.config import AttentionConfig, AutoregressiveConfig, CompressionConfig, HyperpriorConfig
 from trimix.errors import ModelError
 from trimix.layers.gdn import BETA_MINIMUM, PEDESTAL
 from trimix.layers.residual import DownsamplingBlock, ResidualBlock, UpsamplingBlock
@@ -94,11 +89,7 @@ def model_from_state_dict(
     missing = [theirs[name] for name in expected if theirs[name] not in tensors and name != unused]
     unknown = [name for name in set(tensors) - set(theirs.values()) if not _IGNORED.fullmatch(name)]
     if missing or unknown:
-        found = [
-            f"{what} {_listed(names)}"
-            for what, names in (("missing", missing), ("unknown", unknown))
-            if names
-        ]
+        found = [f"{what} {_listed(names)}" for what, names in (("missing", missing), ("unknown", unknown)) if names]
         raise ModelError(
             f"the state dict must hold every weight of its architecture and no other, found {'; '.join(found)}; "
             f"known are {', '.join(ARCHITECTURES)}"
@@ -174,8 +165,7 @@ def _recognised(tensors: Mapping[str, Tensor]) -> CompressionConfig:
         tensor = tensors.get(name)
         if tensor is None or tensor.dim() <= axis:
             raise ModelError(
-                f"{name} is missing, so this is none of {', '.join(ARCHITECTURES)}; "
-                "give the state dict of one of them"
+                f"{name} is missing, so this is none of {', '.join(ARCHITECTURES)}; give the state dict of one of them"
             )
         return tensor.shape[axis]
 
@@ -210,9 +200,7 @@ def _check_bounds(tensors: Mapping[str, Tensor]) -> None:
         # In the precision of the checkpoint: half precision has no 1e-9.
         found, expected = tensor.double().flatten(), torch.full_like(tensor, ours).double().flatten()
         if not torch.allclose(found, expected, rtol=1e-4, atol=0):
-            raise ModelError(
-                f"{name} must be {ours:g}, found {found.tolist()}: this model is of another kind"
-            )
+            raise ModelError(f"{name} must be {ours:g}, found {found.tolist()}: this model is of another kind")
 
 
 _RENAMED = (
@@ -232,12 +220,7 @@ _RENAMED = (
 _RENAMED_IN = {
     ResidualBlock: {"first": "conv1", "second": "conv2"},
     DownsamplingBlock: {"first": "conv1", "second": "conv2", "normalization": "gdn", "shortcut": "skip"},
-    UpsamplingBlock: {
-        "first": "subpel_conv",
-        "second": "conv",
-        "normalization": "igdn",
-        "shortcut": "upsample",
-    },
+    UpsamplingBlock: {"first": "subpel_conv", "second": "conv", "normalization": "igdn", "shortcut": "upsample"},
 }
 
 

@@ -63,9 +63,7 @@ class MaskedConvolution(nn.Conv2d):
     def tap_weights(self) -> Float[Tensor, "D T C"]:
         """The weights of the used taps only, in the order of ``offsets``."""
         half = self.kernel_size[0] // 2
-        return torch.stack(
-            [self.weight[:, :, half + row, half + column] for row, column in self.offsets], dim=1
-        )
+        return torch.stack([self.weight[:, :, half + row, half + column] for row, column in self.offsets], dim=1)
 
 
 class TapConvolution(PointwiseConvolution):

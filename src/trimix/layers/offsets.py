@@ -17,10 +17,7 @@ def raster_offsets(kernel: int) -> tuple[Offset, ...]:
     """
     half = kernel // 2
     return tuple(
-        (row, column)
-        for row in range(-half, half + 1)
-        for column in range(-half, half + 1)
-        if (row, column) < (0, 0)
+        (row, column) for row in range(-half, half + 1) for column in range(-half, half + 1) if (row, column) < (0, 0)
     )
 
 
@@ -35,10 +32,7 @@ def checkerboard_offsets(kernel: int) -> tuple[Offset, ...]:
     """
     half = kernel // 2
     return tuple(
-        (row, column)
-        for row in range(-half, half + 1)
-        for column in range(-half, half + 1)
-        if (row + column) % 2 == 1
+        (row, column) for row in range(-half, half + 1) for column in range(-half, half + 1) if (row + column) % 2 == 1
     )
 
 

@@ -14,9 +14,7 @@ QUALITY_MINIMUM = 1.0
 QUALITY_MAXIMUM = 100.0
 
 
-def interpolated_factors(
-    log_factors: Float[Tensor, "anchors C"], quality: Float[Tensor, "N"]
-) -> Float[Tensor, "N C"]:
+def interpolated_factors(log_factors: Float[Tensor, "anchors C"], quality: Float[Tensor, "N"]) -> Float[Tensor, "N C"]:
     """Exponentials of the rows of a table, interpolated at each quality; outside of 1..100 those of the nearest end."""
     last = log_factors.shape[0] - 1
     place = (quality.clamp(QUALITY_MINIMUM, QUALITY_MAXIMUM) - QUALITY_MINIMUM) * (
@@ -47,9 +45,7 @@ class QualityFactor(nn.Module):
     def __init__(self, channels: int, anchors: int = 7) -> None:
         super().__init__()
         if anchors < 2:
-            raise ValueError(
-                f"a factor needs an anchor at quality 1 and one at 100, found {anchors} anchor(s)"
-            )
+            raise ValueError(f"a factor needs an anchor at quality 1 and one at 100, found {anchors} anchor(s)")
         self.log_factors = nn.Parameter(torch.zeros(anchors, channels))
 
     def factors(self, quality: Float[Tensor, "N"]) -> Float[Tensor, "N C"]:

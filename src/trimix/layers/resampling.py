@@ -96,9 +96,7 @@ class SubpixelConvolution(nn.Sequential):
         by_tap = convolution.weight.permute(0, 2, 3, 1).unflatten(0, (outputs, 4))
         weight = by_tap.transpose(0, 1).flatten(0, 1).permute(0, 3, 1, 2)
         bias = convolution.bias.view(outputs, 4).T.flatten()
-        return cast(
-            Tensor, _WholeChannelsToSpace.apply(F.conv2d(x, weight, bias, padding=convolution.padding))
-        )
+        return cast(Tensor, _WholeChannelsToSpace.apply(F.conv2d(x, weight, bias, padding=convolution.padding)))
 
 
 def subpixel_convolution(inputs: int, outputs: int, kernel: int = 3) -> SubpixelConvolution:
@@ -121,9 +119,7 @@ def transposed_convolution(inputs: int, outputs: int, kernel: int = 5) -> nn.Con
     return nn.ConvTranspose2d(inputs, outputs, kernel, stride=2, padding=kernel // 2, output_padding=1)
 
 
-def subpixel_weights_of_transposed(
-    module: nn.ConvTranspose2d,
-) -> tuple[Float[Tensor, "D C k k"], Float[Tensor, "D"]]:
+def subpixel_weights_of_transposed(module: nn.ConvTranspose2d) -> tuple[Float[Tensor, "D C k k"], Float[Tensor, "D"]]:
     """Weight and bias of the sub-pixel convolution that equals a transposed convolution, up to and at the borders.
 
     Row ``2 i + r`` of the result sees ``w[r + p - 2 d]`` at row ``i + d`` of the input, with padding p = kernel // 2;

@@ -157,9 +157,7 @@ class UpsamplingBlock(nn.Module):
     torch.Size([1, 4, 8, 12])
     """
 
-    def __init__(
-        self, inputs: int, outputs: int, slope: float = GLLMM_SLOPE, shortcut_kernel: int = 1
-    ) -> None:
+    def __init__(self, inputs: int, outputs: int, slope: float = GLLMM_SLOPE, shortcut_kernel: int = 1) -> None:
         super().__init__()
         self.first = subpixel_convolution(inputs, outputs)
         self.activation = nn.LeakyReLU(slope, inplace=True)

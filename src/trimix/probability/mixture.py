@@ -21,8 +21,7 @@ from trimix.probability.closed_derivatives import LogMassAndSlopes
 from trimix.shapes import Float, Tensor
 
 _LOG_MASS_AND_SLOPES: dict[Family, LogMassAndSlopes] = {
-    family: import_module(f"trimix.probability.{family.name.lower()}").log_mass_and_slopes
-    for family in Family
+    family: import_module(f"trimix.probability.{family.name.lower()}").log_mass_and_slopes for family in Family
 }
 _COMPONENTS_AT_ONCE = 2**16
 """Of one family, on a CPU, so that what is made of them on the way stays in its cache."""
@@ -76,8 +75,7 @@ class _LogLikelihood(torch.autograd.Function):
     ) -> Tensor:
         value, by_latent = torch.empty_like(latent), torch.empty_like(latent)
         shares, by_means, by_scales = (
-            torch.empty_like(array, memory_format=torch.contiguous_format)
-            for array in (log_weights, means, scales)
+            torch.empty_like(array, memory_format=torch.contiguous_format) for array in (log_weights, means, scales)
         )
         for part in _parts(latent, components=means.shape[2]):
             terms: list[Tensor] = []
@@ -126,9 +124,7 @@ def _components_by_position(array: Tensor) -> Tensor:
     return array.permute(0, *range(4, array.dim()), 1, 2, 3).flatten(0, -4)
 
 
-def log_likelihood(
-    latent: Float[Tensor, "N *latent"], parameters: MixtureParameters
-) -> Float[Tensor, "N *latent"]:
+def log_likelihood(latent: Float[Tensor, "N *latent"], parameters: MixtureParameters) -> Float[Tensor, "N *latent"]:
     """Natural logarithm of the mass of the unit bin around each latent (Fu et al. 2023).
 
     ``p(y) = sum_f sum_k w_fk [F_f((y + 1/2 - mu_fk)/s_fk) - F_f((y - 1/2 - mu_fk)/s_fk)]``.

@@ -82,9 +82,7 @@ class Campaign:
         return start is None or start.key in self._done
 
     def _show(self, display: ProgressDisplay, running: Iterable[Job], *, always: bool = False) -> None:
-        steps = [
-            job.run.steps if job.run.key in self._done else _logged_step(job.folder) for job in self._jobs
-        ]
+        steps = [job.run.steps if job.run.key in self._done else _logged_step(job.folder) for job in self._jobs]
         parts = [f"{len(self._done)}/{len(self._jobs)} runs done"]
         parts += [
             f"{job.run.key} at step {_logged_step(job.folder)} of {job.run.steps}"

@@ -44,14 +44,11 @@ class Comparisons:
             configuration = record.configuration
             for steps, sets in record.rates.items():
                 for data, rates in sets.items():
-                    curve = Curve(
-                        configuration["architecture"], configuration["variant"], record.seed, steps, data
-                    )
+                    curve = Curve(configuration["architecture"], configuration["variant"], record.seed, steps, data)
                     points.setdefault(curve, []).append(rates.mean)
         self.curves = {
             curve: RateCurve(
-                f"{curve.variant}, seed {curve.seed}",
-                tuple(sorted(found, key=lambda point: point.bits_per_pixel)),
+                f"{curve.variant}, seed {curve.seed}", tuple(sorted(found, key=lambda point: point.bits_per_pixel))
             )
             for curve, found in points.items()
         }
@@ -59,22 +56,14 @@ class Comparisons:
     def seeds(self, architecture: str, variant: str) -> list[int]:
         """Of which there are runs."""
         return sorted(
-            {
-                curve.seed
-                for curve in self.curves
-                if (curve.architecture, curve.variant) == (architecture, variant)
-            }
+            {curve.seed for curve in self.curves if (curve.architecture, curve.variant) == (architecture, variant)}
         )
 
     def steps(self, architecture: str, data: str) -> list[int]:
         """After which a set was measured in plain runs."""
         wanted = (architecture, PLAIN, data)
         return sorted(
-            {
-                curve.steps
-                for curve in self.curves
-                if (curve.architecture, curve.variant, curve.data) == wanted
-            }
+            {curve.steps for curve in self.curves if (curve.architecture, curve.variant, curve.data) == wanted}
         )
 
     def percent(self, test: Curve, anchor: Curve) -> float | None:
@@ -104,8 +93,7 @@ class Comparisons:
         first, *others = [*self.seeds(architecture, PLAIN), 0]
         return (
             self.percent(
-                Curve(architecture, PLAIN, others[0], steps, data),
-                Curve(architecture, PLAIN, first, steps, data),
+                Curve(architecture, PLAIN, others[0], steps, data), Curve(architecture, PLAIN, first, steps, data)
             )
             if first
             else None
@@ -116,8 +104,7 @@ class Comparisons:
         found = [
             record.facts["gradient_ratio"]
             for record in self.records
-            if (record.configuration["architecture"], record.configuration["variant"])
-            == (architecture, variant)
+            if (record.configuration["architecture"], record.configuration["variant"]) == (architecture, variant)
             and record.facts.get("gradient_ratio") is not None
         ]
         return fmean(found) if found else None

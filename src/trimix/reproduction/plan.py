@@ -150,9 +150,7 @@ def _title(key: str, settings: Mapping[str, Any]) -> str:
     return next((f"{name} = {weight[name]:g}" for name in ("alpha", "rho") if name in weight), key)
 
 
-def _run(
-    folder: Path, variant: Variant, settings: Mapping[str, Any], seed: int, start: Run | None = None
-) -> Run:
+def _run(folder: Path, variant: Variant, settings: Mapping[str, Any], seed: int, start: Run | None = None) -> Run:
     trade_off = settings["lambda"]
     name = settings["recipe"].replace("{architecture}", variant.architecture)
     training = dict(read_recipe(folder / name.replace("{lambda}", f"{trade_off:.4f}")).settings)
@@ -165,9 +163,6 @@ def _run(
     if variant.key != START:
         main, *others = training["phases"]
         stages = settings["stages"]
-        parts = [
-            {**main, "name": f"stage-{index}", "steps": main["steps"] // stages}
-            for index in range(1, stages + 1)
-        ]
+        parts = [{**main, "name": f"stage-{index}", "steps": main["steps"] // stages} for index in range(1, stages + 1)]
         training["phases"] = [*parts, *others]
     return Run(variant, trade_off, seed, training, start)

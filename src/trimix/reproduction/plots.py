@@ -23,9 +23,7 @@ def all_figures(comparisons: Comparisons) -> Iterator[tuple[str, bytes]]:
         UsageError: Matplotlib is not installed.
     """
     require_packages("a figure", ("matplotlib",))
-    with drawing(
-        axes_grid=True, grid_color=RULE, axes_spines_top=False, axes_spines_right=False, legend_frameon=False
-    ):
+    with drawing(axes_grid=True, grid_color=RULE, axes_spines_top=False, axes_spines_right=False, legend_frameon=False):
         for architecture in ARCHITECTURES:
             if comparisons.seeds(architecture, PLAIN):
                 yield f"{architecture}-rate-distortion.svg", _figure(_draw_rates, comparisons, architecture)
@@ -81,9 +79,7 @@ def _draw_by_steps(axes: "Axes", comparisons: Comparisons, architecture: str) ->
         known = [(step, one[seed]) for step, one in zip(steps, found, strict=True) if seed in one]
         axes.plot(*zip(*known, strict=True), "o:", color=style.light, markersize=4, alpha=0.6)
     means = [(step, fmean(one.values())) for step, one in zip(steps, found, strict=True) if one]
-    axes.plot(
-        *zip(*means, strict=True), "s-", color=style.light, label="regularized against plain: mean, seeds"
-    )
+    axes.plot(*zip(*means, strict=True), "s-", color=style.light, label="regularized against plain: mean, seeds")
     chance = [(step, comparisons.between_seeds(architecture, step, NATURAL)) for step in steps]
     known_chance = [(step, percent) for step, percent in chance if percent is not None]
     if known_chance:

@@ -31,16 +31,13 @@ class PictureRates:
     def mean(self) -> RatePoint:
         """Means over the pictures."""
         return mean_point(
-            RatePoint(rate, decibels)
-            for rate, decibels in zip(self.bits_per_pixel, self.psnr_db, strict=True)
+            RatePoint(rate, decibels) for rate, decibels in zip(self.bits_per_pixel, self.psnr_db, strict=True)
         )
 
 
 @torch.no_grad()
 def picture_rates(
-    model: CompressionModel,
-    pictures: Sequence[Path],
-    between_pictures: Callable[[], None] = lambda: None,
+    model: CompressionModel, pictures: Sequence[Path], between_pictures: Callable[[], None] = lambda: None
 ) -> PictureRates:
     """Measure a model on pictures, without writing files.
 

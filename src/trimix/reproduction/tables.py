@@ -50,11 +50,7 @@ def rate_points(comparisons: Comparisons, architecture: str) -> str:
             curve = comparisons.curves.get(Curve(architecture, variant, seed, steps, NATURAL))
             points = curve.points if curve else ()
             rows.append(
-                [
-                    variant,
-                    str(seed),
-                    *(f"{point.bits_per_pixel:.4f} bpp, {point.psnr_db:.3f} dB" for point in points),
-                ]
+                [variant, str(seed), *(f"{point.bits_per_pixel:.4f} bpp, {point.psnr_db:.3f} dB" for point in points)]
             )
     return _table(["", "seed", *("λ " + text for text in _lambdas(comparisons, architecture))], rows)
 
@@ -139,12 +135,7 @@ def baselines(comparisons: Comparisons, architecture: str) -> str:
             found = None
         overlap = "–" if found is None else f"{found.overlap_minimum:.1f} to {found.overlap_maximum:.1f} dB"
         rows.append(
-            [
-                str(seed),
-                _percent(None if found is None else found.percent),
-                overlap,
-                _percent(TABLE_3[architecture]),
-            ]
+            [str(seed), _percent(None if found is None else found.percent), overlap, _percent(TABLE_3[architecture])]
         )
     return _table(["seed", "BD-rate", "over", "paper's baselines"], rows)
 

@@ -38,9 +38,7 @@ class ChangeLimit:
     0.1
     """
 
-    def __init__(
-        self, optimizer: torch.optim.Optimizer, matrices: Sequence[nn.Parameter], limit: float
-    ) -> None:
+    def __init__(self, optimizer: torch.optim.Optimizer, matrices: Sequence[nn.Parameter], limit: float) -> None:
         self._matrices: list[Tensor] = list(matrices)
         self._limit = limit
         self._roots = [min(len(matrix), matrix[0].numel()) ** 0.5 for matrix in matrices]
@@ -58,9 +56,7 @@ class ChangeLimit:
         back = self._kept  # the way
         torch._foreach_sub_(back, self._matrices)  # pyright: ignore[reportPrivateImportUsage]
         sizes = torch.stack(torch._foreach_norm(back))  # pyright: ignore[reportPrivateImportUsage]
-        typical = (norms / torch.tensor(self._roots, dtype=norms.dtype, device=norms.device)).clamp_(
-            min=_FLOOR
-        )
+        typical = (norms / torch.tensor(self._roots, dtype=norms.dtype, device=norms.device)).clamp_(min=_FLOOR)
         # Nothing waits for the device: what is within the limit goes back by nothing.
         shares = 1 - (self._limit * typical / sizes).clamp_(max=1.0)
         for matrix, way, share in zip(self._matrices, back, shares, strict=True):

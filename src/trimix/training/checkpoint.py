@@ -159,8 +159,7 @@ def load_checkpoint(path: Path) -> dict[str, object]:
         raise TrainingError(f"{path}: is not a checkpoint of trimix ({type(error).__name__})") from error
     if not isinstance(checkpoint, dict) or not all(isinstance(name, str) for name in checkpoint):
         raise TrainingError(
-            f"{path}: is not a checkpoint of trimix: it must hold entries by name, "
-            f"found a {type(checkpoint).__name__}"
+            f"{path}: is not a checkpoint of trimix: it must hold entries by name, found a {type(checkpoint).__name__}"
         )
     return checkpoint
 
@@ -213,9 +212,7 @@ def _is_list_of_numbers(value: object) -> bool:
 
 
 def _damaged(path: Path, found: str) -> TrainingError:
-    return TrainingError(
-        f"{path}: is not a whole checkpoint of trimix: {found}; take another one or start anew"
-    )
+    return TrainingError(f"{path}: is not a whole checkpoint of trimix: {found}; take another one or start anew")
 
 
 def _entry(path: Path, checkpoint: dict[str, object], name: str) -> object:
@@ -251,9 +248,7 @@ def _shape(value: object) -> str:
     return "x".join(map(str, value.shape)) or "a scalar"
 
 
-def _load_optimizer(
-    path: Path, checkpoint: dict[str, object], name: str, optimizer: torch.optim.Optimizer
-) -> None:
+def _load_optimizer(path: Path, checkpoint: dict[str, object], name: str, optimizer: torch.optim.Optimizer) -> None:
     state = _entry(path, checkpoint, name)
     own_kind = _is_soap(optimizer.state_dict())
     if isinstance(state, Mapping) and _is_soap(state) != own_kind:
@@ -263,9 +258,7 @@ def _load_optimizer(
             "that it was made with, or start_from it in another folder"
         )
     # These are the configuration's, which may have changed since.
-    kept = [
-        {key: group[key] for key in ("ratio", "betas") if key in group} for group in optimizer.param_groups
-    ]
+    kept = [{key: group[key] for key in ("ratio", "betas") if key in group} for group in optimizer.param_groups]
     try:
         optimizer.load_state_dict(state)  # type: ignore[arg-type]
         whole = all(
@@ -292,9 +285,7 @@ def _is_soap(state: Mapping[str, object]) -> bool:
 def _is_whole(state: Mapping[str, object], parameter: nn.Parameter) -> bool:
     """Whether Adam and SOAP can go on with this; it is empty where no gradient has come yet."""
     moments = ("exp_avg", "exp_avg_sq")
-    return not state or (
-        "step" in state and all(_shape(state[name]) == _shape(parameter) for name in moments)
-    )
+    return not state or ("step" in state and all(_shape(state[name]) == _shape(parameter) for name in moments))
 
 
 def _progress(path: Path, values: object) -> Progress:

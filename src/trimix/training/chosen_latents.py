@@ -92,9 +92,7 @@ def _cost(
 ) -> Float[Tensor, "N"]:
     """R + lambda D of every picture, R of the latents alone."""
     output = model(x, quality, rounding="round", latents=latents)
-    lost = model.rate_distortion_lambda(quality) * distortion_of(
-        measure, x, output.reconstruction.clamp(0, 1)
-    )
+    lost = model.rate_distortion_lambda(quality) * distortion_of(measure, x, output.reconstruction.clamp(0, 1))
     return output.latent_bits / x[0, 0].numel() + lost
 
 

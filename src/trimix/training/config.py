@@ -32,14 +32,7 @@ _SSIMULACRA2_LAMBDAS = (0.001, 1.0)
 _SMALLEST_PATCH_SIZES: dict[DistortionKind, int] = {"ms-ssim": 192, "ssimulacra2": 192}
 
 
-_FORMER_KEYS = {
-    "minutes",
-    "plateau_factor",
-    "plateau_patience",
-    "validation_steps",
-    "updates_per_step",
-    "form",
-}
+_FORMER_KEYS = {"minutes", "plateau_factor", "plateau_patience", "validation_steps", "updates_per_step", "form"}
 """Of earlier versions, which wrote them into every checkpoint and record."""
 
 
@@ -63,10 +56,7 @@ class DataConfig(_Section):
         "pixel art",
     )
     grey_share: float = Field(
-        default=0.0,
-        ge=0,
-        le=1,
-        description="share of the photographs' patches that are turned grey, R = G = B",
+        default=0.0, ge=0, le=1, description="share of the photographs' patches that are turned grey, R = G = B"
     )
 
 
@@ -81,9 +71,7 @@ class PhaseConfig(_Section):
     )
     patch_size: PositiveInt = Field(default=128, multiple_of=64, description="pixels a side")
     learning_rate: PositiveFloat = 5e-4
-    learning_rate_final: float = Field(
-        default=0.0, ge=0, description="reached at the end of a decaying phase"
-    )
+    learning_rate_final: float = Field(default=0.0, ge=0, description="reached at the end of a decaying phase")
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     warm_up_steps: NonNegativeInt = 0
     linear_only: bool = Field(default=False, description="leave the learned branches of the transforms out")
@@ -97,9 +85,7 @@ class PhaseConfig(_Section):
     @model_validator(mode="after")
     def _parts_are_equal(self) -> "PhaseConfig":
         if self.batch_size % self.accumulation:
-            raise ValueError(
-                f"accumulation must divide batch_size, found {self.accumulation} and {self.batch_size}"
-            )
+            raise ValueError(f"accumulation must divide batch_size, found {self.accumulation} and {self.batch_size}")
         return self
 
 
@@ -107,8 +93,7 @@ class SoapConfig(_Section):
     """SOAP of matrices; all else is Adam's, with ``second_moment_decay``."""
 
     vector_ratio: PositiveFloat = Field(
-        default=0.67,
-        description="learning rate of Adam's part over that of the matrices, which is the phase's",
+        default=0.67, description="learning rate of Adam's part over that of the matrices, which is the phase's"
     )
     decay: float = Field(default=0.95, gt=0, lt=1, description="of both moments and of the factors")
     basis_every_steps: PositiveInt = Field(default=10, description="how often eigenbases are renewed")
@@ -142,9 +127,7 @@ class OptimizerConfig(_Section):
         lt=1,
         description="Adam's beta2; at high rates 0.99, so that a rare picture cannot throw the weights far",
     )
-    average_decay: float = Field(
-        default=0.999, ge=0, lt=1, description="exponential moving average of weights"
-    )
+    average_decay: float = Field(default=0.999, ge=0, lt=1, description="exponential moving average of weights")
     compile: Literal["off", "auto", "on"] = Field(
         default="off", description="torch.compile of the transforms; auto: on CUDA devices"
     )
@@ -164,10 +147,7 @@ class GuardConfig(_Section):
         default=50.0, description="or whose gradient norm is so many times the usual one"
     )
     rate_factor: float = Field(
-        default=0.7,
-        gt=0,
-        le=1,
-        description="of all learning rates, from every explosion to the end of the run",
+        default=0.7, gt=0, le=1, description="of all learning rates, from every explosion to the end of the run"
     )
     maximum: int = Field(default=8, ge=0, le=100, description="explosions of a run; one more ends it")
 
@@ -223,23 +203,15 @@ class RegularizerConfig(_Section):
     """
 
     alpha: float | None = Field(default=None, ge=0, description="weight of the source entropy, in its unit")
-    rho: float | None = Field(
-        default=None, ge=0, lt=1, description="norm of its gradient over that of the distortion"
-    )
+    rho: float | None = Field(default=None, ge=0, lt=1, description="norm of its gradient over that of the distortion")
     unit: SourceEntropyUnit = Field(
         default="bits_per_pixel",
         description="of the entropy: bits_per_pixel and nats_per_dimension on the 8-bit grid; unit_range: bits per "
         "pixel of pictures in [0, 1] with bins of width 1, the latents' code applied as it is",
     )
-    strength: SourceEntropyStrength = Field(
-        default="aligned", description="of q beside the latents' own entropy model"
-    )
-    context: bool | None = Field(
-        default=None, description="a masked convolution over x; by default by strength"
-    )
-    means: bool | None = Field(
-        default=None, description="whether q corrects x_hat as its mean; by default by strength"
-    )
+    strength: SourceEntropyStrength = Field(default="aligned", description="of q beside the latents' own entropy model")
+    context: bool | None = Field(default=None, description="a masked convolution over x; by default by strength")
+    means: bool | None = Field(default=None, description="whether q corrects x_hat as its mean; by default by strength")
     families: Families | None = Field(default=None, description="of q's mixture; by default the latents'")
     components: PositiveInt | None = Field(default=None, description="of each family; by default by strength")
     features: PositiveInt = Field(default=32, description="channels of q's layers")
@@ -267,9 +239,7 @@ class TrainingConfig(_Section):
     checkpoint_minutes: PositiveFloat = 5.0
     validation_minutes: PositiveFloat = 10.0
     tensorboard: bool = Field(default=False, description="write scalars for TensorBoard beside log.jsonl")
-    start_from: Path | None = Field(
-        default=None, description="checkpoint whose averaged weights are the start"
-    )
+    start_from: Path | None = Field(default=None, description="checkpoint whose averaged weights are the start")
     linear_path_start: LinearPathStart = Field(
         default="karhunen_loeve",
         description="first filters of a linear path: fitted to patches, random and orthonormal, or none, so "

@@ -37,10 +37,7 @@ class Devices:
         for name in ("lightning.fabric", "lightning.pytorch"):
             logging.getLogger(name).setLevel(logging.WARNING)  # they announce every process
         fabric = Fabric(
-            accelerator=accelerator,
-            devices=here,
-            num_nodes=count // here,
-            strategy="ddp" if count > 1 else "auto",
+            accelerator=accelerator, devices=here, num_nodes=count // here, strategy="ddp" if count > 1 else "auto"
         )
         if count > 1:
             fabric.launch()

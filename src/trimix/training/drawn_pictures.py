@@ -157,12 +157,7 @@ def _words(random: Random, count: int) -> str:
 
 
 def _write(
-    draw: ImageDraw.ImageDraw,
-    random: Random,
-    box: tuple[int, int, int, int],
-    font: Font,
-    size: int,
-    colour: Colour,
+    draw: ImageDraw.ImageDraw, random: Random, box: tuple[int, int, int, int], font: Font, size: int, colour: Colour
 ) -> None:
     """Lines of text from the top of a box to its end, cut off at the picture's border alone."""
     left, top, right, bottom = box

@@ -24,9 +24,7 @@ def may_grow(before: CompressionConfig, after: CompressionConfig) -> bool:
     return bool(is_like) and before.model_dump(exclude=_FREE) != after.model_dump(exclude=_FREE)
 
 
-def grown(
-    weights: Mapping[str, Tensor], before: CompressionConfig, model: CompressionModel
-) -> dict[str, Tensor]:
+def grown(weights: Mapping[str, Tensor], before: CompressionConfig, model: CompressionModel) -> dict[str, Tensor]:
     """Weights of a wider model that does exactly what the narrower one does.
 
     Args:

@@ -31,13 +31,7 @@ from trimix.progress import ProgressDisplay, showing_progress
 from trimix.shapes import Float, Tensor
 from trimix.training.averaging import build_average
 from trimix.training.batches import check_parts, parts_of_batch
-from trimix.training.checkpoint import (
-    Progress,
-    RunState,
-    average_of,
-    load_checkpoint,
-    model_of,
-)
+from trimix.training.checkpoint import Progress, RunState, average_of, load_checkpoint, model_of
 from trimix.training.config import PhaseConfig, TrainingConfig
 from trimix.training.devices import Devices
 from trimix.training.drawn_pictures import drawn_pictures
@@ -133,9 +127,7 @@ class Trainer:
         self._skipped_steps = 0
         self._announced: set[str] = set()
         is_first = self.devices.is_first
-        self._log = (
-            RunLog(folder, tensorboard=config.tensorboard, step=self.progress.step) if is_first else None
-        )
+        self._log = RunLog(folder, tensorboard=config.tensorboard, step=self.progress.step) if is_first else None
         self._display = ProgressDisplay(silent=not is_first)
 
     def _leave_out(self, note: str) -> None:
@@ -308,9 +300,7 @@ class Trainer:
         norm, proportion = torch.zeros(()), 0.0
         self._last_save = self._last_validation = time.monotonic()
         # Where it ends badly, the run goes back.
-        while self.progress.phase_step < phase.steps or (
-            self._ends_badly() and self.progress.phase_step < phase.steps
-        ):
+        while self.progress.phase_step < phase.steps or (self._ends_badly() and self.progress.phase_step < phase.steps):
             self._between_steps()
             started, processor_started = time.monotonic(), time.process_time()
             proportion = self._set_learning_rates(phase)
@@ -456,9 +446,7 @@ class Trainer:
         """
         self._put_good_state_into_place()
         self.progress.explosions += 1
-        self._write(
-            "explosion", **asdict(explosion), explosions=self.progress.explosions, rate_factor=self._lowered
-        )
+        self._write("explosion", **asdict(explosion), explosions=self.progress.explosions, rate_factor=self._lowered)
         if self.progress.explosions > self.config.guard.maximum:
             self.save()
             raise TrainingError(

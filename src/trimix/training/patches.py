@@ -42,9 +42,7 @@ def _named_bytes(source: Path) -> Iterator[tuple[str, bytes]]:
         yield from _read(source)
     except OSError as error:
         # A damaged gzip is an OSError, too, with neither name nor number.
-        raise ConfigurationError(
-            f"{error.filename or source}: cannot be read: {error.strerror or error}"
-        ) from error
+        raise ConfigurationError(f"{error.filename or source}: cannot be read: {error.strerror or error}") from error
     except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise ConfigurationError(f"{source}: is a damaged tar ({error}); fetch it again") from error
 
@@ -131,9 +129,7 @@ def load_pictures(
         if on_progress:
             on_progress(done, total)
 
-    with ThreadPoolExecutor(
-        thread_name_prefix="decode"
-    ) as pool:  # Pillow decodes without the interpreter's lock
+    with ThreadPoolExecutor(thread_name_prefix="decode") as pool:  # Pillow decodes without the interpreter's lock
         try:
             for source in sources:
                 for name, data in _named_bytes(source):
@@ -225,9 +221,7 @@ class PatchSampler:
     def _cut(self, step: int, index: int, size: int) -> Cut:
         random = np.random.default_rng((self.seed, step, index))
         # The last of the shares may have been rounded to less than 1.
-        picture = min(
-            int(np.searchsorted(self._shares_up_to, random.random(), side="right")), len(self._shapes) - 1
-        )
+        picture = min(int(np.searchsorted(self._shares_up_to, random.random(), side="right")), len(self._shapes) - 1)
         rows, columns = self._shapes[picture]
         scale = random.uniform(self.scale_minimum, 1) if random.random() < self.scaled_share else 1.0
         side = min(round(size / scale), rows, columns)

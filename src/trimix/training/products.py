@@ -71,8 +71,7 @@ def _error(rows: int, inputs: int, outputs: int) -> float:
     """Of a product as a layer has them: itself, and both of its gradients."""
     generator = torch.Generator().manual_seed(0)
     x, weight, gradient = (
-        torch.randn(shape, generator=generator)
-        for shape in ((rows, inputs), (outputs, inputs), (rows, outputs))
+        torch.randn(shape, generator=generator) for shape in ((rows, inputs), (outputs, inputs), (rows, outputs))
     )
     errors = []
     for one, other in ((x, weight.T), (gradient, weight), (gradient.T, x)):

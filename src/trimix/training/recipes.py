@@ -126,9 +126,7 @@ def _with_changed_phase(phases: Any, name: str, change: Any, file: Path) -> list
             "correct it, or list all phases of the run as [[phases]]"
         )
     if not isinstance(change, dict):
-        raise ConfigurationError(
-            f"{file}: phases.{name}: must be a table, found {change!r}; write [phases.{name}]"
-        )
+        raise ConfigurationError(f"{file}: phases.{name}: must be a table, found {change!r}; write [phases.{name}]")
     position = names.index(name)
     return [*listed[:position], _merged(listed[position], change), *listed[position + 1 :]]
 

@@ -179,9 +179,7 @@ class Regularizer:
             UsageError: rho is given and the distortion is not, or x_hat has no gradient.
         """
         if self.alpha is None and weighted_distortion is None:
-            raise UsageError(
-                "with rho, every call needs the weighted distortion, found none: give it, or alpha"
-            )
+            raise UsageError("with rho, every call needs the weighted distortion, found none: give it, or alpha")
         if torch.is_grad_enabled() and not x_hat.requires_grad:
             raise UsageError(
                 "x_hat must be part of the graph, so that the codec feels the term, found a tensor without gradient: "

@@ -26,9 +26,7 @@ def mean_report(
     """
     names = [field.name for field in fields(StepReport) if getattr(reports[0], field.name) is not None]
     table = torch.stack([torch.stack([getattr(report, name) for name in names]) for report in reports])
-    means = (
-        torch.where(table.isfinite(), table, math.nan).nanmean(dim=0) if finite_only else table.mean(dim=0)
-    )
+    means = torch.where(table.isfinite(), table, math.nan).nanmean(dim=0) if finite_only else table.mean(dim=0)
     if devices is not None:
         means = devices.mean(means)
     return StepReport(**dict(zip(names, means, strict=True)))

@@ -223,9 +223,7 @@ class _Stack:
         return state
 
     def _gradients(self) -> Float[Tensor, "n rows taps columns"]:
-        return torch.stack(
-            [_layout(weight.grad, self._taps) for weight in self.weights if weight.grad is not None]
-        )
+        return torch.stack([_layout(weight.grad, self._taps) for weight in self.weights if weight.grad is not None])
 
     def step(self, rate: float, betas: tuple[float, float], eps: float, basis_every: int) -> None:
         if self.count is None:
@@ -240,9 +238,7 @@ class _Stack:
             weight.add_(_as_weight(change, weight), alpha=-rate)
         if self.count % _FACTORS_EVERY == 0:
             for side in self._sides:
-                self._factors[side].lerp_(
-                    _second_moments(gradients, side, self._half), 1 - betas[1] ** _FACTORS_EVERY
-                )
+                self._factors[side].lerp_(_second_moments(gradients, side, self._half), 1 - betas[1] ** _FACTORS_EVERY)
         if self.count % basis_every == 0 or self.count in _EARLY_BASES:
             for side in self._sides:
                 self._renew_basis(side)
@@ -278,9 +274,7 @@ class _Stack:
         basis.copy_(renewed)
 
 
-def _product(
-    one: Float[Tensor, "n a b"], other: Float[Tensor, "n b c"], half: bool
-) -> Float[Tensor, "n a c"]:
+def _product(one: Float[Tensor, "n a b"], other: Float[Tensor, "n b c"], half: bool) -> Float[Tensor, "n a c"]:
     if half and one.dtype == torch.float32:
         return torch.bmm(one.bfloat16(), other.bfloat16()).float()
     return torch.bmm(one, other)

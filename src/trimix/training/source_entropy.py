@@ -62,12 +62,7 @@ class SourceEntropyConfig:
     @property
     def layout(self) -> MixtureLayout:
         """What the network's numbers are."""
-        return MixtureLayout(
-            self.families,
-            self.components,
-            two_level=True,
-            zero_mean=not self.has_means,
-        )
+        return MixtureLayout(self.families, self.components, two_level=True, zero_mean=not self.has_means)
 
     @property
     def name(self) -> str:
@@ -167,17 +162,13 @@ class SourceEntropyModel(nn.Module):
             # sum of one of the features and a masked one of x.
             self.mixing = nn.Conv2d(features, features, 1, bias=False)
             self.activation = nn.LeakyReLU(SLOPE, inplace=True)
-            self.context = MaskedConvolution(
-                COLOURS, features, CONTEXT_KERNEL, raster_offsets(CONTEXT_KERNEL)
-            )
+            self.context = MaskedConvolution(COLOURS, features, CONTEXT_KERNEL, raster_offsets(CONTEXT_KERNEL))
         last = nn.Conv2d(features, numbers, 1)
         # One wide bell around x_hat, whatever the weights before: the mixture's components differ by their bias.
         nn.init.zeros_(last.weight)
         self.head = last
 
-    def forward(
-        self, x: Float[Tensor, "N 3 H W"], x_hat: Float[Tensor, "N 3 H W"]
-    ) -> Float[Tensor, "N 3 H W"]:
+    def forward(self, x: Float[Tensor, "N 3 H W"], x_hat: Float[Tensor, "N 3 H W"]) -> Float[Tensor, "N 3 H W"]:
         """Nats of every colour of every pixel.
 
         Args:

@@ -129,9 +129,7 @@ class PlainStep:
         self._objective = objective
         self._balance = objective.balance if bare_model.config.all_rates else 0.0
 
-    def forward(
-        self, model: nn.Module, batch: Batch, phase: PhaseConfig
-    ) -> tuple[TrainingOutput, RateDistortion]:
+    def forward(self, model: nn.Module, batch: Batch, phase: PhaseConfig) -> tuple[TrainingOutput, RateDistortion]:
         """Output of the model and the parts of its objective, picture by picture."""
         is_chosen = phase.rounding == "chosen"
         further: dict[str, object] = {"linear_only": True} if phase.linear_only else {}
@@ -139,16 +137,10 @@ class PlainStep:
             measure = self._objective.measure
             further["latents"] = encoder_latents(self._bare_model, batch.x, batch.quality, measure)
         output = model(
-            batch.x,
-            batch.quality,
-            rounding="round" if is_chosen else phase.rounding,
-            generator=batch.noise,
-            **further,
+            batch.x, batch.quality, rounding="round" if is_chosen else phase.rounding, generator=batch.noise, **further
         )
         rate_distortion_lambda = self._bare_model.rate_distortion_lambda(batch.quality)
-        return output, rate_distortion(
-            batch.x, output, rate_distortion_lambda, self._balance, self._objective
-        )
+        return output, rate_distortion(batch.x, output, rate_distortion_lambda, self._balance, self._objective)
 
     def backward(self, model: nn.Module, batch: Batch, phase: PhaseConfig, share: float = 1.0) -> StepReport:
         """Gradients of the objective's mean."""

@@ -112,11 +112,7 @@ class LinearPathAnalysis(nn.Module):
         start_at_zero(self.to_latent)
 
     def forward(
-        self,
-        x: Float[Tensor, "N 3 H W"],
-        quality: Float[Tensor, "N"] | None = None,
-        *,
-        linear_only: bool = False,
+        self, x: Float[Tensor, "N 3 H W"], quality: Float[Tensor, "N"] | None = None, *, linear_only: bool = False
     ) -> Float[Tensor, "N M h w"]:
         """Latent of a picture in [0, 1] whose sides are multiples of 16."""
         linear = 255.0 * self.linear(x)

@@ -89,15 +89,11 @@ class LinearAnalysis(nn.Module):
             count = lapped.shape[1]
             return torch.cat([coefficients[:, :count] + lapped, coefficients[:, count:]], dim=1)
 
-    def _lapped(
-        self, x: Float[Tensor, "N 3 H W"], weight: Float[Tensor, "L 3 B B"]
-    ) -> Float[Tensor, "N L h w"]:
+    def _lapped(self, x: Float[Tensor, "N 3 H W"], weight: Float[Tensor, "L 3 B B"]) -> Float[Tensor, "N L h w"]:
         surrounded = F.pad(x, (self.block // 2,) * 4, mode="replicate")
         if not torch.is_grad_enabled():
             return F.conv2d(surrounded, weight, stride=self.block)
-        parts = product_of_rows(_blocks(surrounded, self.block), _quadrants(weight).flatten(0, 1)).unflatten(
-            3, (4, -1)
-        )
+        parts = product_of_rows(_blocks(surrounded, self.block), _quadrants(weight).flatten(0, 1)).unflatten(3, (4, -1))
         upper_left, upper_right, lower_left, lower_right = parts.unbind(3)
         upper = upper_left[:, :-1, :-1] + upper_right[:, :-1, 1:]
         return _planes(upper + lower_left[:, 1:, :-1] + lower_right[:, 1:, 1:])
@@ -150,9 +146,7 @@ class LinearSynthesis(nn.Module):
                 return pixels
             return pixels + self._lapped(c.float(), self.lapped_weight.float())
 
-    def _lapped(
-        self, c: Float[Tensor, "N M h w"], weight: Float[Tensor, "L 3 B B"]
-    ) -> Float[Tensor, "N 3 H W"]:
+    def _lapped(self, c: Float[Tensor, "N M h w"], weight: Float[Tensor, "L 3 B B"]) -> Float[Tensor, "N 3 H W"]:
         # A block at the border has neighbours like itself; what it and they write outside is cut off.
         around = _rows(F.pad(c[:, : weight.shape[0]], (1, 1, 1, 1), mode="replicate"))
         upper, lower = around[:, 1:], around[:, :-1]

@@ -117,11 +117,7 @@ class LinearPathSynthesis(nn.Module):
         start_at_zero(network[-1])
 
     def forward(
-        self,
-        y: Float[Tensor, "N M h w"],
-        quality: Float[Tensor, "N"] | None = None,
-        *,
-        linear_only: bool = False,
+        self, y: Float[Tensor, "N M h w"], quality: Float[Tensor, "N"] | None = None, *, linear_only: bool = False
     ) -> Float[Tensor, "N 3 H W"]:
         """Picture, nominally in [0, 1] and not clamped, of a latent in 8-bit units."""
         linear = self.linear(y * (1 / 255))

@@ -7,13 +7,7 @@ import pytest
 from inspection_examples import KINDS, inspection_of
 
 from trimix.evaluation.inspection.charts import stacked
-from trimix.evaluation.inspection.maps import (
-    maps_of,
-    mixed_colours,
-    share_colour,
-    triangle_colours,
-    triangle_place,
-)
+from trimix.evaluation.inspection.maps import maps_of, mixed_colours, share_colour, triangle_colours, triangle_place
 from trimix.evaluation.report.heat import heat_colours, upper_end
 
 

@@ -15,11 +15,7 @@ from trimix.errors import UsageError
 from trimix.evaluation.inspection import page as page_module
 from trimix.evaluation.inspection.figure import draw_figure
 from trimix.evaluation.inspection.page import PAGE_MAXIMUM_BYTES, make_page, parts_of_file
-from trimix.evaluation.packages import (
-    INSPECTION_FIGURE_PACKAGES,
-    INSPECTION_PAGE_PACKAGES,
-    require_packages,
-)
+from trimix.evaluation.packages import INSPECTION_FIGURE_PACKAGES, INSPECTION_PAGE_PACKAGES, require_packages
 
 
 class Elements(HTMLParser):
@@ -133,8 +129,6 @@ def test_any_shape_of_picture_has_a_page_and_a_figure(height, width, channels):
 
 def test_a_missing_package_is_told_with_its_remedy(monkeypatch):
     require_packages("an inspection", INSPECTION_PAGE_PACKAGES)
-    monkeypatch.setattr(
-        "trimix.evaluation.packages.find_spec", lambda name: None if name == "matplotlib" else 1
-    )
+    monkeypatch.setattr("trimix.evaluation.packages.find_spec", lambda name: None if name == "matplotlib" else 1)
     with pytest.raises(UsageError, match=r"found no matplotlib; pip install 'trimix\[evaluate\]'"):
         require_packages("an inspection", INSPECTION_FIGURE_PACKAGES)

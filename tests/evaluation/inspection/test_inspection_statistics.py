@@ -84,8 +84,7 @@ def test_standard_deviations_are_those_of_real_arithmetic():
     means, scales = parameters.means / 64, scale_of_index[parameters.scale_indices]
     weights = weights_of(parameters)
     moments = [
-        (SCIPY[family].var(scale=scales[:, k]), means[:, k])
-        for k, family in enumerate(parameters.families.tolist())
+        (SCIPY[family].var(scale=scales[:, k]), means[:, k]) for k, family in enumerate(parameters.families.tolist())
     ]
     mean = (weights * means).sum(axis=1)
     variance = sum(weights[:, k] * (v + (m - mean) ** 2) for k, (v, m) in enumerate(moments))
@@ -140,10 +139,7 @@ def test_a_latent_is_in_doubt_where_its_likeliest_value_is_no_matter_of_course()
     alone = mixtures(2, families=(Family.GAUSSIAN,))
     means = np.zeros((2, 1), np.int32)
     sure_and_not = np.array([[0], [64]], np.uint8)
-    assert in_doubt(MixtureParameters(alone.families, alone.weights, means, sure_and_not)).tolist() == [
-        False,
-        True,
-    ]
+    assert in_doubt(MixtureParameters(alone.families, alone.weights, means, sure_and_not)).tolist() == [False, True]
 
 
 @settings(max_examples=50)

@@ -49,9 +49,7 @@ def results(
         for step in range(1, qualities + 1)
     ]
     provenance = changes.pop("provenance", {"date": "2025-01-01", "machine": {"cores": 2}})
-    return Results.of_measurements(
-        name, changes.pop("description", "made up"), data, measurements, provenance
-    )
+    return Results.of_measurements(name, changes.pop("description", "made up"), data, measurements, provenance)
 
 
 def means_only(name: str, data: str = "", points: int = 5) -> Results:

@@ -41,9 +41,7 @@ def test_bits_lie_where_the_symbols_are(codec):
 def test_hyper_latents_are_spread_over_their_latents(codec):
     data = codec.encode(photograph(128, 128), 60, 1)
     symbols = codec.unpack(data)
-    share = map_bits(codec, symbols, len(data), 128, 128).bits - codec.latents.count(symbols).latent_bits.sum(
-        axis=2
-    )
+    share = map_bits(codec, symbols, len(data), 128, 128).bits - codec.latents.count(symbols).latent_bits.sum(axis=2)
     for row in (0, 4):
         for column in (0, 4):
             block = share[row : row + 4, column : column + 4]

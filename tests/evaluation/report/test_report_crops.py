@@ -9,15 +9,9 @@ from trimix.evaluation.report.crops import most_interesting_region
 
 
 @given(
-    some.integers(1, 90),
-    some.integers(1, 90),
-    some.integers(1, 120),
-    some.integers(1, 120),
-    some.sampled_from([1, 3]),
+    some.integers(1, 90), some.integers(1, 90), some.integers(1, 120), some.integers(1, 120), some.sampled_from([1, 3])
 )
-def test_a_region_lies_in_the_picture_and_has_the_size_asked_for(
-    height, width, wanted_width, wanted_height, channels
-):
+def test_a_region_lies_in_the_picture_and_has_the_size_asked_for(height, width, wanted_width, wanted_height, channels):
     pixels = np.random.default_rng(height).integers(0, 256, (height, width, channels), dtype=np.uint8)
     region = most_interesting_region(pixels, wanted_width, wanted_height)
     assert (region.width, region.height) == (min(wanted_width, width), min(wanted_height, height))

@@ -35,20 +35,12 @@ def test_models_come_before_other_codecs_of_a_folder(tmp_path):
     write(tmp_path, "avif.json", results("AVIF"))
     write(tmp_path, "model.json", results("model", provenance={"settings": {"model_hash": "00"}}))
     assert [one.name for one in read_all([tmp_path])] == ["model", "AVIF"]
-    assert [one.name for one in read_all([tmp_path / "avif.json", tmp_path / "model.json"])] == [
-        "AVIF",
-        "model",
-    ]
+    assert [one.name for one in read_all([tmp_path / "avif.json", tmp_path / "model.json"])] == ["AVIF", "model"]
 
 
 @pytest.mark.parametrize(
     ("content", "expected"),
-    [
-        ("{", "must be JSON"),
-        ("[]", "JSON object"),
-        ("{}", "name and parallel arrays"),
-        (None, "No such file"),
-    ],
+    [("{", "must be JSON"), ("[]", "JSON object"), ("{}", "name and parallel arrays"), (None, "No such file")],
 )
 def test_unreadable_results_are_told_with_their_name(tmp_path, content, expected):
     path = tmp_path / "a.json"
@@ -75,9 +67,7 @@ def test_published_curves_are_beside_kodak_only():
 
 
 def test_names_and_keys_are_unique():
-    collection = collect(
-        [results("same", data="kodak", pictures=KODAK), results("same", data="kodak", pictures=KODAK)]
-    )
+    collection = collect([results("same", data="kodak", pictures=KODAK), results("same", data="kodak", pictures=KODAK)])
     assert [curve.name for curve in collection.measured] == ["same (1)", "same (2)"]
     for attribute in ("name", "key"):
         assert len({getattr(curve, attribute) for curve in collection.curves}) == len(collection.curves)

@@ -11,11 +11,7 @@ from report_examples import compared, photograph
 
 from trimix.errors import UsageError
 from trimix.evaluation.report import page_pictures as module
-from trimix.evaluation.report.embedding import (
-    embed_lossless,
-    embed_program,
-    estimate_lossless_bytes,
-)
+from trimix.evaluation.report.embedding import embed_lossless, embed_program, estimate_lossless_bytes
 from trimix.evaluation.report.page_pictures import page_pictures
 
 

@@ -70,9 +70,7 @@ def test_curves_are_plotted_and_the_legend_takes_them_away(browser):
     browser.run("document.querySelector('#legend [data-curve=m0]').click()")
     browser.wait_for(f"{PLOTTED} === {shown}")
     browser.run("document.querySelector('#legend .more').click()")
-    assert browser.run("document.querySelectorAll('#legend [data-curve]').length") == 2 + len(
-        reference_curves()
-    )
+    assert browser.run("document.querySelectorAll('#legend [data-curve]').length") == 2 + len(reference_curves())
 
 
 def test_the_metric_is_chosen_for_plot_and_bd_rates(browser):

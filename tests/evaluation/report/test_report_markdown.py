@@ -39,9 +39,7 @@ def test_perceptual_metrics_have_columns_where_a_codec_has_them():
     assert rows[0][6:8] == [f"{point.ssimulacra2:.2f}", f"{point.butteraugli:.3f}"]
     assert rows[-1][6:8] == ["–", "–"]
     old = collect([means_only("old")])
-    (row,) = [
-        line for line in markdown_tables(old, old.curves[0]).splitlines() if line.startswith("| codec |")
-    ]
+    (row,) = [line for line in markdown_tables(old, old.curves[0]).splitlines() if line.startswith("| codec |")]
     assert row == "| codec | quality | bpp | PSNR, dB | PSNR Y, dB | MS-SSIM | encode, s | decode, s |"
 
 

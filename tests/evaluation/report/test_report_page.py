@@ -34,9 +34,7 @@ class Elements(HTMLParser):
 
 @pytest.fixture(scope="module")
 def collection():
-    return collect(
-        [results("ours"), results(HOSTILE, rate=1.3, description=HOSTILE, provenance={HOSTILE: HOSTILE})]
-    )
+    return collect([results("ours"), results(HOSTILE, rate=1.3, description=HOSTILE, provenance={HOSTILE: HOSTILE})])
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +60,7 @@ def test_it_loads_nothing(page):
     assert all(re.match(r"#|data:", address) for address in addresses)
     assert "@import" not in page
     assert not [tag for tag, _ in elements.found if tag in ("link", "iframe", "object") and tag != "link"]
-    (policy,) = [
-        a["content"] for tag, a in elements.found if a.get("http-equiv") == "Content-Security-Policy"
-    ]
+    (policy,) = [a["content"] for tag, a in elements.found if a.get("http-equiv") == "Content-Security-Policy"]
     assert "default-src 'none'" in policy
     assert "http" not in policy
 
@@ -82,9 +78,7 @@ def test_names_are_never_markup(page):
 def test_values_come_from_the_results(collection, page):
     data = json.loads("".join(Elements(page).texts["script", "report-data"]))
     for curve, found in zip(collection.curves, data["curves"], strict=True):
-        assert [point["bpp"] for point in found["points"]] == [
-            one.bits_per_pixel for one in curve.curve.points
-        ]
+        assert [point["bpp"] for point in found["points"]] == [one.bits_per_pixel for one in curve.curve.points]
         assert [point["psnr_db"] for point in found["points"]] == [one.psnr_db for one in curve.curve.points]
     assert data["anchor"] == collection.curves[0].key
     assert len(data["measurements"]) == 20
@@ -126,9 +120,7 @@ def test_figures_for_papers():
     figures = dict(all_figures(collection, [compared()]))
     assert list(figures) == figure_names(collection, ["a.png"])
     assert set(figures) == {
-        f"{name}.{extension}"
-        for name in ("rate-distortion-psnr-rgb", "bit-map-a")
-        for extension in ("png", "svg")
+        f"{name}.{extension}" for name in ("rate-distortion-psnr-rgb", "bit-map-a") for extension in ("png", "svg")
     }
     picture = Image.open(io.BytesIO(figures["rate-distortion-psnr-rgb.png"]))
     assert picture.size == (1800, 1260)

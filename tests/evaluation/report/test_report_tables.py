@@ -27,19 +27,14 @@ def test_infinite_and_unknown_values_are_plain():
 
 def test_speeds_are_means_and_megapixels_of_what_was_measured():
     (row,) = speed_rows(collect([results(), means_only("paper")]))
-    assert (row.encoding_seconds, row.decoding_seconds, row.peak_memory_mebibytes) == (
-        "0.500",
-        "0.250",
-        "300",
-    )
+    assert (row.encoding_seconds, row.decoding_seconds, row.peak_memory_mebibytes) == ("0.500", "0.250", "300")
     assert (row.encoding_megapixels_per_second, row.decoding_megapixels_per_second) == ("0.240", "0.480")
 
 
 def test_unknown_times_are_told_apart_from_zero():
     found = results()
     means = tuple(
-        replace(one, encoding_seconds=None, peak_memory_bytes=None, decoding_seconds=0.0)
-        for one in found.means
+        replace(one, encoding_seconds=None, peak_memory_bytes=None, decoding_seconds=0.0) for one in found.means
     )
     (row,) = speed_rows(collect([replace(found, means=means, measurements=())]))
     assert (row.encoding_seconds, row.decoding_seconds, row.peak_memory_mebibytes) == (ABSENT, "0", ABSENT)

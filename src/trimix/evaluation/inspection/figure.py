@@ -52,9 +52,7 @@ def draw_figure(inspection: Inspection, title: str) -> bytes:
 def _composed(inspection: Inspection, title: str) -> "Figure":
     from matplotlib.figure import Figure
 
-    panels = _panels(
-        inspection, maps_of(inspection, 1 + max(inspection.statistics.bits.shape) // _LONGEST_SIDE)
-    )
+    panels = _panels(inspection, maps_of(inspection, 1 + max(inspection.statistics.bits.shape) // _LONGEST_SIDE))
     map_rows = -(-len(panels) // _PANELS_A_ROW)
     histogram_rows = -(-len(inspection.statistics.histograms) // _PANELS_A_ROW)
     # Panels keep the picture's aspect, within bounds that keep the figure readable.
@@ -64,9 +62,7 @@ def _composed(inspection: Inspection, title: str) -> "Figure":
     figure = Figure(figsize=(FIGURE_WIDTH_INCHES, sum(heights)), layout="constrained", facecolor="white")
     head, above, middle, below, bottom = figure.subfigures(5, 1, squeeze=False, height_ratios=heights).flat
     _draw_head(head, inspection, title)
-    for place, panel in zip(
-        above.subplots(map_rows, _PANELS_A_ROW).flat, [*panels, *[None] * 3], strict=False
-    ):
+    for place, panel in zip(above.subplots(map_rows, _PANELS_A_ROW).flat, [*panels, *[None] * 3], strict=False):
         place.set_axis_off()
         place.set_anchor("N")
         if panel is not None:
@@ -140,13 +136,7 @@ def _show_map(inspection: Inspection, maps: Maps, name: str, colours: np.ndarray
 
 
 def _show_heat(
-    inspection: Inspection,
-    maps: Maps,
-    name: str,
-    values: np.ndarray,
-    highest: float,
-    scale: str,
-    axes: "Axes",
+    inspection: Inspection, maps: Maps, name: str, values: np.ndarray, highest: float, scale: str, axes: "Axes"
 ) -> None:
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
@@ -169,9 +159,7 @@ def _show_triangle(inspection: Inspection, axes: "Axes") -> None:
     left, top = triangle_place(inspection.weight_shares)
     centre = (left, TRIANGLE_ASPECT * (1 - top))
     axes.plot(*centre, "o", markersize=8, markerfacecolor="none", markeredgecolor="black", markeredgewidth=3)
-    axes.plot(
-        *centre, "o", markersize=8, markerfacecolor="none", markeredgecolor="white", markeredgewidth=1.5
-    )
+    axes.plot(*centre, "o", markersize=8, markerfacecolor="none", markeredgecolor="white", markeredgewidth=1.5)
 
 
 def _show_shares(inspection: Inspection, axes: "Axes") -> None:
@@ -202,9 +190,7 @@ def _draw_channel_bits(axes: "Axes", inspection: Inspection) -> None:
     lower = np.zeros(len(split))
     for index, name in enumerate(statistics.shares.names):
         upper = lower + split[:, index]
-        axes.stairs(
-            upper, edges, baseline=lower, fill=True, color=share_colour(index), linewidth=0, label=name
-        )
+        axes.stairs(upper, edges, baseline=lower, fill=True, color=share_colour(index), linewidth=0, label=name)
         lower = upper
     axes.set_title("bits of every channel, most first", color=INK)
     axes.set_xlim(0, len(split))
@@ -232,9 +218,7 @@ def _draw_channel_shares(axes: "Axes", inspection: Inspection) -> None:
 
 
 def _draw_histograms(part: "SubFigure", inspection: Inspection, rows: int) -> None:
-    part.suptitle(
-        "latents (line) and the mean of their predicted distributions (colours)", color=INK, fontsize=10
-    )
+    part.suptitle("latents (line) and the mean of their predicted distributions (colours)", color=INK, fontsize=10)
     places = part.subplots(rows, _PANELS_A_ROW, squeeze=False).flat
     for axes, histogram in zip(places, [*inspection.statistics.histograms, *[None] * 3], strict=False):
         if histogram is None:
@@ -256,9 +240,7 @@ def _draw_histogram(axes: "Axes", histogram: ChannelHistogram) -> None:
     axes.set_ylim(0, None)
     axes.set_yticks([])
     axes.xaxis.set_major_locator(MaxNLocator(nbins="auto", integer=True))
-    axes.set_title(
-        f"channel {histogram.channel}, difference {percent(histogram.difference, 1)}", color=INK, fontsize=9
-    )
+    axes.set_title(f"channel {histogram.channel}, difference {percent(histogram.difference, 1)}", color=INK, fontsize=9)
     quieten(axes, "bottom", labelsize=8)
 
 
@@ -275,10 +257,7 @@ def _draw_calibration(part: "SubFigure", inspection: Inspection) -> None:
             percent(inspection.zero_share, 1),
         ),
         ("mean bits of a latent", f"{mean_bits:.3f}"),
-        *(
-            (f"{percentile:g} % have at most", f"{bits:.3f}")
-            for percentile, bits in inspection.percentile_bits
-        ),
+        *((f"{percentile:g} % have at most", f"{bits:.3f}") for percentile, bits in inspection.percentile_bits),
         ("highest", f"{inspection.maximum_bits:.2f}"),
     ]
     for index, (name, value) in enumerate(lines):
@@ -288,9 +267,7 @@ def _draw_calibration(part: "SubFigure", inspection: Inspection) -> None:
 
 
 def _draw_transform(axes: "Axes", name: str, transform: ProbabilityTransform) -> None:
-    axes.stairs(
-        transform.density, np.linspace(0, 1, len(transform.cumulative)), fill=True, color=_ACCENT, alpha=0.85
-    )
+    axes.stairs(transform.density, np.linspace(0, 1, len(transform.cumulative)), fill=True, color=_ACCENT, alpha=0.85)
     axes.axhline(1, color=INK, linewidth=1, linestyle=(0, (4, 3)))
     axes.set_xlim(0, 1)
     axes.set_ylim(0, max(1.25, 1.05 * float(transform.density.max())))

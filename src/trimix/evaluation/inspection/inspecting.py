@@ -29,9 +29,7 @@ class StatisticsSink:
     def __init__(self, statistics: StatisticsSum) -> None:
         self._statistics = statistics
 
-    def put(
-        self, rows: np.ndarray, columns: np.ndarray, parameters: LatentParameters, symbols: np.ndarray
-    ) -> None:
+    def put(self, rows: np.ndarray, columns: np.ndarray, parameters: LatentParameters, symbols: np.ndarray) -> None:
         """Add the mixtures at the positions to the statistics."""
         self._statistics.add(rows, columns, parameters.mixture)
 
@@ -192,9 +190,7 @@ def _check_channels(channels: Sequence[int] | None, latent_channels: int) -> Non
         )
     for channel in channels:
         if not 0 <= channel < latent_channels:
-            raise UsageError(
-                f"a channel must be from 0 to {latent_channels - 1}, found {channel}; name another"
-            )
+            raise UsageError(f"a channel must be from 0 to {latent_channels - 1}, found {channel}; name another")
 
 
 def numbers(inspection: Inspection) -> dict[str, object]:
@@ -234,16 +230,12 @@ def numbers(inspection: Inspection) -> dict[str, object]:
                 "channel": channel,
                 "bits": float(statistics.channel_bits[channel]),
                 "zero_share": float(statistics.channel_zero_share[channel]),
-                "weight_shares": split(
-                    statistics.channel_weight_bits[channel] / statistics.channel_bits[channel]
-                ),
+                "weight_shares": split(statistics.channel_weight_bits[channel] / statistics.channel_bits[channel]),
                 "responsibility_shares": split(
                     statistics.channel_responsibility_bits[channel] / statistics.channel_bits[channel]
                 ),
             }
             for channel in inspection.channels_by_bits.tolist()
         ],
-        "histogram_differences": {
-            str(histogram.channel): histogram.difference for histogram in statistics.histograms
-        },
+        "histogram_differences": {str(histogram.channel): histogram.difference for histogram in statistics.histograms},
     }

@@ -102,11 +102,7 @@ def _parts(inspection: Inspection, title: str) -> dict[str, Any]:
         "channels": [_channel_row(inspection, channel) for channel in order[:CHANNEL_ROWS].tolist()],
         "histograms": [(histogram, histogram_chart(histogram)) for histogram in statistics.histograms],
         "transforms": [
-            (
-                "Latents in doubt",
-                statistics.doubtful_transform,
-                transform_chart(statistics.doubtful_transform),
-            ),
+            ("Latents in doubt", statistics.doubtful_transform, transform_chart(statistics.doubtful_transform)),
             ("All latents", statistics.transform, transform_chart(statistics.transform)),
         ],
         "preview": embed_preview(inspection.pixels).source,
@@ -152,9 +148,7 @@ def _maps(inspection: Inspection, maps: Maps) -> dict[str, Any]:
                 "key": f"share-{index}",
                 "name": name,
                 "sources": {
-                    kind: embed_lossless(
-                        heat_colours(shares[:, :, index], share_highest, _SHARE_SCALE)
-                    ).source
+                    kind: embed_lossless(heat_colours(shares[:, :, index], share_highest, _SHARE_SCALE)).source
                     for kind, shares in kinds.items()
                 },
             }
@@ -214,6 +208,4 @@ def _values(values: np.ndarray) -> dict[str, Any]:
 def _render(parts: dict[str, Any], maps: dict[str, Any]) -> bytes:
     from markupsafe import Markup
 
-    return render(
-        _PACKAGE, "inspection.html", **parts, maps=maps, maps_data=Markup(script_json(maps["data"]))
-    )
+    return render(_PACKAGE, "inspection.html", **parts, maps=maps, maps_data=Markup(script_json(maps["data"])))

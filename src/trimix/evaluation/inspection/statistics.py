@@ -79,9 +79,7 @@ def shares_of(families: UInt8[np.ndarray, "K"]) -> Shares:
     return Shares(names, np.arange(len(families)), are_families=False)
 
 
-def probability_intervals(
-    parameters: MixtureParameters, symbols: Int[np.ndarray, "n"]
-) -> Float[np.ndarray, "n 2"]:
+def probability_intervals(parameters: MixtureParameters, symbols: Int[np.ndarray, "n"]) -> Float[np.ndarray, "n 2"]:
     """``F(v - 1/2)`` and ``F(v + 1/2)`` of every symbol v, as coded: in 0..1, the second larger.
 
     Args:
@@ -109,9 +107,7 @@ def weights_of(parameters: MixtureParameters) -> Float[np.ndarray, "n K"]:
     return parameters.weights / float(1 << WEIGHT_BITS)
 
 
-def responsibilities(
-    parameters: MixtureParameters, symbols: Int[np.ndarray, "n"]
-) -> Float[np.ndarray, "n K"]:
+def responsibilities(parameters: MixtureParameters, symbols: Int[np.ndarray, "n"]) -> Float[np.ndarray, "n K"]:
     """Probability that a component has drawn the symbol, now that the symbol is known.
 
     ``r_k = w_k p_k(v) / sum_j w_j p_j(v)``, the posterior of the component (Bishop, Pattern Recognition and Machine
@@ -314,10 +310,7 @@ class StatisticsSum:
     """
 
     def __init__(
-        self,
-        families: UInt8[np.ndarray, "K"],
-        symbols: Int[np.ndarray, "h w M"],
-        histogram_channels: Sequence[int],
+        self, families: UInt8[np.ndarray, "K"], symbols: Int[np.ndarray, "h w M"], histogram_channels: Sequence[int]
     ) -> None:
         height, width, channels = symbols.shape
         self._shares = shares_of(families)
@@ -330,12 +323,8 @@ class StatisticsSum:
         self._channel_bits = np.zeros(channels)
         self._channel_weight_bits = np.zeros((channels, count))
         self._channel_responsibility_bits = np.zeros((channels, count))
-        self._borders = {
-            channel: histogram_borders(symbols[:, :, channel].ravel()) for channel in histogram_channels
-        }
-        self._predicted = {
-            channel: np.zeros((len(borders) + 1, count)) for channel, borders in self._borders.items()
-        }
+        self._borders = {channel: histogram_borders(symbols[:, :, channel].ravel()) for channel in histogram_channels}
+        self._predicted = {channel: np.zeros((len(borders) + 1, count)) for channel, borders in self._borders.items()}
         self._totals = np.zeros((2, TRANSFORM_BINS + 1))
         self._doubtful = 0
 
@@ -354,16 +343,12 @@ class StatisticsSum:
             "weights": bits[:, None] * self._shares.sum(weights_of(parameters)),
             "responsibilities": bits[:, None] * self._shares.sum(responsibilities(parameters, symbols)),
         }
-        weight_bits, responsibility_bits = (
-            part.reshape(*by_channel, len(self._shares)) for part in split.values()
-        )
+        weight_bits, responsibility_bits = (part.reshape(*by_channel, len(self._shares)) for part in split.values())
         bits = bits.reshape(by_channel)
         self._bits[rows, columns] = bits.sum(axis=1)
         self._weight_bits[rows, columns] = weight_bits.sum(axis=1)
         self._responsibility_bits[rows, columns] = responsibility_bits.sum(axis=1)
-        self._standard_deviation[rows, columns] = (
-            standard_deviations(parameters).reshape(by_channel).mean(axis=1)
-        )
+        self._standard_deviation[rows, columns] = standard_deviations(parameters).reshape(by_channel).mean(axis=1)
         self._channel_bits += bits.sum(axis=0)
         self._channel_weight_bits += weight_bits.sum(axis=0)
         self._channel_responsibility_bits += responsibility_bits.sum(axis=0)

@@ -47,9 +47,7 @@ class JpegXlPeer(Peer):
         assert library is not None
         grey_or_rgb = pixels[:, :, 0] if pixels.shape[2] == 1 else pixels
         try:
-            return bytes(
-                library.jpegxl_encode(grey_or_rgb, distance=quality, effort=self.effort, usecontainer=False)
-            )
+            return bytes(library.jpegxl_encode(grey_or_rgb, distance=quality, effort=self.effort, usecontainer=False))
         except (library.JpegxlError, ValueError) as error:
             raise UsageError(
                 f"{self.name} must be able to hold the picture, found {pixels.shape[1]} x {pixels.shape[0]} refused: "

@@ -72,9 +72,7 @@ def map_bits(codec: Codec, symbols: Symbols, file_bytes: int, width: int, height
     z = symbols.hyper_latent
     channels = codec.model.hyper_channels_of((z.shape[0], z.shape[1], z.shape[2]))
     values = z.astype(np.int32).ravel()
-    hyper_bits = (
-        codec.model.hyper_table.information_bits(values, channels).reshape(tuple(z.shape)).sum(axis=0)
-    )
+    hyper_bits = codec.model.hyper_table.information_bits(values, channels).reshape(tuple(z.shape)).sum(axis=0)
     spread = np.repeat(np.repeat(hyper_bits, HYPER_LATENT_REACH, axis=0), HYPER_LATENT_REACH, axis=1)
     return BitMap(
         bits=counted.latent_bits.sum(axis=2) + spread / HYPER_LATENT_REACH**2,

@@ -50,9 +50,7 @@ def most_interesting_region(pixels: UInt8[np.ndarray, "H W C"], width: int, heig
     window_height = min(max(1, round(height * scale)), interest.shape[0])
     sums = _window_sums(interest, window_height, window_width)
     top, left = (int(index) for index in np.unravel_index(int(sums.argmax()), sums.shape))
-    return Region(
-        min(round(left / scale), columns - width), min(round(top / scale), rows - height), width, height
-    )
+    return Region(min(round(left / scale), columns - width), min(round(top / scale), rows - height), width, height)
 
 
 def _interest(pixels: UInt8[np.ndarray, "H W C"]) -> Float[np.ndarray, "h w"]:
@@ -81,8 +79,7 @@ def _detail(pixels: UInt8[np.ndarray, "H W C"], size: tuple[int, int]) -> Float[
     steps[:, 1:] += np.abs(np.diff(grey, axis=1))
     steps[1:] += np.abs(np.diff(grey, axis=0))
     return np.asarray(
-        Image.fromarray(np.sqrt(steps).astype(np.float32)).resize(size, Image.Resampling.BOX),
-        dtype=np.float64,
+        Image.fromarray(np.sqrt(steps).astype(np.float32)).resize(size, Image.Resampling.BOX), dtype=np.float64
     )
 
 
@@ -98,6 +95,4 @@ def _blurred(plane: Float[np.ndarray, "h w"], radius: float) -> Float[np.ndarray
 
 def _window_sums(plane: Float[np.ndarray, "h w"], height: int, width: int) -> Float[np.ndarray, "r c"]:
     total = np.pad(plane.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
-    return (
-        total[height:, width:] - total[:-height, width:] - total[height:, :-width] + total[:-height, :-width]
-    )
+    return total[height:, width:] - total[:-height, width:] - total[height:, :-width] + total[:-height, :-width]

@@ -57,9 +57,7 @@ METRICS = (
     Metric("luma_psnr_db", "PSNR Y", "PSNR of luma, dB", "psnr-y"),
     Metric("ms_ssim_db", "MS-SSIM", "MS-SSIM, dB", "ms-ssim"),
     Metric("ssimulacra2", "SSIMULACRA2", "SSIMULACRA2, points", "ssimulacra2"),
-    Metric(
-        "butteraugli_db", "Butteraugli", "-10 log10 of Butteraugli's distance (3-norm), dB", "butteraugli"
-    ),
+    Metric("butteraugli_db", "Butteraugli", "-10 log10 of Butteraugli's distance (3-norm), dB", "butteraugli"),
 )
 
 
@@ -183,9 +181,7 @@ def collect(results: Sequence[Results]) -> Collection:
 
 def _published() -> list[ReportCurve]:
     return [
-        ReportCurve(
-            key, f"{curve.name}, published", curve, published_style(index), shown=key in SHOWN_AT_FIRST
-        )
+        ReportCurve(key, f"{curve.name}, published", curve, published_style(index), shown=key in SHOWN_AT_FIRST)
         for index, (key, curve) in enumerate(reference_curves().items())
     ]
 
@@ -195,9 +191,7 @@ def _common_set(results: Sequence[Results]) -> str:
     sets = {one.data.casefold().strip(): one for one in results if one.data.strip()}
     if len(sets) > 1:
         found = "; ".join(f"{one.name} of {one.data}" for one in sets.values())
-        raise UsageError(
-            f"a report needs results on one set of pictures, found {found}; make one for each set"
-        )
+        raise UsageError(f"a report needs results on one set of pictures, found {found}; make one for each set")
     return next(iter(sets.values())).data.strip() if sets else ""
 
 

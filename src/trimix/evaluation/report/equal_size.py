@@ -90,9 +90,7 @@ def compare_at_equal_size(
             file = peer.encode_to_size(bare, len(data))
             decoded = peer.decode(file.data, picture.channels).pixels
             description = f"{peer.settings}; {peer.version}"
-            renditions.append(
-                _rendition(picture, peer.name, description, file.data, float(file.quality), decoded)
-            )
+            renditions.append(_rendition(picture, peer.name, description, file.data, float(file.quality), decoded))
         except TrimixError as error:
             # One codec that cannot is no reason to show none.
             notes.append(f"{peer.name} is left out: {error}")

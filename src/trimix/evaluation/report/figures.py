@@ -88,11 +88,7 @@ def draw_bit_map(picture: "Picture", bit_map: "BitMap", highest: float) -> "Figu
     figure = Figure(figsize=(width, 0.9 * width * picture.height / picture.width), layout="constrained")
     axes = figure.add_subplot()
     axes.imshow(
-        picture.pixels.mean(axis=2),
-        cmap="gray",
-        vmin=0,
-        vmax=255,
-        extent=(0, picture.width, picture.height, 0),
+        picture.pixels.mean(axis=2), cmap="gray", vmin=0, vmax=255, extent=(0, picture.width, picture.height, 0)
     )
     normalize = Normalize(0, highest)
     axes.imshow(

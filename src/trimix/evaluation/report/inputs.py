@@ -39,7 +39,5 @@ def _files_of(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
     if not files:
-        raise UsageError(
-            f"{path}: a folder of results must have .json files, found none; run 'trimix evaluate'"
-        )
+        raise UsageError(f"{path}: a folder of results must have .json files, found none; run 'trimix evaluate'")
     yield from files

@@ -54,14 +54,9 @@ def _bd_rates(collection: Collection, anchor: ReportCurve, metric: Metric) -> li
     return table(["", *(one.name for one in anchors)], _bd_rate_rows(collection.measured, anchors, metric))
 
 
-def _bd_rate_rows(
-    tests: Sequence[ReportCurve], anchors: Sequence[ReportCurve], metric: Metric
-) -> list[list[str]]:
+def _bd_rate_rows(tests: Sequence[ReportCurve], anchors: Sequence[ReportCurve], metric: Metric) -> list[list[str]]:
     return [
-        [
-            test.name,
-            *(ABSENT if test is one else _percent(bd_rate_or_reason(one, test, metric)) for one in anchors),
-        ]
+        [test.name, *(ABSENT if test is one else _percent(bd_rate_or_reason(one, test, metric)) for one in anchors)]
         for test in tests
     ]
 
@@ -77,10 +72,7 @@ def _picture_by_picture(collection: Collection) -> list[str]:
         lines += [*table(["picture", *qualities], _points_of_pictures(model)), ""]
         for metric in collection.metrics if others else ():
             rows = [
-                [
-                    picture,
-                    *(_percent(found) for found in _bd_rates_of_picture(model, others, picture, metric)),
-                ]
+                [picture, *(_percent(found) for found in _bd_rates_of_picture(model, others, picture, metric))]
                 for picture in model.pictures
             ]
             lines += [f"BD-rate in {metric.name}, %, against", ""]

@@ -32,9 +32,7 @@ class PageFigure:
     svg: str
 
 
-def make_page(
-    collection: Collection, anchor: ReportCurve, title: str, compared: "Sequence[EqualSize]" = ()
-) -> bytes:
+def make_page(collection: Collection, anchor: ReportCurve, title: str, compared: "Sequence[EqualSize]" = ()) -> bytes:
     """The page, below 8 MB whatever is in it.
 
     Args:
@@ -72,9 +70,7 @@ def _parts(collection: Collection, anchor: ReportCurve, title: str, with_picture
         "title": title,
         "summary": _summary(collection),
         "collection": collection,
-        "figures": [
-            PageFigure(metric, Markup(page_figure(collection, metric))) for metric in collection.metrics
-        ],
+        "figures": [PageFigure(metric, Markup(page_figure(collection, metric))) for metric in collection.metrics],
         "with_pictures": with_pictures,
         "with_measurements": bool(measurements),
         "speeds": speed_rows(collection),
@@ -98,8 +94,7 @@ def _summary(collection: Collection) -> str:
     if collection.picture_count is not None:
         plural = "s" if collection.picture_count != 1 else ""
         parts.append(
-            f"{collection.picture_count} picture{plural}"
-            + (f" of {collection.data}" if collection.data else "")
+            f"{collection.picture_count} picture{plural}" + (f" of {collection.data}" if collection.data else "")
         )
     elif collection.data:
         parts.append(f"on {collection.data}")
@@ -110,9 +105,7 @@ def _summary(collection: Collection) -> str:
     return ", ".join(parts) + "."
 
 
-def _report_data(
-    collection: Collection, anchor: ReportCurve, measurements: list[list[Any]]
-) -> dict[str, Any]:
+def _report_data(collection: Collection, anchor: ReportCurve, measurements: list[list[Any]]) -> dict[str, Any]:
     return {
         "metrics": [_metric(collection, metric) for metric in collection.metrics],
         "curves": [_curve(curve) for curve in collection.curves],

@@ -9,12 +9,7 @@ import numpy as np
 from trimix.errors import UsageError
 from trimix.evaluation.report.bit_map import BitMap, colours, common_scale, scale_colours
 from trimix.evaluation.report.crops import Region, most_interesting_region
-from trimix.evaluation.report.embedding import (
-    EmbeddedPicture,
-    embed_lossless,
-    embed_preview,
-    estimate_lossless_bytes,
-)
+from trimix.evaluation.report.embedding import EmbeddedPicture, embed_lossless, embed_preview, estimate_lossless_bytes
 from trimix.evaluation.report.equal_size import EqualSize, Rendition
 
 CROP_WIDTHS = (520, 464, 416, 368, 328, 288, 256, 224, 192, 128)
@@ -42,16 +37,13 @@ def page_pictures(compared: Sequence[EqualSize], room_bytes: int) -> dict[str, A
     return {
         "model": compared[0].renditions[0].name,
         "pictures": [
-            _picture(one, region, sources)
-            for one, region, sources in zip(compared, regions, embedded, strict=True)
+            _picture(one, region, sources) for one, region, sources in zip(compared, regions, embedded, strict=True)
         ],
         "bit_maps": bit_maps,
     }
 
 
-def _fitting(
-    compared: Sequence[EqualSize], room_bytes: int
-) -> tuple[list[Region], list[list[EmbeddedPicture]]]:
+def _fitting(compared: Sequence[EqualSize], room_bytes: int) -> tuple[list[Region], list[list[EmbeddedPicture]]]:
     """The largest regions whose pictures fit into the room, the same size for all pictures."""
     needed = 0
     for width in (None, *CROP_WIDTHS):
@@ -87,9 +79,7 @@ def _region(one: EqualSize, width: int | None) -> Region:
 
 
 def _embed(one: EqualSize, region: Region) -> list[EmbeddedPicture]:
-    return [
-        embed_lossless(region.cut(pixels), one.original.metadata.icc_profile) for pixels in _all_pixels(one)
-    ]
+    return [embed_lossless(region.cut(pixels), one.original.metadata.icc_profile) for pixels in _all_pixels(one)]
 
 
 def _all_pixels(one: EqualSize) -> list[np.ndarray]:

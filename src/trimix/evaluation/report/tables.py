@@ -71,8 +71,7 @@ def speed_rows(collection: Collection) -> list[SpeedRow]:
 def settings_cards(collection: Collection) -> list[SettingsCard]:
     """Settings and provenance of every curve."""
     return [
-        SettingsCard(curve.key, curve.name, curve.is_published, tuple(_facts(curve)))
-        for curve in collection.curves
+        SettingsCard(curve.key, curve.name, curve.is_published, tuple(_facts(curve))) for curve in collection.curves
     ]
 
 
