@@ -1,4 +1,4 @@
-"""Builds `kernels.c` with the wheel. Without a C compiler the wheel asks for Numba instead, which compiles on first use."""
+"""Builds `kernels.c` with the wheel; without a C compiler the wheel asks for Numba, which compiles on first use."""
 
 import os
 import shlex

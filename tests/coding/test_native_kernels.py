@@ -154,9 +154,7 @@ def test_floats_of_searches(compare):
     scales = np.exp(RANDOM.normal(0, 2, (9, COUNT))).astype(np.float32)
     values, families = RANDOM.normal(0, 5, COUNT).astype(np.float32), (np.arange(9) % 3).astype(np.uint8)
     results = [np.zeros(COUNT, np.float32), *(np.zeros((9, COUNT), np.float32) for _ in range(3))]
-    compare(
-        kernels, "information_and_derivatives", values, families, _TAILS, *planes, scales, 10, COUNT - 10, *results
-    )
+    compare(kernels, "information_and_derivatives", values, families, _TAILS, *planes, scales, 10, COUNT - 10, *results)
     x, window = RANDOM.normal(0, 1, (3, 40, 51)).astype(np.float32), np.array([0.1, 0.2, 0.4, 0.2, 0.1], np.float32)
     for margin in (0, 2, 4):
         result = np.empty((3, 36 + 2 * margin, 47 + 2 * margin), np.float32)

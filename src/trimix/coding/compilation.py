@@ -5,8 +5,8 @@
     @kernel function --> libkernels.so has its name? --yes--> the function of kernels.c
                                                   `--no--> Numba, cached on disk where a directory can be written
 
-Both give the same numbers. The C needs no import and no cache, and a tenth of the installed size; Numba is for where no C
-compiler was at hand when the package was built.
+Both give the same numbers. The C needs no import and no cache, and a fraction of the installed size; Numba is for where
+no C compiler was at hand when the package was built.
 """
 
 import ctypes
@@ -73,7 +73,9 @@ class NativeKernel:
                 given.append(argument)
                 continue
             if argument.dtype != kind[0] or not argument.flags.c_contiguous:
-                raise TypeError(f"{self.__name__} takes contiguous {kind[0]}, found {argument.dtype} {argument.strides}")
+                raise TypeError(
+                    f"{self.__name__} takes contiguous {kind[0]}, found {argument.dtype} {argument.strides}"
+                )
             given += [argument.__array_interface__["data"][0], *argument.shape[: kind[1]]]
         return self._function(*given)
 
@@ -90,6 +92,11 @@ def _library() -> ctypes.CDLL | None:
 
 _native = _library()
 _dispatchers: list[Any] = []
+
+
+def is_native() -> bool:
+    """Whether the loops are those of kernels.c."""
+    return _native is not None
 
 
 def _numba() -> Any:
