@@ -6,9 +6,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from trimix.layers.resampling import (
+    SubpixelConvolution,
     every_second,
     strided_convolution,
-    subpixel_convolution,
     subpixel_weights_of_transposed,
     transposed_convolution,
 )
@@ -20,12 +20,12 @@ def test_shapes(kernel, size):
     rows, columns = size
     x = torch.zeros(2, 3, rows, columns)
     assert strided_convolution(3, 4, kernel)(x).shape == (2, 4, rows // 2, columns // 2)
-    assert subpixel_convolution(3, 4, kernel)(x).shape == (2, 4, 2 * rows, 2 * columns)
+    assert SubpixelConvolution(3, 4, kernel)(x).shape == (2, 4, 2 * rows, 2 * columns)
     assert transposed_convolution(3, 4, kernel)(x).shape == (2, 4, 2 * rows, 2 * columns)
 
 
 def test_subpixel_places_four_channels_in_a_square():
-    up = subpixel_convolution(4, 1, kernel=1)
+    up = SubpixelConvolution(4, 1, kernel=1)
     with torch.no_grad():
         up[0].weight.copy_(torch.eye(4)[:, :, None, None])
         up[0].bias.zero_()
@@ -91,7 +91,7 @@ def test_strided_convolution_without_bias():
 @pytest.mark.parametrize("size", [(2, 2), (16, 10)])
 def test_subpixel_is_its_convolution_and_depth_to_space_in_value_and_gradients(kernel, size):
     torch.manual_seed(3)
-    up = subpixel_convolution(3, 2, kernel).double().to(memory_format=torch.channels_last)
+    up = SubpixelConvolution(3, 2, kernel).double().to(memory_format=torch.channels_last)
     x = torch.randn(2, 3, *size, dtype=torch.float64).contiguous(memory_format=torch.channels_last)
     x.requires_grad_()
     # Both ways are seen: whole channels are moved where there are many positions.

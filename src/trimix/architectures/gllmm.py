@@ -29,9 +29,9 @@ from trimix.architectures.config import GllmmConfig
 from trimix.entropy_models.conditional import mixture_head
 from trimix.entropy_models.context import CONTEXTS
 from trimix.layers.residual import GLLMM_SLOPE
-from trimix.transforms.analysis import LinearPathAnalysis, gllmm_analysis, low_resolution_analysis
+from trimix.transforms.analysis import NetworkAnalysis, gllmm_analysis, low_resolution_analysis
 from trimix.transforms.hyper import deep_hyper_analysis, deep_hyper_synthesis, lite_hyper_analysis, lite_hyper_synthesis
-from trimix.transforms.synthesis import LinearPathSynthesis, gllmm_synthesis, low_resolution_synthesis
+from trimix.transforms.synthesis import NetworkSynthesis, gllmm_synthesis, low_resolution_synthesis
 
 
 def gllmm_parts(config: GllmmConfig) -> Parts:
@@ -39,8 +39,8 @@ def gllmm_parts(config: GllmmConfig) -> Parts:
     m = config.latent_channels
     analysis, synthesis, channels = _transforms(config)
     if config.linear_path:
-        analysis = LinearPathAnalysis(analysis, channels[0], m, config.lapped_channels)
-        synthesis = LinearPathSynthesis(synthesis, channels[1], m, config.lapped_channels)
+        analysis = NetworkAnalysis(analysis, channels[0], m, config.lapped_channels)
+        synthesis = NetworkSynthesis(synthesis, channels[1], m, config.lapped_channels)
     side, context = config.side_features, config.context_features
     if (z := config.narrow_hyper_channels) is None:
         hyper_analysis = deep_hyper_analysis(m, GLLMM_SLOPE)

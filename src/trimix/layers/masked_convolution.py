@@ -13,8 +13,6 @@ class MaskedConvolution(nn.Conv2d):
     """A square convolution of which only the given taps are used; the others are zero and stay so.
 
     Args:
-        inputs: input channels.
-        outputs: output channels.
         kernel: side of the square kernel, odd.
         offsets: the taps that are used.
 
@@ -46,19 +44,9 @@ class MaskedConvolution(nn.Conv2d):
     def forward(self, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N D H W"]:
         """Convolve with the masked kernel; outside the array there are zeros."""
         # Rows below the last tap are zero throughout, and left out.
-        half, lowest = self.kernel_size[0] // 2, self._lowest_row
+        half, lowest = self.kernel_size[0] // 2, max((row for row, _ in self.offsets if row > 0), default=0)
         weight = (self.weight * self.mask)[:, :, : half + lowest + 1]
         return F.conv2d(F.pad(x, (half, half, half, lowest)), weight, self.bias)
-
-    @property
-    def _lowest_row(self) -> int:
-        return max((row for row, _ in self.offsets if row > 0), default=0)
-
-    @property
-    def computed_taps(self) -> int:
-        """Taps that ``forward`` multiplies, zeros among them."""
-        side = self.kernel_size[0]
-        return side * (side // 2 + self._lowest_row + 1)
 
     def tap_weights(self) -> Float[Tensor, "D T C"]:
         """The weights of the used taps only, in the order of ``offsets``."""
@@ -71,7 +59,6 @@ class TapConvolution(PointwiseConvolution):
 
     Args:
         inputs: channels of a tap.
-        outputs: output channels.
         offsets: the taps, in the order in which their channels are gathered.
 
     >>> context = TapConvolution(8, 16, ((-1, 0), (0, -1)))
