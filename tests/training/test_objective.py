@@ -8,7 +8,7 @@ from PIL import Image
 from torch.nn import functional
 
 from tiny_models import TINY, tiny_model
-from trimix.architectures.training_output import TrainingOutput
+from trimix.architectures.compression_model import TrainingOutput
 from trimix.distortion.constants import MS_SSIM_MINIMUM_SIDE, MS_SSIM_SCALE_WEIGHTS
 from trimix.distortion.differentiable import weighted_squared_error
 from trimix.distortion.ms_ssim import ms_ssim

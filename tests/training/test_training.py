@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from tiny_models import TINY, tiny_model
-from trimix.architectures.training_output import TrainingOutput
+from trimix.architectures.compression_model import TrainingOutput
 from trimix.errors import ConfigurationError, TrainingError
 from trimix.training import linear_path, loop
 from trimix.training.config import OptimizerConfig, PhaseConfig, TrainingConfig, load_training_config

@@ -17,11 +17,7 @@ from trimix.architectures.hyperprior import hyperprior_parts
 
 
 def parts_of(config: CompressionConfig) -> Parts:
-    """The networks of a model, with random weights.
-
-    Raises:
-        TypeError: a configuration that no model belongs to.
-    """
+    """The networks of a model, with random weights."""
     match config:
         case HyperpriorConfig():
             return hyperprior_parts(config)

@@ -122,11 +122,6 @@ class CompressionConfig(BaseModel, ABC):
         """Whether a linear transform stands beside g_a and g_s."""
         return False
 
-    @property
-    def rounds_around_mean(self) -> bool:
-        """Whether a mean is subtracted before rounding and added again."""
-        return self.head_layout.around_mean
-
     @model_validator(mode="after")
     def _check_layout(self) -> "CompressionConfig":
         _ = self.head_layout  # refuses to round around several means
@@ -145,18 +140,21 @@ class GaussianConfig(CompressionConfig):
 
     @property
     def head_layout(self) -> MixtureLayout:
-        """One Gaussian."""
-        return self._gaussians()
-
-    def _gaussians(self, components: int = 1, *, zero_mean: bool = False) -> MixtureLayout:
+        """Gaussians: one, but where the configuration has ``components``."""
+        zero_mean = getattr(self, "zero_mean", False)
         return MixtureLayout(
             (Family.GAUSSIAN,),
-            components,
+            getattr(self, "components", 1),
             scale_form=ScaleForm.BOUNDED,
             scale_minimum=_GAUSSIAN_SCALE_MINIMUM,
             zero_mean=zero_mean,
             around_mean=self.rounding == "around_mean" and not zero_mean,
         )
+
+    @property
+    def hyper_latent_channels(self) -> int:
+        """N."""
+        return getattr(self, "channels", self.latent_channels)
 
 
 class HyperpriorConfig(GaussianConfig):
@@ -168,16 +166,6 @@ class HyperpriorConfig(GaussianConfig):
     latent_channels: PositiveInt = Field(default=192, description="M")
     zero_mean: bool = Field(default=False, description="scale only: h_a sees |y|, ReLU (bmshj2018-hyperprior)")
 
-    @property
-    def hyper_latent_channels(self) -> int:
-        """N."""
-        return self.channels
-
-    @property
-    def head_layout(self) -> MixtureLayout:
-        """One Gaussian."""
-        return self._gaussians(zero_mean=self.zero_mean)
-
 
 class AutoregressiveConfig(GaussianConfig):
     """Hyperprior and masked context (Minnen et al. 2018, "mbt2018")."""
@@ -185,11 +173,6 @@ class AutoregressiveConfig(GaussianConfig):
     kind: Literal["autoregressive"] = "autoregressive"
     channels: PositiveInt = Field(default=192, description="N")
     latent_channels: PositiveInt = Field(default=192, description="M")
-
-    @property
-    def hyper_latent_channels(self) -> int:
-        """N."""
-        return self.channels
 
 
 class AttentionConfig(GaussianConfig):
@@ -207,19 +190,9 @@ class AttentionConfig(GaussianConfig):
     )
 
     @property
-    def hyper_latent_channels(self) -> int:
-        """N."""
-        return self.latent_channels
-
-    @property
     def latent_halo(self) -> int:
         """More than the receptive fields of g_a and g_s."""
         return 12
-
-    @property
-    def head_layout(self) -> MixtureLayout:
-        """Gaussians."""
-        return self._gaussians(self.components)
 
     @property
     def hidden_widths(self) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from trimix.architectures.training_output import TrainingOutput
+from trimix.architectures.compression_model import TrainingOutput
 from trimix.distortion import Distortion, DistortionKind
 from trimix.distortion.differentiable import distortion_of
 from trimix.shapes import Float, Tensor

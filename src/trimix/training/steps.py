@@ -12,8 +12,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import nn
 
-from trimix.architectures.compression_model import CompressionModel
-from trimix.architectures.training_output import TrainingOutput
+from trimix.architectures.compression_model import CompressionModel, TrainingOutput
 from trimix.shapes import Float, Tensor
 from trimix.training.chosen_latents import encoder_latents
 from trimix.training.config import ObjectiveConfig, PhaseConfig
