@@ -14,8 +14,6 @@ from trimix.training.checkpoint import Progress
 from trimix.training.config import TrainingConfig
 from trimix.training.loop import WARM_UP_STEPS, Trainer
 
-pytest.importorskip("lightning")
-
 
 def tool(name="train_on"):
     path = Path(__file__).parents[2] / "tools" / f"{name}.py"

@@ -19,7 +19,6 @@ from trimix.cli.checkpoints import read_checkpoint
 from trimix.training.config import load_training_config
 from trimix.training.loop import Trainer
 
-pytest.importorskip("lightning")
 pytestmark = pytest.mark.xdist_group("training pieces")  # what two tests share is trained once
 
 TOOL = Path(__file__).parents[2] / "tools" / "training_piece.py"

@@ -13,7 +13,7 @@ import typer
 from trimix.cli.failures import is_first_process
 from trimix.cli.networks import prepare_torch
 from trimix.cli.options import Device, DeviceOption, ThreadsOption
-from trimix.errors import ConfigurationError, OutputError, UsageError
+from trimix.errors import ConfigurationError, OutputError, TrainingError, UsageError
 from trimix.progress import showing_progress, working
 
 if TYPE_CHECKING:
@@ -86,10 +86,13 @@ def train(
         raise ConfigurationError(f"{config}: no such file; name a TOML file")
     with working("loading torch") if is_first_process() else nullcontext():
         accelerator = prepare_torch(device, threads)
-        from trimix.training.config import load_training_config
-        from trimix.training.devices import Devices
-        from trimix.training.loop import Trainer
-        from trimix.training.time_limit import TimeLimit
+        try:
+            from trimix.training.config import load_training_config
+            from trimix.training.devices import Devices
+            from trimix.training.loop import Trainer
+            from trimix.training.time_limit import TimeLimit
+        except ImportError as error:
+            raise TrainingError("training needs the extra 'train': pip install 'trimix[train]'") from error
     run = load_training_config(config)
     replaced = {name: tuple(paths) for name, paths in (("training", data), ("validation", validation)) if paths}
     run = run.model_copy(update={"data": run.data.model_copy(update=replaced)})
@@ -142,10 +145,10 @@ def _about_source_entropy(run: "TrainingConfig") -> str:
 
     assert run.regularizer is not None
     form = source_entropy_config(run.model, run.regularizer)
-    cost = source_entropy_complexity(form)
+    parameters, cost = source_entropy_complexity(form)
     return (
-        f"regularizer: q(x | x_hat) of {form.name}; {cost.parameters:,} parameters, "
-        f"{cost.multiply_accumulates_per_pixel / 1000:.1f} kMAC/pixel, in training only"
+        f"regularizer: q(x | x_hat) of {form.name}; {parameters:,} parameters, {cost / 1000:.1f} kMAC/pixel, "
+        "in training only"
     )
 
 

@@ -9,7 +9,6 @@ float16, sixteen times as much as 8 bits.
 """
 
 import json
-from collections.abc import Mapping
 
 import torch
 from safetensors import SafetensorError
@@ -44,7 +43,10 @@ def averaged_weights(
             parts = byte_tensors(name, array)
             weights |= {key: torch.from_numpy(part) for key, part in parts.items()}
         else:
-            weights[name] = _halved(value)
+            value = value.detach().cpu().contiguous()
+            half = value.half() if value.is_floating_point() else value
+            # In float16 where that can hold it.
+            weights[name] = half if bool((half.isfinite() | ~value.isfinite()).all()) else value
     # One entry: several would be written in an order that differs from time to time.
     about = {"configuration": config.model_dump_json(), "progress": vars(progress)}
     return save(weights, {AVERAGED_WEIGHTS: json.dumps(about)})
@@ -65,8 +67,11 @@ def checkpoint_of_averaged(data: bytes, name: str) -> dict[str, object]:
         header = json.loads(data[_HEADER_BYTES : _HEADER_BYTES + length])
         about = json.loads(header["__metadata__"][AVERAGED_WEIGHTS])
         tensors = load(data)
+        arrays = {key: value.numpy() for key, value in tensors.items()}
         weights = {
-            key: _of_bytes(tensors, key) if f"{key}_input_scale" in tensors else _single(value)
+            key: torch.from_numpy(weight_of_bytes(arrays, key))
+            if f"{key}_input_scale" in tensors
+            else (value.float() if value.is_floating_point() else value)
             for key, value in tensors.items()
             if not key.endswith(("_input_scale", "_output_scale"))
         }
@@ -82,21 +87,3 @@ def checkpoint_of_averaged(data: bytes, name: str) -> dict[str, object]:
         raise TrainingError(
             f"{name}: must hold the averaged weights of a run, found something else ({type(error).__name__})"
         ) from error
-
-
-def _single(value: Tensor) -> Tensor:
-    return value.float() if value.is_floating_point() else value
-
-
-def _halved(value: Tensor) -> Tensor:
-    """In float16 where that can hold it, on the CPU."""
-    value = value.detach().cpu().contiguous()
-    if not value.is_floating_point():
-        return value
-    half = value.half()
-    return half if bool((half.isfinite() | ~value.isfinite()).all()) else value
-
-
-def _of_bytes(tensors: Mapping[str, Tensor], key: str) -> Tensor:
-    parts = {name: tensors[name].numpy() for name in (key, f"{key}_input_scale", f"{key}_output_scale")}
-    return torch.from_numpy(weight_of_bytes(parts, key))

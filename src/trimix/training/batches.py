@@ -51,7 +51,7 @@ def parts_of_batch(
     pictures = sampler.batch(step, phase.batch_size, phase.patch_size, mine)
     pictures = pictures.to(devices.device, memory_format=torch.channels_last)
     generator = torch.Generator(device=devices.device).manual_seed(_seed(config.seed, step))
-    quality = draw_quality(config.objective, phase.batch_size, generator)[mine.start : mine.stop]
+    quality = draw_quality(phase.batch_size, generator)[mine.start : mine.stop]
     first = devices.rank * phase.accumulation
     parts = zip(pictures.chunk(phase.accumulation), quality.chunk(phase.accumulation), strict=True)
     for shard, (x, part_of_quality) in enumerate(parts, first):

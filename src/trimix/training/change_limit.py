@@ -28,14 +28,6 @@ class ChangeLimit:
         optimizer: whose steps are followed from now on.
         matrices: of its weights those that are limited, rows first.
         limit: largest change, over the root mean square of a matrix's singular values.
-
-    >>> weight = nn.Parameter(torch.eye(4))
-    >>> optimizer = torch.optim.SGD([weight], lr=1.0)
-    >>> _ = ChangeLimit(optimizer, [weight], limit=0.1)
-    >>> weight.sum().backward()
-    >>> optimizer.step()
-    >>> round(float((weight.detach() - torch.eye(4)).norm()), 4)
-    0.1
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer, matrices: Sequence[nn.Parameter], limit: float) -> None:

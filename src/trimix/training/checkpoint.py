@@ -2,18 +2,18 @@
 
 import io
 import json
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from trimix.architectures.config import CompressionConfig
-from trimix.errors import TrainingError
+from trimix.errors import OutputError, TrainingError
+from trimix.images.atomic_files import write_atomically
 from trimix.shapes import Tensor
 from trimix.training.config import recorded_config
 from trimix.training.explosion_guard import ExplosionGuard
@@ -49,16 +49,7 @@ class Progress:
 
 @dataclass
 class RunState:
-    """All that a run needs to go on.
-
-    Args:
-        model: what is trained.
-        average: of its weights.
-        optimizer: of the model.
-        auxiliary: what is trained beside the model.
-        guard: what it remembers of recent steps.
-        progress: where the run stands.
-    """
+    """All that a run needs to go on."""
 
     model: nn.Module
     average: AveragedModel
@@ -84,11 +75,7 @@ class RunState:
         return entries
 
     def save(self, path: Path, configuration: str) -> None:
-        """Write a checkpoint under a temporary name, then rename it over the last one.
-
-        Args:
-            path: of the checkpoint.
-            configuration: of the run, as JSON.
+        """Write a checkpoint over the last one, with the configuration of the run as JSON.
 
         Raises:
             TrainingError: it cannot be written; the last one is as it was.
@@ -96,21 +83,10 @@ class RunState:
         # By way of memory: where a disk is full, torch's own writing fails with an internal RuntimeError.
         contents = io.BytesIO()
         torch.save(self.contents() | {"configuration": configuration}, contents)
-        temporary = path.with_suffix(".tmp")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
-                file.write(contents.getbuffer())
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except OSError as error:
-            raise TrainingError(
-                f"{path}: the checkpoint cannot be written: {error.strerror}; the one before it, if any, is as it was"
-            ) from error
-        finally:
-            with suppress(OSError):
-                temporary.unlink()
+            write_atomically(path, contents.getvalue(), overwrite=True)
+        except OutputError as error:
+            raise TrainingError(f"{error}; the checkpoint before it, if any, is as it was") from error
 
     def load(self, path: Path, checkpoint: dict[str, object] | None = None) -> None:
         """Take the state that a checkpoint holds.
@@ -128,8 +104,8 @@ class RunState:
         """
         if checkpoint is None:
             checkpoint = load_checkpoint(path)
-        _load_weights(path, "model", _entry(path, checkpoint, "model"), self.model)
-        _load_weights(path, "average", _entry(path, checkpoint, "average"), self.average.module)
+        for name, module in (("model", self.model), ("average", self.average.module)):
+            module.load_state_dict(_checked_weights(path, name, checkpoint, module))
         averaged = _entry(path, checkpoint, "averaged")
         if not _is_count(averaged):
             raise _damaged(path, f"'averaged' must be a count of steps, found {averaged!r}")
@@ -138,7 +114,14 @@ class RunState:
             _load_optimizer(path, checkpoint, "optimizer", self.optimizer)
         _load_auxiliary(path, checkpoint, self.auxiliary)
         if self.guard is not None and "recent_steps" in checkpoint:
-            _load_recent_steps(path, checkpoint["recent_steps"], self.guard)
+            recent = checkpoint["recent_steps"]
+            match recent:
+                case {"losses": list(losses), "gradient_norms": list(norms)} if all(
+                    isinstance(number, int | float) for number in losses + norms
+                ):
+                    self.guard.recent = {"losses": losses.copy(), "gradient_norms": norms.copy()}
+                case _:
+                    raise _damaged(path, "'recent_steps' must hold lists of numbers, gradient_norms, losses")
         progress = _progress(path, _entry(path, checkpoint, "progress"))
         self.progress = progress if has_optimizer else replace(progress, optimizer_steps=0)
 
@@ -170,7 +153,7 @@ def average_of(path: Path, checkpoint: dict[str, object], model: nn.Module) -> d
     Raises:
         TrainingError: the checkpoint is damaged, or of another model.
     """
-    return _checked_weights(path, "average", _entry(path, checkpoint, "average"), model)
+    return _checked_weights(path, "average", checkpoint, model)
 
 
 def model_of(path: Path, checkpoint: dict[str, object]) -> CompressionConfig:
@@ -193,22 +176,8 @@ def _load_auxiliary(path: Path, checkpoint: dict[str, object], auxiliary: Auxili
             f"does and {lacks} does not; take the [regularizer] that it was made with, or start anew"
         )
     if auxiliary is not None:
-        _load_weights(path, "companion", checkpoint["companion"], auxiliary.module)
+        auxiliary.module.load_state_dict(_checked_weights(path, "companion", checkpoint, auxiliary.module))
         _load_optimizer(path, checkpoint, "companion_optimizer", auxiliary.optimizer)
-
-
-def _load_recent_steps(path: Path, recent: object, guard: ExplosionGuard) -> None:
-    if (
-        not isinstance(recent, Mapping)
-        or set(recent) != set(guard.recent)
-        or not all(_is_list_of_numbers(numbers) for numbers in recent.values())
-    ):
-        raise _damaged(path, f"'recent_steps' must hold lists of numbers, {', '.join(sorted(guard.recent))}")
-    guard.recent = {str(name): list(numbers) for name, numbers in recent.items()}
-
-
-def _is_list_of_numbers(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(number, int | float) for number in value)
 
 
 def _damaged(path: Path, found: str) -> TrainingError:
@@ -221,11 +190,8 @@ def _entry(path: Path, checkpoint: dict[str, object], name: str) -> object:
     return checkpoint[name]
 
 
-def _load_weights(path: Path, name: str, weights: object, model: nn.Module) -> None:
-    model.load_state_dict(_checked_weights(path, name, weights, model))
-
-
-def _checked_weights(path: Path, name: str, weights: object, model: nn.Module) -> dict[str, Tensor]:
+def _checked_weights(path: Path, name: str, checkpoint: dict[str, object], model: nn.Module) -> dict[str, Tensor]:
+    weights = _entry(path, checkpoint, name)
     if not isinstance(weights, Mapping):
         raise _damaged(path, f"'{name}' must be weights by name, found {type(weights).__name__}")
     expected = {key: _shape(value) for key, value in model.state_dict().items()}
@@ -274,12 +240,9 @@ def _load_optimizer(path: Path, checkpoint: dict[str, object], name: str, optimi
         group.update(own)
 
 
-def _is_soap(state: Mapping[str, object]) -> bool:
-    match state.get("param_groups"):
-        case [{"taps": _}, *_]:
-            return True
-        case _:
-            return False
+def _is_soap(state: Mapping[str, Any]) -> bool:
+    groups = state.get("param_groups")
+    return isinstance(groups, list) and bool(groups) and "taps" in groups[0]
 
 
 def _is_whole(state: Mapping[str, object], parameter: nn.Parameter) -> bool:

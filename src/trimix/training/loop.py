@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -29,7 +30,6 @@ from trimix.architectures.config import CompressionConfig
 from trimix.errors import TrainingError
 from trimix.progress import ProgressDisplay, showing_progress
 from trimix.shapes import Float, Tensor
-from trimix.training.averaging import build_average
 from trimix.training.batches import check_parts, parts_of_batch
 from trimix.training.checkpoint import Progress, RunState, average_of, load_checkpoint, model_of
 from trimix.training.config import PhaseConfig, TrainingConfig
@@ -40,13 +40,11 @@ from trimix.training.growing import grown, may_grow
 from trimix.training.interruption import StopRequest, delayed_signals
 from trimix.training.linear_path import start_linear_path
 from trimix.training.non_finite import MAXIMUM_IN_A_ROW, NonFiniteSteps
-from trimix.training.optimizers import build_optimizer
+from trimix.training.optimizers import build_average, build_optimizer
 from trimix.training.patches import PatchSampler, load_pictures, validation_crops
 from trimix.training.products import fast_products
-from trimix.training.reports import mean_report, read_report
 from trimix.training.run_log import RunLog
-from trimix.training.schedules import learning_rate
-from trimix.training.steps import PlainStep, Step, StepReport
+from trimix.training.steps import PlainStep, Step, StepReport, mean_report
 from trimix.training.time_limit import TimeIsUpError, TimeLimit
 from trimix.training.two_stage import TwoStageStep
 from trimix.training.validation import VALIDATION_SIZE, validate
@@ -63,9 +61,8 @@ _OTHER_PATCHES = 2**32
 def build_step(config: TrainingConfig, model: CompressionModel) -> Step:
     """The step of a run."""
     if config.regularizer is None:
-        return PlainStep(model, config.objective)
-    device = next(model.parameters()).device
-    return TwoStageStep(model, config.objective, config.regularizer, config.seed, device)
+        return PlainStep(config.objective)
+    return TwoStageStep(model, config.objective, config.regularizer, config.seed)
 
 
 class Trainer:
@@ -130,19 +127,13 @@ class Trainer:
         self._log = RunLog(folder, tensorboard=config.tensorboard, step=self.progress.step) if is_first else None
         self._display = ProgressDisplay(silent=not is_first)
 
-    def _leave_out(self, note: str) -> None:
-        ProgressDisplay(silent=not self.devices.is_first).say(f"trimix: warning: left out: {note}")
-
     def _read_pictures(self, on_progress: Callable[[int, int | None], None] | None) -> None:
-        data = self.config.data
+        def leave_out(note: str) -> None:
+            ProgressDisplay(silent=not self.devices.is_first).say(f"trimix: warning: left out: {note}")
+
+        data, load = self.config.data, partial(load_pictures, on_progress=on_progress, on_left_out=leave_out)
         largest = max(phase.patch_size for phase in self.config.phases)
-        pictures = load_pictures(
-            data.training,
-            largest,
-            advice="remove it or lower patch_size",
-            on_progress=on_progress,
-            on_left_out=self._leave_out,
-        )
+        pictures = load(data.training, largest, advice="remove it or lower patch_size")
         self.sampler = PatchSampler(
             pictures,
             self.config.seed,
@@ -155,9 +146,7 @@ class Trainer:
         )
         self.crops = None
         if data.validation:
-            held_out = load_pictures(
-                data.validation, VALIDATION_SIZE, on_progress=on_progress, on_left_out=self._leave_out
-            )
+            held_out = load(data.validation, VALIDATION_SIZE)
             self.crops = validation_crops(held_out, VALIDATION_SIZE).to(self.device)
 
     def _start(self) -> None:
@@ -330,18 +319,14 @@ class Trainer:
 
     def _between_steps(self) -> None:
         """Called where weights, average, optimisers and progress agree."""
-        now = time.monotonic()
-        waited = now - self._last_validation > self.config.validation_minutes * 60
-        stop, time_is_up, validation, saving = self.devices.agree(
-            self._stop.made,
-            self._time_is_up(),
-            self.devices.is_first and waited,
-            self.devices.is_first and self._saving_is_due(now),
+        self.stop_if_requested()
+        now, is_first = time.monotonic(), self.devices.is_first
+        # Under a time limit a checkpoint at the start shows how long the last one will take.
+        is_unmeasured = self._time_limit is not None and not self._time_limit.has_saved
+        validation, saving = self.devices.agree(
+            is_first and now - self._last_validation > self.config.validation_minutes * 60,
+            is_first and (is_unmeasured or now - self._last_save > self.config.checkpoint_minutes * 60),
         )
-        if stop:
-            self._save_and_stop()
-        if time_is_up:
-            self._save_in_time()
         if validation:
             self.validate()
             self._last_validation = time.monotonic()
@@ -358,32 +343,15 @@ class Trainer:
             KeyboardInterrupt: a signal has come.
             TimeIsUpError: the time is up; it goes no further than `run`.
         """
-        stop, time_is_up = self.devices.agree(self._stop.made, self._time_is_up())
-        if stop:
-            self._save_and_stop()
-        if time_is_up:
-            self._save_in_time()
-
-    def _saving_is_due(self, now: float) -> bool:
-        if now - self._last_save > self.config.checkpoint_minutes * 60:
-            return True
-        # Under a time limit one at the start shows how long the last one will take.
-        return self._time_limit is not None and not self._time_limit.has_saved
-
-    def _time_is_up(self) -> bool:
-        return self.devices.is_first and self._time_limit is not None and self._time_limit.is_up
-
-    def _save_and_stop(self) -> None:
-        self.save()
-        raise KeyboardInterrupt
-
-    def _save_in_time(self) -> None:
-        self.save()
-        raise TimeIsUpError
+        is_up = self.devices.is_first and self._time_limit is not None and self._time_limit.is_up
+        stop, time_is_up = self.devices.agree(self._stop.made, is_up)
+        if stop or time_is_up:
+            self.save()
+            raise KeyboardInterrupt if stop else TimeIsUpError
 
     def _set_learning_rates(self, phase: PhaseConfig) -> float:
         """Returns the proportion of the phase's learning rate."""
-        rate = learning_rate(phase, self.progress.phase_step) * self._lowered * self._warmth
+        rate = phase.learning_rate_at(self.progress.phase_step) * self._lowered * self._warmth
         if self._time_limit is not None:
             rate = self.devices.number_of_first(self._time_limit.cooled(rate))
         proportion = rate / phase.learning_rate
@@ -412,28 +380,31 @@ class Trainer:
         is_free = self.device.type == "cpu" and self.devices.count == 1
         if not keeping and not is_free and step % _LOOK_EVERY_STEPS:
             return
-        # A mean over the processes has the same bits in each of them: all go back, or none.
-        if (explosion := self._guard.check(step, self.devices.mean)) is not None:
-            self._go_back(explosion)
-            self.save()  # what lies there may be of a step after the one that is gone back to
+        if (explosion := self._check()) is not None:
+            self._go_back_and_save(explosion)
         elif keeping and self._guard.is_calm:
             self._guard.keep(self._state.contents())
 
     def _ends_badly(self) -> bool:
         """At the end of a phase, go back after a single wild step: nobody would see what comes of it."""
-        step = self.progress.step
-        explosion = self._guard.check(step, self.devices.mean)
+        explosion = self._check()
         if explosion is None and not self._guard.is_calm:
-            explosion = self._guard.explosion(step)
-        if explosion is None:
-            return False
+            explosion = self._guard.explosion(self.progress.step)
+        if explosion is not None:
+            self._go_back_and_save(explosion)
+        return explosion is not None
+
+    def _check(self) -> Explosion | None:
+        # A mean over the processes has the same bits in each of them: all go back, or none.
+        return self._guard.check(self.progress.step, self.devices.mean)
+
+    def _go_back_and_save(self, explosion: Explosion) -> None:
         self._go_back(explosion)
-        self.save()
-        return True
+        self.save()  # what lies there may be of a step after the one that is gone back to
 
     def _leave_no_explosion(self) -> None:
         """Before saving: go back where the loss has exploded, or where it may be about to."""
-        if (explosion := self._guard.check(self.progress.step, self.devices.mean)) is not None:
+        if (explosion := self._check()) is not None:
             self._go_back(explosion)
         elif not self._guard.is_calm:
             self._put_good_state_into_place()  # a run that goes on makes the same steps again
@@ -522,7 +493,7 @@ class Trainer:
         self._write(
             "training",
             steps=len(self._window),
-            **read_report(mean),
+            **mean.read(),
             learning_rate=rate,
             gradient_norm=float(norm),
             skipped_steps=skipped - self._skipped_steps,
@@ -541,7 +512,7 @@ class Trainer:
             self._announce_once(warning)
 
     def _show(self, report: StepReport) -> None:
-        step, numbers = self.progress.step, read_report(report)
+        step, numbers = self.progress.step, report.read()
         self._display.show(
             f"{self._phase.name} step {step}  {numbers['bits_per_pixel']:.3f} bpp  {numbers['psnr_db']:.2f} dB  "
             f"loss {numbers['loss']:.3f}",

@@ -1,15 +1,18 @@
-"""The optimiser of a run and its parameter groups."""
+"""The optimiser of a run, its parameter groups, and the moving average of weights."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from trimix.layers.masked_convolution import TapConvolution
+from trimix.shapes import Tensor
 from trimix.training.change_limit import ChangeLimit
 from trimix.training.config import OptimizerConfig
-from trimix.training.soap import Matrices, Soap
+from trimix.training.non_finite import NonFiniteSteps
+from trimix.training.soap import Soap
 from trimix.transforms.karhunen_loeve import LinearAnalysis, LinearSynthesis
 
 _FIRST_MOMENT_DECAY = 0.9
@@ -28,31 +31,23 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Ad
 
     where its gradient was near zero for long and suddenly is not: 3.2 rates at beta2 = 0.999, 1 at 0.99.
     """
-    optimizer = _build_soap(model, config) if config.kind == "soap" else _build_adam(model, config)
+    parameters, taps = list(model.parameters()), _taps_of_matrices(model)
+    matrices = [parameter for parameter in parameters if id(parameter) in taps]
+    if config.kind == "soap":
+        others = [parameter for parameter in parameters if id(parameter) not in taps]
+        optimizer = Soap(
+            {parameter: taps[id(parameter)] for parameter in matrices},
+            _groups_of_adam(others, model, config, ratio=config.soap.vector_ratio),
+            decay=config.soap.decay,
+            basis_every=config.soap.basis_every_steps,
+            largest_side=config.soap.largest_side,
+            half_products=config.soap.half_products,
+        )
+    else:
+        optimizer = torch.optim.Adam(_groups_of_adam(parameters, model, config, ratio=1.0), lr=0.0, fused=True)
     if config.change_limit is not None:
-        taps = _taps_of_matrices(model)
-        matrices = [parameter for parameter in model.parameters() if id(parameter) in taps]
         ChangeLimit(optimizer, matrices, config.change_limit)
     return optimizer
-
-
-def _build_adam(model: nn.Module, config: OptimizerConfig) -> torch.optim.Adam:
-    groups = _groups_of_adam(list(model.parameters()), model, config, ratio=1.0)
-    return torch.optim.Adam(groups, lr=0.0, fused=True)
-
-
-def _build_soap(model: nn.Module, config: OptimizerConfig) -> Soap:
-    taps = _taps_of_matrices(model)
-    matrices = [parameter for parameter in model.parameters() if id(parameter) in taps]
-    others = [parameter for parameter in model.parameters() if id(parameter) not in taps]
-    return Soap(
-        Matrices(matrices, [taps[id(parameter)] for parameter in matrices]),
-        _groups_of_adam(others, model, config, ratio=config.soap.vector_ratio),
-        decay=config.soap.decay,
-        basis_every=config.soap.basis_every_steps,
-        largest_side=config.soap.largest_side,
-        half_products=config.soap.half_products,
-    )
 
 
 def _groups_of_adam(
@@ -86,3 +81,32 @@ def _taps_of_matrices(model: nn.Module) -> dict[int, int]:
         if min(len(weight), weight[0].numel() // count) >= _SMALLEST_SIDE:
             taps[id(weight)] = count
     return taps
+
+
+def build_average(model: nn.Module, decay: float, non_finite: NonFiniteSteps) -> AveragedModel:
+    """Exponential moving average whose decay starts low, so that the first weights are soon forgotten.
+
+    ``average += (1 - min(decay, (1 + n) / (10 + n))) * (weights - average)`` after n steps.
+
+    Args:
+        model: is copied; its ``update_parameters`` follows it.
+        decay: in [0, 1).
+        non_finite: knows whether the last step counts. The answer stays on its device: nothing waits for it.
+    """
+
+    @torch.no_grad()
+    def update(averaged: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int) -> None:
+        if averaged[0].device.type == "cpu":
+            # To look at numbers is free there, and one pass over memory does.
+            if not non_finite.found:
+                weight = 1 - min(decay, (1 + int(count)) / (10 + int(count)))
+                torch._foreach_lerp_(list(averaged), list(current), weight)  # pyright: ignore[reportPrivateImportUsage]
+            return
+        steps = torch.as_tensor(count)
+        weight = 1 - ((1 + steps) / (10 + steps)).clamp(max=decay)
+        # torch's own moving average keeps its decay constant, and its lerp takes no weight that lies on a device.
+        change = torch._foreach_sub(list(current), list(averaged))  # pyright: ignore[reportPrivateImportUsage]
+        torch._foreach_mul_(change, weight * (1 - non_finite.found))  # pyright: ignore[reportPrivateImportUsage]
+        torch._foreach_add_(list(averaged), change)  # pyright: ignore[reportPrivateImportUsage]
+
+    return AveragedModel(model, multi_avg_fn=update)

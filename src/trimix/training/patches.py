@@ -12,17 +12,17 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
+from torch.nn import functional
 
 from trimix.errors import ConfigurationError
 from trimix.shapes import Float, Tensor, UInt8
-from trimix.training.picture_cache import Cut, DeviceCache, HostCache, PictureCache
 
-_HOST = torch.device("cpu")
 _WAITING_FILES = 64
 """Encoded pictures that are read ahead of those that decode them."""
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
@@ -81,7 +81,7 @@ def _count(sources: Sequence[Path]) -> int | None:
 
 def _decode(name: str, data: bytes, minimum_side: int, advice: str) -> np.ndarray:
     try:
-        pixels = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+        pixels = np.array(Image.open(io.BytesIO(data)).convert("RGB"))
     except Exception as error:  # Pillow raises nearly anything on damaged data
         raise _DamagedPictureError(f"{name}: is not a readable picture: {error}") from error
     if min(pixels.shape[:2]) < minimum_side:
@@ -125,9 +125,8 @@ def load_pictures(
             if on_left_out is None:
                 raise
             on_left_out(str(error))
-        done += 1
         if on_progress:
-            on_progress(done, total)
+            on_progress(done := done + 1, total)
 
     with ThreadPoolExecutor(thread_name_prefix="decode") as pool:  # Pillow decodes without the interpreter's lock
         try:
@@ -143,6 +142,25 @@ def load_pictures(
     if not pictures:
         raise ConfigurationError(f"no picture found in {', '.join(map(str, sources))}")
     return pictures
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Where a patch comes from.
+
+    Args:
+        picture: index of it.
+        top, left: first row and column.
+        side: pixels a side, before scaling.
+        upside_down, mirrored: flips.
+    """
+
+    picture: int
+    top: int
+    left: int
+    side: int
+    upside_down: bool = False
+    mirrored: bool = False
 
 
 class PatchSampler:
@@ -173,7 +191,7 @@ class PatchSampler:
         seed: int,
         scale_minimum: float,
         scaled_share: float,
-        device: torch.device = _HOST,
+        device: torch.device | str = "cpu",
         *,
         drawn: Sequence[np.ndarray] = (),
         drawn_share: float = 0.0,
@@ -184,13 +202,11 @@ class PatchSampler:
         self.scaled_share = scaled_share
         self.drawn_share = drawn_share
         self.grey_share = grey_share
-        self._shapes = [picture.shape[:2] for picture in pictures]
-        self._drawn_shapes = [picture.shape[:2] for picture in drawn]
+        self._photographs = len(pictures)
         # A large picture has more patches to offer than a small one.
-        share = np.sqrt([rows * columns for rows, columns in self._shapes])
+        share = np.sqrt([rows * columns for rows, columns, _ in (picture.shape for picture in pictures)])
         self._shares_up_to = np.cumsum(share) / share.sum()
-        held = [*pictures, *drawn]
-        self._cache: PictureCache = HostCache(held) if device.type == "cpu" else DeviceCache(held, device)
+        self._pictures = [torch.from_numpy(picture).to(device) for picture in (*pictures, *drawn)]
 
     def batch(self, step: int, count: int, size: int, part: range | None = None) -> Float[Tensor, "n 3 H W"]:
         """Patches of one step on the device, values k / 255 in [0, 1].
@@ -201,28 +217,35 @@ class PatchSampler:
             size: pixels a side; no picture is smaller.
             part: those patches of the batch that are wanted; by default all.
         """
-        cuts, grey = [], []
+        patches = []
         for index in range(count) if part is None else part:
             # Drawn from a source of its own: the photographs are the same ones whatever the shares are.
             random = np.random.default_rng((self.seed, step, index, 1))
             is_drawn = random.random() < self.drawn_share
-            grey.append(not is_drawn and random.random() < self.grey_share)
-            cuts.append(self._drawn_cut(random, size) if is_drawn else self._cut(step, index, size))
-        patches = self._cache.patches(cuts, size)
-        for index in np.flatnonzero(grey).tolist():
-            patches[index] = _grey(patches[index])
-        return patches.permute(0, 3, 1, 2).float().div_(255)
+            is_grey = not is_drawn and random.random() < self.grey_share
+            cut = self._drawn_cut(random, size) if is_drawn else self._cut(step, index, size)
+            patch = self.patch(cut, size)
+            patches.append(_grey(patch).expand_as(patch) if is_grey else patch)
+        return torch.stack(patches).permute(0, 3, 1, 2).float().div_(255)
+
+    def patch(self, cut: Cut, size: int) -> UInt8[Tensor, "H W 3"]:
+        """A patch of ``size`` x ``size`` pixels."""
+        window = self._pictures[cut.picture][cut.top :, cut.left :][: cut.side, : cut.side]
+        if cut.side != size:
+            window = scaled(window, size, in_bytes=window.device.type == "cpu")
+        return window.flip([axis for axis, flips in enumerate((cut.upside_down, cut.mirrored)) if flips])
 
     def _drawn_cut(self, random: np.random.Generator, size: int) -> Cut:
-        picture = int(random.integers(len(self._drawn_shapes)))
-        top, left = (int(random.integers(side - size + 1)) for side in self._drawn_shapes[picture])
-        return Cut(len(self._shapes) + picture, top, left, size, upside_down=False, mirrored=False)
+        drawn = self._pictures[self._photographs :]
+        picture = int(random.integers(len(drawn)))
+        top, left = (int(random.integers(side - size + 1)) for side in drawn[picture].shape[:2])
+        return Cut(self._photographs + picture, top, left, size)
 
     def _cut(self, step: int, index: int, size: int) -> Cut:
         random = np.random.default_rng((self.seed, step, index))
         # The last of the shares may have been rounded to less than 1.
-        picture = min(int(np.searchsorted(self._shares_up_to, random.random(), side="right")), len(self._shapes) - 1)
-        rows, columns = self._shapes[picture]
+        picture = min(int(np.searchsorted(self._shares_up_to, random.random(), side="right")), self._photographs - 1)
+        rows, columns, _ = self._pictures[picture].shape
         scale = random.uniform(self.scale_minimum, 1) if random.random() < self.scaled_share else 1.0
         side = min(round(size / scale), rows, columns)
         return Cut(
@@ -233,6 +256,23 @@ class PatchSampler:
             upside_down=random.random() < 0.5,
             mirrored=random.random() < 0.5,
         )
+
+
+def scaled(window: UInt8[Tensor, "H W 3"], size: int, *, in_bytes: bool) -> UInt8[Tensor, "h w 3"]:
+    """Scaled down as Pillow does, bicubic with antialiasing; in floats it may differ by one step of 255.
+
+    Args:
+        window: of a picture.
+        size: pixels a side of the result.
+        in_bytes: in whole numbers, which torch can on a CPU alone.
+    """
+    planes = window.contiguous().permute(2, 0, 1)[None]
+    form = {"mode": "bicubic", "antialias": True}
+    if in_bytes:
+        return functional.interpolate(planes, (size, size), **form)[0].permute(1, 2, 0)
+    for shape in ((len(window), size), (size, size)):
+        planes = functional.interpolate(planes.float(), shape, **form).round().clamp(0, 255)
+    return planes[0].permute(1, 2, 0).byte()
 
 
 def _grey(patch: UInt8[Tensor, "H W 3"]) -> UInt8[Tensor, "H W 1"]:

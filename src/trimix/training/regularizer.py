@@ -83,11 +83,9 @@ class _Reversal(torch.autograd.Function):
 
 
 def entropy_in_unit(nats: Float[Tensor, "N 3 H W"], unit: SourceEntropyUnit) -> Float[Tensor, "N"]:
-    """Source entropy of every picture in the unit that alpha counts in.
+    """Source entropy of every picture, of -log q of every colour, in the unit that alpha counts in.
 
-    Args:
-        nats: -log q of every colour of every pixel.
-        unit: ``nats_per_dimension`` is the mean over colours and pixels; the others are bits per pixel.
+    ``nats_per_dimension`` is the mean over colours and pixels; the others are bits per pixel.
     """
     mean = nats.mean(dim=(1, 2, 3))
     return mean if unit == "nats_per_dimension" else mean * (COLOURS / math.log(2))
@@ -100,7 +98,7 @@ class Regularizer:
         source_entropy: q, on the device of the pictures; may be wrapped for several devices by whoever owns the loop.
         alpha: weight of the entropy, in the unit; None where rho is given.
         rho: wanted ratio of the gradients at x_hat; then the distortion must be given with every call.
-        unit: of the entropy; see ``SourceEntropyUnit``.
+        unit: of the entropy.
         learning_rate: of q's optimiser, Adam.
         clip_norm: of q's gradients.
 

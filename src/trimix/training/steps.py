@@ -6,16 +6,20 @@
                     `--> StepReport --> log
 """
 
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Protocol, runtime_checkable
 
 import torch
 from torch import nn
 
 from trimix.architectures.compression_model import CompressionModel, TrainingOutput
+from trimix.layers.quality import QUALITY_MAXIMUM, QUALITY_MINIMUM
 from trimix.shapes import Float, Tensor
 from trimix.training.chosen_latents import encoder_latents
 from trimix.training.config import ObjectiveConfig, PhaseConfig
+from trimix.training.devices import Devices
 from trimix.training.objective import RateDistortion, psnr_db, rate_distortion
 
 
@@ -54,6 +58,33 @@ class StepReport:
     gradient_ratio: Float[Tensor, ""] | None = None
     applied_alpha: Float[Tensor, ""] | None = None
 
+    def read(self) -> dict[str, float]:
+        """The numbers by name; waits for the device, once."""
+        named = {name: value for name, value in vars(self).items() if value is not None}
+        return dict(zip(named, torch.stack(list(named.values())).tolist(), strict=True))
+
+
+def mean_report(
+    reports: Sequence[StepReport], devices: Devices | None = None, *, finite_only: bool = False
+) -> StepReport:
+    """Mean of every number; what one report lacks, all lack.
+
+    Args:
+        reports: of equal parts, or of steps.
+        devices: over which the mean is taken, too, all of them at once; None for this one alone.
+        finite_only: leave numbers out that are not finite, as steps were left out that had them.
+
+    >>> one, other = (StepReport(*torch.tensor([loss, 0.5, 30.0])) for loss in (1.0, 3.0))
+    >>> mean_report([one, other]).loss
+    tensor(2.)
+    """
+    names = [field.name for field in fields(StepReport) if getattr(reports[0], field.name) is not None]
+    table = torch.stack([torch.stack([getattr(report, name) for name in names]) for report in reports])
+    means = torch.where(table.isfinite(), table, math.nan).nanmean(dim=0) if finite_only else table.mean(dim=0)
+    if devices is not None:
+        means = devices.mean(means)
+    return StepReport(**dict(zip(names, means, strict=True)))
+
 
 @dataclass
 class AuxiliaryModel:
@@ -79,15 +110,8 @@ class Step(Protocol):
     auxiliary: AuxiliaryModel | None
     """What is trained beside the model, if anything."""
 
-    def backward(self, model: nn.Module, batch: Batch, phase: PhaseConfig, share: float = 1.0) -> StepReport:
-        """Add ``share`` times the gradients of one batch to those of the model's and the auxiliary model's parameters.
-
-        Args:
-            model: that is trained.
-            batch: a whole batch, or an equal part of one.
-            phase: how rounding is stood for.
-            share: of this part in the whole batch.
-        """
+    def backward(self, model: CompressionModel, batch: Batch, phase: PhaseConfig, share: float = 1.0) -> StepReport:
+        """Add ``share`` times the gradients of a part of a batch to those of model and auxiliary model."""
         ...
 
     def review(self, mean: StepReport) -> str | None:
@@ -99,49 +123,40 @@ class Step(Protocol):
         ...
 
 
-def draw_quality(objective: ObjectiveConfig, count: int, generator: torch.Generator) -> Float[Tensor, "N"]:
-    """A quality for every picture of a batch, stratified: every batch spans the range.
-
-    Args:
-        objective: gives the range.
-        count: pictures of the whole batch.
-        generator: of the device on which they are drawn.
-    """
-    low, high = objective.quality_minimum, objective.quality_maximum
+def draw_quality(count: int, generator: torch.Generator) -> Float[Tensor, "N"]:
+    """A quality for every picture of a whole batch, stratified: every batch spans the range."""
     device = generator.device
     share = torch.arange(count, device=device) + torch.rand(1, generator=generator, device=device)
-    return low + (high - low) * (share / count)
+    return QUALITY_MINIMUM + (QUALITY_MAXIMUM - QUALITY_MINIMUM) * (share / count)
 
 
 class PlainStep:
-    """R + lambda * D.
-
-    Args:
-        bare_model: gives lambda of a quality.
-        objective: distortion and balance between rates.
-    """
+    """R + lambda * D."""
 
     auxiliary: AuxiliaryModel | None = None
 
-    def __init__(self, bare_model: CompressionModel, objective: ObjectiveConfig) -> None:
-        self._bare_model = bare_model
+    def __init__(self, objective: ObjectiveConfig) -> None:
         self._objective = objective
-        self._balance = objective.balance if bare_model.config.all_rates else 0.0
 
-    def forward(self, model: nn.Module, batch: Batch, phase: PhaseConfig) -> tuple[TrainingOutput, RateDistortion]:
+    def forward(
+        self, model: CompressionModel, batch: Batch, phase: PhaseConfig
+    ) -> tuple[TrainingOutput, RateDistortion]:
         """Output of the model and the parts of its objective, picture by picture."""
-        is_chosen = phase.rounding == "chosen"
-        further: dict[str, object] = {"linear_only": True} if phase.linear_only else {}
-        if is_chosen:
-            measure = self._objective.measure
-            further["latents"] = encoder_latents(self._bare_model, batch.x, batch.quality, measure)
+        objective, latents = self._objective, None
+        if phase.rounding == "chosen":
+            latents = encoder_latents(model, batch.x, batch.quality, objective.measure)
         output = model(
-            batch.x, batch.quality, rounding="round" if is_chosen else phase.rounding, generator=batch.noise, **further
+            batch.x,
+            batch.quality,
+            rounding="noise" if phase.rounding == "noise" else "round",
+            linear_only=phase.linear_only,
+            generator=batch.noise,
+            latents=latents,
         )
-        rate_distortion_lambda = self._bare_model.rate_distortion_lambda(batch.quality)
-        return output, rate_distortion(batch.x, output, rate_distortion_lambda, self._balance, self._objective)
+        balance = objective.balance if model.config.all_rates else 0.0
+        return output, rate_distortion(batch.x, output, model.rate_distortion_lambda(batch.quality), balance, objective)
 
-    def backward(self, model: nn.Module, batch: Batch, phase: PhaseConfig, share: float = 1.0) -> StepReport:
+    def backward(self, model: CompressionModel, batch: Batch, phase: PhaseConfig, share: float = 1.0) -> StepReport:
         """Gradients of the objective's mean."""
         _, parts = self.forward(model, batch, phase)
         loss = parts.loss.mean()
