@@ -132,8 +132,6 @@ class CompressionModel(nn.Module):
 
         Args:
             x: pictures in [0, 1]; sides are multiples of 16.
-            quality: 1..100, one for each picture; ignored by a model of one rate.
-            linear_only: leave out what stands beside the linear path of g_a.
         """
         y = self.analysis(x, quality, **_linear_only(linear_only)).float()
         return y if self.gain is None else self.gain(y, quality)
@@ -205,10 +203,6 @@ class CompressionModel(nn.Module):
         """Reconstruction and bits of a batch whose sides are multiples of 64; the table above says what sees what.
 
         Args:
-            x: pictures in [0, 1].
-            quality: 1..100, one for each picture; ignored by a model of one rate.
-            rounding: what the bits are counted on: latents with uniform noise, or rounded latents.
-            linear_only: leave out what stands beside the linear path of g_a and g_s (a first phase of training).
             generator: source of the noise: of the hyper-latents first, then of the latents.
             latents: in place of those of x.
         """

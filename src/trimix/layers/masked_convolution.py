@@ -14,7 +14,6 @@ class MaskedConvolution(nn.Conv2d):
 
     Args:
         kernel: side of the square kernel, odd.
-        offsets: the taps that are used.
 
     Raises:
         ValueError: the kernel is even, or a tap lies outside it.

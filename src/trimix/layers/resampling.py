@@ -104,9 +104,6 @@ def subpixel_weights_of_transposed(module: nn.ConvTranspose2d) -> tuple[Float[Te
     the same holds for columns. So each of the four places ``(r, c)`` of a square has its own small kernel of taps d,
     and depth to space (``nn.PixelShuffle(2)``) puts the four together.
 
-    Args:
-        module: of stride 2, odd square kernel, padding kernel // 2 and output padding 1.
-
     Returns:
         D = 4 x output channels, and k = 2 ((kernel // 2 + 1) // 2) + 1: 3 for kernels of 3 and of 5. The bias is zero
         where the module has none.

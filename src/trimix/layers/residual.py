@@ -77,9 +77,7 @@ class ConcatenatedResidualModule(nn.Module):
     ``x + RB_s(... RB_1(x))``, each block keeping its own shortcut.
 
     Args:
-        channels: of input and output.
         stages: residual blocks; the paper draws two and three.
-        slope: negative slope of the leaky ReLU.
     """
 
     def __init__(self, channels: int, stages: int = 2, slope: float = GLLMM_SLOPE) -> None:

@@ -32,9 +32,6 @@ def averaged_weights(
     """The file: weights in float16.
 
     Args:
-        average: of the weights.
-        progress: where the run stands.
-        config: of the run.
         in_bytes: large convolutions in 8 bits, with scales, as a released model has them.
     """
     weights: dict[str, Tensor] = {}
@@ -54,10 +51,6 @@ def averaged_weights(
 
 def checkpoint_of_averaged(data: bytes, name: str) -> dict[str, object]:
     """The entries of a checkpoint that `Trainer` resumes, or starts from.
-
-    Args:
-        data: of the file.
-        name: of the file, for the message.
 
     Raises:
         TrainingError: it is no such file.

@@ -37,15 +37,7 @@ def check_parts(config: TrainingConfig, devices: Devices) -> None:
 def parts_of_batch(
     sampler: PatchSampler, config: TrainingConfig, phase: PhaseConfig, step: int, devices: Devices
 ) -> Iterator[Batch]:
-    """This device's parts of the batch of a step, equal in size.
-
-    Args:
-        sampler: of the pictures.
-        config: gives seed and qualities.
-        phase: gives sizes.
-        step: of the run.
-        devices: give this one's place among them.
-    """
+    """This device's parts of the batch of a step, equal in size."""
     share = phase.batch_size // devices.count
     mine = range(devices.rank * share, (devices.rank + 1) * share)
     pictures = sampler.batch(step, phase.batch_size, phase.patch_size, mine)

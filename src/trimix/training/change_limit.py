@@ -25,7 +25,6 @@ class ChangeLimit:
     """Shortens the steps of an optimiser, matrix by matrix; what stays within the limit keeps every bit.
 
     Args:
-        optimizer: whose steps are followed from now on.
         matrices: of its weights those that are limited, rows first.
         limit: largest change, over the root mean square of a matrix's singular values.
     """

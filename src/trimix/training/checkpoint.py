@@ -94,10 +94,6 @@ class RunState:
         One without an optimiser's state, which averaged weights leave behind, begins with a new optimiser. Moments of
         optimisers are taken as they are, all else is copied.
 
-        Args:
-            path: of the checkpoint.
-            checkpoint: its contents, or those of `contents`; by default they are read.
-
         Raises:
             TrainingError: the checkpoint is missing, damaged, or of another model; or only one of checkpoint and run
                 trains something beside the model.

@@ -43,9 +43,6 @@ def encoder_latents(
 
     Args:
         model: has a linear path, whose filters tell how distortion curves.
-        x: pictures in [0, 1].
-        quality: 1..100, one for each picture.
-        measure: what the model is trained for.
     """
     assert model.linear_path is not None and model.inverse_gain is not None
     with torch.no_grad():
@@ -100,7 +97,6 @@ def chosen_latents(
     """For every latent the integer ``nearest + s``, s in -1, 0, 1, of least ``bits + slope * s + curvature * s^2``.
 
     Args:
-        nearest: the nearest integers.
         slope: of the distortion, in bits a step.
         curvature: of the distortion, in bits a squared step.
         parameters_at: parameters of all latents, given what stands in their contexts.

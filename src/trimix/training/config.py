@@ -307,9 +307,6 @@ class TrainingConfig(_Section):
 def recorded_config(settings: Any) -> TrainingConfig:
     """The run that a checkpoint or a record tells of, perhaps one of an earlier version.
 
-    Args:
-        settings: as JSON tells them.
-
     Raises:
         ValidationError: they are none of a run.
     """

@@ -95,12 +95,7 @@ class ExplosionGuard:
     def check(
         self, step: int, mean: Callable[[Float[Tensor, "n"]], Float[Tensor, "n"]] = lambda values: values
     ) -> Explosion | None:
-        """Check the steps since the last check; waits for the device.
-
-        Args:
-            step: the last of them.
-            mean: over the devices of a run.
-        """
+        """Check the steps since the last check; waits for the device."""
         if not self._unread:
             return None
         rows = mean(torch.cat(self._unread)).reshape(-1, 2).tolist()

@@ -69,7 +69,6 @@ class Trainer:
     """One training run in one folder: ``last.ckpt``, ``log.jsonl``.
 
     Args:
-        config: the run.
         folder: created if missing; a ``last.ckpt`` in it is resumed.
         devices: those of the run, or an accelerator: ``auto``, ``cpu`` or ``cuda``.
         on_progress: called while pictures are read, with how many are, and of how many, where that is known.

@@ -11,11 +11,7 @@ MAXIMUM_IN_A_ROW = 10
 
 
 class NonFiniteSteps:
-    """Which steps are skipped.
-
-    Args:
-        device: where gradients are.
-    """
+    """Which steps are skipped."""
 
     def __init__(self, device: torch.device | str) -> None:
         self.found: Float[Tensor, ""] = torch.zeros((), device=device)

@@ -61,10 +61,8 @@ def rate_distortion(
 
     Args:
         x: pictures in [0, 1]; both sides have at least 161 pixels for MS-SSIM, 128 for SSIMULACRA2.
-        output: what the model made of them.
         rate_distortion_lambda: of every picture, in the unit of its distortion.
         balance: 0: rates count by their difference, 1: by their ratio.
-        objective: says what D is.
     """
     pixels = x.shape[2] * x.shape[3]
     bits_per_pixel = (output.latent_bits + output.hyper_latent_bits) / pixels

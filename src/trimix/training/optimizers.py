@@ -89,8 +89,6 @@ def build_average(model: nn.Module, decay: float, non_finite: NonFiniteSteps) ->
     ``average += (1 - min(decay, (1 + n) / (10 + n))) * (weights - average)`` after n steps.
 
     Args:
-        model: is copied; its ``update_parameters`` follows it.
-        decay: in [0, 1).
         non_finite: knows whether the last step counts. The answer stays on its device: nothing waits for it.
     """
 

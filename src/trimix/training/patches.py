@@ -103,9 +103,7 @@ def load_pictures(
     """Decode all pictures of folders and tars into uint8 arrays [H W 3], on all cores.
 
     Args:
-        sources: folders, tars or pictures.
         minimum_side: pixels that both sides must have.
-        advice: what to do with a picture that is smaller.
         on_progress: called after every picture with how many are done, and of how many, where that is known.
         on_left_out: told of a picture that is damaged, in a line; None refuses it.
 
@@ -146,14 +144,7 @@ def load_pictures(
 
 @dataclass(frozen=True)
 class Cut:
-    """Where a patch comes from.
-
-    Args:
-        picture: index of it.
-        top, left: first row and column.
-        side: pixels a side, before scaling.
-        upside_down, mirrored: flips.
-    """
+    """Where a patch comes from."""
 
     picture: int
     top: int
@@ -174,7 +165,6 @@ class PatchSampler:
         seed: with step and index, decides everything.
         scale_minimum: smallest factor by which a patch may be scaled down.
         scaled_share: share of patches that are scaled at all.
-        device: where pictures are kept and patches are cut.
         drawn: uint8 arrays [H W 3], not to be scaled or flipped; no side is smaller than a patch.
         drawn_share: share of patches that are cut from these.
         grey_share: share of the other patches that are turned grey, all channels the luma (BT.601).
@@ -212,8 +202,6 @@ class PatchSampler:
         """Patches of one step on the device, values k / 255 in [0, 1].
 
         Args:
-            step: number of the step.
-            count: patches of the whole batch.
             size: pixels a side; no picture is smaller.
             part: those patches of the batch that are wanted; by default all.
         """
@@ -262,8 +250,6 @@ def scaled(window: UInt8[Tensor, "H W 3"], size: int, *, in_bytes: bool) -> UInt
     """Scaled down as Pillow does, bicubic with antialiasing; in floats it may differ by one step of 255.
 
     Args:
-        window: of a picture.
-        size: pixels a side of the result.
         in_bytes: in whole numbers, which torch can on a CPU alone.
     """
     planes = window.contiguous().permute(2, 0, 1)[None]

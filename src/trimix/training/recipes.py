@@ -29,7 +29,6 @@ class Recipe:
     """What a recipe says together with its bases.
 
     Args:
-        path: of the recipe.
         settings: of the whole run, unchecked.
         files: path and own settings of every file, the recipe first, the last base at the end.
     """

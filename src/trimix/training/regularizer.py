@@ -98,9 +98,6 @@ class Regularizer:
         source_entropy: q, on the device of the pictures; may be wrapped for several devices by whoever owns the loop.
         alpha: weight of the entropy, in the unit; None where rho is given.
         rho: wanted ratio of the gradients at x_hat; then the distortion must be given with every call.
-        unit: of the entropy.
-        learning_rate: of q's optimiser, Adam.
-        clip_norm: of q's gradients.
 
     Raises:
         UsageError: not exactly one of alpha and rho is given, one is out of range, or q has another grid than the unit.
@@ -166,7 +163,6 @@ class Regularizer:
         ``-share * alpha * mean(weight * H_q)``.
 
         Args:
-            x: pictures in [0, 1].
             x_hat: their reconstructions, part of the graph.
             weighted_distortion: lambda * D, mean over the pictures, as it stands in the loss but for the share; rho is
                 measured against it.

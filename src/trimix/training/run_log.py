@@ -15,8 +15,6 @@ class RunLog:
     """Writes what happens in a run, row by row.
 
     Args:
-        folder: ``log.jsonl`` and ``tensorboard/`` lie in it; it exists.
-        tensorboard: whether the second is written.
         step: where the run stands; rows of later ones, which a run left that was killed, are dropped.
 
     Raises:

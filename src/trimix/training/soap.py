@@ -40,7 +40,6 @@ class Soap(torch.optim.Optimizer):
         decay: of both moments and of the factors.
         basis_every: steps after which bases are renewed.
         largest_side: rows or columns of which there are more keep their standard basis.
-        eps: as Adam's.
         half_products: products with bases and factors in bfloat16, which some processors are faster at.
 
     >>> weight = nn.Parameter(torch.eye(8))

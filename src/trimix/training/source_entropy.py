@@ -44,11 +44,8 @@ class SourceEntropyConfig:
     """The form of q.
 
     Args:
-        families: of the mixture.
-        components: of each family.
         context: whether earlier pixels of x are looked at.
         has_means: whether the mean of x_hat is corrected.
-        features: channels of the layers.
         peak: x in [0, 1] is multiplied by it, then bins have width 1: 255 is the grid of 8 bits.
     """
 
@@ -154,12 +151,7 @@ class SourceEntropyModel(nn.Module):
         self.head = last
 
     def forward(self, x: Float[Tensor, "N 3 H W"], x_hat: Float[Tensor, "N 3 H W"]) -> Float[Tensor, "N 3 H W"]:
-        """Nats of every colour of every pixel.
-
-        Args:
-            x: pictures in [0, 1].
-            x_hat: their reconstructions, not clamped.
-        """
+        """Nats of every colour of every pixel."""
         features = self.features(x_hat - 0.5)
         if self.context is not None and self.mixing is not None:
             features = self.activation(self.mixing(features).add_(self.context(x - 0.5)))

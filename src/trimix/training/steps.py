@@ -28,7 +28,6 @@ class Batch:
     """What one step is made of.
 
     Args:
-        x: pictures in [0, 1].
         quality: 1..100, one for each picture; ignored by a model of one rate.
         noise: source of the noise of this step.
     """
@@ -70,7 +69,6 @@ def mean_report(
     """Mean of every number; what one report lacks, all lack.
 
     Args:
-        reports: of equal parts, or of steps.
         devices: over which the mean is taken, too, all of them at once; None for this one alone.
         finite_only: leave numbers out that are not finite, as steps were left out that had them.
 
@@ -91,10 +89,7 @@ class AuxiliaryModel:
     """A module that is trained beside the model, with its own optimiser, and is not part of what is exported.
 
     Args:
-        module: gets gradients from ``Step.backward``.
-        optimizer: of its parameters.
         learning_rate: at the peak of a schedule; it follows that of the model in proportion.
-        clip_norm: of its gradients.
     """
 
     module: nn.Module

@@ -31,8 +31,6 @@ class TwoStageStep(PlainStep):
 
     Args:
         model: its entropy model is mirrored by q, on its device.
-        objective: distortion and balance between rates.
-        config: of the regularizer.
         seed: of q's first weights; drawing them leaves the global generators as they were.
     """
 

@@ -76,8 +76,6 @@ class LiteAnalysis(LinearPathAnalysis):
 
     Args:
         widths: channels at 1/2, 1/4, 1/8 and 1/16 of the resolution.
-        latent_channels: M.
-        lapped_channels: see ``LinearPathAnalysis``.
     """
 
     def __init__(self, widths: tuple[int, int, int, int], latent_channels: int, lapped_channels: int = 0) -> None:
@@ -109,9 +107,6 @@ class NetworkAnalysis(LinearPathAnalysis):
 
     Args:
         network: picture and quality -> features.
-        channels: N.
-        latent_channels: M.
-        lapped_channels: see ``LinearPathAnalysis``.
     """
 
     def __init__(
@@ -151,10 +146,8 @@ def gllmm_analysis(
     """g_a of GLLMM (Fu et al. 2023, Fig. 2).
 
     Args:
-        channels: N.
         stages: residual blocks of a module.
         concatenated: a shortcut around every module (CRM).
-        attention: whether there is attention.
         quality_factors: factors of the channels after each step down, which follow the quality (ours).
     """
     return _steps_down(

@@ -91,8 +91,6 @@ def deep_hyper_synthesis(channels: int, slope: float, *, transposed: bool) -> nn
     """h_s of Cheng et al. 2020 and of GLLMM, five 3x3 convolutions, to 2 N side features.
 
     Args:
-        channels: N.
-        slope: negative slope of the leaky ReLU.
         transposed: steps up by transposed convolutions (GLLMM); otherwise by sub-pixel convolutions (Cheng et al.).
     """
     n, wider = channels, 3 * channels // 2

@@ -72,8 +72,6 @@ class LiteSynthesis(LinearPathSynthesis):
 
     Args:
         widths: channels at 1/2, 1/4, 1/8 and 1/16 of the resolution.
-        latent_channels: M.
-        lapped_channels: see ``LinearPathSynthesis``.
     """
 
     def __init__(self, widths: tuple[int, int, int, int], latent_channels: int, lapped_channels: int = 0) -> None:
@@ -103,9 +101,6 @@ class NetworkSynthesis(LinearPathSynthesis):
 
     Args:
         network: N channels at 1/16, and quality -> picture.
-        channels: N.
-        latent_channels: M.
-        lapped_channels: see ``LinearPathSynthesis``.
     """
 
     def __init__(
@@ -145,10 +140,8 @@ def gllmm_synthesis(
     """g_s of GLLMM (Fu et al. 2023, Fig. 2).
 
     Args:
-        channels: N.
         stages: residual blocks of a module.
         concatenated: a shortcut around every module (CRM).
-        attention: whether there is attention.
         quality_factors: factors of the channels at the start and after each step up, which follow the quality (ours).
     """
     return _steps_up(
