@@ -120,7 +120,7 @@ class CompressionConfig(BaseModel, ABC):
     @property
     def has_linear_path(self) -> bool:
         """Whether a linear transform stands beside g_a and g_s."""
-        return False
+        return self.kind == "gllmm-lite" or getattr(self, "linear_path", False)
 
     @model_validator(mode="after")
     def _check_layout(self) -> "CompressionConfig":
@@ -275,21 +275,6 @@ class GllmmConfig(MixtureConfig):
     )
 
     @property
-    def side_features(self) -> int:
-        """Features from the hyper-latent."""
-        return self.side_channels or 2 * self.latent_channels
-
-    @property
-    def context_features(self) -> int:
-        """Features from the context."""
-        return self.context_channels or 2 * self.latent_channels
-
-    @property
-    def transform_channels(self) -> int:
-        """N."""
-        return self.channels or self.latent_channels
-
-    @property
     def hyper_latent_channels(self) -> int:
         """M, or what the narrow hyper transforms have."""
         return self.narrow_hyper_channels or self.latent_channels
@@ -315,17 +300,13 @@ class GllmmConfig(MixtureConfig):
             around_mean=self.rounding == "around_mean",
         )
 
-    @property
-    def has_linear_path(self) -> bool:
-        """As configured."""
-        return self.linear_path
-
     @model_validator(mode="after")
     def _what_needs_a_linear_path_has_one(self) -> "GllmmConfig":
-        if not self.linear_path and (self.transform_channels != self.latent_channels or self.lapped_channels):
+        n, m = self.channels or self.latent_channels, self.latent_channels
+        if not self.linear_path and (n != m or self.lapped_channels):
             raise ValueError(
-                f"channels must be latent_channels, {self.latent_channels}, and lapped_channels 0 without a linear "
-                f"path, found {self.transform_channels} and {self.lapped_channels}; set linear_path = true"
+                f"channels must be latent_channels, {m}, and lapped_channels 0 without a linear path, found {n} and "
+                f"{self.lapped_channels}; set linear_path = true"
             )
         if self.low_resolution_widths is not None and not self.linear_path:
             raise ValueError("low_resolution_widths need a linear path, found none; set linear_path = true")
@@ -384,11 +365,6 @@ class GllmmLiteConfig(MixtureConfig):
         return MixtureLayout(
             self.families, self.components, around_mean=self.rounding == "around_mean", has_lone_logit=True
         )
-
-    @property
-    def has_linear_path(self) -> bool:
-        """Always."""
-        return True
 
     @property
     def latent_halo(self) -> int:

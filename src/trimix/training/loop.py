@@ -30,7 +30,6 @@ from trimix.architectures.config import CompressionConfig
 from trimix.errors import TrainingError
 from trimix.progress import ProgressDisplay, showing_progress
 from trimix.shapes import Float, Tensor
-from trimix.training.batches import check_parts, parts_of_batch
 from trimix.training.checkpoint import Progress, RunState, average_of, load_checkpoint, model_of
 from trimix.training.config import PhaseConfig, TrainingConfig
 from trimix.training.devices import Devices
@@ -44,7 +43,7 @@ from trimix.training.optimizers import build_average, build_optimizer
 from trimix.training.patches import PatchSampler, load_pictures, validation_crops
 from trimix.training.products import fast_products
 from trimix.training.run_log import RunLog
-from trimix.training.steps import PlainStep, Step, StepReport, mean_report
+from trimix.training.steps import PlainStep, Step, StepReport, check_parts, mean_report, parts_of_batch
 from trimix.training.time_limit import TimeIsUpError, TimeLimit
 from trimix.training.two_stage import TwoStageStep
 from trimix.training.validation import VALIDATION_SIZE, validate
@@ -110,10 +109,9 @@ class Trainer:
         self.grown_from: CompressionConfig | None = None
         """The narrower model whose weights this run has started from."""
         self._start()
-        compiled = config.optimizer.compile == "on" or (
-            config.optimizer.compile == "auto" and self.device.type == "cuda"
-        )
-        self._first_step_is_longer = compiled or self.device.type == "cuda"
+        on_cuda = self.device.type == "cuda"
+        compiled = config.optimizer.compile == "on" or (config.optimizer.compile == "auto" and on_cuda)
+        self._first_step_is_longer = compiled or on_cuda
         if compiled:
             for part in (self.model.analysis, self.model.synthesis):
                 part.compile()  # in place: weights keep their names
@@ -132,9 +130,8 @@ class Trainer:
 
         data, load = self.config.data, partial(load_pictures, on_progress=on_progress, on_left_out=leave_out)
         largest = max(phase.patch_size for phase in self.config.phases)
-        pictures = load(data.training, largest, advice="remove it or lower patch_size")
         self.sampler = PatchSampler(
-            pictures,
+            load(data.training, largest, advice="remove it or lower patch_size"),
             self.config.seed,
             data.scale_minimum,
             data.scaled_share,
@@ -143,14 +140,11 @@ class Trainer:
             drawn_share=data.drawn_share,
             grey_share=data.grey_share,
         )
-        self.crops = None
-        if data.validation:
-            held_out = load(data.validation, VALIDATION_SIZE)
-            self.crops = validation_crops(held_out, VALIDATION_SIZE).to(self.device)
+        held_out = load(data.validation, VALIDATION_SIZE) if data.validation else None
+        self.crops = None if held_out is None else validation_crops(held_out, VALIDATION_SIZE).to(self.device)
 
     def _start(self) -> None:
         """Weights and progress: of the checkpoint, of another run's, or new."""
-        auxiliary = self.step.auxiliary
         if self.checkpoint_path.exists():
             self._state.load(self.checkpoint_path)
             self.saved_step = self.progress.step
@@ -160,8 +154,8 @@ class Trainer:
             start_linear_path(self.model.linear_path, self.sampler, self.config.linear_path_start)
             self.average.module.load_state_dict(self.model.state_dict())
         self.devices.copy_from_first(self.model, self.average.module)
-        if auxiliary is not None:
-            self.devices.copy_from_first(auxiliary.module)
+        if self.step.auxiliary is not None:
+            self.devices.copy_from_first(self.step.auxiliary.module)
 
     def _start_from(self, path: Path) -> None:
         """Take the averaged weights of another run, or of a narrower model where this one is wider."""
@@ -222,7 +216,6 @@ class Trainer:
             linear_only=self._phase.linear_only,
             between_batches=self.stop_if_requested if in_time else lambda: None,
         )
-        objective = self.devices.number_of_first(sum(row.objective for row in rows) / len(rows))
         scores = [row.ssimulacra2 for row in rows if row.ssimulacra2 is not None]
         self._write(
             "validation",
@@ -231,7 +224,7 @@ class Trainer:
             quality=[row.quality for row in rows],
             bits_per_pixel=[row.bits_per_pixel for row in rows],
             psnr_db=[row.psnr_db for row in rows],
-            objective=objective,
+            objective=sum(row.objective for row in rows) / len(rows),
             **({"ssimulacra2": scores} if scores else {}),
         )
         points = "  ".join(row.summary for row in rows)
@@ -252,7 +245,8 @@ class Trainer:
                 written.
         """
         done = self.progress.step
-        self._total_steps = done + self._steps_left()
+        left = sum(phase.steps for phase in self.config.phases[self.progress.phase :])
+        self._total_steps = done + max(0, left - self.progress.phase_step)
         # torchrun passes Ctrl-C on to processes that have seen it themselves.
         grace_seconds = 2.0 if self.devices.count > 1 else 0.0
         with (
@@ -273,10 +267,6 @@ class Trainer:
                 self.save()
         if self.devices.agree(self._stop.made)[0]:
             raise KeyboardInterrupt  # it came while the last checkpoint was written
-
-    def _steps_left(self) -> int:
-        phases = self.config.phases[self.progress.phase :]
-        return max(0, sum(phase.steps for phase in phases) - self.progress.phase_step)
 
     def _run_phase(self, phase: PhaseConfig) -> None:
         for part in (self.model.analysis, self.model.hyper_analysis, self.model.gain):
