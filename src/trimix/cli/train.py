@@ -215,9 +215,9 @@ def _what_next(trainer: "Trainer") -> str:
 
 def _check_resumable(checkpoint: Path, run: "TrainingConfig") -> None:
     """Refuse another architecture; say so if anything else has changed since the checkpoint."""
-    from trimix.cli.checkpoints import read_checkpoint
+    from trimix.training.checkpoint import load_checkpoint, run_of
 
-    before = read_checkpoint(checkpoint).configuration
+    before = run_of(checkpoint, load_checkpoint(checkpoint))
     if before.model != run.model:
         raise UsageError(
             f"{checkpoint}: was made with another [model] than this configuration's; "

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from trimix.architectures.config import CompressionConfig
 from trimix.errors import OutputError, TrainingError
 from trimix.images.atomic_files import write_atomically
 from trimix.shapes import Tensor
-from trimix.training.config import recorded_config
+from trimix.training.config import TrainingConfig, recorded_config
 from trimix.training.explosion_guard import ExplosionGuard
 from trimix.training.steps import AuxiliaryModel
 
@@ -152,16 +152,34 @@ def average_of(path: Path, checkpoint: dict[str, object], model: nn.Module) -> d
     return _checked_weights(path, "average", checkpoint, model)
 
 
-def model_of(path: Path, checkpoint: dict[str, object]) -> CompressionConfig:
-    """The configuration of a checkpoint's model.
+def run_of(path: Path, checkpoint: dict[str, object]) -> TrainingConfig:
+    """The configuration of the run that has written a checkpoint.
+
+    Raises:
+        TrainingError: the checkpoint is damaged, or of another version.
+    """
+    try:
+        return recorded_config(json.loads(str(_entry(path, checkpoint, "configuration"))))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise TrainingError(
+            f"{path}: its configuration is not of this version of trimix: {place}: {first['msg']}"
+        ) from error
+    except ValueError as error:
+        raise _damaged(path, "'configuration' must be one of a run, found another") from error
+
+
+def steps_of(path: Path, checkpoint: dict[str, object]) -> int:
+    """How many steps the run had done.
 
     Raises:
         TrainingError: the checkpoint is damaged.
     """
-    try:
-        return recorded_config(json.loads(str(_entry(path, checkpoint, "configuration")))).model
-    except ValueError as error:
-        raise _damaged(path, "'configuration' must be one of a run, found another") from error
+    progress = _entry(path, checkpoint, "progress")
+    if not isinstance(progress, Mapping) or not _is_count(progress.get("step")):
+        raise _damaged(path, f"'progress' must count steps, found {progress!r}")
+    return progress["step"]
 
 
 def _load_auxiliary(path: Path, checkpoint: dict[str, object], auxiliary: AuxiliaryModel | None) -> None:

@@ -30,7 +30,7 @@ from trimix.architectures.config import CompressionConfig
 from trimix.errors import TrainingError
 from trimix.progress import ProgressDisplay, showing_progress
 from trimix.shapes import Float, Tensor
-from trimix.training.checkpoint import Progress, RunState, average_of, load_checkpoint, model_of
+from trimix.training.checkpoint import Progress, RunState, average_of, load_checkpoint, run_of
 from trimix.training.config import PhaseConfig, TrainingConfig
 from trimix.training.devices import Devices
 from trimix.training.drawn_pictures import drawn_pictures
@@ -160,7 +160,7 @@ class Trainer:
     def _start_from(self, path: Path) -> None:
         """Take the averaged weights of another run, or of a narrower model where this one is wider."""
         checkpoint = load_checkpoint(path)
-        before = model_of(path, checkpoint) if "configuration" in checkpoint else self.model.config
+        before = run_of(path, checkpoint).model if "configuration" in checkpoint else self.model.config
         if may_grow(before, self.model.config):
             self.model.load_state_dict(grown(average_of(path, checkpoint, build(before)), before, self.model))
             self.grown_from = before
