@@ -1,7 +1,6 @@
 """Configuration of a training run, read from TOML; unknown keys are refused."""
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,13 +30,6 @@ _SHOWN_CHARACTERS = 80
 _SSIMULACRA2_LAMBDAS = (0.001, 1.0)
 # Of MS-SSIM 161 pixels must fit in, of SSIMULACRA2 a coarsest scale whose windows are not mostly cut off.
 _SMALLEST_PATCH_SIZES: dict[DistortionKind, int] = {"ms-ssim": 192, "ssimulacra2": 192}
-
-
-_FORMER_KEYS = {
-    *("minutes", "plateau_factor", "plateau_patience", "validation_steps", "updates_per_step", "form"),
-    *("quality_minimum", "quality_maximum"),
-}
-"""Of earlier versions, which wrote them into every checkpoint and record."""
 
 
 class _Section(BaseModel):
@@ -305,18 +297,12 @@ class TrainingConfig(_Section):
 
 
 def recorded_config(settings: Any) -> TrainingConfig:
-    """The run that a checkpoint or a record tells of, perhaps one of an earlier version.
+    """The run that the JSON of a checkpoint or record tells of, perhaps one of another version: keys may be unknown.
 
     Raises:
-        ValidationError: they are none of a run.
+        ValidationError: it tells of none.
     """
-
-    def current(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {key: current(one) for key, one in value.items() if key not in _FORMER_KEYS}
-        return [current(one) for one in value] if isinstance(value, list) else value
-
-    return TrainingConfig.model_validate(current(settings))
+    return TrainingConfig.model_validate(settings, extra="ignore")
 
 
 def load_training_config(path: Path) -> TrainingConfig:
