@@ -35,8 +35,7 @@ from trimix.errors import UsageError
 from trimix.evaluation.machine import machine, versions
 from trimix.images import to_planes, write_atomically
 from trimix.training.config import ObjectiveConfig, PhaseConfig, RegularizerConfig, TrainingConfig, load_training_config
-from trimix.training.non_finite import NonFiniteSteps
-from trimix.training.optimizers import build_average, build_optimizer
+from trimix.training.optimizers import NonFiniteSteps, build_average, build_optimizer
 from trimix.training.products import fast_products
 from trimix.training.source_entropy import source_entropy_complexity, source_entropy_config
 from trimix.training.steps import Batch, PlainStep, Step, draw_quality

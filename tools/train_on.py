@@ -21,8 +21,7 @@ import torch
 
 from trimix.errors import TrainingError, TrimixError
 from trimix.images.atomic_files import write_atomically
-from trimix.training.averaged_weights import averaged_weights, checkpoint_of_averaged
-from trimix.training.checkpoint import run_of
+from trimix.training.checkpoint import averaged_weights, checkpoint_of_averaged, run_of
 from trimix.training.config import TrainingConfig, load_training_config
 from trimix.training.loop import Trainer
 from trimix.training.time_limit import TimeLimit

@@ -12,8 +12,7 @@ from trimix.layers.masked_convolution import MaskedConvolution, TapConvolution
 from trimix.layers.offsets import raster_offsets
 from trimix.training.checkpoint import RunState
 from trimix.training.config import OptimizerConfig, SoapConfig
-from trimix.training.non_finite import NonFiniteSteps
-from trimix.training.optimizers import build_average, build_optimizer
+from trimix.training.optimizers import NonFiniteSteps, build_average, build_optimizer
 from trimix.training.soap import Soap
 
 RATE = 0.01

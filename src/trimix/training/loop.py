@@ -38,8 +38,7 @@ from trimix.training.explosion_guard import Explosion, ExplosionGuard
 from trimix.training.growing import grown, may_grow
 from trimix.training.interruption import StopRequest, delayed_signals
 from trimix.training.linear_path import start_linear_path
-from trimix.training.non_finite import MAXIMUM_IN_A_ROW, NonFiniteSteps
-from trimix.training.optimizers import build_average, build_optimizer
+from trimix.training.optimizers import MAXIMUM_IN_A_ROW, NonFiniteSteps, build_average, build_optimizer
 from trimix.training.patches import PatchSampler, load_pictures, validation_crops
 from trimix.training.products import fast_products
 from trimix.training.run_log import RunLog

@@ -26,7 +26,7 @@ from torch import nn
 from trimix.errors import UsageError
 from trimix.shapes import Float, Tensor
 from trimix.training.config import SourceEntropyUnit
-from trimix.training.non_finite import NonFiniteSteps
+from trimix.training.optimizers import NonFiniteSteps
 from trimix.training.source_entropy import COLOURS, SourceEntropyModel, peak_of
 
 
