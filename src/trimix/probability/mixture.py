@@ -133,5 +133,6 @@ def log_likelihood(latent: Float[Tensor, "N M *rest"], parameters: MixtureParame
         array.to(latent.dtype).movedim((1, 2, 3), (-3, -2, -1)).flatten(0, -4)
         for array in (parameters.log_weights, parameters.means, parameters.scales)
     )
-    found = _LogLikelihood.apply(parameters.families, rows.flatten(0, -2), *arrays)  # pyright: ignore[reportUnknownMemberType]
-    return cast(Tensor, found).view(rows.shape).movedim(-1, 1)
+    positions = rows.flatten(0, -2)
+    found = cast(Tensor, _LogLikelihood.apply(parameters.families, positions, *arrays))  # pyright: ignore[reportUnknownMemberType]
+    return found.view(rows.shape).movedim(-1, 1)

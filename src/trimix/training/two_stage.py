@@ -50,7 +50,7 @@ class TwoStageStep(PlainStep):
             learning_rate=config.learning_rate,
             clip_norm=config.clip_norm,
         )
-        self.auxiliary = AuxiliaryModel(
+        self.auxiliary: AuxiliaryModel | None = AuxiliaryModel(
             self.source_entropy, self._regularizer.optimizer, config.learning_rate, config.clip_norm
         )
 
