@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 from trimix.layers.resampling import (
@@ -65,22 +64,6 @@ def test_subpixel_weights_are_those_of_the_transposed_convolution_each_once():
     weight, offsets = subpixel_weights_of_transposed(module)
     assert torch.equal(weight[weight != 0].sort().values, module.weight.flatten().sort().values)
     assert torch.equal(offsets.view(2, 4), module.bias[:, None].expand(2, 4))
-
-
-@pytest.mark.parametrize(
-    "module",
-    [
-        nn.ConvTranspose2d(4, 4, 4, stride=2, padding=1),
-        nn.ConvTranspose2d(4, 4, 5, stride=2, padding=2),
-        nn.ConvTranspose2d(4, 4, 3, padding=1),
-        nn.ConvTranspose2d(4, 4, (3, 5), stride=2, padding=(1, 2), output_padding=1),
-        nn.ConvTranspose2d(4, 4, 3, stride=2, padding=1, output_padding=1, groups=2),
-        nn.ConvTranspose2d(4, 4, 3, stride=2, padding=1, output_padding=1, dilation=2),
-    ],
-)
-def test_other_transposed_convolutions_are_refused(module):
-    with pytest.raises(ValueError, match="make it with transposed_convolution"):
-        subpixel_weights_of_transposed(module)
 
 
 def test_strided_convolution_without_bias():

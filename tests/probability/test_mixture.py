@@ -121,12 +121,6 @@ def test_half_precision_inputs_are_computed_in_single():
     assert torch.equal(found, log_likelihood(latent.float(), long))
 
 
-def test_families_and_arrays_must_agree():
-    p = random_parameters(14, (Family.GAUSSIAN, Family.LOGISTIC), 1)
-    with pytest.raises(ValueError, match=f"{len(Family)} families, found 2"):
-        MixtureParameters(tuple(Family), p.log_weights, p.means, p.scales)
-
-
 def gradients_of(likelihood, latent, p):
     inputs = [a.clone().requires_grad_() for a in (latent, p.log_weights, p.means, p.scales)]
     value = likelihood(inputs[0], MixtureParameters(p.families, *inputs[1:]))

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from trimix.layers.offsets import Offset, reach_of
+from trimix.layers.offsets import Offset
 from trimix.layers.pointwise import PointwiseConvolution
 from trimix.shapes import Float, Tensor
 
@@ -14,9 +14,6 @@ class MaskedConvolution(nn.Conv2d):
 
     Args:
         kernel: side of the square kernel, odd.
-
-    Raises:
-        ValueError: the kernel is even, or a tap lies outside it.
 
     >>> from trimix.layers.offsets import raster_offsets
     >>> context = MaskedConvolution(8, 16, 5, raster_offsets(5))
@@ -28,11 +25,6 @@ class MaskedConvolution(nn.Conv2d):
 
     def __init__(self, inputs: int, outputs: int, kernel: int, offsets: tuple[Offset, ...]) -> None:
         half = kernel // 2
-        if kernel % 2 == 0 or reach_of(offsets) > half:
-            raise ValueError(
-                f"the kernel must be odd and hold every tap, found side {kernel} and taps {offsets}: "
-                "take an odd side of at least twice the largest offset plus one"
-            )
         super().__init__(inputs, outputs, kernel, padding=half)
         self.offsets = offsets
         mask = torch.zeros(1, 1, kernel, kernel)

@@ -108,23 +108,12 @@ def subpixel_weights_of_transposed(module: nn.ConvTranspose2d) -> tuple[Float[Te
         D = 4 x output channels, and k = 2 ((kernel // 2 + 1) // 2) + 1: 3 for kernels of 3 and of 5. The bias is zero
         where the module has none.
 
-    Raises:
-        ValueError: another stride, kernel or padding, or groups.
-
     >>> weight, bias = subpixel_weights_of_transposed(transposed_convolution(8, 3, kernel=5))
     >>> weight.shape, bias.shape
     (torch.Size([12, 8, 3, 3]), torch.Size([12]))
     """
     side = module.kernel_size[0]
     padding = side // 2
-    form = (module.kernel_size, module.stride, module.padding, module.output_padding, module.dilation)
-    wanted = ((side, side), (2, 2), (padding, padding), (1, 1), (1, 1))
-    if side % 2 == 0 or form != wanted or module.groups != 1:
-        raise ValueError(
-            "a transposed convolution must have an odd square kernel, stride 2, padding kernel // 2, output padding "
-            f"1, no dilation and one group to become a sub-pixel convolution, found {module}: "
-            "make it with transposed_convolution"
-        )
     reach = (padding + 1) // 2
     inputs, outputs = module.weight.shape[:2]
     weight = module.weight.new_zeros(outputs, 2, 2, inputs, 2 * reach + 1, 2 * reach + 1)

@@ -36,23 +36,12 @@ class MixtureParameters:
         log_weights: natural logarithm of the weights; their exponentials sum to 1 over F and K.
         means: in steps of the quantizer.
         scales: > 0, in steps of the quantizer; what a scale means stands in the family's file.
-
-    Raises:
-        ValueError: the number of families is not the size of axis F.
     """
 
     families: tuple[Family, ...]
     log_weights: Float[Tensor, "N F K *latent"]
     means: Float[Tensor, "N F K *latent"]
     scales: Float[Tensor, "N F K *latent"]
-
-    def __post_init__(self) -> None:
-        """Check that every index of axis F has its family."""
-        if len(self.families) != self.means.shape[1]:
-            raise ValueError(
-                f"axis F must have one index for each of the {len(self.families)} families, "
-                f"found {self.means.shape[1]}: give as many families as the arrays hold"
-            )
 
 
 class _LogLikelihood(torch.autograd.Function):
