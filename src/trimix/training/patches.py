@@ -37,33 +37,27 @@ def no_source(path: Path) -> ConfigurationError:
     return ConfigurationError(f"{path}: must be a folder, tar or picture; found nothing of the kind")
 
 
+def _pictures_in(folder: Path) -> list[Path]:
+    return [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in _SUFFIXES and not p.is_dir()]
+
+
 def _named_bytes(source: Path) -> Iterator[tuple[str, bytes]]:
     try:
-        yield from _read(source)
+        if source.is_dir() or (source.is_file() and source.suffix.lower() in _SUFFIXES):
+            for path in _pictures_in(source) if source.is_dir() else [source]:
+                yield str(path), path.read_bytes()
+        elif source.is_file() and tarfile.is_tarfile(source):
+            with tarfile.open(source) as archive:
+                for member in archive:
+                    if member.isfile() and Path(member.name).suffix.lower() in _SUFFIXES:
+                        yield f"{source}:{member.name}", archive.extractfile(member).read()  # type: ignore[union-attr]
+        else:
+            raise no_source(source)
     except OSError as error:
         # A damaged gzip is an OSError, too, with neither name nor number.
         raise ConfigurationError(f"{error.filename or source}: cannot be read: {error.strerror or error}") from error
     except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise ConfigurationError(f"{source}: is a damaged tar ({error}); fetch it again") from error
-
-
-def _pictures_in(folder: Path) -> list[Path]:
-    return [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in _SUFFIXES and not p.is_dir()]
-
-
-def _read(source: Path) -> Iterator[tuple[str, bytes]]:
-    if source.is_dir():
-        for path in _pictures_in(source):
-            yield str(path), path.read_bytes()
-    elif source.is_file() and tarfile.is_tarfile(source):
-        with tarfile.open(source) as archive:
-            for member in archive:
-                if member.isfile() and Path(member.name).suffix.lower() in _SUFFIXES:
-                    yield f"{source}:{member.name}", archive.extractfile(member).read()  # type: ignore[union-attr]
-    elif source.is_file() and source.suffix.lower() in _SUFFIXES:
-        yield str(source), source.read_bytes()
-    else:
-        raise no_source(source)
 
 
 def _count(sources: Sequence[Path]) -> int | None:
