@@ -22,6 +22,7 @@ from trimix.distortion import Distortion
 from trimix.distortion.differentiable import distortion_of
 from trimix.distortion.stand_in import stand_in
 from trimix.encoder.curvature import CHOICES, CURVATURE, first_damping
+from trimix.frozen.transforms import step_weights
 from trimix.images import PEAK
 from trimix.probability import MixtureParameters, log_likelihood
 from trimix.shapes import LATENT_STRIDE, Float, Tensor
@@ -49,10 +50,9 @@ def encoder_latents(
         y, z = model.encode(x, quality)
         side = model.side_features(model.hyper_prior.round(z), quality)
         nearest = y.round()
-        energies = model.linear_path[1].energies()
-        error_price = model.squared_error_lambda(quality) / _CHANNELS
-        steps = model.inverse_gain.factors(quality)
-        curvature = (energies * error_price[:, None] * steps.square())[:, :, None, None]
+        error_lambda = model.squared_error_lambda(quality)[:, None]
+        weights = step_weights(model.linear_path[1].energies(), error_lambda, model.inverse_gain.factors(quality))
+        curvature = weights[:, :, None, None]
     with torch.enable_grad():
         values = nearest.clone().requires_grad_(True)
         x_hat = model.decode(values, quality).clamp(0, 1)
@@ -62,7 +62,7 @@ def encoder_latents(
         if measure.kind != "mse":
             height, width = nearest.shape[2:]
             own, weights = stand_in(shown.detach() - x, own, LATENT_STRIDE, (height, width))
-            curvature = curvature * weights / (error_price * PEAK**2)[:, None, None, None]
+            curvature = curvature * weights / (error_lambda / _CHANNELS * PEAK**2)[:, :, None, None]
         slope = torch.autograd.grad(x_hat, values, own)[0]
     parameters_at = partial(model.mixture_parameters, side)
 
