@@ -57,6 +57,7 @@ def test_a_mean_over_pictures_without_ms_ssim_has_none():
 
 def test_ms_ssim_in_decibels():
     assert RatePoint(0.2, 30.0, 0.99).ms_ssim_db == pytest.approx(20.0)
+    assert RatePoint(0.2, 30.0, 1.0).ms_ssim_db == math.inf
     assert RatePoint(0.2, 30.0).ms_ssim_db is None
 
 

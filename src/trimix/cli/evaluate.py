@@ -137,7 +137,7 @@ def evaluate(
     with working("loading torch"):
         torch_device = prepare_torch(device, threads)
         from trimix.evaluation.contenders import DEFAULT_QUALITIES, find_peer_contenders, model_contender
-        from trimix.evaluation.perceptual_metrics import missing_metrics
+        from trimix.evaluation.metrics import missing_metrics
         from trimix.evaluation.run import Evaluation, examine
     contenders: list[Contender] = [
         model_contender(name, qualities or DEFAULT_QUALITIES, torch_device, threads, effort) for name in models
