@@ -1,6 +1,6 @@
-"""Distortion of a decoded picture: PSNR, MS-SSIM and SSIMULACRA2 of 8-bit pixels, and Butteraugli where it is installed.
+"""Distortion of a decoded picture: PSNR, MS-SSIM, SSIMULACRA2, and Butteraugli where it is installed.
 
-All are values of one picture; a data set's value is the mean over its pictures. Pixels are 0 .. 255, RGB or grey.
+All are values of one picture; a data set's value is the mean over its pictures. Pixels are of 8 bits, RGB or grey.
 """
 
 import hashlib

@@ -55,8 +55,7 @@ def results(
 def means_only(name: str, data: str = "", points: int = 5) -> Results:
     """Published results: rates and PSNR, and no more."""
     means = tuple(
-        QualityMeans(RatePoint(0.1 * step, 25.0 + 10 * math.log10(1 + step)), None, None, None, None)
-        for step in range(1, points + 1)
+        QualityMeans(RatePoint(0.1 * step, 25.0 + 10 * math.log10(1 + step))) for step in range(1, points + 1)
     )
     return Results(name, "a paper", means, data)
 

@@ -124,7 +124,7 @@ def test_the_view_holds_what_was_measured_and_no_far_published_rates():
 
 
 def test_infinite_distortions_are_no_points():
-    lossless = QualityMeans(RatePoint(9.0, math.inf), None, None, None, None)
+    lossless = QualityMeans(RatePoint(9.0, math.inf))
     assert METRICS[0].value(lossless.point) is None
     with pytest.raises(UsageError, match="none that is finite"):
         collect([Results("lossless", "", (lossless,))])

@@ -34,7 +34,7 @@ def test_speeds_are_means_and_megapixels_of_what_was_measured():
 def test_unknown_times_are_told_apart_from_zero():
     found = results()
     means = tuple(
-        replace(one, encoding_seconds=None, peak_memory_bytes=None, decoding_seconds=0.0) for one in found.means
+        replace(one, encoding_seconds=None, peak_memory_mebibytes=None, decoding_seconds=0.0) for one in found.means
     )
     (row,) = speed_rows(collect([replace(found, means=means, measurements=())]))
     assert (row.encoding_seconds, row.decoding_seconds, row.peak_memory_mebibytes) == (ABSENT, "0", ABSENT)
