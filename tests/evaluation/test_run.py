@@ -48,7 +48,7 @@ class Shift:
     def description(self):
         return "drops bits"
 
-    def settings(self):
+    def identity(self):
         return {"codec": self.name, "widest": self.widest, "qualities": list(self.qualities)}
 
     def open(self):

@@ -40,8 +40,8 @@ class Contender(Protocol):
     """A codec with its settings.
 
     Its key is short and unique, and names the results file; its name is that in tables; its qualities are those to
-    measure at, on the codec's own scale; its description is settings and version in words; its settings are whatever
-    changes its results: results of other settings are never mixed with these.
+    measure at, on the codec's own scale; its description is settings and version in words; its identity is whatever
+    changes its results: results of another are never mixed with these.
     """
 
     @property
@@ -52,7 +52,7 @@ class Contender(Protocol):
     def qualities(self) -> tuple[float, ...]: ...  # noqa: D102
     @property
     def description(self) -> str: ...  # noqa: D102
-    def settings(self) -> Mapping[str, Any]: ...  # noqa: D102
+    def identity(self) -> Mapping[str, Any]: ...  # noqa: D102
     def open(self) -> Coder: ...  # noqa: D102
 
 
@@ -84,7 +84,7 @@ class ModelContender:
         model = f"trimix {__version__}, model {self.name}, hash {self.model_hash}"
         return f"{model}, on {self.device}, effort {self.effort}"
 
-    def settings(self) -> Mapping[str, Any]:
+    def identity(self) -> Mapping[str, Any]:
         """Model, versions, device, threads and effort."""
         import torch
 
@@ -145,56 +145,6 @@ class _ModelCoder:
         return facts
 
 
-@dataclass(frozen=True)
-class PeerContender:
-    """Another codec, looked up by its key: not every one can be sent to another process."""
-
-    key: str
-    qualities: tuple[float, ...]
-
-    @property
-    def _peer(self) -> Peer:
-        return ALL_PEERS[self.key]
-
-    @property
-    def name(self) -> str:
-        """As in tables."""
-        return self._peer.name
-
-    @property
-    def description(self) -> str:
-        """Settings and version."""
-        return self._peer.description
-
-    def settings(self) -> Mapping[str, Any]:
-        """Settings and version."""
-        return {
-            "codec": self.name,
-            "codec_version": self._peer.version,
-            "codec_settings": self._peer.settings,
-            "qualities": list(self.qualities),
-        }
-
-    def open(self) -> "PeerContender":
-        """Itself."""
-        return self
-
-    def encode(self, picture: Picture, quality: float) -> bytes:
-        """A whole file."""
-        return self._peer.encode(picture, quality)
-
-    def decode(self, data: bytes, channels: int) -> Picture:
-        """The picture of a file."""
-        return self._peer.decode(data, channels)
-
-    def payload_bytes(self, data: bytes) -> None:
-        """Not told apart."""
-
-    def facts(self) -> Mapping[str, Any]:
-        """None."""
-        return {}
-
-
 def model_contender(
     model: str,
     qualities: Sequence[float] = DEFAULT_QUALITIES,
@@ -228,7 +178,7 @@ def model_contender(
 
 def find_peer_contenders(
     asked: Mapping[str, tuple[float, ...] | None], group: str | None = None
-) -> tuple[list[PeerContender], list[str]]:
+) -> tuple[list[Peer], list[str]]:
     """Other codecs, by name and by group; and which of the group are not installed and why.
 
     Args:
@@ -238,15 +188,11 @@ def find_peer_contenders(
     Raises:
         UsageError: one that is asked for is unknown or not installed, or has no such quality.
     """
-    peers = dict(zip(find_peers(list(asked)), asked.values(), strict=True))
-    notes = []
-    for peer in {"default": DEFAULT_PEERS, "all": tuple(ALL_PEERS.values())}.get(group or "", ()):
-        if peer.obstacle is not None:
-            notes.append(f"{peer.name} {peer.obstacle}")
-        else:
-            peers.setdefault(peer, None)
-    found = []
-    for peer, qualities in peers.items():
-        checked = (float(peer.scale.checked(quality, peer.name)) for quality in qualities or peer.qualities)
-        found.append(PeerContender(peer.key, tuple(checked)))
-    return found, notes
+    found = [peer.at(asked[peer.key] or peer.qualities) for peer in find_peers(list(asked))]
+    further = [
+        peer
+        for peer in {"default": DEFAULT_PEERS, "all": tuple(ALL_PEERS.values())}.get(group or "", ())
+        if peer.key not in asked
+    ]
+    notes = [f"{peer.name} {peer.obstacle}" for peer in further if not peer.available]
+    return [*found, *(peer.at(peer.qualities) for peer in further if peer.available)], notes

@@ -139,10 +139,7 @@ def journal_path(results_path: Path) -> Path:
 def resume(results_path: Path, settings: Mapping[str, Any], *, force: bool) -> Journal | Results:
     """The finished results of these settings, or else their journal, begun or new. Writes nothing.
 
-    Args:
-        results_path: of the results file.
-        settings: of the codec and the pictures.
-        force: replace what was measured with other settings. What was measured with these is kept even so.
+    By force, what was measured with other settings is replaced; what was measured with these is kept even so.
 
     Raises:
         UsageError: there are results of other settings, or files of another kind.

@@ -203,7 +203,7 @@ class Evaluation:
             "pictures_count": len(self.pictures.paths),
             "pictures_sha256": self.pictures.fingerprint,
             "metrics": versions_of_metrics(),
-            **contender.settings(),
+            **contender.identity(),
         }
 
     def _refuse_other_pictures(self) -> None:

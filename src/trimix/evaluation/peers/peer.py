@@ -1,7 +1,9 @@
 """What a codec to compare with is: fixed settings, one free quality, real files."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
 
@@ -104,6 +106,30 @@ class Peer(ABC):
     def description(self) -> str:
         """Settings and version."""
         return f"{self.settings}; {self.version}"
+
+    def at(self, qualities: Sequence[float]) -> Self:
+        """The codec, to be measured at these qualities.
+
+        Raises:
+            UsageError: one is outside the scale.
+        """
+        return replace(self, qualities=tuple(float(self.scale.checked(one, self.name)) for one in qualities))
+
+    def identity(self) -> Mapping[str, Any]:
+        """Whatever changes its results."""
+        settings = {"codec_version": self.version, "codec_settings": self.settings}
+        return {"codec": self.name, **settings, "qualities": list(self.qualities)}
+
+    def open(self) -> Self:
+        """Itself, as a contender of an evaluation."""
+        return self
+
+    def payload_bytes(self, data: bytes) -> None:  # noqa: B027
+        """Not told apart from headers."""
+
+    def facts(self) -> Mapping[str, Any]:
+        """None."""
+        return {}
 
     def encode(self, picture: Picture, quality: float) -> bytes:
         """A whole file of a quality on the codec's own scale; pixels only, without metadata.

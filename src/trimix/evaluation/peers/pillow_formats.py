@@ -1,7 +1,7 @@
 """JPEG, JPEG 2000, WebP and AVIF through Pillow."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from io import BytesIO
 from typing import Any
@@ -147,34 +147,27 @@ def _avif_encoders() -> str:
         return "encoder of unknown version"
 
 
-_JPEG: dict[str, Any] = {
-    "scale": QualityScale(1, 100),
-    "qualities": (5, 15, 25, 35, 45, 55, 65, 75, 85, 95),
-    "pillow_format": "JPEG",
-}
-_WEBP: dict[str, Any] = {
-    "scale": QualityScale(0, 100),
-    "qualities": (0, 10, 25, 45, 65, 80, 88, 93, 96),
-    "pillow_format": "WEBP",
-}
-_AVIF: dict[str, Any] = {"scale": QualityScale(0, 100), "qualities": (18, 28, 38, 48, 58, 68, 76, 84, 90)}
-
 JPEG = PillowPeer(
-    key="jpeg", name="JPEG", settings="Pillow defaults: baseline, 4:2:0, standard Huffman tables", **_JPEG
+    key="jpeg",
+    name="JPEG",
+    settings="Pillow defaults: baseline, 4:2:0, standard Huffman tables",
+    scale=QualityScale(1, 100),
+    qualities=(5, 15, 25, 35, 45, 55, 65, 75, 85, 95),
+    pillow_format="JPEG",
 )
-JPEG_PROGRESSIVE = PillowPeer(
+JPEG_PROGRESSIVE = replace(
+    JPEG,
     key="jpeg-progressive",
     name="JPEG progressive",
     settings="progressive, 4:2:0, optimized Huffman tables",
     options={"subsampling": "4:2:0", "optimize": True, "progressive": True},
-    **_JPEG,
 )
-JPEG_444 = PillowPeer(
+JPEG_444 = replace(
+    JPEG,
     key="jpeg-444",
     name="JPEG 4:4:4",
     settings="progressive, 4:4:4, optimized Huffman tables",
     options={"subsampling": "4:4:4", "optimize": True, "progressive": True},
-    **_JPEG,
 )
 JPEG_2000 = Jpeg2000Peer(
     key="jpeg2000",
@@ -184,28 +177,31 @@ JPEG_2000 = Jpeg2000Peer(
     qualities=(0.1, 0.15, 0.22, 0.33, 0.5, 0.7, 1, 1.4, 2),
 )
 WEBP = PillowPeer(
-    key="webp", name="WebP", settings="Pillow defaults: lossy, method 4, 4:2:0 (lossy WebP has no other)", **_WEBP
+    key="webp",
+    name="WebP",
+    settings="Pillow defaults: lossy, method 4, 4:2:0 (lossy WebP has no other)",
+    scale=QualityScale(0, 100),
+    qualities=(0, 10, 25, 45, 65, 80, 88, 93, 96),
+    pillow_format="WEBP",
 )
-WEBP_SLOW = PillowPeer(
-    key="webp-slow", name="WebP method 6", settings="lossy, method 6, 4:2:0", options={"method": 6}, **_WEBP
+WEBP_SLOW = replace(
+    WEBP, key="webp-slow", name="WebP method 6", settings="lossy, method 6, 4:2:0", options={"method": 6}
 )
 AVIF = AvifPeer(
     key="avif",
     name="AVIF, tune=iq",
     settings="speed 6, 4:2:0, tune=iq: defaults of Pillow with libavif 1.4; one tile",
-    **_AVIF,
+    scale=QualityScale(0, 100),
+    qualities=(18, 28, 38, 48, 58, 68, 76, 84, 90),
 )
-AVIF_PSNR = AvifPeer(
+AVIF_PSNR = replace(
+    AVIF,
     key="avif-psnr",
     name="AVIF, tune=psnr",
     settings="speed 6, 4:2:0, tune=psnr, one tile",
+    qualities=(10, 20, 30, 40, 50, 60, 70, 80, 88),
     tune="psnr",
-    **_AVIF | {"qualities": (10, 20, 30, 40, 50, 60, 70, 80, 88)},
 )
-AVIF_444 = AvifPeer(
-    key="avif-444",
-    name="AVIF 4:4:4, tune=iq",
-    settings="speed 6, 4:4:4, tune=iq, one tile",
-    subsampling="4:4:4",
-    **_AVIF,
+AVIF_444 = replace(
+    AVIF, key="avif-444", name="AVIF 4:4:4, tune=iq", settings="speed 6, 4:4:4, tune=iq, one tile", subsampling="4:4:4"
 )
