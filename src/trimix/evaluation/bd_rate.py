@@ -31,11 +31,10 @@ class BdRate:
 
     Attributes:
         percent: mean difference in rate; negative where the test needs fewer bits than the anchor.
-        overlap_minimum: lowest distortion that both curves reach.
+        overlap_minimum: lowest distortion that both curves reach, in the unit, "dB" or "points".
         overlap_maximum: highest distortion that both curves reach.
         overlap_share: the overlap over the range of both curves together, 0 .. 1; far below 1 the percentage
             speaks for a small part of the curves.
-        unit: of these distortions, "dB" or "points".
     """
 
     percent: float
@@ -53,11 +52,8 @@ class BdDistortion:
     """A mean difference in distortion and the rates it was measured over.
 
     Attributes:
-        difference: mean difference in distortion; positive where the test is better than the anchor.
-        overlap_minimum_bits_per_pixel: lowest rate that both curves reach.
-        overlap_maximum_bits_per_pixel: highest rate that both curves reach.
+        difference: mean difference in distortion, in the unit; positive where the test is better than the anchor.
         overlap_share: the overlap over the range of both curves together, 0 .. 1, of the logarithms of the rates.
-        unit: of the difference, "dB" or "points".
     """
 
     difference: float

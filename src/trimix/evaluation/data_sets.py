@@ -30,7 +30,6 @@ class DataSet:
 
     Attributes:
         key: name on the command line and of the folder.
-        title: name in print.
         count: pictures that are measured.
         sizes: in words, pixels.
         published: where it can be had.

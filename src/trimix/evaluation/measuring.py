@@ -33,17 +33,7 @@ from trimix.shapes import UInt8
 
 @dataclass(frozen=True)
 class Coded:
-    """One picture, encoded and decoded.
-
-    Attributes:
-        pixels: decoded, uint8 [H W C].
-        file_bytes: the whole file.
-        payload_bytes: without headers and metadata; None where the codec does not tell them apart.
-        encoding_seconds: wall clock, pixels in memory to bytes in memory.
-        decoding_seconds: wall clock, bytes in memory to pixels in memory.
-        peak_memory_bytes: largest resident memory meanwhile; None where it is not known.
-        gpu_peak_memory_bytes: largest memory on a GPU meanwhile; None without one.
-    """
+    """One picture, encoded and decoded: pixels, and what `Measurement` says of each; GPU memory is None without one."""
 
     pixels: UInt8[np.ndarray, "H W C"]
     file_bytes: int
@@ -55,11 +45,7 @@ class Coded:
 
 
 class Measure:
-    """A contender measured in this very process.
-
-    Attributes:
-        facts: what the contender tells once it is open, and the memory of the process before.
-    """
+    """A contender measured in this very process; its facts are with the memory of the process before it was open."""
 
     def __init__(self, contender: Contender) -> None:
         idle_bytes = peak_memory_bytes()

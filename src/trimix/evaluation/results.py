@@ -47,24 +47,16 @@ _OLDER_KEYS = {"psnr-rgb": "psnr", "ms-ssim-rgb": "ms-ssim"}
 
 @dataclass(frozen=True)
 class Measurement:
-    """One picture through one codec at one quality.
+    """One picture through one codec at one quality; distortions as in `RatePoint`.
 
     Attributes:
-        picture: file name within the set.
-        width: pixels.
-        height: pixels.
-        quality: setting of the codec on its own scale.
+        picture: file name within the set, of so many pixels in width and height.
         file_bytes: the whole file.
         payload_bytes: without headers and metadata, where the codec tells them apart.
-        psnr_db: of 8-bit RGB; infinity for a lossless one.
-        luma_psnr_db: of the BT.601 luma.
-        ms_ssim: 0 .. 1; None where a side is below 161 pixels.
         encoding_seconds: wall clock, pixels in memory to bytes in memory.
         decoding_seconds: wall clock, bytes in memory to pixels in memory.
         peak_memory_bytes: largest resident memory of the process that measured it, meanwhile (on Linux) or so far.
             None where unknown.
-        ssimulacra2: score, at most 100; None where it was not measured.
-        butteraugli: distance, 3-norm; None where it was not measured.
     """
 
     picture: str
@@ -136,8 +128,7 @@ class Results:
     """One codec on one set of pictures.
 
     Attributes:
-        name: of the codec, as in legends.
-        description: its settings and version.
+        description: settings and version of the codec.
         means: one for each quality, by growing rate.
         data: name of the set; empty where it is not known.
         measurements: every picture at every quality; empty where only means are known (published results).

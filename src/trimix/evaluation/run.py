@@ -68,7 +68,7 @@ class Evaluation:
         contenders: codecs, each with a key of its own.
         folder: for results files, ``<key>.json``; made when the first measurement begins.
         force: replace results that were measured with other settings.
-        isolated: measure each codec in a process of its own, which memory needs to be told truly.
+        isolated: in a process of its own each, which memory needs to be told truly.
         command: how this was started, for the provenance.
 
     Raises:

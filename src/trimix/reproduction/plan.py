@@ -33,8 +33,6 @@ class Run:
     """One training run of a plan.
 
     Args:
-        variant: what is trained.
-        rate_distortion_lambda: trade-off.
         seed: of pictures, noise and first weights.
         training: settings of the recipe, everything but pictures and start.
         starts_from: the run whose weights this one begins with; none for random ones.

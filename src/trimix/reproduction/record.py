@@ -36,7 +36,6 @@ class Record:
     """A run, as far as it has come.
 
     Args:
-        key: of the run.
         rates: by steps done, then by set of pictures.
         facts: of the training: seconds, gradient ratio, machine, versions.
         configuration: everything that decides what it comes to, with the fingerprints of the pictures.

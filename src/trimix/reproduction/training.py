@@ -27,11 +27,9 @@ class Job:
     """A run with all that it needs.
 
     Args:
-        run: of a plan.
         output: folder of the records, and of a folder for checkpoint and log of each run.
         data: the ``[data]`` of its configuration.
         sets: pictures to measure on, by name.
-        fingerprints: of pictures, for the record.
         accelerator: ``cpu``, ``cuda`` or ``auto``.
         threads: of a CPU.
     """

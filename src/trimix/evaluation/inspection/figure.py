@@ -161,7 +161,7 @@ def draw_channel_bits(axes: "Axes", inspection: Inspection) -> None:
     """Bits of all channels, most first, split by share."""
     split = inspection.statistics.channel_weight_bits[inspection.channels_by_bits]
     _stack(axes, split, np.arange(len(split) + 1), inspection.statistics.shares.names)
-    axes.set_title("bits of every channel, most first")
+    axes.set(ylim=(0, None), title="bits of every channel, most first")
     axes.set_xlabel("rank", color=PALE)
 
 
@@ -207,7 +207,7 @@ def _stack(axes: "Axes", parts: np.ndarray, edges: np.ndarray, names: tuple[str,
     for index, name in enumerate(names or [""] * parts.shape[1]):
         colour, lower = share_colour(index), tops[:, index] - parts[:, index]
         axes.stairs(tops[:, index], edges, baseline=lower, fill=True, color=colour, linewidth=0, label=name)
-    axes.set(xlim=(edges[0], edges[-1]), ylim=(0, None))
+    axes.set_xlim(edges[0], edges[-1])
     quieten(axes, "bottom", labelsize=8)
 
 

@@ -23,19 +23,14 @@ class Inspection:
     """A compressed file, looked into.
 
     Attributes:
-        name: of the file, for people.
-        model: name of its model.
         quality: 1..100.
         pixels: the decoded picture.
-        statistics: of its latents.
-        file_bytes: size of the file.
         header_bits: of the header and the section table.
         metadata_bits: of ICC profile, EXIF, XMP and what else is no payload.
         payload_bits: of the coded symbols, as stored.
         hyper_latent_bits: -log2 of the probability of all hyper-latents.
         latent_bits: -log2 of the probability of all latents.
         percentile_bits: percentile and bits of a latent.
-        maximum_bits: of a latent.
         zero_share: share of the latents' symbols that are 0.
         rounded_around_mean: whether a symbol is a distance from the predicted mean, not the latent itself.
     """

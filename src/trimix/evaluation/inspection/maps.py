@@ -17,14 +17,10 @@ TRIANGLE_ASPECT = np.sqrt(3) / 2
 
 @dataclass(frozen=True)
 class Maps:
-    """What is known by position; a position may stand for several of the latent.
+    """What is known by position, which stands for `stride` pixels in either direction and may hold several latents.
 
-    Attributes:
-        stride: pixels that a position stands for, in either direction.
-        bits: sum over the latents there.
-        weight_shares: share of each family or component, weighted by bits; sums to 1.
-        responsibility_shares: the same by responsibilities.
-        standard_deviation: predicted, mean over the latents there.
+    Bits are sums over the latents there, standard deviations means; shares of the families or components are weighted
+    by bits and sum to 1.
     """
 
     stride: int
@@ -36,14 +32,9 @@ class Maps:
 
 @dataclass(frozen=True)
 class HeatMap:
-    """One value at every position, as colours of a scale from 0.
+    """One value at every position, as colours of a scale of Matplotlib from 0 to the highest.
 
-    Attributes:
-        key: short and unique.
-        name: in a word or two.
-        values: by what shares are of, weights or responsibilities; by "all" where that makes no difference.
-        highest: upper end of the scale.
-        scale: of Matplotlib.
+    Values are by what shares are of, weights or responsibilities; by "all" where that makes no difference.
     """
 
     key: str

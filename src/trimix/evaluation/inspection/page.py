@@ -61,7 +61,7 @@ def make_page(inspection: Inspection, title: str) -> bytes:
 
 def parts_of_file(inspection: Inspection) -> dict[str, float]:
     """Bits of what the file is made of; they sum to those of the file."""
-    found = {
+    found: dict[str, float] = {
         "header": inspection.header_bits,
         "hyper-latents": inspection.hyper_latent_bits,
         "latents": inspection.latent_bits,

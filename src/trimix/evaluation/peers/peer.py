@@ -70,15 +70,10 @@ class SizedFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Peer(ABC):
-    """A codec with fixed settings and one free quality.
+    """A codec with fixed settings, told in words, and one free quality, whose scale has the codec's own direction.
 
-    Attributes:
-        key: short name, as typed.
-        name: as in tables.
-        settings: in words, for tables and reports.
-        scale: of its quality, which keeps the direction of the codec's own scale.
-        qualities: to measure at where none are asked for, by growing size: on photographs some 0.1 to 2 bits per
-            pixel, as far as the codec goes.
+    Qualities to measure at, where none are asked for, go by growing size: on photographs some 0.1 to 2 bits per pixel,
+    as far as the codec goes.
     """
 
     key: str

@@ -14,15 +14,9 @@ HYPER_LATENT_REACH = PICTURE_MULTIPLE // LATENT_STRIDE
 
 @dataclass(frozen=True)
 class BitMap:
-    """Bits of a compressed file by position.
+    """Bits of a compressed file by position, on the grid of the padded picture, with shares of the hyper-latents.
 
-    Attributes:
-        bits: at every latent, with its share of the hyper-latents; the grid covers the padded picture.
-        latent_bits: sum over the latents.
-        hyper_latent_bits: sum over the hyper-latents.
-        file_bytes: size of the whole file.
-        width: of the picture, pixels.
-        height: of the picture, pixels.
+    The sizes of file and picture are in bytes and pixels.
     """
 
     bits: Float[np.ndarray, "h w"]

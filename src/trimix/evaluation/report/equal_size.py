@@ -22,15 +22,7 @@ MINIMUM_QUALITY, MAXIMUM_QUALITY = 1.0, 100.0
 
 @dataclass(frozen=True)
 class Rendition:
-    """A picture after a codec.
-
-    Attributes:
-        name: of the codec.
-        description: its settings, and version.
-        file_bytes: the whole file.
-        point: rate and distortion of the whole picture, with the quality of the codec.
-        pixels: decoded.
-    """
+    """A picture after a codec, with its rate and distortion as a whole; settings and version are the description."""
 
     name: str
     description: str
@@ -41,15 +33,7 @@ class Rendition:
 
 @dataclass(frozen=True)
 class EqualSize:
-    """A picture and what codecs made of it at equal size.
-
-    Attributes:
-        name: of the picture.
-        original: pixels and profile.
-        renditions: trimix first.
-        bit_map: of the trimix file.
-        notes: codecs that are missing and why.
-    """
+    """A picture and what codecs made of it at equal size, trimix first; notes tell which are missing and why."""
 
     name: str
     original: Picture
