@@ -27,6 +27,9 @@ from trimix.architectures.building import build
 from trimix.architectures.compression_model import CompressionModel
 from trimix.architectures.config import CompressionConfig
 from trimix.errors import TrainingError
+from trimix.freezing.thaw import thaw
+from trimix.frozen.catalogue import find_model
+from trimix.frozen.storage import load_frozen
 from trimix.progress import ProgressDisplay, showing_progress
 from trimix.shapes import Float, Tensor
 from trimix.training.averaging import build_average
@@ -175,10 +178,16 @@ class Trainer:
         if auxiliary is not None:
             self.devices.copy_from_first(auxiliary.module)
 
-    def _start_from(self, path: Path) -> None:
-        """Take the averaged weights of another run, or of a narrower model where this one is wider."""
-        checkpoint = load_checkpoint(path)
-        before = model_of(path, checkpoint) if "configuration" in checkpoint else self.model.config
+    def _start_from(self, start: Path | str) -> None:
+        """Take the averaged weights of another run or those of a model, narrower ones where this model is wider."""
+        path = Path(start)
+        checkpoint: dict[str, object]
+        if path.suffix == ".ckpt" or (path.is_file() and path.suffix != ".safetensors"):
+            checkpoint = load_checkpoint(path)
+            before = model_of(path, checkpoint) if "configuration" in checkpoint else self.model.config
+        else:
+            released = thaw(load_frozen(find_model(start).path))
+            checkpoint, before = {"average": released.state_dict()}, released.config
         if may_grow(before, self.model.config):
             self.model.load_state_dict(grown(average_of(path, checkpoint, build(before)), before, self.model))
             self.grown_from = before
