@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import torch
 
-from trimix.architectures.training_output import TrainingOutput
+from trimix.architectures.compression_model import TrainingOutput
 from trimix.distortion import Distortion, DistortionKind
+from trimix.distortion.butteraugli import butteraugli
 from trimix.distortion.differentiable import distortion_of
 from trimix.shapes import Float, Tensor
 from trimix.training.config import ObjectiveConfig
@@ -61,10 +62,8 @@ def rate_distortion(
 
     Args:
         x: pictures in [0, 1]; both sides have at least 161 pixels for MS-SSIM, 128 for SSIMULACRA2.
-        output: what the model made of them.
         rate_distortion_lambda: of every picture, in the unit of its distortion.
         balance: 0: rates count by their difference, 1: by their ratio.
-        objective: says what D is.
     """
     pixels = x.shape[2] * x.shape[3]
     bits_per_pixel = (output.latent_bits + output.hyper_latent_bits) / pixels
@@ -73,6 +72,13 @@ def rate_distortion(
     with torch.set_grad_enabled(torch.is_grad_enabled() and objective.distortion == "mse"):
         error = distortion_of(Distortion(), x, x_hat)
     measured = error if objective.distortion == "mse" else distortion_of(objective.measure, x, x_hat)
+    if objective.butteraugli_weight:
+        # It takes as long as the networks do: half of the pictures tell enough.
+        some = slice(0, None, 2)
+        share = objective.butteraugli_weight * len(x) / len(x[some])
+        seen = torch.zeros_like(measured)
+        seen[some] = butteraugli(x[some], x_hat[some].float())
+        measured = measured + share * seen
     weighted = rate_distortion_lambda * measured
     weight = (rate_distortion_lambda / _LAMBDA_OF_WEIGHT_ONE[objective.distortion]) ** -balance
     return RateDistortion(weight * (bits_per_pixel + weighted), bits_per_pixel, weighted, weight, error)
