@@ -61,7 +61,7 @@ class NativeKernel:
             types += [ctypes.c_int64] if kind == "number" else [ctypes.c_void_p, *[ctypes.c_int64] * int(sizes or 0)]
         function.argtypes, function.restype = types, ctypes.c_int64
 
-    def __call__(self, *arguments: Any) -> int:
+    def __call__(self, *arguments: Any) -> Any:
         """Run it; arrays are contiguous and of its types.
 
         Raises:

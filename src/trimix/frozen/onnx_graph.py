@@ -65,7 +65,7 @@ def _message(number: int, parts: Parts) -> Parts:
 def _tensor(name: str, array: np.ndarray) -> Parts:
     kind = _INT64 if array.dtype == np.int64 else _FLOAT32
     dimensions = b"".join(_field(1, size) for size in array.shape)
-    contents = memoryview(np.ascontiguousarray(array).ravel().view(np.uint8))
+    contents = np.ascontiguousarray(array).ravel().view(np.uint8).data
     return [dimensions + _field(2, kind) + _field(8, name), *_message(9, [contents])]
 
 
