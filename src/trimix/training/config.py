@@ -76,7 +76,10 @@ class PhaseConfig(_Section):
         description="chosen: latents as the encoder chooses them at effort 2; of a linear path, with a fixed encoder",
     )
     encoder: Literal["trained", "fixed"] = "trained"
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    precision: Literal["32-true", "bf16-mixed"] = Field(
+        default="32-true",
+        description="bf16-mixed: transforms in bfloat16, where that is fast: not on a CPU without AVX-512",
+    )
 
     @model_validator(mode="after")
     def _parts_are_equal(self) -> "PhaseConfig":
@@ -115,9 +118,7 @@ class SoapConfig(_Section):
     largest_side: PositiveInt = Field(
         default=1024, description="rows or columns of which there are more keep their standard basis"
     )
-    half_products: bool = Field(
-        default=False, description="products with bases in bfloat16, which some processors are faster at"
-    )
+    half_products: bool = Field(default=False, description="products with bases in bfloat16, where that is fast")
 
 
 class OptimizerConfig(_Section):

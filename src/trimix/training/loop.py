@@ -43,7 +43,7 @@ from trimix.training.interruption import StopRequest, delayed_signals
 from trimix.training.linear_path import start_linear_path
 from trimix.training.optimizers import MAXIMUM_IN_A_ROW, NonFiniteSteps, build_average, build_optimizer
 from trimix.training.patches import PatchSampler, load_pictures, validation_crops
-from trimix.training.products import fast_products
+from trimix.training.products import fast_products, is_fast_in_bfloat16
 from trimix.training.run_log import RunLog
 from trimix.training.steps import PlainStep, Step, StepReport, check_parts, mean_report, parts_of_batch
 from trimix.training.time_limit import TimeIsUpError, TimeLimit
@@ -449,7 +449,8 @@ class Trainer:
         # After an explosion others: the same might lead there again.
         step = self.progress.step + _OTHER_PATCHES * self.progress.explosions
         for batch in parts_of_batch(self.sampler, self.config, phase, step, self.devices):
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=phase.precision == "bf16-mixed"):
+            halved = phase.precision == "bf16-mixed" and is_fast_in_bfloat16(self.device)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=halved):
                 reports.append(self.step.backward(self.model, batch, phase, 1 / phase.accumulation))
         return mean_report(reports)
 
