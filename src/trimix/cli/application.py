@@ -17,6 +17,7 @@ from trimix.cli.freeze import freeze
 from trimix.cli.import_compressai import import_compressai
 from trimix.cli.info import info
 from trimix.cli.inspect import inspect
+from trimix.cli.integrate import integrate
 from trimix.cli.interrupts import ending_on_signals, interrupt_was_seen, remembering_interrupts
 from trimix.cli.models import models
 from trimix.cli.report import report
@@ -39,6 +40,7 @@ for _command, _panel, _example in (
     (info, "Pictures", "trimix info photo.tmix"),
     (view, "Pictures", "trimix view photo.tmix"),
     (inspect, "Pictures", "trimix inspect photo.tmix -o photo.html"),
+    (integrate, "Pictures", "trimix integrate --user"),
     (models, "Models", "trimix models gllmm-lite"),
     (evaluate, "Models", "trimix evaluate kodak --data-root data/ --quality 20,50,80 --peers default"),
     (bd_rate, "Models", "trimix bd-rate vtm results/kodak/gllmm-lite.json"),

@@ -2,14 +2,16 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
 from io import BytesIO
 from pathlib import Path
 from threading import Lock
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from trimix.bitstream import MAXIMUM_PIXELS, QUALITY_STEPS, Header
+from trimix.bitstream import MAXIMUM_PIXELS, QUALITY_STEPS, SIDE_MAXIMUM, Header
 from trimix.cli.batch import (
     Batch,
     BatchOptions,
@@ -51,8 +53,19 @@ from trimix.frozen.catalogue import find_model
 from trimix.progress import working
 
 _DEFAULT_FORMAT = "png"
+_REDUCTIONS = (1, 2, 4, 8, 16)
 _loading = Lock()
 """Threads that begin at once must not load the same model twice."""
+
+
+class Scale(StrEnum):
+    """Sides of the picture to those of the file's."""
+
+    WHOLE = "1"
+    HALF = "1/2"
+    QUARTER = "1/4"
+    EIGHTH = "1/8"
+    SIXTEENTH = "1/16"
 
 
 def decompress(
@@ -79,6 +92,20 @@ def decompress(
         ),
     ] = None,
     background: BackgroundOption = None,
+    scale: Annotated[
+        Scale, typer.Option("--scale", help="Smaller, sides rounded up; 1/8 and 1/16 take about half the time.")
+    ] = Scale.WHOLE,
+    thumbnail: Annotated[
+        int | None,
+        typer.Option(
+            "--thumbnail",
+            min=1,
+            max=SIDE_MAXIMUM,
+            metavar="PIXELS",
+            help="Instead of a scale: sides of at most so many pixels, with 8 bits.",
+            show_default=False,
+        ),
+    ] = None,
     model: ModelOfFileOption = None,
     recursive: RecursiveOption = False,
     jobs: JobsOption = None,
@@ -96,23 +123,23 @@ def decompress(
     -o - the picture takes standard output: no --json then. Of many, what is there
     already is not done again without --force, what fails is named and the rest done.
     """
+    if thumbnail is not None and scale is not Scale.WHOLE:
+        raise UsageError("--scale and --thumbnail exclude each other; give one of them")
     wanted = None if format is None else check_picture_format(format)
-    colour = checked_background(background)
+    decoding = _Decoding(model, checked_background(background), scale, thumbnail, maximum_pixels)
     refuse_output_among_inputs(files, *(f".{one}" for one in PICTURE_FORMATS))
+    options = BatchOptions(force, keep_times, json=json)
     if are_many(files):
         extension = wanted or _DEFAULT_FORMAT
         selection = select(files, output, extension, recursive=recursive, of_pictures=False)
         if model is not None:
             find_model(model)
-        batch = Batch(selection, CodecError, "decompressed", BatchOptions(force, keep_times, json=json))
 
         def load(share: int) -> Callable[[Source], Made]:
             device_name = _prepare(device, share)
-            return lambda source: _made(
-                source, checked_header(source, maximum_pixels), model, device_name, maximum_pixels, extension, colour
-            )
+            return lambda source: decoding.made(source, checked_header(source, maximum_pixels), device_name, extension)
 
-        batch.run(load, default_jobs(jobs, device), threads)
+        Batch(selection, CodecError, "decompressed", options).run(load, default_jobs(jobs, device), threads)
         return
     source = Source(files[0], CodecError)
     # Damage, limits and a missing model show here, before torch is loaded.
@@ -131,7 +158,7 @@ def decompress(
     model_of_file(source, header, model)
     device_name = _prepare(device, threads)
     with working(f"decompressing {source.name}"):
-        made = _made(source, header, model, device_name, maximum_pixels, extension, colour)
+        made = decoding.made(source, header, device_name, extension)
         destination.write(made.data)
         if keep_times:
             keep_times_of(source, destination)
@@ -142,7 +169,8 @@ def decompress(
         return
     print_summary(
         f"{source.name} ({source.size_bytes} bytes, {made.record['bits_per_pixel']:.3f} bpp) -> {destination.name}: "
-        f"{header.width}x{header.height}, {len(made.data)} bytes, {made.record['decode_seconds']:.2f} s"
+        f"{made.record['width']}x{made.record['height']}, {len(made.data)} bytes, "
+        f"{made.record['decode_seconds']:.2f} s"
     )
 
 
@@ -154,43 +182,52 @@ def _prepare(device: Device, threads: int | None) -> str:
     return device_name
 
 
-def _made(
-    source: Source,
-    header: Header,
-    model: str | None,
-    device_name: str,
-    maximum_pixels: int,
-    extension: str,
-    background: tuple[int, int, int] | None,
-) -> Made:
-    """The picture file of a compressed one; several threads may call it."""
-    from trimix.codec import Codec
-    from trimix.images import write_picture
+@dataclass(frozen=True)
+class _Decoding:
+    """How pictures are decoded and written."""
 
-    with _loading:
-        codec = Codec.load(model_of_file(source, header, model).path, device_name)
-    started = time.perf_counter()
-    with naming(source):
-        picture = codec.decode(source.contents(), maximum_pixels)
-    decode_seconds = time.perf_counter() - started
-    buffer = BytesIO()
-    notes = write_picture(picture, buffer, format=extension, background=background)
-    pixels = picture.width * picture.height
-    record: dict[str, Any] = {
-        "width": picture.width,
-        "height": picture.height,
-        "channels": picture.samples.shape[2],
-        "bit_depth": picture.bit_depth,
-        "notes": notes,
-        "bytes": source.size_bytes,
-        "output_bytes": buffer.tell(),
-        "bits_per_pixel": 8 * source.size_bytes / pixels,
-        "quality": round(header.quality / QUALITY_STEPS, 2),
-        "model": codec.model.identity.name,
-        "model_hash": codec.model.identity.weights_hash.hex(),
-        "decode_seconds": decode_seconds,
-    }
-    return Made(buffer.getvalue(), pixels, record, notes)
+    model: str | None
+    background: tuple[int, int, int] | None
+    scale: Scale
+    thumbnail: int | None
+    maximum_pixels: int
+
+    def made(self, source: Source, header: Header, device_name: str, extension: str) -> Made:
+        """The picture file of a compressed one; several threads may call it."""
+        from trimix.codec import Codec
+        from trimix.images import thumbnail_of, write_picture
+
+        with _loading:
+            codec = Codec.load(model_of_file(source, header, self.model).path, device_name)
+        if self.thumbnail is None:
+            reduction = int(self.scale.value.rpartition("/")[2])
+        else:
+            reduction = max(
+                one for one in _REDUCTIONS if one == 1 or one * self.thumbnail <= max(header.width, header.height)
+            )
+        started = time.perf_counter()
+        with naming(source):
+            picture = codec.decode(source.contents(), self.maximum_pixels, reduction)
+        decode_seconds = time.perf_counter() - started
+        picture = picture if self.thumbnail is None else thumbnail_of(picture, self.thumbnail)
+        buffer = BytesIO()
+        notes = write_picture(picture, buffer, format=extension, background=self.background)
+        pixels = header.width * header.height
+        record = {
+            "width": picture.width,
+            "height": picture.height,
+            "channels": picture.samples.shape[2],
+            "bit_depth": picture.bit_depth,
+            "notes": notes,
+            "bytes": source.size_bytes,
+            "output_bytes": buffer.tell(),
+            "bits_per_pixel": 8 * source.size_bytes / pixels,
+            "quality": round(header.quality / QUALITY_STEPS, 2),
+            "model": codec.model.identity.name,
+            "model_hash": codec.model.identity.weights_hash.hex(),
+            "decode_seconds": decode_seconds,
+        }
+        return Made(buffer.getvalue(), pixels, record, notes)
 
 
 def _extension_of(output: str) -> str:

@@ -45,6 +45,20 @@ def pad_to_multiple(pixels: UInt[np.ndarray, "H W C"], multiple: int) -> UInt[np
     return np.pad(pixels, ((0, rows), (0, columns), (0, 0)), mode="edge")
 
 
+def reduced(samples: UInt[np.ndarray, "H W C"], factor: int) -> UInt[np.ndarray, "h w C"]:
+    """Means over squares of ``factor`` pixels a side, rounded; the last ones continue the picture as padding does.
+
+    >>> reduced(np.array([[[0], [4], [9]]], np.uint8), 2).ravel().tolist()
+    [2, 9]
+    """
+    if factor == 1:
+        return samples
+    padded = pad_to_multiple(samples, factor)
+    height, width, channels = padded.shape
+    squares = padded.reshape(height // factor, factor, width // factor, factor, channels)
+    return ((squares.sum((1, 3), dtype=np.uint32) + factor**2 // 2) // factor**2).astype(samples.dtype)
+
+
 def shares_in_picture(
     height: int, width: int, block: int, rows: int, columns: int, reach: int = 0
 ) -> Float[np.ndarray, "h w"] | None:

@@ -15,7 +15,7 @@ from trimix.images import deep
 from trimix.images.atomic_files import write_atomically
 from trimix.images.jpeg_segments import iptc_segments, merged_xmp, xmp_segments
 from trimix.images.matrix_profile import profile_of_chunks
-from trimix.images.picture import WHITE, Picture
+from trimix.images.picture import WHITE, Picture, picture_of_samples
 from trimix.images.tags import PROFILE_TAG, SUBDIRECTORIES, tiff_tags
 
 OUTPUT_FORMATS = {
@@ -146,6 +146,17 @@ def to_image(picture: Picture) -> tuple[Image.Image, tuple[str, ...]]:
     image = _image(picture.samples)
     image.info.update(metadata_information(picture.metadata))
     return image, notes
+
+
+def thumbnail_of(picture: Picture, side: int) -> Picture:
+    """The picture with 8 bits and sides of at most so many pixels, of its own proportions.
+
+    >>> thumbnail_of(Picture(np.zeros((30, 40, 1), np.uint8)), 20).pixels.shape
+    (15, 20, 1)
+    """
+    image, _ = to_image(picture.in_8_bits())
+    image.thumbnail((side, side))
+    return picture_of_samples(np.asarray(image), picture.metadata)
 
 
 def metadata_information(metadata: Metadata) -> dict[str, Any]:
