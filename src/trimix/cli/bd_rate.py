@@ -115,15 +115,14 @@ def bd_rate(
     ]
     if not comparisons:
         raise UsageError("curves must have a finite distortion in common, found none; measure with loss")
-    reasons = list(_reasons(comparisons))
+    reasons, warnings = list(_reasons(comparisons)), list(_doubts(chosen, others))
+    for warning in () if json else warnings:
+        print(f"trimix: warning: {warning}", file=sys.stderr)
     if all(isinstance(found, str) for one in comparisons for found in (one.rate, one.distortion)):
         raise UsageError(reasons[0])
-    warnings = list(_doubts(chosen, others))
     if json:
         print_json(_record(chosen, comparisons, method, warnings))
         return
-    for warning in warnings:
-        print(f"trimix: warning: {warning}", file=sys.stderr)
     _print_table(chosen, comparisons, method)
     for reason in reasons:
         print(f"- {reason}")
@@ -206,7 +205,13 @@ def _reasons(comparisons: Sequence[_Comparison]) -> Iterator[str]:
 
 
 def _doubts(anchor: _Contender, others: Sequence[_Contender]) -> Iterator[str]:
-    """Pairs that are not of the same pictures, as far as that is known."""
+    """Rates that are none of pictures, and pairs that are not of the same pictures, as far as that is known."""
+    for one in (anchor, *others):
+        if (highest := max(point.bits_per_pixel for point in one.curve.points)) > _RAW_BITS_PER_PIXEL:
+            yield (
+                f"{one.curve.name}: rates must be bits per pixel, found {highest:g}, more than raw pixels have; "
+                "convert them if they are bytes or kbit/s"
+            )
     for other in others:
         if anchor.data and other.data and anchor.data != other.data:
             yield (
@@ -220,6 +225,7 @@ def _doubts(anchor: _Contender, others: Sequence[_Contender]) -> Iterator[str]:
             )
 
 
+_RAW_BITS_PER_PIXEL = 64
 _COLUMNS = ("curve", "metric", "BD-rate %", "over", "share %", "BD", "over bpp", "share %")
 _TEXT_COLUMNS = 2
 _NOTHING = ("-", "-", "- ")

@@ -259,7 +259,7 @@ class Results:
                 measurements=tuple(Measurement.from_json(one) for one in value.get("pictures", ())),
                 provenance=dict(value.get("provenance", {})),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise UsageError(
                 f"a results file must have a name and parallel arrays bpp and psnr-rgb, found {in_words(error)}; "
                 "give one that 'trimix evaluate' or CompressAI has written"
@@ -276,7 +276,7 @@ def read_results(path: Path) -> Results:
         value = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: must be JSON, found {error}") from error
     if not isinstance(value, dict):
         raise UsageError(f"{path}: must be a JSON object, found {type(value).__name__}")

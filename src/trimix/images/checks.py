@@ -55,11 +55,6 @@ def check_head(name: str, head: bytes) -> None:
             raise PictureError(f"{name}: {words}")
 
 
-def is_jpeg_xl(head: bytes) -> bool:
-    """Whether a file is a JPEG XL, bare or in its container."""
-    return head.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"))
-
-
 def check_size(name: str, width: int, height: int, maximum_pixels: int) -> None:
     """Refuse a picture with more than `maximum_pixels` pixels.
 

@@ -1,6 +1,6 @@
 """More than 8 bits: what Pillow cannot read or write.
 
-PNG, AVIF, JPEG 2000 and JPEG XL are read by imagecodecs, TIFF by tifffile: `pip install 'trimix[formats]'`. Grey PNG
+PNG, AVIF and JPEG 2000 are read by imagecodecs, TIFF by tifffile: `pip install 'trimix[formats]'`. Grey PNG
 and TIFF are Pillow's, PPM is read here. Writing needs neither.
 """
 
@@ -10,7 +10,6 @@ import zlib
 from collections.abc import Callable
 from importlib import import_module
 from io import BytesIO
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,6 @@ from trimix.shapes import UInt
 PORTABLE_ANYMAP = re.compile(rb"P[2356](?:(?:\s|#[^\n]*\n)+(\d{1,9})){3}\s")
 """The header of PGM and PPM; its group is the largest value."""
 
-_JPEG_XL_RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 _EXTRA = "pip install 'trimix[formats]'"
 _COMPRESSION_DEFLATE, _PREDICTOR_DIFFERENCE = 8, 2
 _ASSOCIATED_ALPHA, _UNASSOCIATED_ALPHA = 1, 2
@@ -53,7 +51,7 @@ def read_png(data: bytes, chunks: list[Chunk]) -> UInt[np.ndarray, "H W C"]:
         data: the file.
         chunks: of the file.
     """
-    samples = _imagecodecs("16 bits in colour").png_decode(data)
+    samples = module_for("imagecodecs", "16 bits in colour").png_decode(data)
     samples = samples if samples.ndim == 3 else samples[:, :, None]
     for one in chunks:
         if one.type == b"tRNS" and samples.shape[2] in (1, 3) and len(one.data) == 2 * samples.shape[2]:
@@ -70,47 +68,12 @@ def with_key_colour(samples: UInt[np.ndarray, "H W C"], key: tuple[int, ...]) ->
 
 def read_avif(data: bytes, bits: int) -> UInt[np.ndarray, "*shape"]:
     """All samples of an AVIF of 10 or 12 bits, not yet turned."""
-    return scaled(_imagecodecs(f"{bits} bits").avif_decode(data), bits)
+    return scaled(module_for("imagecodecs", f"{bits} bits").avif_decode(data), bits)
 
 
 def read_jpeg_2000(data: bytes, bits: int) -> UInt[np.ndarray, "*shape"]:
     """All samples of a JPEG 2000 of more than 8 bits."""
-    return scaled(_imagecodecs(f"{bits} bits").jpeg2k_decode(data), bits)
-
-
-def jpeg_xl_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height that a JPEG XL claims (ISO/IEC 18181-1, size header); None where none is found.
-
-    Args:
-        data: the file, or its beginning.
-    """
-    start = 0
-    if not data.startswith(b"\xff\x0a"):
-        boxes = [at for at in (data.find(b"jxlc"), data.find(b"jxlp")) if at >= 0]
-        start = data.find(b"\xff\x0a", min(boxes)) if boxes else -1
-    bits = int.from_bytes(data[start + 2 : start + 12], "little")
-
-    def take(count: int) -> int:
-        nonlocal bits
-        value, bits = bits & ((1 << count) - 1), bits >> count
-        return value
-
-    def side(is_small: int) -> int:
-        return 8 * (take(5) + 1) if is_small else take((9, 13, 18, 30)[take(2)]) + 1
-
-    if start < 0:
-        return None
-    is_small = take(1)
-    height = side(is_small)
-    if ratio := take(3):
-        numerator, denominator = _JPEG_XL_RATIOS[ratio - 1]
-        return height * numerator // denominator, height
-    return side(is_small), height
-
-
-def read_jpeg_xl(data: bytes) -> np.ndarray:
-    """All samples of a JPEG XL."""
-    return _imagecodecs("JPEG XL").jpegxl_decode(data)
+    return scaled(module_for("imagecodecs", f"{bits} bits").jpeg2k_decode(data), bits)
 
 
 def read_anymap(data: bytes) -> UInt[np.ndarray, "H W C"]:
@@ -141,7 +104,7 @@ def read_tiff(
     Raises:
         PictureError: samples or colours of another kind.
     """
-    tifffile = _module("tifffile", "this kind of TIFF")
+    tifffile = module_for("tifffile", "this kind of TIFF")
     stream.seek(0)
     with tifffile.TiffFile(stream) as file:
         page = file.pages[frame]
@@ -233,17 +196,8 @@ def write_anymap(samples: UInt[np.ndarray, "H W C"]) -> bytes:
     return b"P%d\n%d %d\n65535\n" % (5 if channels == 1 else 6, width, height) + samples.astype(">u2").tobytes()
 
 
-def write_jpeg_xl(samples: UInt[np.ndarray, "H W C"]) -> bytes:
-    """A JPEG XL without loss."""
-    grey = samples[:, :, 0] if samples.shape[2] == 1 else samples
-    return _imagecodecs("JPEG XL").jpegxl_encode(np.ascontiguousarray(grey), lossless=True)
-
-
-def _imagecodecs(what: str) -> ModuleType:
-    return _module("imagecodecs", what)
-
-
-def _module(name: str, what: str) -> Any:
+def module_for(name: str, what: str) -> Any:
+    """A package that is an extra; PictureError if it is missing, and ``what`` needs it."""
     try:
         return import_module(name)
     except ImportError:

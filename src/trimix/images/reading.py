@@ -21,10 +21,10 @@ from trimix.images.checks import (
     check_size,
     check_webp_size,
     choose_frame,
-    is_jpeg_xl,
 )
 from trimix.images.chunks import ByteStream
 from trimix.images.colour_conversion import to_srgb
+from trimix.images.jpeg_xl import is_jpeg_xl, jpeg_xl_size, read_jpeg_xl
 from trimix.images.limits import without_pillow_limits
 from trimix.images.picture import Picture, picture_of_samples
 from trimix.images.stripping import Strip, stripped
@@ -270,10 +270,10 @@ def _deep_samples(image: Image.Image, stream: ByteStream, bits: int, frame: int,
 def _read_jpeg_xl(stream: ByteStream, wanted: _Wanted) -> Picture:
     name, frame = wanted.name, wanted.frame
     contents = stream.read()
-    if (size := deep.jpeg_xl_size(contents)) is None:
+    if (size := jpeg_xl_size(contents)) is None:
         raise PictureError(f"{name}: a picture must decode, found it damaged or truncated; fetch it again")
     check_size(name, *size, wanted.maximum_pixels)
-    samples = deep.read_jpeg_xl(contents)
+    samples, exif, xmp, is_packed = read_jpeg_xl(contents)
     if samples.dtype not in (np.uint8, np.uint16):
         raise PictureError(f"{name}: samples must have up to 16 bits, found {samples.dtype}; convert them")
     if samples.ndim == 4:
@@ -283,8 +283,14 @@ def _read_jpeg_xl(stream: ByteStream, wanted: _Wanted) -> Picture:
                 f"0 to {len(samples) - 1}"
             )
         samples = samples[frame]
-    notes = ("profile, EXIF and XMP of JPEG XL are not read",)
-    return picture_of_samples(samples, NO_METADATA, notes, wanted.background)
+    notes = (
+        "profile and packed metadata of JPEG XL are not read" if is_packed else "a profile of JPEG XL is not read",
+    )
+    # The decoder has turned the pixels.
+    metadata = Metadata(
+        exif=exif_blocks.reset_orientation(exif.removeprefix(_EXIF_PREFIX)), xmp=exif_blocks.reset_xmp_orientation(xmp)
+    )
+    return picture_of_samples(samples, stripped(metadata, wanted.strip), notes, wanted.background)
 
 
 def _read_unusual_tiff(stream: ByteStream, wanted: _Wanted) -> Picture:

@@ -14,6 +14,7 @@ from trimix.images import chunks as png
 from trimix.images import deep
 from trimix.images.atomic_files import write_atomically
 from trimix.images.jpeg_segments import iptc_segments, merged_xmp, xmp_segments
+from trimix.images.jpeg_xl import write_jpeg_xl
 from trimix.images.matrix_profile import profile_of_chunks
 from trimix.images.picture import WHITE, Picture, picture_of_samples
 from trimix.images.tags import PROFILE_TAG, SUBDIRECTORIES, tiff_tags
@@ -67,7 +68,7 @@ def write_picture(
     | JPEG | | | yes | yes | a comment | yes | as a profile |
     | WebP | | yes | yes | | | | as a profile |
     | AVIF | | yes | yes | | | | as a profile |
-    | JPEG XL | yes | yes | | | | | |
+    | JPEG XL | yes | yes | all but ICC | | | | |
     | BMP | | | | yes | | | |
     | PPM | yes | | | | | | |
 
@@ -203,7 +204,7 @@ def _encode(
         notes.append(f"{name} cannot hold {', '.join(lost)}: left out")
     samples = picture.samples
     if pillow_format == "JXL":
-        return deep.write_jpeg_xl(samples), tuple(notes)
+        return write_jpeg_xl(samples, picture.metadata.exif, options["xmp"]), tuple(notes)
     if picture.bit_depth == 16 and (samples.shape[2] > 1 or pillow_format != "PNG"):
         data = _encode_16_bits(samples, pillow_format, options)
     else:
@@ -238,7 +239,10 @@ def _options(metadata: Metadata, chunks: list[png.Chunk], pillow_format: str) ->
     dpi = (resolution.x, resolution.y) if resolution and resolution.has_unit else None
     options: dict[str, Any] = {}
     lost: list[str] = []
-    if pillow_format not in _WITH_METADATA:
+    if pillow_format == "JXL":
+        options["xmp"] = _one_packet(metadata, lost)
+        lost += [name for name, data in (("ICC profile", metadata.icc_profile), ("IPTC", metadata.iptc)) if data]
+    elif pillow_format not in _WITH_METADATA:
         lost += [
             name
             for name, data in (
