@@ -51,11 +51,7 @@ class TrimixImageFile(ImageFile.ImageFile):
         self._is_decoded = False
 
     def load(self) -> Any:
-        """Decode, once.
-
-        Raises:
-            OSError: the file is damaged, or its model is missing; the message says which.
-        """
+        """Decode, once (OSError: the file is damaged, or its model is missing; the message says which)."""
         if not self._is_decoded:
             from trimix.api import decompress_to_picture
             from trimix.images import to_image

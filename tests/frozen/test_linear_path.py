@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tiny_models import GLLMM_WITH_LINEAR_PATH, TINY, calibration_pictures, tiny_frozen, tiny_model
+from tiny_models import GLLMM_WITH_LINEAR_PATH, TINY, calibration_pictures, lively, tiny_frozen, tiny_model
 from trimix.architectures.config import HyperpriorConfig
 from trimix.codec import Codec
 from trimix.freezing.freeze import freeze
@@ -38,7 +38,8 @@ def test_every_architecture_with_a_linear_path_has_a_reduced_one():
 
 
 def test_a_model_without_one_decodes_all_and_reduces():
-    codec = Codec(tiny_frozen(HyperpriorConfig(channels=4, latent_channels=6)))
+    model = lively(HyperpriorConfig(channels=4, latent_channels=6))
+    codec = Codec(freeze(model, ModelIdentity("a", 1, bytes(8), {}), calibration_pictures(), qualities=(50.0,)))
     assert codec.model.transforms.decode_reduced(np.zeros((6, 2, 2), np.float32), 50.0) is None
     data = codec.encode(Picture(np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)))
     assert (codec.decode(data, reduction=8).pixels == reduced(codec.decode(data).pixels, 8)).all()

@@ -28,11 +28,7 @@ class CheckpointSummary:
 
 
 def read_checkpoint(path: Path) -> CheckpointSummary:
-    """Read a checkpoint.
-
-    Raises:
-        TrainingError: missing, damaged, or of another version.
-    """
+    """Read a checkpoint (TrainingError: missing, damaged, or of another version)."""
     checkpoint = load_checkpoint(path)
     try:
         return CheckpointSummary(

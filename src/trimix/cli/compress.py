@@ -1,26 +1,16 @@
 """``trimix compress``: a picture file to a ``.tmix`` file."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from trimix.bitstream import MAGIC, MAXIMUM_PIXELS
-from trimix.cli.batch import (
-    Batch,
-    BatchOptions,
-    JobsOption,
-    KeepTimesOption,
-    Made,
-    RecursiveOption,
-    SkipExistingOption,
-    default_jobs,
-)
-from trimix.cli.inputs import STANDARD_STREAM, Source, naming
+from trimix.cli.batch import Batch, JobsOption, KeepTimesOption, Made, RecursiveOption, SkipExistingOption, default_jobs
+from trimix.cli.inputs import Source, naming
 from trimix.cli.interrupts import heed_interrupt, raise_if_interrupted
 from trimix.cli.networks import announce_compilation, prepare_coding
 from trimix.cli.options import (
@@ -36,15 +26,7 @@ from trimix.cli.options import (
     check_quality,
     checked_background,
 )
-from trimix.cli.outputs import (
-    Destination,
-    default_output,
-    output_in_folder,
-    print_json,
-    print_summary,
-    refuse_json_with_data,
-)
-from trimix.cli.outputs import keep_times as keep_times_of
+from trimix.cli.outputs import Writing, print_json, print_summary
 from trimix.cli.search_display import searching
 from trimix.cli.search_options import (
     EffortOption,
@@ -56,7 +38,7 @@ from trimix.cli.search_options import (
     check_time_limit,
     checked_target,
 )
-from trimix.cli.selection import COMPRESSED_SUFFIX, are_many, is_folder, refuse_output_among_inputs, select
+from trimix.cli.selection import COMPRESSED_SUFFIX, are_many, refuse_output_among_inputs, select
 from trimix.encoder.effort import DEFAULT_EFFORT, DEFAULT_QUALITY, search_steps
 from trimix.errors import PictureError
 from trimix.frozen.catalogue import ModelEntry, Tune, find_model, model_for
@@ -66,7 +48,6 @@ if TYPE_CHECKING:
     from trimix.codec import Codec
     from trimix.encoder.target_search import Encoded
     from trimix.encoder.targets import Target
-    from trimix.frozen.model import ModelIdentity
     from trimix.images import Picture
 
 
@@ -159,81 +140,59 @@ def compress(
     quality = DEFAULT_QUALITY if quality is None else quality
     check_quality(quality)
     check_time_limit(time_limit, effort)
-    settings = _Settings(
-        target or quality, effort, time_limit, maximum_pixels, frame, checked_background(background), strip
-    )
+    colour = checked_background(background)
+    encoding = _Encoding(target, quality, effort, time_limit, maximum_pixels, frame, colour, strip)
     refuse_output_among_inputs(pictures, COMPRESSED_SUFFIX)
-    options = BatchOptions(force, keep_times, only_smaller, json)
-    is_search = target is not None or search_steps(effort) > 0
+    writing = Writing(force, keep_times, only_smaller, skip_existing, json)
     if are_many(pictures):
         selection = select(pictures, output, "tmix", recursive=recursive, of_pictures=True)
         entry = find_model(model_for(tune, model))
-        batch = Batch(selection, PictureError, "compressed", options)
 
         def load(share: int) -> Callable[[Source], Made]:
-            work = _load(settings, entry, device, share)
-            announce_compilation("searching" if is_search else "encoding")
-            return lambda source: _made(source, *work(source, {}), settings, work.model)
+            codec = encoding.load(entry, device, share)
+            return lambda source: encoding.made(codec, source)[0]
 
-        batch.run(load, default_jobs(jobs, device), threads)
+        Batch(selection, PictureError, "compressed", writing).run(load, default_jobs(jobs, device), threads)
         return
     source = Source(pictures[0], PictureError)
-    refuse_compressed(source)
-    if output is None:
-        output = default_output(source, "tmix")
-    elif is_folder(output):
-        output = output_in_folder(output, source, "tmix")
-    if json:
-        refuse_json_with_data(output)
-    if skip_existing and not force and output != STANDARD_STREAM and Path(output).exists():
-        print_summary(f"{output} is there already")
+    _refuse_compressed(source)
+    destination = writing.destination(output, source, "tmix")
+    if destination is None:
         return
-    destination = Destination(output, source, force=force)
-    entry = find_model(model_for(tune, model))
-    work = _load(settings, entry, device, threads)
-    with nullcontext() if is_search else working(f"compressing {source.name}"):
-        announce_compilation("searching" if is_search else "encoding")
-        with searching(target) if is_search else nullcontext() as display:
+    codec = encoding.load(find_model(model_for(tune, model)), device, threads)
+    with nullcontext() if encoding.is_search else working(f"compressing {source.name}"):
+        with searching(target) if encoding.is_search else nullcontext() as display, naming(source):
             callbacks = {} if display is None else {"on_step": display.step, "on_trial": display.tried}
-            with naming(source):
-                original, encoded, encode_seconds = work(source, callbacks)
+            made, encoded = encoding.made(codec, source, callbacks)
         if encoded.ended == "interrupt":
             heed_interrupt()
             print_summary("trimix: interrupted: the best so far is written; Ctrl-C again writes nothing")
-        made = _made(source, original, encoded, encode_seconds, settings, work.model)
         is_left_out = only_smaller and made.is_larger
         if not is_left_out:
-            destination.write(made.data)
-            if keep_times:
-                keep_times_of(source, destination)
+            writing.write(source, destination, made.data)
     for note in made.notes:
         print_summary(f"trimix: {source.name}: {note}")
     if json:
         print_json({"input": source.name, "output": None if is_left_out else destination.name, **made.record})
         return
     print_summary(
-        f"{source.name} ({original.width}x{original.height}, {source.size_bytes} bytes) -> "
+        f"{source.name} ({made.record['width']}x{made.record['height']}, {source.size_bytes} bytes) -> "
         f"{'nothing, for it would grow' if is_left_out else destination.name}: {len(made.data)} bytes, "
-        f"{8 * len(made.data) / made.pixels:.3f} bpp {_how(encoded, quality, effort, target)}, "
-        f"{encode_seconds:.2f} s"
+        f"{made.record['bits_per_pixel']:.3f} bpp {encoding.how(encoded)}, {made.record['encode_seconds']:.2f} s"
     )
 
 
-def refuse_compressed(source: Source) -> None:
-    """Refuse what is compressed already.
-
-    Raises:
-        PictureError: it is.
-    """
+def _refuse_compressed(source: Source) -> None:
     if source.beginning(len(MAGIC)) == MAGIC:
         raise PictureError(f"{source.name}: is compressed already; 'trimix decompress' makes a picture of it")
 
 
 @dataclass(frozen=True)
-class _Settings:
+class _Encoding:
     """How pictures are read and encoded."""
 
-    aim: "float | Target"
+    target: "Target | None"
+    quality: float
     effort: int
     time_limit: float | None
     maximum_pixels: int
@@ -242,86 +201,82 @@ class _Settings:
     strip: Stripping | None
 
     @property
-    def target(self) -> "Target | None":
-        return None if isinstance(self.aim, float | int) else self.aim
+    def is_search(self) -> bool:
+        return self.target is not None or search_steps(self.effort) > 0
 
+    def load(self, entry: ModelEntry, device: Device, threads: int | None) -> "Codec":
+        with working("loading the model"):
+            device_name = prepare_coding(device, threads)
+            from trimix.codec import Codec
 
-@dataclass(frozen=True)
-class _Work:
-    """Reads and encodes one picture; several threads may call it."""
+            raise_if_interrupted()
+            codec = Codec.load(entry.path, device_name)
+        announce_compilation("searching" if self.is_search else "encoding")
+        return codec
 
-    codec: "Codec"
-    settings: _Settings
-
-    @property
-    def model(self) -> "ModelIdentity":
-        return self.codec.model.identity
-
-    def __call__(self, source: Source, callbacks: dict[str, Any]) -> "tuple[Picture, Encoded, float]":
+    def made(
+        self, codec: "Codec", source: Source, callbacks: Mapping[str, Any] | None = None
+    ) -> "tuple[Made, Encoded]":
+        """The file of a picture, and what it took; several threads may call it."""
         from trimix.images import Strip, read_picture
 
-        settings = self.settings
-        refuse_compressed(source)
+        _refuse_compressed(source)
         picture = read_picture(
             source.path_or_contents(),
-            maximum_pixels=settings.maximum_pixels,
-            frame=settings.frame,
-            background=settings.background,
-            strip=Strip.NOTHING if settings.strip is None else Strip(settings.strip),
+            maximum_pixels=self.maximum_pixels,
+            frame=self.frame,
+            background=self.background,
+            strip=Strip.NOTHING if self.strip is None else Strip(self.strip),
         )
         started = time.perf_counter()
-        encoded = self.codec.encode_to(
-            picture, settings.aim, settings.effort, time_limit_seconds=settings.time_limit, **callbacks
+        encoded = codec.encode_to(
+            picture, self.target or self.quality, self.effort, time_limit_seconds=self.time_limit, **(callbacks or {})
         )
-        return picture, encoded, time.perf_counter() - started
+        encode_seconds = time.perf_counter() - started
+        data, target, pixels = encoded.data, self.target, picture.width * picture.height
+        is_larger = len(data) >= source.size_bytes
+        notes = (*picture.notes, *_warnings(source, picture, data))
+        if target is not None and not encoded.is_met:
+            notes += (
+                f"warning: {target.text(target.value)} was not met in {encoded.encodings} encodings; "
+                f"the nearest is {target.text(encoded.measured or 0.0)}",
+            )
+        record = {
+            "width": picture.width,
+            "height": picture.height,
+            "channels": picture.samples.shape[2],
+            "bit_depth": picture.bit_depth,
+            "notes": notes,
+            "input_bytes": source.size_bytes,
+            "bytes": len(data),
+            "is_larger": is_larger,
+            "bits_per_pixel": 8 * len(data) / pixels,
+            "quality": round(encoded.quality, 3),  # enough to give the same again
+            "effort": self.effort,
+            "search_steps": encoded.steps,
+            "ended": encoded.ended,
+            "encodings": encoded.encodings,
+            "target_met": None if target is None else encoded.is_met,
+            "model": codec.model.identity.name,
+            "model_hash": codec.model.identity.weights_hash.hex(),
+            "encode_seconds": encode_seconds,
+        }
+        return Made(data, pixels, record, notes, is_larger), encoded
 
-
-def _load(settings: _Settings, entry: ModelEntry, device: Device, threads: int | None) -> _Work:
-    with working("loading the model"):
-        device_name = prepare_coding(device, threads)
-        from trimix.codec import Codec
-
-        raise_if_interrupted()
-        return _Work(Codec.load(entry.path, device_name), settings)
-
-
-def _made(
-    source: Source,
-    original: "Picture",
-    encoded: "Encoded",
-    encode_seconds: float,
-    settings: _Settings,
-    model: "ModelIdentity",
-) -> Made:
-    data, target, pixels = encoded.data, settings.target, original.width * original.height
-    is_larger = len(data) >= source.size_bytes
-    notes = (*original.notes, *_warnings(source, original, data))
-    if target is not None and not encoded.is_met:
-        notes += (
-            f"warning: {target.text(target.value)} was not met in {encoded.encodings} encodings; "
-            f"the nearest is {target.text(encoded.measured or 0.0)}",
-        )
-    record = {
-        "width": original.width,
-        "height": original.height,
-        "channels": original.samples.shape[2],
-        "bit_depth": original.bit_depth,
-        "notes": notes,
-        "input_bytes": source.size_bytes,
-        "bytes": len(data),
-        "is_larger": is_larger,
-        "bits_per_pixel": 8 * len(data) / pixels,
-        "quality": round(encoded.quality, 3),  # enough to give the same again
-        "effort": settings.effort,
-        "search_steps": encoded.steps,
-        "ended": encoded.ended,
-        "encodings": encoded.encodings,
-        "target_met": None if target is None else encoded.is_met,
-        "model": model.name,
-        "model_hash": model.weights_hash.hex(),
-        "encode_seconds": encode_seconds,
-    }
-    return Made(data, pixels, record, notes, is_larger)
+    def how(self, encoded: "Encoded") -> str:
+        """Quality and effort, and what ended it, for the line at the end."""
+        if self.target is None:
+            text = f"at quality {self.quality:g}"
+        else:
+            measured = None if self.target.is_rate else encoded.measured
+            text = "" if measured is None else f"and {self.target.text(measured)} "
+            text += f"at quality {encoded.quality:.2f}"
+        if self.effort != DEFAULT_EFFORT:
+            text += f", effort {self.effort}"
+        if encoded.ended is not None:
+            reason = {"time": "the time limit", "interrupt": "Ctrl-C"}[encoded.ended]
+            text += f" (ended by {reason} after {encoded.steps} steps)"
+        return text
 
 
 def _warnings(source: Source, original: "Picture", data: bytes) -> list[str]:
@@ -347,19 +302,3 @@ def _warnings(source: Source, original: "Picture", data: bytes) -> list[str]:
             f"takes {lossless_bytes} bytes and this file {len(data)}; use 'cwebp -lossless'"
         )
     return found
-
-
-def _how(encoded: "Encoded", quality: float, effort: int, target: "Target | None") -> str:
-    """Quality and effort, and what ended it, for the line at the end."""
-    if target is None:
-        text = f"at quality {quality:g}"
-    else:
-        measured = None if target.is_rate else encoded.measured
-        text = "" if measured is None else f"and {target.text(measured)} "
-        text += f"at quality {encoded.quality:.2f}"
-    if effort != DEFAULT_EFFORT:
-        text += f", effort {effort}"
-    if encoded.ended is not None:
-        reason = {"time": "the time limit", "interrupt": "Ctrl-C"}[encoded.ended]
-        text += f" (ended by {reason} after {encoded.steps} steps)"
-    return text

@@ -39,11 +39,6 @@ def checked_header(source: Source, maximum_pixels: int) -> Header:
 
 
 def model_of_file(source: Source, header: Header, model: str | None) -> ModelEntry:
-    """The model that was asked for, else the one that the file names by its hash.
-
-    Raises:
-        ModelError: there is none of that name.
-        UnknownModelError: none with that hash is installed.
-    """
+    """The model that was asked for, else the one that the file names by its hash; ModelError for none."""
     with naming(source):
         return find_model_by_hash(header.weights_hash) if model is None else find_model(model)

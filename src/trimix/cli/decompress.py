@@ -5,25 +5,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from io import BytesIO
-from pathlib import Path
 from threading import Lock
 from typing import Annotated
 
 import typer
 
 from trimix.bitstream import MAXIMUM_PIXELS, QUALITY_STEPS, SIDE_MAXIMUM, Header
-from trimix.cli.batch import (
-    Batch,
-    BatchOptions,
-    JobsOption,
-    KeepTimesOption,
-    Made,
-    RecursiveOption,
-    SkipExistingOption,
-    default_jobs,
-)
+from trimix.cli.batch import Batch, JobsOption, KeepTimesOption, Made, RecursiveOption, SkipExistingOption, default_jobs
 from trimix.cli.compressed_files import ModelOfFileOption, checked_header, model_of_file
-from trimix.cli.inputs import STANDARD_STREAM, Source, naming
+from trimix.cli.inputs import Source, naming
 from trimix.cli.interrupts import raise_if_interrupted
 from trimix.cli.networks import announce_compilation, prepare_coding
 from trimix.cli.options import (
@@ -38,16 +28,8 @@ from trimix.cli.options import (
     check_picture_format,
     checked_background,
 )
-from trimix.cli.outputs import (
-    Destination,
-    default_output,
-    output_in_folder,
-    print_json,
-    print_summary,
-    refuse_json_with_data,
-)
-from trimix.cli.outputs import keep_times as keep_times_of
-from trimix.cli.selection import are_many, is_folder, refuse_output_among_inputs, select
+from trimix.cli.outputs import Destination, Writing, print_json, print_summary
+from trimix.cli.selection import are_many, refuse_output_among_inputs, select
 from trimix.errors import CodecError, UsageError
 from trimix.frozen.catalogue import find_model
 from trimix.progress import working
@@ -128,7 +110,7 @@ def decompress(
     wanted = None if format is None else check_picture_format(format)
     decoding = _Decoding(model, checked_background(background), scale, thumbnail, maximum_pixels)
     refuse_output_among_inputs(files, *(f".{one}" for one in PICTURE_FORMATS))
-    options = BatchOptions(force, keep_times, json=json)
+    writing = Writing(force, keep_times, skip_existing=skip_existing, json=json)
     if are_many(files):
         extension = wanted or _DEFAULT_FORMAT
         selection = select(files, output, extension, recursive=recursive, of_pictures=False)
@@ -139,29 +121,20 @@ def decompress(
             device_name = _prepare(device, share)
             return lambda source: decoding.made(source, checked_header(source, maximum_pixels), device_name, extension)
 
-        Batch(selection, CodecError, "decompressed", options).run(load, default_jobs(jobs, device), threads)
+        Batch(selection, CodecError, "decompressed", writing).run(load, default_jobs(jobs, device), threads)
         return
     source = Source(files[0], CodecError)
     # Damage, limits and a missing model show here, before torch is loaded.
     header = checked_header(source, maximum_pixels)
-    if output is None:
-        output = default_output(source, wanted or _DEFAULT_FORMAT)
-    elif is_folder(output):
-        output = output_in_folder(output, source, wanted or _DEFAULT_FORMAT)
-    extension = wanted or _extension_of(output)
-    if json:
-        refuse_json_with_data(output)
-    if skip_existing and not force and output != STANDARD_STREAM and Path(output).exists():
-        print_summary(f"{output} is there already")
+    destination = writing.destination(output, source, wanted or _DEFAULT_FORMAT)
+    if destination is None:
         return
-    destination = Destination(output, source, force=force)
+    extension = wanted or _extension_of(destination)
     model_of_file(source, header, model)
     device_name = _prepare(device, threads)
     with working(f"decompressing {source.name}"):
         made = decoding.made(source, header, device_name, extension)
-        destination.write(made.data)
-        if keep_times:
-            keep_times_of(source, destination)
+        writing.write(source, destination, made.data)
     for note in made.notes:
         print_summary(f"trimix: {destination.name}: {note}")
     if json:
@@ -230,13 +203,13 @@ class _Decoding:
         return Made(buffer.getvalue(), pixels, record, notes)
 
 
-def _extension_of(output: str) -> str:
-    if output == STANDARD_STREAM or Path(output).is_char_device() or Path(output).is_fifo():
+def _extension_of(destination: Destination) -> str:
+    if destination.path is None or destination.is_stream:
         return _DEFAULT_FORMAT
-    suffix = Path(output).suffix
+    suffix = destination.path.suffix
     if suffix.lower().removeprefix(".") not in PICTURE_FORMATS:
         raise UsageError(
-            f"{output}: the suffix must be one of {', '.join(PICTURE_FORMATS)}, found {suffix or 'none'}; "
+            f"{destination.name}: the suffix must be one of {', '.join(PICTURE_FORMATS)}, found {suffix or 'none'}; "
             "change it or give --format"
         )
     return suffix

@@ -44,11 +44,7 @@ DescriptionOption = Annotated[
 
 
 def check_name(name: str) -> str:
-    """The name, if a model may be called so.
-
-    Raises:
-        UsageError: it may not.
-    """
+    """The name, if a model may be called so (UsageError: it may not)."""
     if not MODEL_NAME.fullmatch(name):
         raise UsageError(f"--name must be at most 100 small letters, digits and . _ -, found {name!r}")
     return name

@@ -30,11 +30,7 @@ def heed_interrupt() -> None:
 
 
 def raise_if_interrupted() -> None:
-    """Raise the interrupt that a library has swallowed.
-
-    Raises:
-        KeyboardInterrupt: there was one.
-    """
+    """Raise the interrupt that a library has swallowed (KeyboardInterrupt: there was one)."""
     if _seen:
         raise KeyboardInterrupt
 

@@ -1,6 +1,5 @@
 """Options that several commands share, and their checks."""
 
-import math
 from enum import StrEnum
 from typing import Annotated
 
@@ -79,10 +78,7 @@ BackgroundOption = Annotated[
 
 
 def checked_background(colour: str | None) -> tuple[int, int, int] | None:
-    """R, G, B of a colour by name or number.
-
-    Raises:
-        UsageError: there is no such colour.
+    """R, G, B of a colour by name or number; UsageError if there is no such colour.
 
     >>> checked_background("#f80")
     (255, 136, 0)
@@ -99,21 +95,13 @@ def checked_background(colour: str | None) -> tuple[int, int, int] | None:
 
 
 def check_quality(quality: float) -> None:
-    """Refuse a quality that is out of range.
-
-    Raises:
-        UsageError: it is not from 1 to 100.
-    """
-    if math.isnan(quality) or not 1 <= quality <= 100:
+    """Refuse a quality that is not from 1 to 100 with a UsageError."""
+    if not 1 <= quality <= 100:
         raise UsageError(f"--quality must be from 1 (smallest file) to 100 (best picture), found {quality:g}")
 
 
 def check_picture_format(name: str) -> str:
-    """The extension of a picture format that can be written, in lower case and without dot.
-
-    Raises:
-        UsageError: it is none.
-    """
+    """The extension of a picture format that can be written, in lower case and without dot; else a UsageError."""
     extension = name.lower().removeprefix(".")
     if extension not in PICTURE_FORMATS:
         raise UsageError(f"--format must be one of {', '.join(PICTURE_FORMATS)}, found {name!r}")

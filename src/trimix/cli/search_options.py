@@ -89,11 +89,7 @@ def checked_target(
     psnr_db: float | None,
     ssimulacra2: float | None = None,
 ) -> Target | None:
-    """The target that was given, or None.
-
-    Raises:
-        UsageError: there is more than one, or a quality beside it, or it is not positive and finite.
-    """
+    """The target that was given, or None; UsageError for more than one, a quality beside it, or one out of range."""
     given = {
         "--quality": quality,
         "--target-bpp": bits_per_pixel,
@@ -111,10 +107,7 @@ def checked_target(
 
 
 def parse_size(text: str) -> float:
-    """Bytes.
-
-    Raises:
-        UsageError: it is no positive size.
+    """Bytes; UsageError if the text is no positive size.
 
     >>> [parse_size(text) for text in ("500000", "120k", "1.5M", "64KiB")]
     [500000.0, 120000.0, 1500000.0, 65536.0]
@@ -128,16 +121,10 @@ def parse_size(text: str) -> float:
 
 
 def check_time_limit(seconds: float | None, effort: int) -> None:
-    """Refuse a limit that is no number, or of what does not search.
-
-    Raises:
-        UsageError: it is one of them.
-    """
-    if seconds is None:
-        return
-    if math.isnan(seconds):
+    """Refuse a limit that is no number, or of what does not search, with a UsageError."""
+    if seconds is not None and math.isnan(seconds):
         raise UsageError("--time-limit must be seconds from 0, found nan")
-    if not search_steps(effort):
+    if seconds is not None and not search_steps(effort):
         raise UsageError(
             f"--time-limit must come with an effort that searches, 3 to {MAXIMUM}, found {effort}; add --effort "
             f"{MAXIMUM}"

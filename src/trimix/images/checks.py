@@ -39,11 +39,7 @@ _OTHER_KINDS = (
 
 
 def check_head(name: str, head: bytes) -> None:
-    """Refuse by its beginning what no reader of pixels reads.
-
-    Raises:
-        PictureError: the file is empty or of such a kind.
-    """
+    """Refuse by its beginning what no reader of pixels reads (PictureError: the file is empty or of such a kind)."""
     if not head:
         raise PictureError(f"{name}: a picture file must have contents, found it empty; fetch it again")
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<") and b"<svg" in head:
@@ -56,11 +52,7 @@ def check_head(name: str, head: bytes) -> None:
 
 
 def check_size(name: str, width: int, height: int, maximum_pixels: int) -> None:
-    """Refuse a picture with more than `maximum_pixels` pixels.
-
-    Raises:
-        PictureTooLargeError: it has more.
-    """
+    """Refuse a picture with more than `maximum_pixels` pixels (PictureTooLargeError: it has more)."""
     if width * height > maximum_pixels:
         raise PictureTooLargeError(
             f"{name}: a picture may have at most {maximum_pixels} pixels, found {width} x {height} = "

@@ -77,11 +77,7 @@ def read_jpeg_2000(data: bytes, bits: int) -> UInt[np.ndarray, "*shape"]:
 
 
 def read_anymap(data: bytes) -> UInt[np.ndarray, "H W C"]:
-    """All samples of a binary PGM or PPM of more than 8 bits.
-
-    Raises:
-        ValueError: written in digits, or cut short.
-    """
+    """All samples of a binary PGM or PPM of more than 8 bits (ValueError: written in digits, or cut short)."""
     found = PORTABLE_ANYMAP.match(data)
     if found is None or data[1:2] not in b"56":
         raise ValueError("samples of more than 8 bits must be binary, found digits")

@@ -51,11 +51,7 @@ def psnr_of_error_db(mean_squared_error: float) -> float:
 
 
 def check_shapes(original: np.ndarray, decoded: np.ndarray) -> None:
-    """Refuse to compare pictures of different shapes or depths.
-
-    Raises:
-        UsageError: shapes or types differ.
-    """
+    """Refuse to compare pictures of different shapes or depths (UsageError: shapes or types differ)."""
     if (original.shape, original.dtype) != (decoded.shape, decoded.dtype):
         raise UsageError(
             f"compared pictures must have one shape, found {original.dtype} {list(original.shape)} and "
