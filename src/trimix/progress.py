@@ -30,13 +30,7 @@ def harmless(text: str) -> str:
 
 
 class ProgressDisplay:
-    """Shows where something stands; made by `showing_progress`.
-
-    Args:
-        bar: of rich; None for lines.
-        silent: show nothing (a process that is not the first).
-        at_once: the first line comes at once, not after a while.
-    """
+    """Shows where something stands; made by `showing_progress`, see there. Without a bar of rich it prints lines."""
 
     def __init__(self, bar: Any = None, *, silent: bool = False, at_once: bool = False) -> None:
         self._bar = bar
@@ -143,11 +137,7 @@ def showing_progress(
 
 @contextmanager
 def working(text: str) -> Iterator[None]:
-    """Show what is being done, once it lasts and if standard error is a terminal.
-
-    Args:
-        text: for example ``encoding photo.png``.
-    """
+    """Show what is being done, "encoding photo.png" say, once it lasts and if standard error is a terminal."""
     if not sys.stderr.isatty():
         yield
         return

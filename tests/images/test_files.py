@@ -492,7 +492,6 @@ def test_any_picture_comes_back(kind, height, width, channels, seed):
         "alpha",
         "atomic_files",
         "chunks",
-        "colour",
         "deep",
         "exif",
         "matrix_profile",

@@ -15,7 +15,7 @@ import torch
 from tiny_models import TINY
 from trimix.architectures.building import build
 from trimix.architectures.config import GllmmConfig
-from trimix.cli.checkpoints import read_checkpoint
+from trimix.training.checkpoint_summary import read_checkpoint
 from trimix.training.config import load_training_config
 from trimix.training.loop import Trainer
 

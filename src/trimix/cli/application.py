@@ -73,11 +73,7 @@ def trimix(
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code.
-
-    Args:
-        arguments: instead of those of the process.
-    """
+    """Run the command line, by default with the arguments of the process, and return its exit code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             # A file name that the terminal's encoding lacks must not end the program.

@@ -51,15 +51,7 @@ SkipExistingOption = Annotated[
 
 @dataclass(frozen=True)
 class Made:
-    """What was made of one input.
-
-    Attributes:
-        data: the contents of the output.
-        pixels: of the picture.
-        record: for JSON, without the names.
-        notes: one line each.
-        is_larger: than the input.
-    """
+    """What was made of one input: data, its pixels, a record for JSON without names, notes of one line, if it grew."""
 
     data: bytes
     pixels: int
@@ -74,14 +66,7 @@ def default_jobs(jobs: int | None, device: Device) -> int:
 
 
 class Batch:
-    """Makes a file of each of many.
-
-    Args:
-        selection: what is to be done.
-        error: class of the errors about an input.
-        verb: as in "3 compressed".
-        writing: how they are written.
-    """
+    """Makes a file of each of many; errors about an input are of one class, the verb is as in "3 compressed"."""
 
     def __init__(self, selection: Selection, error: type[TrimixError], verb: str, writing: Writing) -> None:
         self._selection, self._error, self._verb, self._writing = selection, error, verb, writing

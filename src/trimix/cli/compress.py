@@ -1,9 +1,10 @@
 """``trimix compress``: a picture file to a ``.tmix`` file."""
 
 import time
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -27,7 +28,6 @@ from trimix.cli.options import (
     checked_background,
 )
 from trimix.cli.outputs import Writing, print_json, print_summary
-from trimix.cli.search_display import searching
 from trimix.cli.search_options import (
     EffortOption,
     TargetBitsPerPixelOption,
@@ -42,12 +42,13 @@ from trimix.cli.selection import COMPRESSED_SUFFIX, are_many, refuse_output_amon
 from trimix.encoder.effort import DEFAULT_EFFORT, DEFAULT_QUALITY, search_steps
 from trimix.errors import PictureError
 from trimix.frozen.catalogue import ModelEntry, Tune, find_model, model_for
-from trimix.progress import working
+from trimix.progress import showing_progress, working
 
 if TYPE_CHECKING:
     from trimix.codec import Codec
+    from trimix.encoder.search import SearchProgress
     from trimix.encoder.target_search import Encoded
-    from trimix.encoder.targets import Target
+    from trimix.encoder.targets import Target, Trial
     from trimix.images import Picture
 
 
@@ -161,8 +162,7 @@ def compress(
         return
     codec = encoding.load(find_model(model_for(tune, model)), device, threads)
     with nullcontext() if encoding.is_search else working(f"compressing {source.name}"):
-        with searching(target) if encoding.is_search else nullcontext() as display, naming(source):
-            callbacks = {} if display is None else {"on_step": display.step, "on_trial": display.tried}
+        with _searching(target) if encoding.is_search else nullcontext({}) as callbacks, naming(source):
             made, encoded = encoding.made(codec, source, callbacks)
         if encoded.ended == "interrupt":
             heed_interrupt()
@@ -180,6 +180,24 @@ def compress(
         f"{'nothing, for it would grow' if is_left_out else destination.name}: {len(made.data)} bytes, "
         f"{made.record['bits_per_pixel']:.3f} bpp {encoding.how(encoded)}, {made.record['encode_seconds']:.2f} s"
     )
+
+
+@contextmanager
+def _searching(target: "Target | None") -> Iterator[dict[str, Any]]:
+    """What a search calls, to show where it stands: a bar if standard error is a terminal, else now and then a line."""
+    trials = count(1)
+    with showing_progress("searching", transient=True) as display:
+
+        def on_step(progress: "SearchProgress") -> None:
+            raise_if_interrupted()  # a Ctrl-C that a library has swallowed
+            reached = f"{progress.bits_per_pixel:.4f} bpp, {progress.distortion}"
+            display.show(f"step {progress.step} of {progress.steps}: {reached}", progress.step, progress.steps)
+
+        def on_trial(trial: "Trial") -> None:
+            measured = "" if target is None else target.text(trial.measured)
+            display.show(f"trial {next(trials)}: quality {trial.quality:.2f} gives {measured}")
+
+        yield {"on_step": on_step, "on_trial": on_trial}
 
 
 def _refuse_compressed(source: Source) -> None:

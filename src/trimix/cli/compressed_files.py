@@ -21,12 +21,7 @@ ModelOfFileOption = Annotated[
 
 
 def checked_header(source: Source, maximum_pixels: int) -> Header:
-    """The header of a compressed file whose bytes are whole.
-
-    Raises:
-        CodecError: the bytes are no valid file.
-        PictureTooLargeError: the header claims more pixels than allowed.
-    """
+    """The header of a compressed file whose bytes are whole; else CodecError, or PictureTooLargeError by its claim."""
     with naming(source):
         header = read_header(source.contents())
         if header.width * header.height > maximum_pixels:

@@ -58,7 +58,7 @@ def freeze(
     with working("loading torch"):
         prepare_torch(Device.CPU, threads)
         from trimix.architectures.building import build
-        from trimix.cli.checkpoints import read_checkpoint
+        from trimix.training.checkpoint_summary import read_checkpoint
 
     trained = read_checkpoint(path)
     model = build(trained.configuration.model)

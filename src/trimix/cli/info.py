@@ -69,17 +69,11 @@ def _show(file: str, *, json: bool) -> None:
         print_json(_record(description, source, model))
     else:
         _print_table(description, source, model)
-    missing = description.file_bytes - source.size_bytes
-    if missing > 0:
-        raise TruncatedFileError(
-            f"{source.name}: the file must have {description.file_bytes} bytes, found {source.size_bytes}; "
-            "it was cut short: fetch it again"
-        )
-    if missing < 0:
-        raise CorruptedFileError(
-            f"{source.name}: the file must have {description.file_bytes} bytes, found {source.size_bytes}; "
-            "remove what follows its end or fetch it again"
-        )
+    found = f"{source.name}: the file must have {description.file_bytes} bytes, found {source.size_bytes}"
+    if source.size_bytes < description.file_bytes:
+        raise TruncatedFileError(f"{found}; it was cut short: fetch it again")
+    if source.size_bytes > description.file_bytes:
+        raise CorruptedFileError(f"{found}; remove what follows its end or fetch it again")
 
 
 def _metadata(description: Description) -> list[str]:

@@ -13,11 +13,7 @@ STANDARD_STREAM = "-"
 
 
 class Source:
-    """The input of a command, checked when it is made.
-
-    Args:
-        argument: a path, or ``-`` for standard input.
-        error: class of the errors about it.
+    """The input of a command, a path or ``-`` for standard input, checked when it is made.
 
     Raises:
         TrimixError: of class ``error``: missing, a folder, not readable, or empty.

@@ -15,6 +15,7 @@ from trimix.frozen.catalogue import (
     DEFAULT_MODEL,
     IDENTIFIERS,
     MODELS_VARIABLE,
+    PARAMETERS,
     ModelEntry,
     Tune,
     entries,
@@ -23,8 +24,6 @@ from trimix.frozen.catalogue import (
 )
 from trimix.progress import harmless, working
 
-PARAMETERS = "parameters"
-"""Heading of a model's description under which the number of its parameters stands."""
 LAST_RUN_STEPS = "steps of the last run"
 """Heading of the steps of the run whose checkpoint was frozen; runs that it started from are not counted."""
 _FORMER_LAST_RUN_STEPS = "training steps"

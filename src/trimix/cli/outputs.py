@@ -15,16 +15,11 @@ from trimix.progress import harmless
 
 
 class Destination:
-    """The output of a command, checked when it is made: a long computation must not end in a refusal.
-
-    Args:
-        argument: a path, or ``-`` for standard output.
-        source: what it must not overwrite.
-        force: replace a file that exists.
+    """The output of a command, a path or ``-``, checked when it is made: a long computation must not end in a refusal.
 
     Raises:
-        OutputError: it exists, is a folder, or its folder is missing or cannot be written.
-        UsageError: it is the input, or a terminal.
+        OutputError: it exists and ``force`` is not given, is a folder, or its folder is missing or cannot be written.
+        UsageError: it is the source, or a terminal.
     """
 
     def __init__(self, argument: str, source: Source, *, force: bool) -> None:
@@ -92,10 +87,7 @@ class Writing:
     def destination(self, output: str | None, source: Source, extension: str) -> Destination | None:
         """Where the output of the only input goes, checked; None if it is there and shall be left alone.
 
-        Args:
-            output: as given: a file, a folder, which is made if it is missing, a stream, or None for beside the input.
-            source: the input.
-            extension: of an output without a name.
+        A folder is made if it is missing; None stands for beside the input, with the extension.
         """
         if output is None:
             output = default_output(source, extension)
@@ -144,12 +136,7 @@ def print_json(record: dict[str, object]) -> None:
 
 
 def print_table(rows: Sequence[Sequence[str]], text_columns: int = 0) -> None:
-    """Print rows with their cells below one another.
-
-    Args:
-        rows: of equally many cells; headings are a row.
-        text_columns: how many columns, the first ones, start at the left; the others are numbers and end at the right.
-    """
+    """Print rows, headings among them, with cells below one another; after the first columns of text come numbers."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = (

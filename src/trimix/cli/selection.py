@@ -41,14 +41,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Selection:
-    """What is to be done, and what is left out.
-
-    Attributes:
-        inputs: as given.
-        jobs: in the order of the inputs, within a folder by name.
-        passed_over: files of folders that are nothing for the command.
-        folders_left_out: how many folders within folders were not looked into.
-    """
+    """What is to be done, within a folder by name, and what is left out: files that are nothing for it, folders."""
 
     inputs: tuple[str, ...]
     jobs: tuple[Job, ...]

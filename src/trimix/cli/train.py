@@ -225,7 +225,7 @@ def _move_aside(folder: Path) -> Path:
 
 def _check_resumable(checkpoint: Path, run: "TrainingConfig") -> None:
     """Refuse another architecture; say so if anything else has changed since the checkpoint."""
-    from trimix.cli.checkpoints import read_checkpoint
+    from trimix.training.checkpoint_summary import read_checkpoint
 
     before = read_checkpoint(checkpoint).configuration
     if before.model != run.model:

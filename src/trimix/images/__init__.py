@@ -2,11 +2,18 @@
 
 from trimix.images.alpha import decode_alpha, encode_alpha
 from trimix.images.atomic_files import write_atomically
-from trimix.images.colour import BT601_LUMA_WEIGHTS, collapse_to_grey, replicate_grey
 from trimix.images.drawn import lossless_bytes_if_drawn
-from trimix.images.padding import pad_to_multiple, reduced, shares_in_picture, to_pixels, to_planes
+from trimix.images.padding import (
+    collapse_to_grey,
+    pad_to_multiple,
+    reduced,
+    replicate_grey,
+    shares_in_picture,
+    to_pixels,
+    to_planes,
+)
 from trimix.images.picture import WHITE, Picture, picture_of_samples
-from trimix.images.psnr import PEAK, check_shapes, psnr_db, psnr_of_error_db
+from trimix.images.psnr import BT601_LUMA_WEIGHTS, PEAK, check_shapes, psnr_db, psnr_of_error_db
 from trimix.images.reading import INPUT_FORMATS, ByteSource, picture_of_image, read_picture
 from trimix.images.stripping import Strip, stripped
 from trimix.images.writing import (

@@ -45,12 +45,7 @@ def _of_peak(samples: np.ndarray, peak: int) -> np.ndarray:
 
 
 def read_png(data: bytes, chunks: list[Chunk]) -> UInt[np.ndarray, "H W C"]:
-    """All samples of a PNG of 16 bits; the colour that tRNS calls transparent becomes alpha.
-
-    Args:
-        data: the file.
-        chunks: of the file.
-    """
+    """All samples of a PNG of 16 bits; the colour that tRNS calls transparent becomes alpha."""
     samples = module_for("imagecodecs", "16 bits in colour").png_decode(data)
     samples = samples if samples.ndim == 3 else samples[:, :, None]
     for one in chunks:
@@ -90,15 +85,9 @@ def read_anymap(data: bytes) -> UInt[np.ndarray, "H W C"]:
 def read_tiff(
     stream: ByteStream, frame: int, check_size: Callable[[int, int], None] = lambda width, height: None
 ) -> UInt[np.ndarray, "H W C"]:
-    """All samples of a page of a TIFF, not yet turned.
+    """All samples of a page of a TIFF, from 0, not yet turned; PictureError for samples or colours of another kind.
 
-    Args:
-        stream: the file.
-        frame: number of the page, from 0.
-        check_size: is asked with width and height before pixels are decoded.
-
-    Raises:
-        PictureError: samples or colours of another kind.
+    Before pixels are decoded, `check_size` is asked with width and height.
     """
     tifffile = module_for("tifffile", "this kind of TIFF")
     stream.seek(0)
@@ -134,13 +123,7 @@ def _unmultiplied(samples: UInt[np.ndarray, "H W C"]) -> UInt[np.ndarray, "H W C
 
 
 def write_png(samples: UInt[np.ndarray, "H W C"], before: list[Chunk], after: list[Chunk]) -> bytes:
-    """A PNG of 16 bits.
-
-    Args:
-        samples: uint16: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha.
-        before: chunks that stand before the pixels.
-        after: chunks that stand behind them.
-    """
+    """A PNG of 16 bits: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha; other chunks stand before and behind."""
     height, width, channels = samples.shape
     colour_type = (0, 4, 2, 6)[channels - 1]
     rows = samples.astype(">u2").view(np.uint8).reshape(height, 2 * channels * width)
@@ -154,12 +137,7 @@ def write_png(samples: UInt[np.ndarray, "H W C"], before: list[Chunk], after: li
 
 
 def write_tiff(samples: UInt[np.ndarray, "H W C"], tags: TiffImagePlugin.ImageFileDirectory_v2) -> bytes:
-    """A TIFF of 16 bits, deflated.
-
-    Args:
-        samples: uint16: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha.
-        tags: what describes the picture; those that say how it is stored are added.
-    """
+    """A TIFF of 16 bits, deflated, of 1 to 4 samples as `write_png` has them; tags that say how are added to `tags`."""
     height, width, channels = samples.shape
     differences = samples.copy()
     differences[:, 1:] -= samples[:, :-1]

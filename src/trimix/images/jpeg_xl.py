@@ -17,11 +17,7 @@ def is_jpeg_xl(head: bytes) -> bool:
 
 
 def jpeg_xl_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height that a JPEG XL claims (ISO/IEC 18181-1, size header); None where none is found.
-
-    Args:
-        data: the file, or its beginning.
-    """
+    """Width and height that the beginning of a JPEG XL claims (ISO/IEC 18181-1, size header); None for none."""
     start = 0
     if not data.startswith(b"\xff\x0a"):
         boxes = [at for at in (data.find(b"jxlc"), data.find(b"jxlp")) if at >= 0]

@@ -14,13 +14,7 @@ from trimix.training.config import TrainingConfig, recorded_config
 
 @dataclass(frozen=True)
 class CheckpointSummary:
-    """What commands need of a checkpoint.
-
-    Args:
-        configuration: of the run that wrote it.
-        average: the averaged weights.
-        steps: that were done.
-    """
+    """The configuration of the run that wrote a checkpoint, its averaged weights, the steps that were done."""
 
     configuration: TrainingConfig
     average: dict[str, Tensor]
