@@ -16,7 +16,7 @@ from PIL import Image
 
 from trimix.bitstream import describe
 from trimix.cli import main
-from trimix.cli.search_options import parse_size
+from trimix.cli.options import parse_size
 from trimix.codec import Codec
 from trimix.encoder.effort import DEFAULT_EFFORT
 from trimix.encoder.picture_distortion import PictureDistortion

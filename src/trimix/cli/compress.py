@@ -10,34 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trimix.bitstream import MAGIC, MAXIMUM_PIXELS
-from trimix.cli.batch import Batch, JobsOption, KeepTimesOption, Made, RecursiveOption, SkipExistingOption, default_jobs
+from trimix.cli import batch, options
+from trimix.cli.batch import Batch, Made, default_jobs
 from trimix.cli.inputs import Source, naming
 from trimix.cli.interrupts import heed_interrupt, raise_if_interrupted
 from trimix.cli.networks import announce_compilation, prepare_coding
-from trimix.cli.options import (
-    BackgroundOption,
-    Device,
-    DeviceOption,
-    ForceOption,
-    JsonOption,
-    MaximumPixelsOption,
-    QualityOption,
-    Stripping,
-    ThreadsOption,
-    check_quality,
-    checked_background,
-)
 from trimix.cli.outputs import Writing, print_json, print_summary
-from trimix.cli.search_options import (
-    EffortOption,
-    TargetBitsPerPixelOption,
-    TargetPsnrOption,
-    TargetSizeOption,
-    TargetSsimulacra2Option,
-    TimeLimitOption,
-    check_time_limit,
-    checked_target,
-)
 from trimix.cli.selection import COMPRESSED_SUFFIX, are_many, refuse_output_among_inputs, select
 from trimix.encoder.effort import DEFAULT_EFFORT, DEFAULT_QUALITY, search_steps
 from trimix.errors import PictureError
@@ -71,13 +49,13 @@ def compress(
             show_default="IN with the suffix .tmix",
         ),
     ] = None,
-    quality: QualityOption = None,
-    target_bits_per_pixel: TargetBitsPerPixelOption = None,
-    target_size: TargetSizeOption = None,
-    target_psnr: TargetPsnrOption = None,
-    target_ssimulacra2: TargetSsimulacra2Option = None,
-    effort: EffortOption = DEFAULT_EFFORT,
-    time_limit: TimeLimitOption = None,
+    quality: options.QualityOption = None,
+    target_bits_per_pixel: options.TargetBitsPerPixelOption = None,
+    target_size: options.TargetSizeOption = None,
+    target_psnr: options.TargetPsnrOption = None,
+    target_ssimulacra2: options.TargetSsimulacra2Option = None,
+    effort: options.EffortOption = DEFAULT_EFFORT,
+    time_limit: options.TimeLimitOption = None,
     tune: Annotated[
         Tune | None,
         typer.Option(
@@ -95,7 +73,7 @@ def compress(
             show_default=False,
         ),
     ] = None,
-    background: BackgroundOption = None,
+    background: options.BackgroundOption = None,
     frame: Annotated[
         int | None,
         typer.Option(
@@ -107,25 +85,25 @@ def compress(
         ),
     ] = None,
     strip: Annotated[
-        Stripping | None,
+        options.Stripping | None,
         typer.Option(
             "--strip",
             help="Leave out metadata: the place (gps), all but the description of colours (all), that too (profile).",
             show_default=False,
         ),
     ] = None,
-    recursive: RecursiveOption = False,
-    jobs: JobsOption = None,
-    skip_existing: SkipExistingOption = False,
+    recursive: batch.RecursiveOption = False,
+    jobs: batch.JobsOption = None,
+    skip_existing: batch.SkipExistingOption = False,
     only_smaller: Annotated[
         bool, typer.Option("--only-smaller", help="Write no file that is not smaller than its picture.")
     ] = False,
-    keep_times: KeepTimesOption = False,
-    device: DeviceOption = Device.CPU,
-    threads: ThreadsOption = None,
-    force: ForceOption = False,
-    json: JsonOption = False,
-    maximum_pixels: MaximumPixelsOption = MAXIMUM_PIXELS,
+    keep_times: batch.KeepTimesOption = False,
+    device: options.DeviceOption = options.Device.CPU,
+    threads: options.ThreadsOption = None,
+    force: options.ForceOption = False,
+    json: options.JsonOption = False,
+    maximum_pixels: options.MaximumPixelsOption = MAXIMUM_PIXELS,
 ) -> None:
     """Compress pictures to .tmix files.
 
@@ -137,11 +115,11 @@ def compress(
     is named and the rest done; Ctrl-C finishes the pictures in hand, and the same
     command goes on. Names and the tree of folders are kept.
     """
-    target = checked_target(quality, target_bits_per_pixel, target_size, target_psnr, target_ssimulacra2)
+    target = options.checked_target(quality, target_bits_per_pixel, target_size, target_psnr, target_ssimulacra2)
     quality = DEFAULT_QUALITY if quality is None else quality
-    check_quality(quality)
-    check_time_limit(time_limit, effort)
-    colour = checked_background(background)
+    options.check_quality(quality)
+    options.check_time_limit(time_limit, effort)
+    colour = options.checked_background(background)
     encoding = _Encoding(target, quality, effort, time_limit, maximum_pixels, frame, colour, strip)
     refuse_output_among_inputs(pictures, COMPRESSED_SUFFIX)
     writing = Writing(force, keep_times, only_smaller, skip_existing, json)
@@ -216,13 +194,13 @@ class _Encoding:
     maximum_pixels: int
     frame: int | None
     background: tuple[int, int, int] | None
-    strip: Stripping | None
+    strip: options.Stripping | None
 
     @property
     def is_search(self) -> bool:
         return self.target is not None or search_steps(self.effort) > 0
 
-    def load(self, entry: ModelEntry, device: Device, threads: int | None) -> "Codec":
+    def load(self, entry: ModelEntry, device: options.Device, threads: int | None) -> "Codec":
         with working("loading the model"):
             device_name = prepare_coding(device, threads)
             from trimix.codec import Codec

@@ -11,23 +11,13 @@ from typing import Annotated
 import typer
 
 from trimix.bitstream import MAXIMUM_PIXELS, QUALITY_STEPS, SIDE_MAXIMUM, Header
-from trimix.cli.batch import Batch, JobsOption, KeepTimesOption, Made, RecursiveOption, SkipExistingOption, default_jobs
+from trimix.cli import batch, options
+from trimix.cli.batch import Batch, Made, default_jobs
 from trimix.cli.compressed_files import ModelOfFileOption, checked_header, model_of_file
 from trimix.cli.inputs import Source, naming
 from trimix.cli.interrupts import raise_if_interrupted
 from trimix.cli.networks import announce_compilation, prepare_coding
-from trimix.cli.options import (
-    PICTURE_FORMATS,
-    BackgroundOption,
-    Device,
-    DeviceOption,
-    ForceOption,
-    JsonOption,
-    MaximumPixelsOption,
-    ThreadsOption,
-    check_picture_format,
-    checked_background,
-)
+from trimix.cli.options import PICTURE_FORMATS
 from trimix.cli.outputs import Destination, Writing, print_json, print_summary
 from trimix.cli.selection import are_many, refuse_output_among_inputs, select
 from trimix.errors import CodecError, UsageError
@@ -73,7 +63,7 @@ def decompress(
             show_default="by the suffix of OUT, else png",
         ),
     ] = None,
-    background: BackgroundOption = None,
+    background: options.BackgroundOption = None,
     scale: Annotated[
         Scale, typer.Option("--scale", help="Smaller, sides rounded up; 1/8 and 1/16 take about half the time.")
     ] = Scale.WHOLE,
@@ -89,15 +79,15 @@ def decompress(
         ),
     ] = None,
     model: ModelOfFileOption = None,
-    recursive: RecursiveOption = False,
-    jobs: JobsOption = None,
-    skip_existing: SkipExistingOption = False,
-    keep_times: KeepTimesOption = False,
-    device: DeviceOption = Device.CPU,
-    threads: ThreadsOption = None,
-    force: ForceOption = False,
-    json: JsonOption = False,
-    maximum_pixels: MaximumPixelsOption = MAXIMUM_PIXELS,
+    recursive: batch.RecursiveOption = False,
+    jobs: batch.JobsOption = None,
+    skip_existing: batch.SkipExistingOption = False,
+    keep_times: batch.KeepTimesOption = False,
+    device: options.DeviceOption = options.Device.CPU,
+    threads: options.ThreadsOption = None,
+    force: options.ForceOption = False,
+    json: options.JsonOption = False,
+    maximum_pixels: options.MaximumPixelsOption = MAXIMUM_PIXELS,
 ) -> None:
     """Decompress .tmix files to pictures.
 
@@ -107,8 +97,8 @@ def decompress(
     """
     if thumbnail is not None and scale is not Scale.WHOLE:
         raise UsageError("--scale and --thumbnail exclude each other; give one of them")
-    wanted = None if format is None else check_picture_format(format)
-    decoding = _Decoding(model, checked_background(background), scale, thumbnail, maximum_pixels)
+    wanted = None if format is None else options.check_picture_format(format)
+    decoding = _Decoding(model, options.checked_background(background), scale, thumbnail, maximum_pixels)
     refuse_output_among_inputs(files, *(f".{one}" for one in PICTURE_FORMATS))
     writing = Writing(force, keep_times, skip_existing=skip_existing, json=json)
     if are_many(files):
@@ -147,7 +137,7 @@ def decompress(
     )
 
 
-def _prepare(device: Device, threads: int | None) -> str:
+def _prepare(device: options.Device, threads: int | None) -> str:
     with working("loading the model"):
         device_name = prepare_coding(device, threads)
         raise_if_interrupted()
