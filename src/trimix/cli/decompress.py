@@ -98,7 +98,7 @@ def decompress(
     if thumbnail is not None and scale is not Scale.WHOLE:
         raise UsageError("--scale and --thumbnail exclude each other; give one of them")
     wanted = None if format is None else options.check_picture_format(format)
-    decoding = _Decoding(model, options.checked_background(background), scale, thumbnail, maximum_pixels)
+    decoding = Decoding(model, maximum_pixels, options.checked_background(background), scale, thumbnail)
     refuse_output_among_inputs(files, *(f".{one}" for one in PICTURE_FORMATS))
     writing = Writing(force, keep_times, skip_existing=skip_existing, json=json)
     if are_many(files):
@@ -108,7 +108,7 @@ def decompress(
             find_model(model)
 
         def load(share: int) -> Callable[[Source], Made]:
-            device_name = _prepare(device, share)
+            device_name = prepare(device, share)
             return lambda source: decoding.made(source, checked_header(source, maximum_pixels), device_name, extension)
 
         Batch(selection, CodecError, "decompressed", writing).run(load, default_jobs(jobs, device), threads)
@@ -121,7 +121,7 @@ def decompress(
         return
     extension = wanted or _extension_of(destination)
     model_of_file(source, header, model)
-    device_name = _prepare(device, threads)
+    device_name = prepare(device, threads)
     with working(f"decompressing {source.name}"):
         made = decoding.made(source, header, device_name, extension)
         writing.write(source, destination, made.data)
@@ -137,7 +137,8 @@ def decompress(
     )
 
 
-def _prepare(device: options.Device, threads: int | None) -> str:
+def prepare(device: options.Device, threads: int | None) -> str:
+    """The device's name, after what decoding needs."""
     with working("loading the model"):
         device_name = prepare_coding(device, threads)
         raise_if_interrupted()
@@ -146,14 +147,14 @@ def _prepare(device: options.Device, threads: int | None) -> str:
 
 
 @dataclass(frozen=True)
-class _Decoding:
+class Decoding:
     """How pictures are decoded and written."""
 
     model: str | None
-    background: tuple[int, int, int] | None
-    scale: Scale
-    thumbnail: int | None
     maximum_pixels: int
+    background: tuple[int, int, int] | None = None
+    scale: Scale = Scale.WHOLE
+    thumbnail: int | None = None
 
     def made(self, source: Source, header: Header, device_name: str, extension: str) -> Made:
         """The picture file of a compressed one; several threads may call it."""

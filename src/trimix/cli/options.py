@@ -142,42 +142,32 @@ TimeLimitOption = Annotated[
         show_default="none",
     ),
 ]
+
+
+def _target_option(name: str, metavar: str, text: str) -> Any:
+    return typer.Option(name, metavar=metavar, help=f"Instead of a quality: {text}", show_default=False)
+
+
 TargetBitsPerPixelOption = Annotated[
-    float | None,
-    typer.Option(
-        "--target-bpp",
-        metavar="BPP",
-        help="Instead of a quality: bits per pixel of the whole file, within 2 %.",
-        show_default=False,
-    ),
+    float | None, _target_option("--target-bpp", "BPP", "bits per pixel of the whole file, within 2 %.")
 ]
 TargetSizeOption = Annotated[
     str | None,
-    typer.Option(
+    _target_option(
         "--target-size",
-        metavar="SIZE",
-        help="Instead of a quality: bytes of the whole file, within 2 % and rather below; 500000, 120k, 1.5M (powers "
-        "of 1000), 64KiB or 2MiB.",
-        show_default=False,
+        "SIZE",
+        "bytes of the whole file, within 2 % and rather below; 500000, 120k, 1.5M (powers of 1000), 64KiB or 2MiB.",
     ),
 ]
 TargetPsnrOption = Annotated[
-    float | None,
-    typer.Option(
-        "--target-psnr",
-        metavar="DB",
-        help="Instead of a quality: PSNR of the decoded picture in dB, within 0.1.",
-        show_default=False,
-    ),
+    float | None, _target_option("--target-psnr", "DB", "PSNR of the decoded picture in dB, within 0.1.")
 ]
 TargetSsimulacra2Option = Annotated[
     float | None,
-    typer.Option(
+    _target_option(
         "--target-ssimulacra2",
-        metavar="POINTS",
-        help="Instead of a quality: SSIMULACRA2 score of the decoded picture, within 0.5; 50 is medium, 70 high, 90 "
-        "without visible loss.",
-        show_default=False,
+        "POINTS",
+        "SSIMULACRA2 score of the decoded picture, within 0.5; 50 is medium, 70 high, 90 without visible loss.",
     ),
 ]
 
