@@ -6,7 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -120,14 +120,10 @@ def showing_progress(
         at_once: the first line comes at once.
         transient: the bar vanishes at the end.
     """
-    if silent or not sys.stderr.isatty():
-        progress = ProgressDisplay(silent=silent, at_once=at_once)
-        progress._seen.append((time.monotonic(), done))
-        yield progress
-        return
-    with _bar(transient=transient) as bar:
-        bar.add_task(text, total=total, completed=done, place=_place(done, total), pace="")
-        progress = ProgressDisplay(bar, at_once=True)
+    with nullcontext() if silent or not sys.stderr.isatty() else _bar(transient=transient) as bar:
+        if bar is not None:
+            bar.add_task(text, total=total, completed=done, place=_place(done, total), pace="")
+        progress = ProgressDisplay(bar, silent=silent, at_once=at_once or bar is not None)
         progress._seen.append((time.monotonic(), done))
         try:
             yield progress

@@ -56,9 +56,8 @@ class Source:
 
     def beginning(self, count: int) -> bytes:
         """The first ``count`` bytes, or fewer if there are no more."""
-        if self._contents is not None:
-            return self._contents[:count]
-        assert self.path is not None
+        if self._contents is not None or self.path is None:
+            return self.contents()[:count]
         with self.path.open("rb") as file:
             return file.read(count)
 
@@ -71,10 +70,7 @@ class Source:
 
     def path_or_contents(self) -> Path | bytes:
         """The path of a regular file; the bytes of anything else."""
-        if self._contents is not None:
-            return self._contents
-        assert self.path is not None
-        return self.path
+        return self.contents() if self._contents is not None or self.path is None else self.path
 
 
 @contextmanager

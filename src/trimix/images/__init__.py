@@ -12,13 +12,12 @@ from trimix.images.padding import (
     to_pixels,
     to_planes,
 )
-from trimix.images.picture import WHITE, Picture, picture_of_samples
+from trimix.images.picture import Picture, picture_of_samples
 from trimix.images.psnr import BT601_LUMA_WEIGHTS, PEAK, check_shapes, psnr_db, psnr_of_error_db
-from trimix.images.reading import INPUT_FORMATS, ByteSource, picture_of_image, read_picture
+from trimix.images.reading import ByteSource, picture_of_image, read_picture
 from trimix.images.stripping import Strip, stripped
 from trimix.images.writing import (
     OUTPUT_FORMATS,
-    ByteSink,
     metadata_information,
     output_format,
     thumbnail_of,
@@ -28,11 +27,8 @@ from trimix.images.writing import (
 
 __all__ = [
     "BT601_LUMA_WEIGHTS",
-    "INPUT_FORMATS",
     "OUTPUT_FORMATS",
     "PEAK",
-    "WHITE",
-    "ByteSink",
     "ByteSource",
     "Picture",
     "Strip",

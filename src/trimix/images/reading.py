@@ -246,9 +246,7 @@ def _read_jpeg_xl(stream: ByteStream, wanted: _Wanted) -> Picture:
                 f"0 to {len(samples) - 1}"
             )
         samples = samples[frame]
-    notes = (
-        "profile and packed metadata of JPEG XL are not read" if is_packed else "a profile of JPEG XL is not read",
-    )
+    notes = ("the profile of JPEG XL is not read", *(("packed metadata of JPEG XL are not read",) if is_packed else ()))
     # The decoder has turned the pixels.
     metadata = Metadata(
         exif=exif_blocks.reset_orientation(exif.removeprefix(_EXIF_PREFIX)), xmp=exif_blocks.reset_xmp_orientation(xmp)
