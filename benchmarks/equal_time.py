@@ -45,7 +45,7 @@ from trimix.evaluation.machine import machine
 from trimix.evaluation.rate_points import RateCurve, RatePoint
 from trimix.images import write_atomically
 from trimix.shapes import Float, Tensor
-from trimix.training.checkpoint_summary import read_checkpoint
+from trimix.training.checkpoint import load_checkpoint, run_of
 from trimix.training.config import PhaseConfig, TrainingConfig
 from trimix.training.loop import Trainer
 from trimix.training.patches import load_pictures, no_source, validation_crops
@@ -433,7 +433,7 @@ def check_resumable(folder: Path, config: TrainingConfig) -> None:
     checkpoint = folder / "last.ckpt"
     if not checkpoint.exists():
         return
-    before = read_checkpoint(checkpoint).configuration
+    before = run_of(checkpoint, load_checkpoint(checkpoint))
     changed = [name for name in type(config).model_fields if getattr(config, name) != getattr(before, name)]
     if changed:
         raise UsageError(

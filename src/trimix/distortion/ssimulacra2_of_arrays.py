@@ -1,6 +1,6 @@
 """SSIMULACRA2 of arrays with its slope; `ssimulacra2` is the same for torch, and says what is computed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,11 +77,24 @@ def ssimulacra2_of_pixels(original: UInt8[np.ndarray, "H W C"], decoded: UInt8[n
             f"a picture must have {SSIMULACRA2_MINIMUM_SIDE} pixels on both sides for an SSIMULACRA2 score, found "
             f"{width}x{height}; set a quality or another target"
         )
-    x, x_hat = (
-        np.broadcast_to(pixels.transpose(2, 0, 1), (3, height, width)).astype(np.float32) / np.float32(255)
-        for pixels in (original, decoded)
-    )
-    return ssimulacra2_and_slope(x, x_hat)[0]
+    return ssimulacra2_and_slope(*_planes(original, decoded))[0]
+
+
+def published_ssimulacra2(original: UInt8[np.ndarray, "H W C"], decoded: UInt8[np.ndarray, "H W C"]) -> float:
+    """The score of 8-bit pixels, RGB or grey, by the published curve: without the straight ends that training needs.
+
+    100 for equal pictures, 90 hard to tell apart, 30 poor, no lower end. Both sides have at least 113 pixels: of
+    smaller pictures the reference lacks the sixth scale, and takes others' weights.
+    """
+    error = SSIMULACRA2_ERROR_SCALE * _error_and_slope(*_planes(original, decoded), False, False)[0]
+    third, second, first = SSIMULACRA2_CUBIC
+    return 100 - 10 * max(((third * error + second) * error + first) * error, 0.0) ** SSIMULACRA2_EXPONENT
+
+
+def _planes(*pictures: UInt8[np.ndarray, "H W C"]) -> Iterator[Float[np.ndarray, "3 H W"]]:
+    for pixels in pictures:
+        colours = np.broadcast_to(pixels.transpose(2, 0, 1), (3, *pixels.shape[:2]))
+        yield colours.astype(np.float32) / np.float32(255)
 
 
 def _score(error: float) -> tuple[float, float]:

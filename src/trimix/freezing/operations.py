@@ -29,6 +29,7 @@ from trimix.frozen.program import (
     SpaceToDepth,
     TransposedConvolution,
 )
+from trimix.layers import quality
 from trimix.layers.attention import Attention, BottleneckBlock
 from trimix.layers.gdn import GeneralizedDivisiveNormalization
 from trimix.layers.quality import QualityFactor
@@ -41,9 +42,9 @@ from trimix.layers.residual import (
 )
 from trimix.shapes import Tensor
 from trimix.transforms import analysis, hyper
-from trimix.transforms.analysis import LinearPathAnalysis, LiteAnalysis
+from trimix.transforms.analysis import LinearPathAnalysis
 from trimix.transforms.karhunen_loeve import LinearAnalysis, LinearSynthesis
-from trimix.transforms.synthesis import LinearPathSynthesis, LiteSynthesis
+from trimix.transforms.synthesis import LinearPathSynthesis
 
 
 @dataclass
@@ -165,6 +166,16 @@ def _(layer: analysis.SpaceToDepth, to: Writer, x: int) -> int:
 
 
 @write.register
+def _(layer: analysis.Centre, to: Writer, x: int) -> int:
+    return to.add(Affine(offset=-0.5), x)
+
+
+@write.register
+def _(layer: quality.QualityPlane, to: Writer, x: int) -> int:
+    return to.add(QualityPlane(), x)
+
+
+@write.register
 def _(layer: hyper.Absolute, to: Writer, x: int) -> int:
     return to.add(Absolute(), x)
 
@@ -251,34 +262,13 @@ def _(layer: LinearSynthesis, to: Writer, x: int) -> int:
 @write.register
 def _(layer: LinearPathAnalysis, to: Writer, x: int) -> int:
     linear = to.add(Affine(factor=255.0), write(layer.linear, to, x))
-    correction = to.chain(x, layer.network, layer.to_latent)
-    return to.add(Add(), linear, to.add(Affine(factor=layer.branch_gain), correction))
+    return to.add(Add(), linear, to.add(Affine(factor=layer.branch_gain), to.chain(x, *layer.branch())))
 
 
 @write.register
 def _(layer: LinearPathSynthesis, to: Writer, x: int) -> int:
     linear = write(layer.linear, to, to.add(Affine(factor=1 / 255), x))
-    features = to.add(Affine(factor=layer.input_scale), x)
-    correction = to.chain(features, layer.from_latent, layer.network)
-    return to.add(Add(), linear, to.add(Affine(factor=layer.branch_gain), correction))
-
-
-@write.register
-def _(layer: LiteAnalysis, to: Writer, x: int) -> int:
-    linear = to.add(Affine(factor=255.0), write(layer.linear, to, x))
-    features = to.chain(to.add(Affine(offset=-0.5), x), layer.to_half, layer.activation)
-    downs = (layer.to_quarter, layer.to_eighth, layer.to_sixteenth)
-    for down, factor, module in zip(downs, layer.quality_factors, layer.modules_at, strict=True):
-        features = to.chain(features, down, layer.activation, factor, module)
-    correction = to.chain(features, layer.to_latent)
-    return to.add(Add(), linear, to.add(Affine(factor=layer.branch_gain), correction))
-
-
-@write.register
-def _(layer: LiteSynthesis, to: Writer, x: int) -> int:
-    linear = write(layer.linear, to, to.add(Affine(factor=1 / 255), x))
-    features = to.add(QualityPlane(), to.add(Affine(factor=layer.input_scale), x))
-    features = to.chain(features, layer.from_latent)
-    for factor, module, up in zip(layer.quality_factors, layer.modules_at, layer.ups, strict=True):
-        features = to.chain(features, factor, module, up, layer.activation)
-    return to.add(Add(), linear, to.chain(features, layer.to_picture))
+    correction = to.chain(to.add(Affine(factor=layer.input_scale), x), *layer.branch())
+    if layer.branch_gain != 1:
+        correction = to.add(Affine(factor=layer.branch_gain), correction)
+    return to.add(Add(), linear, correction)
