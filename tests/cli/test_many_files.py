@@ -135,11 +135,15 @@ def test_a_killed_batch_leaves_whole_files_and_goes_on(
     killed = subprocess.Popen(
         [sys.executable, "-m", "trimix", *map(str, command)], env=process_environment(), stderr=subprocess.DEVNULL
     )
-    while not (whole := {path: path.read_bytes() for path in out.glob("*.tmix")}):
-        assert killed.poll() is None
-        time.sleep(0.01)
-    killed.send_signal(number)
-    assert killed.wait() == (-number if number is signal.SIGKILL else 128 + number)
+    try:
+        while not (whole := {path: path.read_bytes() for path in out.glob("*.tmix")}):
+            assert killed.poll() is None
+            time.sleep(0.01)
+        killed.send_signal(number)
+        assert killed.wait() == (-number if number is signal.SIGKILL else 128 + number)
+    finally:
+        killed.kill()
+        killed.wait()
     there = len(set(out.glob("*.tmix")))
     assert there < 5
     assert f"5 files: {5 - there} compressed, {there} there already" in trimix(*command).error
