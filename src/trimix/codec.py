@@ -16,9 +16,11 @@ Only integers decide probabilities, so every reader decodes the same symbols; pi
 one step between machines.
 """
 
+import os
 from collections.abc import Callable
 from functools import lru_cache, partial
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 
@@ -64,7 +66,8 @@ class Codec:
             state = path.stat()
         except OSError as error:
             raise ModelError(f"{path}: the model cannot be read: {error.strerror}") from error
-        return _loaded(path.resolve(), state.st_mtime_ns, state.st_size, device)
+        with _LOADING:
+            return _loaded(path.resolve(), state.st_mtime_ns, state.st_size, device)
 
     @classmethod
     def for_file(cls, data: bytes, device: str = "cpu") -> "Codec":
@@ -191,6 +194,11 @@ class Codec:
                 "the file was not made by this model, or is damaged"
             )
         return symbols
+
+
+_LOADING = Lock()
+if hasattr(os, "register_at_fork"):  # a child must not inherit a lock that another thread holds
+    os.register_at_fork(before=_LOADING.acquire, after_in_parent=_LOADING.release, after_in_child=_LOADING.release)
 
 
 @lru_cache(maxsize=4)

@@ -23,16 +23,16 @@ def windowed_sums(x: Float[np.ndarray, "C H W"], window: Sequence[float], margin
     channels, height, width = x.shape
     more = 2 * margin - len(window) + 1
     result = np.empty((channels, height + more, width + more), np.float32)
-    add_up(np.ascontiguousarray(x, np.float32), np.array(window, np.float32), margin, result)
+    of_row = np.empty(width, np.float32)
+    add_up(np.ascontiguousarray(x, np.float32), np.array(window, np.float32), margin, of_row, result)
     return result
 
 
 @kernel
-def add_up(x: Any, window: Any, margin: int, result: Any) -> None:
+def add_up(x: Any, window: Any, margin: int, total: Any, result: Any) -> None:
     """The sums of every plane, row by row: what is added up fits into the nearest cache."""
     channels, height, width = x.shape
     rows, columns = result.shape[1:]
-    total = np.empty(width, np.float32)
     for channel in range(channels):
         for row in range(rows):
             total[:] = 0

@@ -86,7 +86,8 @@ def published_ssimulacra2(original: UInt8[np.ndarray, "H W C"], decoded: UInt8[n
     100 for equal pictures, 90 hard to tell apart, 30 poor, no lower end. Both sides have at least 113 pixels: of
     smaller pictures the reference lacks the sixth scale, and takes others' weights.
     """
-    error = SSIMULACRA2_ERROR_SCALE * _error_and_slope(*_planes(original, decoded), False, False)[0]
+    x, y = _planes(original, decoded)
+    error = SSIMULACRA2_ERROR_SCALE * _error_and_slope(x, y, False, False)[0]
     third, second, first = SSIMULACRA2_CUBIC
     return 100 - 10 * max(((third * error + second) * error + first) * error, 0.0) ** SSIMULACRA2_EXPONENT
 

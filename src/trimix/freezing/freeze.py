@@ -58,14 +58,20 @@ _HYPER_REACH = 512
 
 
 @dataclass(frozen=True)
-class _Format:
-    """Format of the head's numbers, one row of M channels each, and what is added to their biases first."""
+class ParameterFormat:
+    """Format of the head's numbers, one row of M channels each, and what is added to their biases first.
+
+    Args:
+        output: bounds and steps.
+        bias: real, as the steps are.
+    """
 
     output: RequantizedActivation
     bias: Float[Tensor, "D"]
 
 
-def _parameter_format(config: CompressionConfig) -> _Format:
+def parameter_format(config: CompressionConfig) -> ParameterFormat:
+    """The format in which a model of this configuration tells its parameters."""
     layout = config.head_layout
     family_logits, logits, means, scales = layout.sizes
     rows: list[tuple[float, int, int, float]] = []  # step, minimum, maximum, added to the bias
@@ -83,7 +89,7 @@ def _parameter_format(config: CompressionConfig) -> _Format:
     steps, minimum, maximum, bias = (
         np.repeat(np.array(column), config.latent_channels) for column in zip(*rows, strict=True)
     )
-    return _Format(RequantizedActivation(steps, minimum, maximum), torch.from_numpy(bias).float())
+    return ParameterFormat(RequantizedActivation(steps, minimum, maximum), torch.from_numpy(bias).float())
 
 
 def _run(model: CompressionModel, pictures: Float[Tensor, "N 3 H W"], qualities: Sequence[float]) -> None:
@@ -247,7 +253,7 @@ def _freeze_entropy_model(
     limits = np.full(channels, ACTIVATION_LIMIT)
     if model.hyper_sees_quality:
         steps, limits = np.append(steps, 1 / QUALITY_PLANE_STEPS), np.append(limits, QUALITY_PLANE_STEPS)
-    last = _parameter_format(config)
+    last = parameter_format(config)
     ending = {} if head else {"last": last.output, "last_bias": last.bias}
     side = freeze_chain(chain, seen, steps, limits, weight_bits, **ending)
     layers = {f"hyper_synthesis.{i}": one.layer for i, one in enumerate(side.convolutions)}

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -68,7 +67,6 @@ class FrozenTransforms:
         self.programs = programs
         self.tensors = tensors
         self._networks: dict[str, Network] = {}
-        self._lock = Lock()
 
     def to(self, device: str) -> "FrozenTransforms":
         """The same on another device."""
@@ -77,12 +75,11 @@ class FrozenTransforms:
         return FrozenTransforms(self.facts, self.programs, self.tensors, device)
 
     def _network(self, name: str) -> Network:
-        with self._lock:
-            if name not in self._networks:
-                channels = 3 if name == "analysis" else self.facts.latent_channels
-                engine = engine_for(self.device)
-                self._networks[name] = engine.network(self.programs[name], self.tensors, channels)
-            return self._networks[name]
+        if name not in self._networks:
+            channels = 3 if name == "analysis" else self.facts.latent_channels
+            network = engine_for(self.device).network(self.programs[name], self.tensors, channels)
+            return self._networks.setdefault(name, network)  # of several threads the first one's
+        return self._networks[name]
 
     def encode_latent(self, x: Float[np.ndarray, "3 H W"], quality: float) -> Float[np.ndarray, "M h w"]:
         """Latent before rounding, in steps of the quantizer.
