@@ -35,7 +35,7 @@ from trimix.errors import DesynchronizedError, ModelError
 from trimix.frozen.catalogue import DEFAULT_MODEL, find_model, find_model_by_hash
 from trimix.frozen.model import FrozenModel
 from trimix.frozen.storage import load_frozen
-from trimix.images import Picture, decode_alpha, encode_alpha
+from trimix.images import Picture, decode_alpha, encode_alpha, reduced
 from trimix.latent_codec import PICTURE_MULTIPLE, LatentCodec, Symbols
 
 
@@ -150,8 +150,13 @@ class Codec:
         )
         return container.to_bytes()
 
-    def decode(self, data: bytes, maximum_pixels: int = MAXIMUM_PIXELS) -> Picture:
+    def decode(self, data: bytes, maximum_pixels: int = MAXIMUM_PIXELS, reduction: int = 1) -> Picture:
         """Decompress a file.
+
+        Args:
+            data: the file.
+            maximum_pixels: of the file's picture, whatever the reduction.
+            reduction: pixels to one, in both directions, see ``LatentCodec.synthesize``.
 
         Raises:
             CodecError: the bytes are no valid file of this model.
@@ -160,8 +165,9 @@ class Codec:
         container = self._read(data, maximum_pixels)
         header, symbols = container.header, self._symbols(container)
         height, width, bit_depth = header.height, header.width, header.bit_depth
-        pixels = self.latents.synthesize(symbols, height, width, header.colour_channels, bit_depth)
+        pixels = self.latents.synthesize(symbols, height, width, header.colour_channels, bit_depth, reduction)
         alpha = decode_alpha(container.alpha, height, width, bit_depth) if header.has_alpha else None
+        alpha = alpha if alpha is None else reduced(alpha[:, :, None], reduction)[:, :, 0]
         return Picture(pixels, alpha, container.metadata, header.has_equal_colours)
 
     def unpack(self, data: bytes, maximum_pixels: int = MAXIMUM_PIXELS) -> Symbols:

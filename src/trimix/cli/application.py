@@ -29,6 +29,7 @@ _COMMANDS = {
     "freeze": ("Models", "trimix freeze runs/run/last.ckpt -o mine-1.safetensors --name mine-1 --calibrate pictures/"),
     "import-compressai": ("Models", "trimix import-compressai mbt2018-4.pth.tar -o mbt2018-4.safetensors"),
     "reproduce": ("Models", None),
+    "integrate": ("Installation", "trimix integrate --user"),
     "warm-up": ("Installation", "trimix warm-up"),
 }
 """Panel of the help and example by name, which is the module's and the function's, too."""
@@ -85,11 +86,7 @@ def trimix(
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code.
-
-    Args:
-        arguments: instead of those of the process.
-    """
+    """Run the command line, by default with the arguments of the process, and return its exit code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             # A file name that the terminal's encoding lacks must not end the program.

@@ -4,7 +4,7 @@ from trimix.distortion.constants import HALF_A_STEP
 from trimix.distortion.measure import Distortion
 from trimix.distortion.ms_ssim import ms_ssim
 from trimix.distortion.ssimulacra2 import ssimulacra2
-from trimix.images.colour import BT601_LUMA_WEIGHTS
+from trimix.images.psnr import BT601_LUMA_WEIGHTS
 from trimix.shapes import Float, Tensor
 
 

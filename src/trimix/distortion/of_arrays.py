@@ -6,8 +6,7 @@ from trimix.distortion.constants import HALF_A_STEP, OWN_SLOPE, SMALLEST, WEIGHT
 from trimix.distortion.measure import Distortion
 from trimix.distortion.ms_ssim_of_arrays import ms_ssim_and_slope
 from trimix.distortion.ssimulacra2_of_arrays import ssimulacra2_and_slope
-from trimix.images.colour import BT601_LUMA_WEIGHTS
-from trimix.images.psnr import PEAK
+from trimix.images.psnr import BT601_LUMA_WEIGHTS, PEAK
 from trimix.shapes import Float
 
 

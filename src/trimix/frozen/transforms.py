@@ -8,8 +8,12 @@ from typing import Any
 import numpy as np
 
 from trimix.frozen.engine import QUALITY_MAXIMUM, QUALITY_MINIMUM, Network, engine_for, interpolated_factors
+from trimix.frozen.linear_path import reduced_linear_path
 from trimix.frozen.program import Program
 from trimix.shapes import Float
+
+_FLAT_SIDE = 9
+"""Latents, in both directions, of a flat picture whose middle sees next to nothing of its borders."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,19 @@ class FrozenTransforms:
         """Picture of rounded latents, nominally in [0, 1], not clamped."""
         return self._network("synthesis")(y_hat, quality)
 
+    def decode_reduced(self, y_hat: Float[np.ndarray, "M h w"], quality: float) -> Float[np.ndarray, "3 H W"] | None:
+        """About the means over 8x8 pixels of `decode`, by the linear path alone; None for a model without one.
+
+        What the network adds to a flat picture is added here, too: a trained one shifts all levels.
+        """
+        path = reduced_linear_path(self.programs["synthesis"], self.tensors)
+        if path is None:
+            return None
+        network = engine_for(self.device).network(*path, self.facts.latent_channels)
+        flat = np.zeros((self.facts.latent_channels, _FLAT_SIDE, _FLAT_SIDE), np.float32)
+        shift = _middle(self.decode(flat, quality)) - _middle(network(flat, quality))
+        return network(y_hat, quality) + shift[:, None, None]
+
     def decode_with_adjoint(
         self, y_hat: Float[np.ndarray, "M h w"], quality: float
     ) -> tuple[Float[np.ndarray, "3 H W"], Callable[[np.ndarray], np.ndarray]]:
@@ -129,3 +146,10 @@ def step_weights(energies: Any, squared_error_lambda: Any, steps: Any) -> Any:
     ``energy * lambda * step^2 / 3``: the objective's mean divides by three channels and the pixels. Arrays or tensors.
     """
     return energies * (squared_error_lambda / 3) * steps**2
+
+
+def _middle(picture: Float[np.ndarray, "3 H W"]) -> Float[np.ndarray, "3"]:
+    """Means over what the latent in the middle of a flat picture makes."""
+    side = picture.shape[1] // _FLAT_SIDE
+    inner = slice(side * (_FLAT_SIDE // 2), side * (_FLAT_SIDE // 2 + 1))
+    return picture[:, inner, inner].mean((1, 2))
