@@ -6,7 +6,7 @@
        ^                                    |
        `--g_s backwards, strip by strip-- slope of the squared error, or of what stands for D
 
-What stands for another D is told in ``distortion/stand_in.py``.
+What stands for another D is told in ``distortion/slopes.py``.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ import numpy as np
 
 from trimix.bitstream import QUALITY_STEPS
 from trimix.distortion import Distortion
-from trimix.distortion.of_arrays import distortion_and_slope, stand_in_of_arrays
+from trimix.distortion.slopes import distortion_and_slope, stand_in
 from trimix.frozen.strips import Strip
 from trimix.images import PEAK, collapse_to_grey, psnr_of_error_db, shares_in_picture
 from trimix.images.colour import replicate_grey
@@ -167,7 +167,7 @@ class PictureDistortion:
         assert own is not None
         error = x_hat - self._pixels / np.float32(PEAK)
         rows, columns = size
-        slope, weights = stand_in_of_arrays(error, own, LATENT_STRIDE, (rows, columns))
+        slope, weights = stand_in(error, own, LATENT_STRIDE, (rows, columns))
         return bits, slope, weights / np.float32(self._squared_error_lambda / self._channels * PEAK**2)
 
     def _strips(self, values: Float[np.ndarray, "M h w"]) -> Iterator[Strip]:

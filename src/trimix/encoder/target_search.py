@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from trimix.bitstream import QUALITY_STEPS
 from trimix.coding import RangeEncoder
-from trimix.distortion.ssimulacra2_of_arrays import ssimulacra2_of_pixels
+from trimix.distortion.ssimulacra2 import ssimulacra2_of_pixels
 from trimix.encoder.effort import search_steps
 from trimix.encoder.search import FoundSymbols, SearchProgress, find_symbols
 from trimix.encoder.targets import (

@@ -6,7 +6,7 @@ All are values of one picture; a data set's value is the mean over its pictures.
 import numpy as np
 
 from trimix.distortion.constants import MS_SSIM_MINIMUM_SIDE, MS_SSIM_SCALE_WEIGHTS
-from trimix.distortion.ms_ssim_of_arrays import ms_ssim_factors
+from trimix.distortion.ms_ssim import ms_ssim_factors
 from trimix.evaluation.perceptual_metrics import BUTTERAUGLI, SSIMULACRA2
 from trimix.evaluation.rate_points import RatePoint, ms_ssim_db
 from trimix.images import BT601_LUMA_WEIGHTS, PEAK, check_shapes, psnr_db, psnr_of_error_db
@@ -67,7 +67,7 @@ def luma_psnr_db(original: UInt8[np.ndarray, "H W C"], decoded: UInt8[np.ndarray
 def ms_ssim(original: UInt8[np.ndarray, "H W C"], decoded: UInt8[np.ndarray, "h w c"]) -> float | None:
     """Multi-scale structural similarity, mean over the channels.
 
-    prod_j cs_j^w_j (scales 1 .. 4) times ssim_5^w_5, see `trimix.distortion.ms_ssim_of_arrays`; negative factors
+    prod_j cs_j^w_j (scales 1 .. 4) times ssim_5^w_5, see `trimix.distortion.ms_ssim`; negative factors
     count as 0, as in pytorch-msssim.
 
     Args:
