@@ -41,8 +41,8 @@ SSIMULACRA2_WEIGHTS = {
     (4, 1): (0, 0, 0, 34.77906344483772, 44.835625328877896, 0),
     (4, 2): (95.1080498811086, 0.9863978034400682, 0.9834382792465353, 0, 171.2667255897307, 0.9807858872435379),
 }
-"""By scale, 0 is the finest, and channel, of X, Y and B: 1-norms of SSIM, artifacts, lost detail, then their 4-norms. Of
-the published weights none is between 0.0021 and 0.28. Those below are left out: they move the score by less than
+"""By scale, 0 is the finest, and channel, of X, Y and B: 1-norms of SSIM, artifacts, lost detail, then their 4-norms.
+Of the published weights none is between 0.0021 and 0.28. Those below are left out: they move the score by less than
 0.01, and without them most planes, all of the sixth scale among them, need not be looked at."""
 
 SSIMULACRA2_REACH = 4

@@ -1,4 +1,4 @@
-"""D with its slope, of a picture in arrays for the encoder or a batch in tensors for training; and what stands for D."""
+"""D with its slope, of a picture in arrays for the encoder or a batch of torch for training; and what stands for D."""
 
 import math
 from typing import Any
