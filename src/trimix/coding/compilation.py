@@ -36,9 +36,9 @@ def kernel(function: Callable[..., _Result]) -> Callable[..., _Result]:
 
 
 _INTEGER_PATH = ("requantize", "softmax")
-ENCODING_KERNELS = (*_INTEGER_PATH, "first_bad_weights", "symbol_edges", "encode_mixture", "encode_factorized")
+ENCODING_KERNELS = (*_INTEGER_PATH, "first_bad_weights", "code_symbols", "encode")
 DECODING_KERNELS = (*_INTEGER_PATH, "first_bad_weights", "decode_mixture", "decode_factorized")
-COUNTING_KERNELS = (*_INTEGER_PATH, "first_bad_weights", "symbol_edges")
+COUNTING_KERNELS = (*_INTEGER_PATH, "first_bad_weights", "code_symbols")
 SEARCHING_KERNELS = (*ENCODING_KERNELS, "information_and_derivatives")
 
 
