@@ -126,7 +126,7 @@ class Codec:
             self.latents.put(symbols, SymbolWriter(encoder))
         z = symbols.hyper_latent
         side_encoder = RangeEncoder()
-        channels = self.model.hyper_channels_of((z.shape[0], z.shape[1], z.shape[2]))
+        channels = self.model.hyper_channels_of(z.shape)
         side_encoder.encode_factorized(z.astype(np.int32).ravel(), channels, self.model.hyper_table)
         container = Container(
             header=Header(

@@ -167,7 +167,7 @@ class LatentCodec:
         return self.quantize(side, symbols.hyper_latent, symbols.quality_integer, source, sink)
 
     def count(self, symbols: Symbols) -> SymbolBits:
-        """Bits of symbols under the coder's own integers, by position and channel, without writing a file."""
+        """Bits of symbols; see ``FrozenModel.count_bits``."""
         return self.model.count_bits(symbols.latent, symbols.hyper_latent, symbols.quality_integer)
 
     def dequantize(self, symbols: Symbols) -> Float[np.ndarray, "M h w"]:

@@ -51,11 +51,11 @@ class _Layer:
         self.slope, self.minimum, self.maximum = (
             tensor.float()[:, None, None] for tensor in (slope, tensors["minimum"], tensors["maximum"])
         )
-
         self._has_activation = bool((self.slope != 1).any())
 
     def __call__(self, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N D h w"]:
-        x = F.conv2d(x, self.weight, self.bias, padding=self.padding, dilation=self.dilation)
+        with torch.autocast(x.device.type, enabled=False):
+            x = F.conv2d(x, self.weight, self.bias, padding=self.padding, dilation=self.dilation)
         if self._has_activation:
             x = torch.where(x < 0, x * self.slope, x)
         x = torch.clamp(x, self.minimum, self.maximum)
@@ -165,6 +165,8 @@ class DifferentiablePath:
                 planes[0, one.context, rows, columns] = 1.0
         return planes
 
+    @torch.inference_mode(False)
+    @torch.enable_grad()
     def context_gradient(
         self, latents: Float[np.ndarray, "M h w"], side: Int[np.ndarray, "h w S"]
     ) -> Float[np.ndarray, "M h w"]:
@@ -176,14 +178,10 @@ class DifferentiablePath:
         """
         if not self._contexts:
             return np.zeros_like(latents)
-        with torch.inference_mode(False), torch.enable_grad(), torch.autocast(self.device.type, enabled=False):
-            values = torch.from_numpy(latents).to(self.device)
-            return self._context_gradient(values, torch.from_numpy(side).to(self.device)).cpu().numpy()
-
-    def _context_gradient(self, values: Float[Tensor, "M h w"], side: Int[Tensor, "h w S"]) -> Float[Tensor, "M h w"]:
+        values = torch.from_numpy(latents).to(self.device)
         gradient = torch.zeros_like(values)
         _, height, width = values.shape
-        planes = side.permute(2, 0, 1)[None].float()
+        planes = torch.from_numpy(side).to(self.device).permute(2, 0, 1)[None].float()
         looking = self.looking_planes(height, width)
         for strip in latent_strips(height, width, self._margin, _POSITIONS_AT_ONCE):
             part = slice(strip.first, strip.last)
@@ -192,8 +190,10 @@ class DifferentiablePath:
             bits = self.bits(values[None, :, part], context, planes[:, :, part])
             kept = bits[:, :, strip.start - strip.first : strip.stop - strip.first].sum()
             gradient[:, part] += torch.autograd.grad(kept, seen)[0][0]
-        return gradient
+        return gradient.cpu().numpy()
 
+    @torch.inference_mode(False)
+    @torch.enable_grad()
     def hyper_gradient(
         self,
         values: Float[Tensor, "M h w"],
@@ -212,17 +212,6 @@ class DifferentiablePath:
             quality_integer: the header's.
             differentiate: without, the second is zero, in half the time.
         """
-        with torch.inference_mode(False), torch.enable_grad(), torch.autocast(self.device.type, enabled=False):
-            return self._hyper_gradient(values, context, hyper_latent, quality_integer, differentiate)
-
-    def _hyper_gradient(
-        self,
-        values: Float[Tensor, "M h w"],
-        context: Float[Tensor, "1 C h w"],
-        hyper_latent: Float[Tensor, "Z hh hw"],
-        quality_integer: int,
-        differentiate: bool,
-    ) -> tuple[Float[Tensor, "h w"], Float[Tensor, "Z hh hw"]]:
         rows, columns = hyper_latent.shape[1:]
         scale = values.shape[1] // rows
         gradient, by_position = torch.zeros_like(hyper_latent), values.new_zeros(values.shape[1:])

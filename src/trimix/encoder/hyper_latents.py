@@ -150,8 +150,7 @@ class HyperLatentSearch:
         return half_curvatures(gradient_at, at, gradient[:, band], signs)
 
     def _table_bits(self, symbols: np.ndarray) -> np.ndarray:
-        channels, rows, columns = symbols.shape
-        of = self._model.hyper_channels_of((channels, rows, columns))
+        of = self._model.hyper_channels_of(symbols.shape)
         flat = np.ascontiguousarray(symbols, np.int32).ravel()
         return self._model.hyper_table.information_bits(flat, of).reshape(symbols.shape)
 

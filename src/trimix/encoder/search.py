@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,9 +18,6 @@ from trimix.errors import needing_torch
 from trimix.images import Picture
 from trimix.latent_codec import LatentCodec, Symbols
 from trimix.shapes import Float
-
-if TYPE_CHECKING:
-    from trimix.encoder.differentiable_path import DifferentiablePath
 
 _SEED = 1
 _FIRST_HYPER_STEPS, _HYPER_STEPS = 4, 2
@@ -96,26 +92,21 @@ def find_symbols(
         KeyboardInterrupt: before there was anything to keep.
     """
     began, steps = time.monotonic(), search_steps(effort)
-    make_path = _differentiable_path(codec) if steps else None
+    if steps:  # whether there is torch shows before anything is computed
+        with needing_torch("an effort from 3 on", "search"):
+            import trimix.encoder.hyper_latents  # noqa: F401
     first = first_choice(codec, picture, quality, chosen=effort > 1, writes=not steps)
-    if make_path is None:
+    if not steps:
         return FoundSymbols(first.symbols, encoder=first.encoder)
     deadline = None if time_limit_seconds is None else began + time_limit_seconds
     state = None
     try:
-        state = _Search(codec, picture, first, make_path())
+        state = _Search(codec, picture, first)
         return state.run(steps, deadline, on_step)
     except KeyboardInterrupt:
         if state is None:
             return FoundSymbols(first.symbols, ended="interrupt")
         return state.found("interrupt")
-
-
-def _differentiable_path(codec: LatentCodec) -> Callable[[], "DifferentiablePath"]:
-    """What makes it. It is torch's and imported here: whether there is one shows before anything is computed."""
-    with needing_torch("an effort from 3 on", "search"):
-        from trimix.encoder.differentiable_path import DifferentiablePath
-    return lambda: DifferentiablePath(codec.model, codec.device)
 
 
 @dataclass(frozen=True)
@@ -145,14 +136,15 @@ class _Point:
 
 
 class _Search:
-    def __init__(self, codec: LatentCodec, picture: Picture, start: FirstChoice, path: "DifferentiablePath") -> None:
+    def __init__(self, codec: LatentCodec, picture: Picture, start: FirstChoice) -> None:
+        from trimix.encoder.differentiable_path import DifferentiablePath
+        from trimix.encoder.hyper_latents import HyperLatentSearch
+
         self._codec = codec
         self._model = codec.model
         self._start = start
         self._distortion = PictureDistortion(codec, picture.levels, start.symbols.quality_integer)
-        from trimix.encoder.hyper_latents import HyperLatentSearch
-
-        self._path = path
+        self._path = DifferentiablePath(codec.model, codec.device)
         self._random = np.random.default_rng(_SEED)
         self._hyper_search = HyperLatentSearch(codec.model, self._path, start.symbols.quality_integer, self._random)
         self._damping = start.damping

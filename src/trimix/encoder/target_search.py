@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from trimix.bitstream import QUALITY_STEPS
@@ -121,6 +122,10 @@ def even_if_interrupted(action: Callable[[], _Result], ended: str | None) -> tup
         return action(), "interrupt"
 
 
+def _at_once(action: Callable[[], _Result], ended: str | None) -> tuple[_Result, str | None]:
+    return action(), ended
+
+
 @dataclass(frozen=True)
 class _Attempt:
     """A file that was made on the way, or what was found where its PSNR is what counts."""
@@ -157,11 +162,11 @@ class _TargetSearch:
         takes_steps = search_steps(effort) > 0
         fast = min(effort, _FAST_EFFORT)
         if not self._codec.model.transforms.facts.all_rates:
-            trials = [self._attempt(nearest_quality(50.0), fast, None)]
+            trials = [self._attempt(nearest_quality(50.0), fast)]
             self._search_or_refuse(trials, effort, deadline)
             return
         trials = seek(
-            lambda quality: self._attempt(quality, fast, None).measured,
+            lambda quality: self._attempt(quality, fast).measured,
             self._target,
             first_guess(self._target, self._picture.width * self._picture.height),
             # Trials of the search are to come: nearer would be for nothing, and some must be left for them.
@@ -201,13 +206,18 @@ class _TargetSearch:
 
     def encoded(self) -> Encoded:
         """The best of what was made."""
-        chosen = min(self._attempts, key=self._preference)
+
+        def order(attempt: _Attempt) -> tuple[bool, int, bool, float]:
+            is_missed, is_above, distance = preference(attempt.trial.measured, self._target)
+            return is_missed, -attempt.effort, is_above, distance
+
+        chosen = min(self._attempts, key=order)
         data, found, ended = chosen.data, chosen.found, chosen.ended
         if self._is_interrupted or self._is_late:
             ended = "interrupt" if self._is_interrupted else "time"
         if data is None:
             assert found is not None
-            data, ended = self._packed(found, ended)
+            data, ended = even_if_interrupted(partial(self._pack, self._picture, found.symbols, found.encoder), ended)
         return Encoded(
             data,
             chosen.trial.quality,
@@ -218,50 +228,32 @@ class _TargetSearch:
             self._target.is_met(chosen.trial.measured),
         )
 
-    def _preference(self, attempt: _Attempt) -> tuple[bool, int, bool, float]:
-        is_missed, is_above, distance = preference(attempt.trial.measured, self._target)
-        return is_missed, -attempt.effort, is_above, distance
-
-    def _attempt(self, quality_integer: int, effort: int, deadline: float | None) -> Trial:
-        if search_steps(effort):
-            attempt = self._searched(quality_integer, effort, deadline)
-        else:
-            attempt = self._fast(quality_integer, effort)
-        self._attempts.append(attempt)
-        self._on_trial(attempt.trial)
-        return attempt.trial
-
-    def _fast(self, quality_integer: int, effort: int) -> _Attempt:
-        found = find_symbols(self._codec, self._picture, quality_integer / QUALITY_STEPS, effort)
-        if self._target.is_rate:
-            data = self._pack(self._picture, found.symbols, found.encoder)
-            return _Attempt(Trial(quality_integer, self._size(data)), effort, 0, None, None, data)
-        trial = Trial(quality_integer, self._measured(found.symbols))
-        return _Attempt(trial, effort, 0, None, found, None)
-
-    def _searched(self, quality_integer: int, effort: int, deadline: float | None) -> _Attempt:
+    def _attempt(self, quality_integer: int, effort: int, deadline: float | None = None) -> Trial:
         found = find_symbols(
             self._codec,
             self._picture,
             quality_integer / QUALITY_STEPS,
             effort,
-            time_limit_seconds=None if deadline is None else max(0.0, deadline - time.monotonic()),
-            on_step=self._on_step,
+            None if deadline is None else max(0.0, deadline - time.monotonic()),
+            self._on_step,
         )
         # First of all: another Ctrl-C is the second one from here on.
         self._is_interrupted |= found.ended == "interrupt"
-        effort = effort if found.steps else _FAST_EFFORT
+        data, ended, finish = None, found.ended, even_if_interrupted
+        if not search_steps(effort):
+            finish = _at_once
+        elif not found.steps:
+            effort = _FAST_EFFORT
         if self._target.is_rate:
-            data, ended = self._packed(found, found.ended)
-            trial, kept = Trial(quality_integer, self._size(data)), None
+            data, ended = finish(partial(self._pack, self._picture, found.symbols, found.encoder), ended)
+            measured = self._size(data)
         else:
-            measured, ended = even_if_interrupted(lambda: self._measured(found.symbols), found.ended)
-            trial, kept, data = Trial(quality_integer, measured), found, None
+            measured, ended = finish(partial(self._measured, found.symbols), ended)
         self._is_interrupted |= ended == "interrupt"
-        return _Attempt(trial, effort, found.steps, ended, kept, data)
-
-    def _packed(self, found: FoundSymbols, ended: str | None) -> tuple[bytes, str | None]:
-        return even_if_interrupted(lambda: self._pack(self._picture, found.symbols, found.encoder), ended)
+        trial = Trial(quality_integer, measured)
+        self._attempts.append(_Attempt(trial, effort, found.steps, ended, found if data is None else None, data))
+        self._on_trial(trial)
+        return trial
 
     def _size(self, data: bytes) -> float:
         if self._target.kind is TargetKind.BYTES:
@@ -297,10 +289,11 @@ class _TargetSearch:
             wanted = nearest_quality(trial.quality - error / slope)
             if number == 0 and wanted != quality_integer and len(self._attempts) < TRIALS - 1:
                 # One more trial without steps tells the slope between here and there, and costs little.
-                trials.append(self._attempt(wanted, fast, None))
-                between = (target.curve(trials[-1].measured) - self._curve_at(trials, quality_integer)) / (
-                    trials[-1].quality - trial.quality
-                )
+                here = min(trials, key=lambda one: abs(one.quality_integer - quality_integer))
+                there = self._attempt(wanted, fast)
+                trials.append(there)
+                rise = target.curve(there.measured) - target.curve(here.measured)
+                between = rise / (there.quality - trial.quality)
                 if between > 0:
                     wanted = nearest_quality(trial.quality - error / between)
             if number == 1:
@@ -310,25 +303,19 @@ class _TargetSearch:
                 return
             quality_integer = wanted
 
-    def _curve_at(self, trials: list[Trial], quality_integer: int) -> float:
-        at = min(trials, key=lambda trial: abs(trial.quality_integer - quality_integer))
-        return self._target.curve(at.measured)
-
     def _reach(self) -> str:
-        target, name = self._target, self._codec.model.identity.name
-        beginning = f"{target.text(target.value)} is out of reach for this picture: {name}"
-        if not self._codec.model.transforms.facts.all_rates:
-            return f"{beginning} has one rate and gives {self._range(with_quality=False)}"
+        target, model = self._target, self._codec.model
+        has_one_rate = not model.transforms.facts.all_rates
         tried = {attempt.trial.quality_integer for attempt in self._attempts}
         for end in (LOWEST, HIGHEST):
-            if end not in tried:
-                self._attempt(end, _FAST_EFFORT, None)
-        return f"{beginning} gives {self._range(with_quality=True)}"
-
-    def _range(self, *, with_quality: bool) -> str:
+            if end not in tried and not has_one_rate:
+                self._attempt(end, _FAST_EFFORT)
         trials = sorted((attempt.trial for attempt in self._attempts), key=lambda trial: trial.measured)
-        texts = []
-        for trial in (trials[0], trials[-1]):
-            quality = f" (quality {trial.quality:g})" if with_quality else ""
-            texts.append(f"{self._target.text(trial.measured)}{quality}")
-        return " to ".join(dict.fromkeys(texts))
+        ends = [
+            target.text(trial.measured) + ("" if has_one_rate else f" (quality {trial.quality:g})")
+            for trial in (trials[0], trials[-1])
+        ]
+        return (
+            f"{target.text(target.value)} is out of reach for this picture: {model.identity.name} "
+            f"{'has one rate and ' * has_one_rate}gives {' to '.join(dict.fromkeys(ends))}"
+        )

@@ -158,8 +158,8 @@ class FrozenModel:
         limit = self.hyper_latent_limit
         return np.clip(np.rint(z), -limit, limit).astype(np.int16)
 
-    def hyper_channels_of(self, z_hat_shape: tuple[int, int, int]) -> np.ndarray:
-        """Channel of every hyper-latent in the order channel, row, column, int32."""
+    def hyper_channels_of(self, z_hat_shape: tuple[int, ...]) -> np.ndarray:
+        """Channel of every hyper-latent [Z hh hw] in the order channel, row, column, int32."""
         channels, rows, columns = z_hat_shape
         return np.repeat(np.arange(channels, dtype=np.int32), rows * columns)
 
@@ -167,7 +167,7 @@ class FrozenModel:
         self, y_hat: Int16[np.ndarray, "M h w"], z_hat: Int16[np.ndarray, "Z hh hw"], quality_integer: int
     ) -> SymbolBits:
         """Bits of symbols under the coder's own integers, by position and channel, without writing them."""
-        channels = self.hyper_channels_of((z_hat.shape[0], z_hat.shape[1], z_hat.shape[2]))
+        channels = self.hyper_channels_of(z_hat.shape)
         hyper_bits = self.hyper_table.information_bits(z_hat.astype(np.int32).ravel(), channels)
         known = np.ascontiguousarray(y_hat.transpose(1, 2, 0), np.int32)
         side, counter = self.side_features(z_hat, quality_integer), BitCounter(known.shape)
