@@ -141,7 +141,6 @@ def compress(
             and alpha; a picture file's path, contents or open stream; or a ``Picture``.
         quality: 1..100, continuous; 75 without a target.
         model: name or weights file; by default that of the tune.
-        device: ``cpu`` or ``cuda``.
         tune: what the picture shall be best for: ``eye``, the default, ``psnr`` or ``ms-ssim``.
         effort: 1 (fastest) to 9 (smallest file); decoding takes as long as ever.
         time_limit_seconds: ends the search in time; its best so far is kept.
@@ -197,7 +196,6 @@ def decompress(data: FileSource, device: str = "cpu", maximum_pixels: int = MAXI
 
     Args:
         data: the file's path, bytes or open stream.
-        device: ``cpu`` or ``cuda``.
         maximum_pixels: larger pictures are refused.
 
     Raises:

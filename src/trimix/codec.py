@@ -41,7 +41,6 @@ class Codec:
     """Encodes and decodes pictures with one frozen model. Immutable; its tables exist from here on.
 
     Args:
-        model: the frozen model.
         device: where the transforms run, see ``engine_for``; the file does not depend on it but for ties of rounding.
 
     >>> import numpy as np
@@ -95,7 +94,6 @@ class Codec:
             aim: a quality 1..100, continuous, one step about 7 % in lambda; or a ``Target``.
             effort: 1 (fastest) to 9 (smallest file).
             time_limit_seconds: ends a search in time; its best so far is kept. So does Ctrl-C; a second one raises.
-            on_step: called after every step of a search.
             on_trial: called after every encoding on the way to a target.
 
         Raises:

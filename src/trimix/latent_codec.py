@@ -32,7 +32,6 @@ class Symbols:
     Args:
         latent: y_hat, magnitudes below 2^15.
         hyper_latent: z_hat, magnitudes below 2^15.
-        quality_integer: the header's quality.
         values: of the latents, in the model's steps, where they are rounded around their means; None where the
             symbols are the values, or where the schedule was not run yet.
     """
@@ -66,9 +65,6 @@ class Latents:
 
     Args:
         by_position: y, in steps of the quantizer, magnitudes up to ``ACTIVATION_LIMIT``.
-        hyper_latent: z_hat.
-        side: of ``FrozenModel.side_features``.
-        quality_integer: the header's quality.
     """
 
     by_position: Float[np.ndarray, "h w M"]
@@ -78,12 +74,7 @@ class Latents:
 
 
 class LatentCodec:
-    """The networks of a frozen model at work. Immutable.
-
-    Args:
-        model: the frozen model.
-        device: where the transforms run; see ``engine_for``.
-    """
+    """The networks of a frozen model at work. Immutable."""
 
     def __init__(self, model: FrozenModel, device: str = "cpu") -> None:
         self.model = model.to(device)
@@ -94,7 +85,6 @@ class LatentCodec:
 
         Args:
             picture: grey or RGB, 8 or 16 bits.
-            quality: 1..100.
 
         Raises:
             UsageError: the quality is out of range.
@@ -125,8 +115,6 @@ class LatentCodec:
         """Parts of a latent that the transforms work on one after the other; memory is bounded by them.
 
         Args:
-            rows: of the latent.
-            columns: of the latent.
             share: how many times as much memory is needed as without gradients.
         """
         facts = self.model.transforms.facts
@@ -144,9 +132,6 @@ class LatentCodec:
         """The symbols of a source, in one run over the schedule.
 
         Args:
-            side: of ``side_features``.
-            hyper_latent: its symbols.
-            quality_integer: the header's.
             source: rounds, chooses or reads.
             sink: writes or counts.
         """
@@ -185,10 +170,6 @@ class LatentCodec:
 
         Args:
             y_hat: values from the strip's first to its last row.
-            strip: of the latent.
-            height: of the picture.
-            width: of the picture.
-            quality_integer: the header's.
         """
         x_hat = self.model.transforms.decode(y_hat, quality_integer / QUALITY_STEPS)
         return x_hat[:, _shown_rows(strip, height), :width]

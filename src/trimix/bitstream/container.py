@@ -85,8 +85,6 @@ class Section:
 
     Attributes:
         type_byte: as in the file, with the ancillary and the deflate bit.
-        stored_bytes: bytes the section takes in the file.
-        crc: CRC-32 of those bytes.
     """
 
     type_byte: int
@@ -110,10 +108,8 @@ class Description:
     """What a file says about itself, known without reading its sections.
 
     Attributes:
-        format_version: version of the file format.
         header: the picture's size, model and quality.
         symbol_checksum: CRC-32 over the decoded symbols.
-        sections: the section table, in the order of the file.
         header_bytes: bytes before the first section.
     """
 
@@ -148,12 +144,10 @@ class Container:
     """The contents of one `.tmix` file.
 
     Attributes:
-        header: what is known of the picture.
         side: range-coded hyper-latents.
         latent: range-coded latents.
         symbol_checksum: CRC-32 over the decoded symbols, 0 .. 2^32 - 1.
         alpha: alpha plane, a picture file; empty where the header says there is none.
-        metadata: what travels with the picture.
 
     >>> header = Header(1, bytes(8), width=768, height=512, channels=3, bit_depth=8, quality=25600)
     >>> data = Container(header, side=b"side", latent=b"latent", symbol_checksum=0).to_bytes()

@@ -137,10 +137,6 @@ def check_fields(header: Header, version: int) -> None:
 
     Call it after the header's CRC-32 was found right, so that damage is not taken for a newer feature.
 
-    Args:
-        header: as read.
-        version: of the format, as the file says.
-
     Raises:
         CorruptedFileError: a value that no writer may write.
         UnsupportedVersionError: a value reserved for a later version.
@@ -190,13 +186,6 @@ def check_sides(width: int, height: int) -> None:
 
 def check_header(header: Header, model: str, model_identifier: int, weights_hash: bytes, maximum_pixels: int) -> None:
     """Refuse a file before anything else of it is read.
-
-    Args:
-        header: of the file.
-        model: name of the codec's model.
-        model_identifier: of its architecture.
-        weights_hash: of its weights.
-        maximum_pixels: of the picture.
 
     Raises:
         PictureTooLargeError: the header claims more.

@@ -37,8 +37,6 @@ def differentiable(
 
     Args:
         measure: x, x_hat, ``with_slope`` -> values and slope.
-        x: pictures in [0, 1].
-        x_hat: what came of them; gets the gradient.
     """
     with torch.autocast(x.device.type, enabled=False):
         x, x_hat = (pictures.float() if pictures.dtype in _HALF else pictures for pictures in (x, x_hat))

@@ -41,8 +41,6 @@ def ms_ssim_and_slope(x: Planes, x_hat: Planes, *, with_slope: bool) -> tuple[An
 
     Args:
         x: pictures in [0, 1], [... C H W], both sides at least 161 pixels.
-        x_hat: what came of them.
-        with_slope: the slope is None without.
 
     >>> import numpy as np
     >>> x = np.broadcast_to(np.linspace(0, 1, 161, dtype=np.float32), (1, 161, 161))

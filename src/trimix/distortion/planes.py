@@ -65,7 +65,6 @@ def windowed_sums(x: Planes, window: Sequence[float], margin: int) -> Planes:
     which variances do not survive; and on a CPU many times as fast as one of a single channel.
 
     Args:
-        x: planes.
         window: odd in number, and symmetric; then the adjoint of margin m has the margin ``len(window) - 1 - m``.
         margin: zeros that are thought around each plane: with none, the window stays inside.
 

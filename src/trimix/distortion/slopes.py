@@ -20,10 +20,7 @@ def distortion_and_slope(
     """D of every picture, and its slope by ``x_hat``.
 
     Args:
-        measure: which D.
         x: pictures in [0, 1], [... 3 H W].
-        x_hat: what came of them.
-        with_slope: the slope is None without.
 
     >>> black = np.zeros((3, 2, 2), np.float32)
     >>> lost, slope = distortion_and_slope(Distortion(), black, black + np.float32(2 / 255))

@@ -60,10 +60,8 @@ def ssimulacra2_and_slope(
 
     Args:
         x: pictures in [0, 1], [... 3 H W], both sides at least 128 pixels.
-        x_hat: what came of them.
         as_patches: of larger pictures, whose score is meant: windows then count only what is inside. Zeros around hide
             errors near the border, of small pictures most, where a coarse scale is hardly more than border.
-        with_slope: the slope is None without.
 
     >>> x = np.broadcast_to(np.linspace(0, 1, 128, dtype=np.float32), (3, 128, 128))
     >>> float(ssimulacra2_and_slope(x, x)[0]), round(float(ssimulacra2_and_slope(x, np.float32(0.9) * x)[0]), 1)

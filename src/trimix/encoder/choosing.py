@@ -22,7 +22,6 @@ class Choosing:
         values: around which is chosen, in steps of the quantizer, float32 [h w M].
         linear: bits a step, float32 [h w M].
         quadratic: bits a squared step, float32 [M].
-        limit: largest magnitude of a symbol.
         shares: by which the quadratic term counts at a position, float32 [h w], 0 where it does not matter to the
             picture; None for 1 everywhere.
         movable: which latents may leave the symbol nearest to their value, bool [h w M or 1]; None for all.

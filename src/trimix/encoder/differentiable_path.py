@@ -87,12 +87,7 @@ def _reach(layers: Sequence[IntegerConvolution]) -> int:
 
 
 class DifferentiablePath:
-    """Bits of latents as a function of the latents that their contexts see.
-
-    Args:
-        model: frozen.
-        device: where the search runs: ``cpu``, or torch's name of a device.
-    """
+    """Bits of latents as a function of the latents that their contexts see."""
 
     @torch.inference_mode(False)
     def __init__(self, model: FrozenModel, device: str = "cpu") -> None:
@@ -111,12 +106,7 @@ class DifferentiablePath:
         self._contexts = [_SquareContext(one, self._channels, self.device) for one in latent_model.contexts]
 
     def side_features(self, hyper_latent: Float[Tensor, "Z hh hw"], quality_integer: int) -> Float[Tensor, "1 S h w"]:
-        """h_s of hyper-latents, as ``FrozenModel.side_features``.
-
-        Args:
-            hyper_latent: symbols.
-            quality_integer: the header's.
-        """
+        """h_s of hyper-latents, as ``FrozenModel.side_features``."""
         model, features = self._model, hyper_latent[None]
         if model.hyper_medians is not None:
             features = VALUE_STEPS * features + torch.from_numpy(model.hyper_medians).to(features)[:, None, None]
@@ -135,7 +125,6 @@ class DifferentiablePath:
 
         Args:
             seen: latents, in steps of the quantizer.
-            looking: of ``looking_planes``.
         """
         values = seen * (VALUE_STEPS if self._layout.around_mean else 1)
         features = [context(values) * looking[:, index : index + 1] for index, context in enumerate(self._contexts)]
@@ -148,8 +137,6 @@ class DifferentiablePath:
 
         Args:
             values: whose bits are meant, in steps of the quantizer.
-            context: of ``context_features``.
-            side: side features.
         """
         features = torch.cat([side, context], dim=1)
         for layer in self._head:
@@ -174,7 +161,6 @@ class DifferentiablePath:
 
         Args:
             latents: in steps of the quantizer.
-            side: integer side features.
         """
         if not self._contexts:
             return np.zeros_like(latents)
@@ -207,9 +193,6 @@ class DifferentiablePath:
 
         Args:
             values: latents, in steps of the quantizer.
-            context: of ``context_features``.
-            hyper_latent: symbols.
-            quality_integer: the header's.
             differentiate: without, the second is zero, in half the time.
         """
         rows, columns = hyper_latent.shape[1:]

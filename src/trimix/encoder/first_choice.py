@@ -20,10 +20,8 @@ class FirstChoice:
     """Where a search begins.
 
     Args:
-        symbols: of the whole picture.
         encoder: has written the latents, if it was wanted.
         seconds: that g_a and one run over the schedule took.
-        damping: what was learned of the curvature.
     """
 
     symbols: Symbols
@@ -49,9 +47,7 @@ def first_choice(codec: LatentCodec, picture: Picture, quality: float, *, chosen
     beforehand gets the nearest integers, too.
 
     Args:
-        codec: of the model.
         picture: 8 bits, grey or RGB.
-        quality: 1..100.
         chosen: otherwise the nearest.
         writes: whether the run writes the latents, too.
 

@@ -43,10 +43,6 @@ def shares_that_matter(
     in width: a position beyond the border still reaches into the picture.
 
     Args:
-        height: of the picture, before padding.
-        width: of the picture, before padding.
-        rows: of the latent.
-        columns: of the latent.
         reach: pixels around a block that a latent changes nearly as much.
 
     >>> shares_that_matter(16, 44, 1, 5).tolist()
@@ -67,7 +63,6 @@ class Slope:
     """A distortion near some values of the latents.
 
     Args:
-        bits: the distortion.
         gradient: what moving each latent changes, in bits a step.
         shares: by which the curvature of a channel counts at a position; None for 1 everywhere.
     """
@@ -85,7 +80,6 @@ class PictureDistortion:
     picture that is too small for the distortion is measured by its squared error.
 
     Args:
-        codec: whose g_s.
         pixels: of the picture, 0 .. 255, whole numbers or not.
         quality_integer: of the file, which decides lambda.
     """

@@ -36,8 +36,6 @@ class SearchProgress:
     """How far a search has come.
 
     Args:
-        step: steps done.
-        steps: in all.
         bits_per_pixel: of the best symbols so far, without headers.
         distortion: of their picture, before it is rounded to 8 bits, as people read it.
     """
@@ -53,8 +51,6 @@ class FoundSymbols:
     """What a search came to.
 
     Args:
-        symbols: the best.
-        steps: done.
         ended: why before all were done: ``time`` or ``interrupt``; None where all were.
         encoder: has written the latents already; None where nobody has.
     """
@@ -78,13 +74,9 @@ def find_symbols(
     lambda is that of the quality, so a quality means the same at every effort. Ctrl-C ends the search, not the call.
 
     Args:
-        codec: of the model.
         picture: 8 bits, grey or RGB.
-        quality: 1..100.
-        effort: 1..9, see ``search_steps``.
         time_limit_seconds: no step is begun after which the file would probably be written later. What a search begins
             with is made even so.
-        on_step: called after every step.
 
     Raises:
         UsageError: quality or effort are out of range.
@@ -111,16 +103,7 @@ def find_symbols(
 
 @dataclass(frozen=True)
 class _Point:
-    """Symbols, and all that is known of them.
-
-    Args:
-        symbols: of the picture.
-        values: what they stand for.
-        bits: of latents and hyper-latents.
-        distortion: in bits.
-        slope: of the distortion; None where it was not asked for.
-        encoder: has written the latents, if it was wanted.
-    """
+    """Symbols, and all that is known of them."""
 
     symbols: Symbols
     values: Float[np.ndarray, "M h w"]

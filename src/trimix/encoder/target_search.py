@@ -47,9 +47,7 @@ class Encoded:
     """A file, and what it took.
 
     Args:
-        data: contents of a ``.tmix`` file.
         quality: the header's, 1..100.
-        steps: of the search.
         ended: why before all were done: ``time`` or ``interrupt``; None where all were.
         encodings: of the latents.
         measured: of the target, in its unit; None without one.
@@ -84,14 +82,9 @@ def encode_to_target(
     the target before one above. Ctrl-C ends it; it is not raised where a file that meets the target is there.
 
     Args:
-        codec: of the model.
-        pack: makes a file.
         picture: 8 bits, grey or RGB.
         target: bits per pixel and bytes are those of the whole file, metadata and all; PSNR is that of 8-bit pixels.
-        effort: 1..9.
         time_limit_seconds: of all; the trials without steps take place even so.
-        on_step: called after every step of a search.
-        on_trial: called after every encoding.
 
     Raises:
         OutOfReachError: no quality meets the target.
@@ -111,7 +104,6 @@ def even_if_interrupted(action: Callable[[], _Result], ended: str | None) -> tup
     """The result of a last short step, which the first Ctrl-C delays and the second one prevents.
 
     Args:
-        action: may be done twice.
         ended: how the search before it ended; ``interrupt`` is the first Ctrl-C.
     """
     try:

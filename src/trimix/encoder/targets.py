@@ -187,11 +187,9 @@ def seek(
 
     Args:
         measure: size or PSNR at a quality, which grow with it, but for a little.
-        target: what is aimed at.
         start: quality of the first trial, as the header has it.
         near: how near is near enough, on the scale of ``Target.curve``; by default a rate within 0.5 % and not above,
             a PSNR within 0.02 dB.
-        trials: at most so many.
 
     Returns:
         All trials in their order. Where the target is out of reach, both ends of the scale are among them.

@@ -21,8 +21,6 @@ class FactorizedPrior(nn.Module):
     the mass of a bin is the difference at its two edges.
 
     Args:
-        channels: hyper-latent channels.
-        widths: widths of the hidden layers.
         initial_scale: the distribution starts with about this spread.
         has_medians: hyper-latents are rounded around a number of their channel, a buffer called ``medians`` that starts
             at zero; otherwise as they are.

@@ -149,11 +149,8 @@ def freeze_layer(
     """Round a float layer to integers.
 
     Args:
-        weight: real weights.
-        bias: real biases.
         input_steps: real value of one step of each input.
         input_limit: largest magnitude of each input, in steps.
-        output: format of the result.
         weight_bits: 16, or 8: then each input's weights are 8-bit integers times a power of two of that input, so
             that inputs of large activations, whose weights are small, keep their resolution.
     """

@@ -61,11 +61,7 @@ class SymbolSink(Protocol):
 
 
 class KnownSymbols:
-    """Source: symbols that are there already.
-
-    Args:
-        symbols: int32 [h w M].
-    """
+    """Source: symbols that are there already."""
 
     def __init__(self, symbols: np.ndarray) -> None:
         self.known: np.ndarray | None = symbols
@@ -81,7 +77,6 @@ class Rounding:
 
     Args:
         latents: before rounding, float32 [h w M].
-        limit: largest magnitude of a symbol.
     """
 
     known: np.ndarray | None = None
@@ -99,11 +94,7 @@ class Rounding:
 
 
 class SymbolReader:
-    """Source: the payload of a file.
-
-    Args:
-        decoder: gives the symbols.
-    """
+    """Source: the payload of a file."""
 
     known: np.ndarray | None = None
 
@@ -116,11 +107,7 @@ class SymbolReader:
 
 
 class SymbolWriter:
-    """Sink: the payload of a file.
-
-    Args:
-        encoder: takes the symbols.
-    """
+    """Sink: the payload of a file."""
 
     def __init__(self, encoder: RangeEncoder) -> None:
         self.encoder = encoder
@@ -151,7 +138,6 @@ class QuantizedLatents:
     """The latents after a run over the schedule.
 
     Args:
-        symbols: what is coded.
         values: in steps of ``IntegerMixtureModel.value_steps``; the symbols where latents are rounded as they are.
     """
 
@@ -195,11 +181,7 @@ def run_schedule(
     """Go through all positions of a latent and return its symbols and values.
 
     Args:
-        model: gives the parameters.
-        side: side features.
         passes: the schedule; every position once.
-        source: gives the symbols.
-        sink: takes them, if anything does.
         merged: merge passes where the values of the context are known; the stream is the same either way.
     """
     height, width, _ = side.shape

@@ -128,24 +128,14 @@ def freeze(
 
 @dataclass(frozen=True)
 class FloatPrograms:
-    """The transforms of a model as programs.
-
-    Args:
-        facts: that stand beside them.
-        programs: by name.
-        tensors: that they name, and that the facts name.
-    """
+    """The transforms of a model as programs."""
 
     facts: TransformFacts
     programs: dict[str, Program]
     tensors: dict[str, Tensor]
 
     def stored(self, *, in_bytes: bool) -> dict[str, np.ndarray]:
-        """The tensors as a file has them.
-
-        Args:
-            in_bytes: store weights of large convolutions in 8 bits.
-        """
+        """The tensors as a file has them."""
         stored: dict[str, np.ndarray] = {}
         for name, value in self.tensors.items():
             half = value.half().contiguous()
@@ -287,10 +277,7 @@ def entropy_model_to_json(
     """What a program says of the integer path.
 
     Args:
-        model: its float form.
         forms: side of the kernel, and factor of the depth to space, of the convolutions of h_s.
-        contexts: names of their layers.
-        head: names of its layers.
     """
     looking = () if model.context is None else layers_of(model.context)
     schedule = schedule_of(model.context)

@@ -103,7 +103,6 @@ class FrozenChain:
     """Integer convolutions and the format of their result.
 
     Args:
-        convolutions: in order.
         steps: real value of one step of each output channel.
         limits: largest magnitude of each output channel, in steps.
     """
@@ -125,7 +124,6 @@ def freeze_chain(
     """Freeze the stages of a network.
 
     Args:
-        stages: from ``stages_of``.
         seen: largest output of each stage's module.
         steps: real value of one step of each input channel.
         limits: largest magnitude of each input channel, in steps.

@@ -52,7 +52,6 @@ class Writer:
 
     Args:
         names: of parameters, by their ``id``.
-        operations: so far.
         tensors: that the operations name: parameters, and what is made of some.
     """
 

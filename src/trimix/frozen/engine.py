@@ -20,12 +20,7 @@ class Network(Protocol):
     """A program with its tensors, ready to run."""
 
     def __call__(self, x: Float[np.ndarray, "C H W"], quality: float | None = None) -> Float[np.ndarray, "D h w"]:
-        """The result.
-
-        Args:
-            x: the input.
-            quality: 1..100; None for a program that does not look at it.
-        """
+        """The result."""
         ...
 
     def with_adjoint(
@@ -45,13 +40,7 @@ class Engine(Protocol):
         ...
 
     def network(self, program: Program, tensors: Mapping[str, np.ndarray], channels: int) -> Network:
-        """A program, ready to run.
-
-        Args:
-            program: that is checked already.
-            tensors: in single precision, by name.
-            channels: of the input.
-        """
+        """A program, ready to run."""
         ...
 
 

@@ -80,7 +80,6 @@ class SymbolBits:
 
     Args:
         latent_bits: of every latent, float64 [h w M].
-        hyper_latent_bits: sum over the hyper-latents.
     """
 
     latent_bits: np.ndarray
@@ -97,13 +96,6 @@ class FrozenModel:
     """Everything that coding needs; immutable.
 
     Args:
-        identity: name and hash.
-        stored: what it was made of.
-        transforms: the float part.
-        hyper_synthesis: integer h_s.
-        latent_model: integer context and head.
-        hyper_table: probabilities of the hyper-latents.
-        schedule: passes for a latent's height and width.
         hyper_medians: what hyper-latents are rounded around, in steps of 1/64, int64 [Z]; None where they are
             rounded as they are.
         sees_quality: whether h_s has a plane with the quality for its last input.
@@ -133,12 +125,7 @@ class FrozenModel:
         return (ACTIVATION_LIMIT - int(np.abs(self.hyper_medians).max())) // VALUE_STEPS
 
     def side_features(self, z_hat: Int16[np.ndarray, "Z hh hw"], quality_integer: int) -> Int[np.ndarray, "h w S"]:
-        """Integer side features of a picture.
-
-        Args:
-            z_hat: magnitudes below 2^15.
-            quality_integer: the header's.
-        """
+        """Integer side features of a picture."""
         features = np.clip(z_hat, -ACTIVATION_LIMIT, ACTIVATION_LIMIT)
         if self.hyper_medians is not None:
             values = VALUE_STEPS * features.astype(np.int64) + self.hyper_medians[:, None, None]

@@ -40,7 +40,6 @@ class Written:
     """An operation in a graph.
 
     Args:
-        result: its name.
         needed: values of the graph that the adjoint looks at.
         adjoint: writes the adjoint, into the same graph or into one to which the values are given by the same names.
     """
@@ -55,10 +54,7 @@ class Given:
     """What there is when an operation is written.
 
     Args:
-        graph: where to.
-        inputs: names of its inputs.
         shapes: of the inputs; their sides are examples.
-        tensors: by name.
         factors: name of the value [1 C 1 1] with the factors of this operation, should it have some.
         quality: name of the value with the quality as a plane has it.
     """

@@ -36,9 +36,7 @@ class TorchNetwork:
     """A program with its tensors on a device.
 
     Args:
-        program: that is checked already.
         tensors: arrays or torch's, in single precision, by name.
-        device: where it runs.
     """
 
     def __init__(self, program: Program, tensors: Mapping[str, Any], device: torch.device) -> None:
@@ -52,7 +50,6 @@ class TorchNetwork:
         """The result for a batch, in single precision whatever autocast there is around it.
 
         Args:
-            x: the input.
             quality: 1..100, one for each picture; none for a program that does not look at it.
         """
         values = {0: x}

@@ -17,8 +17,6 @@ class TransformFacts:
     """What stands in a model file beside the programs of the transforms.
 
     Args:
-        latent_channels: M.
-        hyper_channels: Z.
         all_rates: whether there are other files at other qualities; otherwise the quality is ignored.
         halo: latent rows around a strip of a large picture that g_a and g_s look at, or more.
         pixels_at_once: largest strip of a large picture.
@@ -45,7 +43,6 @@ class FrozenTransforms:
     """The programs on a device. They are prepared when they are needed first.
 
     Args:
-        facts: of the model.
         programs: ``analysis``, ``hyper_analysis`` and ``synthesis``.
         tensors: in single precision, by name.
         device: where they run; see ``engine_for``.
