@@ -41,7 +41,7 @@ class Codec:
     """Encodes and decodes pictures with one frozen model. Immutable; its tables exist from here on.
 
     Args:
-        device: where the transforms run, see ``engine_for``; the file does not depend on it but for ties of rounding.
+        device: where the transforms run, see ``network_for``; the file does not depend on it but for ties of rounding.
 
     >>> import numpy as np
     >>> codec = Codec.load()

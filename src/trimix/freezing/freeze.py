@@ -57,15 +57,8 @@ _CODER_MINIMUM = 2.0**-30
 _HYPER_REACH = 512
 
 
-@dataclass(frozen=True)
-class _Format:
+def _parameter_format(config: CompressionConfig) -> tuple[RequantizedActivation, Float[Tensor, "D"]]:
     """Format of the head's numbers, one row of M channels each, and what is added to their biases first."""
-
-    output: RequantizedActivation
-    bias: Float[Tensor, "D"]
-
-
-def _parameter_format(config: CompressionConfig) -> _Format:
     layout = config.head_layout
     family_logits, logits, means, scales = layout.sizes
     rows: list[tuple[float, int, int, float]] = []  # step, minimum, maximum, added to the bias
@@ -83,7 +76,7 @@ def _parameter_format(config: CompressionConfig) -> _Format:
     steps, minimum, maximum, bias = (
         np.repeat(np.array(column), config.latent_channels) for column in zip(*rows, strict=True)
     )
-    return _Format(RequantizedActivation(steps, minimum, maximum), torch.from_numpy(bias).float())
+    return RequantizedActivation(steps, minimum, maximum), torch.from_numpy(bias).float()
 
 
 def _run(model: CompressionModel, pictures: Float[Tensor, "N 3 H W"], qualities: Sequence[float]) -> None:
@@ -237,9 +230,8 @@ def _freeze_entropy_model(
     limits = np.full(channels, ACTIVATION_LIMIT)
     if model.hyper_sees_quality:
         steps, limits = np.append(steps, 1 / QUALITY_PLANE_STEPS), np.append(limits, QUALITY_PLANE_STEPS)
-    last = _parameter_format(config)
-    ending = {} if head else {"last": last.output, "last_bias": last.bias}
-    side = freeze_chain(chain, seen, steps, limits, weight_bits, **ending)
+    last, last_bias = _parameter_format(config)
+    side = freeze_chain(chain, seen, steps, limits, weight_bits, *((None, None) if head else (last, last_bias)))
     layers = {f"hyper_synthesis.{i}": one.layer for i, one in enumerate(side.convolutions)}
     contexts, heads = {}, {}
     if head:
@@ -256,7 +248,7 @@ def _freeze_entropy_model(
             }
             steps = np.concatenate([steps, output.steps])
             limits = np.concatenate([limits, output.maximum])
-        frozen_head = freeze_chain(head, seen, steps, limits, weight_bits, last.output, last.bias)
+        frozen_head = freeze_chain(head, seen, steps, limits, weight_bits, last, last_bias)
         heads = {f"head.{i}": one.layer for i, one in enumerate(frozen_head.convolutions)}
     tensors: dict[str, np.ndarray] = {}
     for name, layer in (layers | contexts | heads).items():

@@ -30,29 +30,21 @@ class Network(Protocol):
         ...
 
 
-@runtime_checkable
-class Engine(Protocol):
-    """Makes networks of programs."""
+def network_for(device: str, program: Program, tensors: Mapping[str, np.ndarray], channels: int) -> Network:
+    """A program, ready to run: by ONNX Runtime on ``cpu``, by torch on other devices and on ``torch``, its CPU.
 
-    @property
-    def name(self) -> str:
-        """For people."""
-        ...
-
-    def network(self, program: Program, tensors: Mapping[str, np.ndarray], channels: int) -> Network:
-        """A program, ready to run."""
-        ...
-
-
-def engine_for(device: str) -> Engine:
-    """ONNX Runtime for ``cpu``, torch for any other device and for ``torch``, which is torch on a CPU."""
+    Args:
+        program: that is checked already.
+        tensors: in single precision, by name.
+        channels: of the input.
+    """
     if device == "cpu":
-        from trimix.frozen.onnx_engine import OnnxEngine
+        from trimix.frozen.onnx_engine import OnnxNetwork
 
-        return OnnxEngine()
-    from trimix.frozen.torch_engine import TorchEngine
+        return OnnxNetwork(program, tensors, channels)
+    from trimix.frozen.torch_engine import TorchArrays
 
-    return TorchEngine("cpu" if device == "torch" else device)
+    return TorchArrays(program, tensors, "cpu" if device == "torch" else device)
 
 
 def interpolated_factors(logarithms: Float[np.ndarray, "anchors C"], quality: float) -> Float[np.ndarray, "C"]:

@@ -180,13 +180,3 @@ class OnnxNetwork:
                 slopes[number] = slope if before is None else graph.node("Add", [before, slope])
         graph.output(slopes[0])
         return _session(graph)
-
-
-class OnnxEngine:
-    """ONNX Runtime on a CPU."""
-
-    name = "ONNX Runtime"
-
-    def network(self, program: Program, tensors: Mapping[str, np.ndarray], channels: int) -> OnnxNetwork:
-        """A program, ready to run."""
-        return OnnxNetwork(program, tensors, channels)

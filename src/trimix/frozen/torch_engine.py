@@ -161,12 +161,12 @@ def _added(a: Tensor, b: Tensor) -> Tensor:
     return a + b if first == a.shape[1] else torch.cat([a[:, :first] + b, a[:, first:]], dim=1)
 
 
-class _Arrays:
+class TorchArrays:
     """A network that takes and gives arrays."""
 
-    def __init__(self, network: TorchNetwork, device: torch.device) -> None:
-        self._network = network
-        self._device = device
+    def __init__(self, program: Program, tensors: Mapping[str, np.ndarray], device: str) -> None:
+        self._device = torch.device(device)
+        self._network = TorchNetwork(program, tensors, self._device)
 
     def __call__(self, x: Float[np.ndarray, "C H W"], quality: float | None = None) -> Float[np.ndarray, "D h w"]:
         """The result."""
@@ -192,15 +192,3 @@ class _Arrays:
 
     def _quality(self, quality: float | None) -> Tensor | None:
         return None if quality is None else torch.tensor([quality], dtype=torch.float32, device=self._device)
-
-
-class TorchEngine:
-    """torch on a device."""
-
-    def __init__(self, device: str) -> None:
-        self._device = torch.device(device)
-        self.name = f"torch on {device}"
-
-    def network(self, program: Program, tensors: Mapping[str, np.ndarray], channels: int) -> _Arrays:
-        """A program, ready to run."""
-        return _Arrays(TorchNetwork(program, tensors, self._device), self._device)

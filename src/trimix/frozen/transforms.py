@@ -7,7 +7,7 @@ from threading import Lock
 
 import numpy as np
 
-from trimix.frozen.engine import QUALITY_MAXIMUM, QUALITY_MINIMUM, Network, engine_for, interpolated_factors
+from trimix.frozen.engine import QUALITY_MAXIMUM, QUALITY_MINIMUM, Network, interpolated_factors, network_for
 from trimix.frozen.program import Program
 from trimix.shapes import Float
 
@@ -45,7 +45,7 @@ class FrozenTransforms:
     Args:
         programs: ``analysis``, ``hyper_analysis`` and ``synthesis``.
         tensors: in single precision, by name.
-        device: where they run; see ``engine_for``.
+        device: where they run; see ``network_for``.
     """
 
     def __init__(
@@ -72,8 +72,7 @@ class FrozenTransforms:
         with self._lock:
             if name not in self._networks:
                 channels = 3 if name == "analysis" else self.facts.latent_channels
-                engine = engine_for(self.device)
-                self._networks[name] = engine.network(self.programs[name], self.tensors, channels)
+                self._networks[name] = network_for(self.device, self.programs[name], self.tensors, channels)
             return self._networks[name]
 
     def encode_latent(self, x: Float[np.ndarray, "3 H W"], quality: float) -> Float[np.ndarray, "M h w"]:
