@@ -23,7 +23,6 @@ from trimix.coding.standard_tables import (
     SCALE_LEVELS,
     SYMBOL_LIMIT,
     WEIGHT_BITS,
-    scale_index_from_float,
     scale_of_index,
 )
 
@@ -47,6 +46,5 @@ __all__ = [
     "RangeEncoder",
     "compilation_is_cached",
     "information",
-    "scale_index_from_float",
     "scale_of_index",
 ]

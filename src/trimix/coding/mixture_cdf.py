@@ -92,7 +92,7 @@ class MixtureParameters:
     ...     families=np.array([Family.GAUSSIAN, Family.LAPLACIAN], np.uint8),
     ...     weights=np.array([[40000, 25536]], np.int32),
     ...     means=np.array([[64, 96]], np.int32),  # 1.0 and 1.5
-    ...     scale_indices=scale_index_from_float([[0.5, 2.0]]),
+    ...     scale_indices=np.array([[48, 80]], np.uint8),  # 0.5 and 2
     ... )
     >>> parameters.information_bits(np.array([1], np.int32)).round(2).tolist()
     [1.02]
