@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from threading import Lock
+from typing import Any
 
 import numpy as np
 
@@ -39,6 +40,7 @@ class TransformFacts:
     energies: str | None = None
 
 
+@dataclass(eq=False, repr=False)
 class FrozenTransforms:
     """The programs on a device. They are prepared when they are needed first.
 
@@ -48,25 +50,16 @@ class FrozenTransforms:
         device: where they run; see ``network_for``.
     """
 
-    def __init__(
-        self,
-        facts: TransformFacts,
-        programs: Mapping[str, Program],
-        tensors: Mapping[str, np.ndarray],
-        device: str = "cpu",
-    ) -> None:
-        self.facts = facts
-        self.device = device
-        self.programs = programs
-        self.tensors = tensors
-        self._networks: dict[str, Network] = {}
-        self._lock = Lock()
+    facts: TransformFacts
+    programs: Mapping[str, Program]
+    tensors: Mapping[str, np.ndarray]
+    device: str = "cpu"
+    _networks: dict[str, Network] = field(default_factory=dict, init=False)
+    _lock: Any = field(default_factory=Lock, init=False)
 
     def to(self, device: str) -> "FrozenTransforms":
         """The same on another device."""
-        if device == self.device:
-            return self
-        return FrozenTransforms(self.facts, self.programs, self.tensors, device)
+        return self if device == self.device else replace(self, device=device)
 
     def _network(self, name: str) -> Network:
         with self._lock:
