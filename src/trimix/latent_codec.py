@@ -164,29 +164,35 @@ class LatentCodec:
         return values.astype(np.float32) / np.float32(latent_model.value_steps)
 
     def synthesize_strip(
-        self, y_hat: Float[np.ndarray, "M h w"], strip: Strip, height: int, width: int, quality_integer: int
-    ) -> Float[np.ndarray, "3 H W"]:
+        self,
+        y_hat: Float[np.ndarray, "M h w"],
+        strip: Strip,
+        height: int,
+        width: int,
+        quality_integer: int,
+        *,
+        differentiate: bool = False,
+    ) -> tuple[Float[np.ndarray, "3 H W"], Callable[[np.ndarray], np.ndarray]]:
         """The part of a picture that comes of the latent rows of a strip; nominally in [0, 1], not clamped.
 
         Args:
             y_hat: values from the strip's first to its last row.
+            differentiate: the second is then what turns a slope of that part into one of the values.
         """
-        x_hat = self.model.transforms.decode(y_hat, quality_integer / QUALITY_STEPS)
-        return x_hat[:, _shown_rows(strip, height), :width]
-
-    def synthesize_strip_with_adjoint(
-        self, y_hat: Float[np.ndarray, "M h w"], strip: Strip, height: int, width: int, quality_integer: int
-    ) -> tuple[Float[np.ndarray, "3 H W"], Callable[[np.ndarray], np.ndarray]]:
-        """The same, and what turns a slope of that part into one of the values."""
-        x_hat, adjoint = self.model.transforms.decode_with_adjoint(y_hat, quality_integer / QUALITY_STEPS)
-        rows = _shown_rows(strip, height)
+        run = self.model.transforms.decode_with_adjoint if differentiate else self.model.transforms.decode
+        found = run(y_hat, quality_integer / QUALITY_STEPS)
+        x_hat, adjoint = found if isinstance(found, tuple) else (found, None)
+        top = LATENT_STRIDE * (strip.start - strip.first)
+        bottom = min(LATENT_STRIDE * strip.stop, height) - LATENT_STRIDE * strip.first
+        kept = (slice(None), slice(top, max(top, bottom)), slice(width))
 
         def of_values(slope: np.ndarray) -> np.ndarray:
+            assert adjoint is not None, "it was not asked for"
             whole = np.zeros_like(x_hat)
-            whole[:, rows, :width] = slope
+            whole[kept] = slope
             return adjoint(whole)
 
-        return x_hat[:, rows, :width], of_values
+        return x_hat[kept], of_values
 
     def synthesize(
         self, symbols: Symbols, height: int, width: int, channels: int = 3, bit_depth: int = 8
@@ -197,15 +203,8 @@ class LatentCodec:
         pixels = np.empty((height, width, channels), dtype=np.uint8 if bit_depth == 8 else np.uint16)
         for strip in self.strips(rows, columns):
             part = y_hat[:, strip.first : strip.last]
-            x_hat = self.synthesize_strip(part, strip, height, width, symbols.quality_integer)
+            x_hat, _ = self.synthesize_strip(part, strip, height, width, symbols.quality_integer)
             rows_of_strip = slice(LATENT_STRIDE * strip.start, LATENT_STRIDE * strip.stop)
             x_hat = collapse_to_grey(x_hat) if channels == 1 else x_hat
             pixels[rows_of_strip] = to_pixels(x_hat, bit_depth)
         return pixels
-
-
-def _shown_rows(strip: Strip, height: int) -> slice:
-    """Of the pixels that a strip makes, those that are kept and lie in the picture."""
-    top = LATENT_STRIDE * (strip.start - strip.first)
-    bottom = min(LATENT_STRIDE * strip.stop, height) - LATENT_STRIDE * strip.first
-    return slice(top, max(top, bottom))

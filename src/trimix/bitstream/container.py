@@ -163,11 +163,7 @@ class Container:
     metadata: Metadata = NO_METADATA
 
     def to_bytes(self) -> bytes:
-        """The file.
-
-        Raises:
-            UsageError: a header field or a section that the format cannot hold.
-        """
+        """The file. Raises UsageError: a header field or a section that the format cannot hold."""
         stored = [
             (SectionType.SIDE, self.side),
             (SectionType.LATENT, self.latent),

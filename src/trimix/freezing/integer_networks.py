@@ -47,11 +47,7 @@ class Stage:
 
 
 def stages_of(chain: nn.Module) -> list[Stage]:
-    """The stages of a sequential network.
-
-    Raises:
-        ModelError: a module that integers do not know.
-    """
+    """The stages of a sequential network. Raises ModelError: a module that integers do not know."""
     stages: list[Stage] = []
     for module in (m for m in chain.modules() if not isinstance(m, nn.Sequential)):
         if isinstance(module, nn.Conv2d):

@@ -82,11 +82,7 @@ class Writer:
 
 
 def program_of(layers: Sequence[nn.Module | None], names: Mapping[int, str]) -> tuple[Program, dict[str, Tensor]]:
-    """The program of layers in series, and its tensors.
-
-    Raises:
-        ModelError: no operations are known for a layer.
-    """
+    """The program of layers in series, and its tensors. Raises ModelError: no operations are known for a layer."""
     writer = Writer(names)
     writer.chain(0, *(layer for layer in layers if layer is not None))
     return tuple(writer.operations), writer.tensors

@@ -97,11 +97,7 @@ class StoredTensors:
         return value
 
     def refuse_rest(self) -> None:
-        """Check that everything was taken.
-
-        Raises:
-            ModelError: there is a tensor that the model does not have.
-        """
+        """Check that everything was taken. Raises ModelError: there is a tensor that the model does not have."""
         if self._left:
             raise ModelError(
                 f"the weights must hold the model's tensors only, found {len(self._left)} more: {min(self._left)!r}"
