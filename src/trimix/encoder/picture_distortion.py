@@ -180,7 +180,7 @@ class PictureDistortion:
     def _shown(
         self, y: Float[np.ndarray, "M h w"], strip: Strip, *, differentiate: bool = False
     ) -> tuple[Float[np.ndarray, "C H W"], Callable[[np.ndarray], np.ndarray]]:
-        """The rows of the picture that a strip makes, and what turns their slope into that of the latents, if wanted."""
+        """The rows of the picture that a strip makes, and what turns their slope into one of latents, if wanted."""
         size = self._height, self._width, self._quality_integer
         planes, adjoint = self._codec.synthesize_strip(y, strip, *size, differentiate=differentiate)
         planes = collapse_to_grey(planes) if self._channels == 1 else planes
