@@ -12,9 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from measuring import benchmark_picture, run
-from trimix.evaluation.metrics import luma_psnr_db, ms_ssim, psnr_db
+from trimix.evaluation.metrics import butteraugli, luma_psnr_db, missing_metrics, ms_ssim, psnr_db, ssimulacra2
 from trimix.evaluation.peers import JPEG
-from trimix.evaluation.perceptual_metrics import PERCEPTUAL_METRICS
 
 
 def processor_seconds(action: Callable[[], object]) -> float:
@@ -32,18 +31,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     picture = benchmark_picture(options.picture)
     decoded = JPEG.decode(JPEG.encode(picture, 50), picture.channels).pixels
-    own = {"PSNR RGB": psnr_db, "PSNR Y": luma_psnr_db, "MS-SSIM": ms_ssim}
-    others = {one.name: one.measure for one in PERCEPTUAL_METRICS if one.obstacle is None}
+    metrics = {"PSNR RGB": psnr_db, "PSNR Y": luma_psnr_db, "MS-SSIM": ms_ssim, "SSIMULACRA2": ssimulacra2}
+    if not missing_metrics():
+        metrics["Butteraugli"] = butteraugli
     print(f"{picture.width} x {picture.height}")
-    for name, metric in (own | others).items():
+    for name, metric in metrics.items():
         value = metric(picture.pixels, decoded)  # and what is loaded only once
         seconds = [
             processor_seconds(lambda metric=metric: metric(picture.pixels, decoded)) for _ in range(options.repeats)
         ]
         print(f"{name:12} {value:10.4f}  {statistics.median(seconds):.2f} s")
-    for one in PERCEPTUAL_METRICS:
-        if one.obstacle is not None:
-            print(f"left out: {one.name} {one.obstacle}")
+    for note in missing_metrics():
+        print(f"left out: {note}")
     return 0
 
 

@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
 
+from trimix import probability
 from trimix.architectures import compression_model
 from trimix.entropy_models.context import InterlacedContext
 from trimix.entropy_models.schedule import INTERLACED_LEVELS
@@ -20,11 +21,10 @@ from trimix.layers.gdn import GeneralizedDivisiveNormalization
 from trimix.layers.offsets import reach_of
 from trimix.layers.pointwise import PointwiseConvolution
 from trimix.layers.resampling import SubpixelConvolution
-from trimix.probability import MixtureParameters, gaussian, laplacian, logistic
+from trimix.probability import MixtureParameters
 from trimix.transforms.karhunen_loeve import LinearAnalysis, LinearSynthesis
 
 Tensor = torch.Tensor
-_LOG_MASS = (gaussian.log_mass, laplacian.log_mass, logistic.log_mass)
 
 
 def linear_analysis(path: LinearAnalysis, x: Tensor) -> Tensor:
@@ -84,10 +84,12 @@ def normalization(layer: GeneralizedDivisiveNormalization, x: Tensor) -> Tensor:
 def log_likelihood(latent: Tensor, parameters: MixtureParameters) -> Tensor:
     """``log sum w m``, each family's mass by itself."""
     unbound = (array.unbind(dim=1) for array in (parameters.log_weights, parameters.means, parameters.scales))
-    terms = [
-        log_weight + _LOG_MASS[family]((latent[:, None] - mean).abs(), scale)
-        for family, log_weight, mean, scale in zip(parameters.families, *unbound, strict=True)
-    ]
+    terms = []
+    for family, log_weight, mean, scale in zip(parameters.families, *unbound, strict=True):
+        distance, ones = (latent[:, None] - mean).abs(), (1, 1, 1)
+        flat = [array.reshape(-1, *ones) for array in (torch.zeros_like(scale), torch.zeros_like(scale), scale)]
+        mass = probability.log_likelihood(distance.reshape(-1, 1), MixtureParameters((family,), *flat))
+        terms.append(log_weight + mass.view(distance.shape))
     return torch.logsumexp(torch.cat(terms, dim=1), dim=1)
 
 

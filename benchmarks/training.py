@@ -34,10 +34,8 @@ from trimix.architectures.config import AttentionConfig, AutoregressiveConfig, C
 from trimix.errors import UsageError
 from trimix.evaluation.machine import machine, versions
 from trimix.images import to_planes, write_atomically
-from trimix.training.averaging import build_average
 from trimix.training.config import ObjectiveConfig, PhaseConfig, RegularizerConfig, TrainingConfig, load_training_config
-from trimix.training.non_finite import NonFiniteSteps
-from trimix.training.optimizers import build_optimizer
+from trimix.training.optimizers import NonFiniteSteps, build_average, build_optimizer
 from trimix.training.products import fast_products
 from trimix.training.source_entropy import source_entropy_complexity, source_entropy_config
 from trimix.training.steps import Batch, PlainStep, Step, draw_quality
@@ -85,11 +83,7 @@ def our_step(
     torch.manual_seed(0)
     model = build(config).to(x.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     objective = ObjectiveConfig()
-    step: Step = (
-        PlainStep(model, objective)
-        if regularizer is None
-        else TwoStageStep(model, objective, regularizer, device=x.device)
-    )
+    step: Step = PlainStep(objective) if regularizer is None else TwoStageStep(model, objective, regularizer)
     parameters = list(model.parameters())
     optimizer = torch.optim.Adam(parameters, LEARNING_RATE, fused=True)
     quality = torch.full((len(x),), 50.0, device=x.device)
@@ -111,7 +105,7 @@ def recipe_step(config: TrainingConfig, x: torch.Tensor, *, plain: bool) -> Call
     """One step of a recipe's last phase but one, in which all of the model is trained."""
     torch.manual_seed(0)
     model = build(config.model).to(x.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    step = PlainStep(model, config.objective)
+    step = PlainStep(config.objective)
     phase, optimization = config.phases[-2], config.optimizer
     parameters = list(model.parameters())
     optimizer = build_optimizer(model, optimization)
@@ -121,7 +115,7 @@ def recipe_step(config: TrainingConfig, x: torch.Tensor, *, plain: bool) -> Call
     decay = optimization.average_decay
     average = plain_average(model, decay) if plain else build_average(model, decay, non_finite)
     generator = torch.Generator(x.device).manual_seed(0)
-    quality = draw_quality(config.objective, len(x), generator)
+    quality = draw_quality(len(x), generator)
 
     def once() -> None:
         with plain_forms() if plain else fast_products(x.device):
@@ -231,12 +225,12 @@ def regularizer_table(
             steps.append(their_step(class_name, widths, x, bf16))
         seconds = interleaved_seconds(repeats, steps, x.device)
         found[name] = {"plain": seconds[0], "regularized": seconds[1], "ratio": seconds[1] / seconds[0]}
-        cost = source_entropy_complexity(source_entropy_config(config, regularizer))
+        _, cost = source_entropy_complexity(source_entropy_config(config, regularizer))
         row = [
             *(f"{value:.3f}" for value in seconds[:2]),
             f"{seconds[1] / seconds[0]:.3f}",
             f"{published:.3f}",
-            f"{cost.multiply_accumulates_per_pixel / 1000:.1f}",
+            f"{cost / 1000:.1f}",
         ]
         if against:
             row += [f"{seconds[2]:.3f}", f"{seconds[2] / seconds[0]:.2f}"]

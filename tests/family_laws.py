@@ -3,7 +3,7 @@
 import torch
 from scipy import stats
 
-from trimix.coding import Family
+from trimix.probability import Family, MixtureParameters, log_likelihood
 
 SCIPY = {Family.GAUSSIAN: stats.norm, Family.LAPLACIAN: stats.laplace, Family.LOGISTIC: stats.logistic}
 SINGLE_PRECISION_BOUND = {Family.GAUSSIAN: 5e-7, Family.LAPLACIAN: 3e-7, Family.LOGISTIC: 3e-7}
@@ -20,3 +20,9 @@ CUMULATIVE = {
     Family.LOGISTIC: torch.sigmoid,
 }
 """F(u) by operations that torch can differentiate."""
+
+
+def log_mass(family, distance, scale):
+    """Of a bin at a distance from the mean, by a mixture of one."""
+    zero, rows = torch.zeros_like(scale)[:, None, None, None], scale[:, None, None, None]
+    return log_likelihood(distance[:, None], MixtureParameters((family,), zero, zero, rows))[:, 0]

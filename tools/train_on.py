@@ -11,7 +11,6 @@ The process has the lowest priority and takes at most the time given, the last v
 """
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -22,8 +21,8 @@ import torch
 
 from trimix.errors import TrainingError, TrimixError
 from trimix.images.atomic_files import write_atomically
-from trimix.training.averaged_weights import averaged_weights, checkpoint_of_averaged
-from trimix.training.config import TrainingConfig, load_training_config, recorded_config
+from trimix.training.checkpoint import averaged_weights, checkpoint_of_averaged, run_of
+from trimix.training.config import TrainingConfig, load_training_config
 from trimix.training.loop import Trainer
 from trimix.training.time_limit import TimeLimit
 
@@ -41,8 +40,7 @@ def put_checkpoint(weights: Path, folder: Path, config: TrainingConfig) -> None:
     if checkpoint.exists() or not weights.exists():
         return
     entries = checkpoint_of_averaged(weights.read_bytes(), str(weights))
-    before = recorded_config(json.loads(str(entries["configuration"]))).model
-    if before != config.model:
+    if run_of(weights, entries).model != config.model:
         raise TrainingError(
             f"{weights}: must be of the recipe's [model], found another; give other --weights, or remove the file"
         )

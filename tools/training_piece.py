@@ -35,8 +35,7 @@ from trimix.errors import ConfigurationError, OutputError, TrainingError, Trimix
 from trimix.freezing.freeze import float_weights
 from trimix.frozen.storage import load_frozen
 from trimix.images.atomic_files import write_atomically
-from trimix.training.averaged_weights import AVERAGED_WEIGHTS, checkpoint_of_averaged
-from trimix.training.checkpoint import load_checkpoint
+from trimix.training.checkpoint import AVERAGED_WEIGHTS, checkpoint_of_averaged, load_checkpoint
 from trimix.training.config import TrainingConfig, load_training_config
 
 LAUNCHER = Path(__file__).parent / "training_pieces" / "run.py"

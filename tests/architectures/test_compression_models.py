@@ -11,8 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from compressai_levels import of_level
 from tiny_models import calibration_pictures
-from trimix.architectures.building import build, parts_of
-from trimix.architectures.compression_model import Parts
+from trimix.architectures.building import build
 from trimix.architectures.config import (
     AttentionConfig,
     AutoregressiveConfig,
@@ -302,12 +301,6 @@ def test_autocast_leaves_the_entropy_model_in_single_precision():
     assert output.reconstruction.dtype == output.latent_bits.dtype == torch.float32
 
 
-def test_a_context_must_be_heard():
-    parts = parts_of(AUTOREGRESSIVE)
-    with pytest.raises(ValueError, match="must have a head"):
-        Parts(parts.analysis, parts.synthesis, parts.hyper_analysis, parts.hyper_synthesis, parts.context, None)
-
-
 def parameters_in(module, but=()):
     return sum(p.numel() for name, p in module.named_parameters() if name not in but)
 
@@ -417,5 +410,5 @@ def test_rounding_around_the_mean_needs_one_mean():
         AttentionConfig(components=3)
     with pytest.raises(ValidationError, match="found 9"):
         GllmmConfig(rounding="around_mean")
-    assert GllmmConfig(rounding="around_mean", families=(Family.LOGISTIC,), components=1).rounds_around_mean
-    assert not HyperpriorConfig(zero_mean=True).rounds_around_mean
+    assert GllmmConfig(rounding="around_mean", families=(Family.LOGISTIC,), components=1).head_layout.around_mean
+    assert not HyperpriorConfig(zero_mean=True).head_layout.around_mean

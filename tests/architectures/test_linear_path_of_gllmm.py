@@ -92,7 +92,7 @@ def test_low_resolution_networks_are_those_of_the_configuration():
     }
     assert sizes["analysis"] == [(192, 6), *[(6, 6)] * 2, (6, 8), *[(8, 8)] * 4]
     assert sizes["synthesis"] == [*[(6, 6)] * 2, (6, 16), *[(4, 4)] * 4, (4, 192)]
-    assert (model.config.hyper_latent_channels, model.config.side_features, model.config.context_features) == (4, 12, 6)
+    assert (model.config.hyper_latent_channels, model.config.side_channels, model.config.context_channels) == (4, 12, 6)
     assert model.side_features(torch.zeros(1, 4, 1, 1), QUALITY[:1]).shape == (1, 12, 4, 4)
 
 

@@ -14,7 +14,7 @@ from command_line import MODEL_NAME, Command, process_environment
 from PIL import Image, features
 
 from trimix.encoder.effort import DEFAULT_EFFORT, EFFORT_REVISION
-from trimix.evaluation import perceptual_metrics, run
+from trimix.evaluation import metrics, run
 from trimix.evaluation.data_sets import DATA_VARIABLE
 from trimix.evaluation.measuring import measuring
 from trimix.evaluation.results import read_results
@@ -25,7 +25,7 @@ def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Processes take seconds to start; tests/evaluation/test_run.py has some."""
     monkeypatch.setattr(run, "measuring", lambda contender, isolated: measuring(contender, isolated=False))
     # Which metrics are installed is told on standard error: the same everywhere.
-    monkeypatch.setattr(perceptual_metrics, "missing_metrics", list)
+    monkeypatch.setattr(metrics, "missing_metrics", list)
     monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
     monkeypatch.delenv(DATA_VARIABLE, raising=False)
 
@@ -189,7 +189,7 @@ def test_mistakes_are_one_line_and_leave_nothing(trimix: Command, pictures: str)
 
 def test_a_busy_machine_is_told(trimix: Command, pictures: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Which metrics are installed is told on standard error: the same everywhere.
-    monkeypatch.setattr(perceptual_metrics, "missing_metrics", list)
+    monkeypatch.setattr(metrics, "missing_metrics", list)
     monkeypatch.setattr(os, "getloadavg", lambda: (1000.0, 0.0, 0.0))
     outcome = trimix("evaluate", pictures, "--peer", "jpeg=50", "--limit", "1")
     assert outcome.code == 0
@@ -288,7 +288,7 @@ def test_efforts_are_kept_apart(trimix: Command, pictures: str) -> None:
 def test_a_metric_that_is_not_installed_is_told_in_one_line(
     trimix: Command, pictures: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(perceptual_metrics, "missing_metrics", lambda: ["Butteraugli needs a program"])
+    monkeypatch.setattr(metrics, "missing_metrics", lambda: ["Butteraugli needs a program"])
     outcome = trimix("evaluate", pictures, "--peer", "jpeg=50", "--limit", "1", "-o", "out")
     assert outcome.code == 0
     assert outcome.error.splitlines()[0] == "left out: Butteraugli needs a program"

@@ -40,7 +40,7 @@ def test_a_figure(trimix: Command, compressed: Path, tmp_path: Path) -> None:
 
 def test_numbers_alone(trimix: Command, compressed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # They need no optional package.
-    monkeypatch.setattr("trimix.evaluation.packages.find_spec", lambda name: None)
+    monkeypatch.setattr("trimix.evaluation.drawing.find_spec", lambda name: None)
     outcome = trimix("inspect", compressed, "--json")
     assert (outcome.code, outcome.error) == (0, "")
     record = json.loads(outcome.text)
@@ -114,7 +114,7 @@ def test_refusals_are_one_line_and_leave_nothing_behind(
 
 
 def test_a_missing_extra_is_told_before_anything_is_read(trimix: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trimix.evaluation.packages.find_spec", lambda name: None)
+    monkeypatch.setattr("trimix.evaluation.drawing.find_spec", lambda name: None)
     outcome = trimix("inspect", "missing.tmix")
     assert outcome.code == 2
     assert outcome.line.endswith("pip install 'trimix[evaluate]'")

@@ -142,7 +142,7 @@ def test_refusals_are_one_line_and_leave_nothing_behind(
 def test_a_missing_extra_is_told_before_anything_is_read(
     trimix: Command, page: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trimix.evaluation.packages.find_spec", lambda name: None)
+    monkeypatch.setattr("trimix.evaluation.drawing.find_spec", lambda name: None)
     outcome = trimix("report", "missing.json", "-o", page)
     assert outcome.code == 2
     assert outcome.line.endswith("pip install 'trimix[evaluate]'")

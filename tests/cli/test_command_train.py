@@ -12,8 +12,6 @@ from PIL import Image
 from tiny_models import TINY
 from trimix.training.time_limit import TimeLimit
 
-pytest.importorskip("lightning")
-
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -227,7 +225,7 @@ def test_of_several_processes_the_first_tells_a_mistake(
 
 
 def test_missing_extra_is_told(trimix: Command, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "lightning.fabric", None)
+    monkeypatch.setitem(sys.modules, "trimix.training.config", None)
     outcome = trimix("train", run, "--device", "cpu")
     assert outcome.code == 7
     assert "pip install 'trimix[train]'" in outcome.line
@@ -250,12 +248,12 @@ def test_a_full_disk_is_one_line(trimix: Command, run: Path, monkeypatch: pytest
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("trimix.training.checkpoint.os.fsync", full)
+        patch.setattr("os.fsync", full)
         outcome = trimix("train", run, "--device", "cpu")
     assert outcome.code == 7
     assert told(outcome) == [
-        "trimix: error: runs/small/last.ckpt: the checkpoint cannot be written: No space left on device; "
-        "the one before it, if any, is as it was"
+        "trimix: error: runs/small/last.ckpt: the disk must have room for the file, found no space left; free some; "
+        "the checkpoint before it, if any, is as it was"
     ]
 
 

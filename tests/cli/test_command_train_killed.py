@@ -14,8 +14,6 @@ import torch
 from command_line import Command, process_environment
 from PIL import Image
 
-pytest.importorskip("lightning")
-
 STEPS = 110  # rows of the log at 50 and 100
 KILLED_FROM_STEP = 52
 CONFIGURATION = f"""

@@ -10,7 +10,7 @@ from skimage import data as photographs
 from skimage.metrics import peak_signal_noise_ratio
 
 from trimix.errors import UsageError
-from trimix.evaluation.metrics import MS_SSIM_MINIMUM_SIDE, luma_psnr_db, ms_ssim, ms_ssim_db, psnr_db
+from trimix.evaluation.metrics import MS_SSIM_MINIMUM_SIDE, butteraugli, luma_psnr_db, ms_ssim, psnr_db, ssimulacra2
 
 
 def noisy(pixels, deviation):
@@ -100,13 +100,7 @@ def test_an_inverted_picture_is_worth_nothing(photograph):
     assert ms_ssim(photograph, 255 - photograph) == 0.0
 
 
-def test_ms_ssim_in_decibels():
-    assert ms_ssim_db(0.9) == pytest.approx(10.0)
-    assert ms_ssim_db(0.0) == 0.0
-    assert ms_ssim_db(1.0) == math.inf
-
-
-@pytest.mark.parametrize("metric", [psnr_db, luma_psnr_db, ms_ssim])
+@pytest.mark.parametrize("metric", [psnr_db, luma_psnr_db, ms_ssim, ssimulacra2, butteraugli])
 def test_unequal_shapes_are_refused(metric, photograph):
     with pytest.raises(UsageError, match="one shape"):
         metric(photograph, photograph[1:])

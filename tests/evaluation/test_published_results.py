@@ -8,8 +8,7 @@ import pytest
 from trimix.cli.options import QUALITY_ANCHORS
 from trimix.evaluation.bd_rate import bd_rate
 from trimix.evaluation.rate_points import reference_curves
-from trimix.evaluation.report.curves import collect
-from trimix.evaluation.report.inputs import read_all
+from trimix.evaluation.report.curves import collect, read_all
 from trimix.evaluation.report.markdown import markdown_tables
 from trimix.frozen.catalogue import DEFAULT_MODEL, Tune, find_model
 

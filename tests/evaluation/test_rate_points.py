@@ -1,6 +1,5 @@
 """Rate points, their means, and the way to JSON and back."""
 
-import json
 import math
 
 import pytest
@@ -12,32 +11,6 @@ from trimix.evaluation.rate_points import RateCurve, RatePoint, mean_point, refe
 def test_points_stand_in_the_order_of_their_rates():
     curve = RateCurve("a", (RatePoint(1.0, 38.0), RatePoint(0.5, 34.0)))
     assert [point.bits_per_pixel for point in curve.points] == [0.5, 1.0]
-
-
-def test_json_keeps_everything():
-    curve = RateCurve(
-        "codec 1.0",
-        (RatePoint(0.25, 30.5, 0.95, 31.0, 10.0, 70.5, 1.5), RatePoint(9.0, math.inf, 1.0), RatePoint(3.0, 45.0)),
-        source="measured",
-    )
-    text = json.dumps(curve.to_json(), allow_nan=False)
-    assert RateCurve.from_json(json.loads(text)) == curve
-
-
-@pytest.mark.parametrize(
-    ("value", "found"),
-    [
-        ({}, "no 'points'"),
-        ({"points": [{"bits_per_pixel": 1, "psnr_db": 30}]}, "no 'name'"),
-        ({"name": "a", "points": [{"rate": 1}]}, "a value of another kind"),
-        ({"name": "a", "points": [1]}, "a value of another kind"),
-        ({"name": "a", "points": 3}, "a value of another kind"),
-        ({"name": "a", "points": [{"bits_per_pixel": "x"}]}, "could not convert string to float: 'x'"),
-    ],
-)
-def test_other_json_is_refused_in_words(value, found):
-    with pytest.raises(UsageError, match=f"found {found}; see RateCurve.to_json"):
-        RateCurve.from_json(value)
 
 
 def test_the_mean_is_one_of_decibels():
@@ -57,6 +30,7 @@ def test_a_mean_over_pictures_without_ms_ssim_has_none():
 
 def test_ms_ssim_in_decibels():
     assert RatePoint(0.2, 30.0, 0.99).ms_ssim_db == pytest.approx(20.0)
+    assert RatePoint(0.2, 30.0, 1.0).ms_ssim_db == math.inf
     assert RatePoint(0.2, 30.0).ms_ssim_db is None
 
 

@@ -37,7 +37,7 @@ def test_means_are_of_values_by_picture():
     assert low.point.quality == 10.0
     assert low.payload_bits_per_pixel == pytest.approx(8 * 950 / 20000)
     assert (low.encoding_seconds, low.decoding_seconds) == (0.5, 0.25)
-    assert low.peak_memory_bytes == 3 * 2**20
+    assert low.peak_memory_mebibytes == 3
     assert high.point.psnr_db == math.inf
 
 
@@ -46,7 +46,7 @@ def test_what_is_not_known_of_every_picture_has_no_mean():
     unknown |= {"ssimulacra2": None, "butteraugli": None}
     (means,) = results(measurement(), measurement("b.png", **unknown)).means
     assert means.payload_bits_per_pixel is None
-    assert means.peak_memory_bytes is None
+    assert means.peak_memory_mebibytes is None
     assert means.point.ms_ssim is None
     assert means.point.luma_psnr_db is None
     assert means.point.ssimulacra2 is None

@@ -21,14 +21,13 @@ from trimix.errors import ModelError, PictureError, PictureTooLargeError, Trimix
 from trimix.evaluation.contenders import model_contender
 from trimix.evaluation.data_sets import find_pictures
 from trimix.evaluation.journal import journal_path
-from trimix.evaluation.measuring import measuring
-from trimix.evaluation.memory import PeakMemory
+from trimix.evaluation.measuring import forget_peak_memory, measuring, peak_memory_bytes
 from trimix.evaluation.metrics import psnr_db
-from trimix.evaluation.observer import Observer
 from trimix.evaluation.results import read_results
 from trimix.evaluation.run import Evaluation, examine
 from trimix.frozen.storage import save_frozen
 from trimix.images import Picture, read_picture
+from trimix.progress import ProgressDisplay
 
 QUALITIES = (1.0, 4.0)
 coded: list[tuple[int, float]] = []
@@ -49,7 +48,7 @@ class Shift:
     def description(self):
         return "drops bits"
 
-    def settings(self):
+    def identity(self):
         return {"codec": self.name, "widest": self.widest, "qualities": list(self.qualities)}
 
     def open(self):
@@ -105,14 +104,26 @@ def measured(results):
     return [replace(one, **unclocked) for one in results.measurements]
 
 
-class StopsAfter(Observer):
-    def __init__(self, count):
-        self.count = count
+class Acts(ProgressDisplay):
+    """Does something when a measurement begins, or after so many have been made."""
 
-    def measured(self, measurement):
-        self.count -= 1
-        if self.count == 0:
-            raise KeyboardInterrupt
+    def __init__(self, action, count=None):
+        super().__init__(silent=True)
+        self.action, self.count = action, count
+
+    def show(self, text, done=0, total=None, *, always=False, **_):
+        if always if self.count else " quality " in text:
+            self.count = self.count and self.count - 1
+            if not self.count:
+                self.action()
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+def stops_after(count):
+    return Acts(interrupt, count)
 
 
 def test_every_picture_is_measured_at_every_quality(folder, output):
@@ -152,7 +163,7 @@ def test_the_first_coding_is_not_measured(folder, output):
 @pytest.mark.parametrize("count", range(1, 6))
 def test_an_evaluation_that_was_stopped_goes_on_without_measuring_twice(folder, output, count):
     with pytest.raises(KeyboardInterrupt):
-        evaluation(folder, output).run(StopsAfter(count))
+        evaluation(folder, output).run(stops_after(count))
     assert not (output / "shift.json").exists()
     coded.clear()
     (results,) = evaluation(folder, output).run()
@@ -184,7 +195,7 @@ def test_ctrl_c_while_the_first_measurement_is_written_keeps_it(folder, output, 
 
 def test_a_journal_that_ends_anywhere_is_gone_on_with(folder, output):
     with pytest.raises(KeyboardInterrupt):
-        evaluation(folder, output).run(StopsAfter(3))
+        evaluation(folder, output).run(stops_after(3))
     journal = journal_path(output / "shift.json")
     data = journal.read_bytes()
     lines = data.splitlines(keepends=True)
@@ -201,7 +212,7 @@ def test_a_journal_that_ends_anywhere_is_gone_on_with(folder, output):
 
 def test_a_damaged_journal_is_refused_until_forced(folder, output):
     with pytest.raises(KeyboardInterrupt):
-        evaluation(folder, output).run(StopsAfter(3))
+        evaluation(folder, output).run(stops_after(3))
     journal = journal_path(output / "shift.json")
     lines = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(b"".join([*lines[:3], b"{nonsense}\n", *lines[3:]]))
@@ -230,12 +241,12 @@ def test_results_of_other_settings_are_refused_until_forced(folder, output, fini
         evaluation(folder, output).run()
     else:
         with pytest.raises(KeyboardInterrupt):
-            evaluation(folder, output).run(StopsAfter(2))
+            evaluation(folder, output).run(stops_after(2))
     other = Shift(qualities=(1.0, 4.0, 6.0))
     with pytest.raises(UsageError, match=r"found qualities 1,4 \(now 1,4,6\); choose another folder, or measure anew"):
         evaluation(folder, output, other)
     with pytest.raises(KeyboardInterrupt):
-        evaluation(folder, output, other, force=True).run(StopsAfter(4))
+        evaluation(folder, output, other, force=True).run(stops_after(4))
     coded.clear()
     (results,) = evaluation(folder, output, other, force=True).run()
     assert len(coded) == 1 + 9 - 4
@@ -254,12 +265,8 @@ def test_results_of_other_pictures_are_refused_whatever_the_codec(folder, output
 
 
 def test_nothing_measured_is_nothing_in_the_way(folder, output):
-    class StopsAtOnce(Observer):
-        def coding(self, picture, quality):
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        evaluation(folder, output).run(StopsAtOnce())
+        evaluation(folder, output).run(Acts(interrupt))
     assert list(output.iterdir()) == []
     journal_path(output / "shift.json").write_bytes(b'{"settings": {"codec": "another"}}\n')
     evaluation(folder, output).run()
@@ -289,12 +296,11 @@ def test_impossible_contenders_are_refused(folder, output):
 def test_two_processes_do_not_measure_the_same_at_once(folder, output):
     second = evaluation(folder, output)
 
-    class Intrudes(Observer):
-        def measured(self, measurement):
-            with pytest.raises(UsageError, match="found another that measures the same"):
-                second.run()
+    def intrude():
+        with pytest.raises(UsageError, match="found another that measures the same"):
+            second.run()
 
-    (results,) = evaluation(folder, output).run(Intrudes())
+    (results,) = evaluation(folder, output).run(Acts(intrude, 1))
     assert len(results.measurements) == 6
 
 
@@ -385,17 +391,17 @@ def test_a_model_that_was_replaced_meanwhile_is_refused(weights):
 
 
 def test_memory_of_a_stretch_is_that_of_the_stretch():
-    with PeakMemory() as before:
-        pass
-    if before.peak_bytes is None:
+    forget_peak_memory()
+    before = peak_memory_bytes()
+    if before is None:
         pytest.skip("this system does not tell")
-    with PeakMemory() as during, mmap.mmap(-1, 100 * 2**20) as block:  # not malloc's, which may keep it
+    with mmap.mmap(-1, 100 * 2**20) as block:  # not malloc's, which may keep it
         block.write(bytes(range(256)) * (100 * 2**12))
-    with PeakMemory() as after:
-        pass
-    assert during.peak_bytes - before.peak_bytes > 90 * 2**20
+        during = peak_memory_bytes()
+    forget_peak_memory()
+    assert during - before > 90 * 2**20
     if sys.platform == "linux":
-        assert during.peak_bytes - after.peak_bytes > 90 * 2**20
+        assert during - peak_memory_bytes() > 90 * 2**20
 
 
 @dataclass(frozen=True)

@@ -84,9 +84,3 @@ def test_unused_taps_get_no_gradient_and_no_say(kind):
 
 def test_the_mask_is_no_part_of_the_weights_file():
     assert set(build("raster", 5)[0].state_dict()) == {"weight", "bias"}
-
-
-@pytest.mark.parametrize(("kernel", "offsets"), [(4, ((0, -1),)), (3, ((0, -2),))])
-def test_refuses_what_cannot_be_a_mask(kernel, offsets):
-    with pytest.raises(ValueError, match="odd and hold every tap"):
-        MaskedConvolution(1, 1, kernel, offsets)

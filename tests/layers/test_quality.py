@@ -74,11 +74,6 @@ def test_gradient_reaches_the_two_anchors_around_the_quality():
     assert touched.tolist() == [False, False, True, True, False, False, False]
 
 
-def test_needs_both_ends():
-    with pytest.raises(ValueError, match="anchor"):
-        QualityFactor(3, anchors=1)
-
-
 def test_plane_runs_from_minus_one_to_one():
     like = torch.zeros(3, 8, 2, 5)
     plane = quality_plane(torch.tensor([1.0, 50.5, 100.0]), like)

@@ -2,13 +2,12 @@
 
 import pytest
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 from trimix.layers.resampling import (
+    SubpixelConvolution,
     every_second,
     strided_convolution,
-    subpixel_convolution,
     subpixel_weights_of_transposed,
     transposed_convolution,
 )
@@ -20,12 +19,12 @@ def test_shapes(kernel, size):
     rows, columns = size
     x = torch.zeros(2, 3, rows, columns)
     assert strided_convolution(3, 4, kernel)(x).shape == (2, 4, rows // 2, columns // 2)
-    assert subpixel_convolution(3, 4, kernel)(x).shape == (2, 4, 2 * rows, 2 * columns)
+    assert SubpixelConvolution(3, 4, kernel)(x).shape == (2, 4, 2 * rows, 2 * columns)
     assert transposed_convolution(3, 4, kernel)(x).shape == (2, 4, 2 * rows, 2 * columns)
 
 
 def test_subpixel_places_four_channels_in_a_square():
-    up = subpixel_convolution(4, 1, kernel=1)
+    up = SubpixelConvolution(4, 1, kernel=1)
     with torch.no_grad():
         up[0].weight.copy_(torch.eye(4)[:, :, None, None])
         up[0].bias.zero_()
@@ -67,22 +66,6 @@ def test_subpixel_weights_are_those_of_the_transposed_convolution_each_once():
     assert torch.equal(offsets.view(2, 4), module.bias[:, None].expand(2, 4))
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
-        nn.ConvTranspose2d(4, 4, 4, stride=2, padding=1),
-        nn.ConvTranspose2d(4, 4, 5, stride=2, padding=2),
-        nn.ConvTranspose2d(4, 4, 3, padding=1),
-        nn.ConvTranspose2d(4, 4, (3, 5), stride=2, padding=(1, 2), output_padding=1),
-        nn.ConvTranspose2d(4, 4, 3, stride=2, padding=1, output_padding=1, groups=2),
-        nn.ConvTranspose2d(4, 4, 3, stride=2, padding=1, output_padding=1, dilation=2),
-    ],
-)
-def test_other_transposed_convolutions_are_refused(module):
-    with pytest.raises(ValueError, match="make it with transposed_convolution"):
-        subpixel_weights_of_transposed(module)
-
-
 def test_strided_convolution_without_bias():
     assert strided_convolution(3, 4, 3, bias=False).bias is None
 
@@ -91,7 +74,7 @@ def test_strided_convolution_without_bias():
 @pytest.mark.parametrize("size", [(2, 2), (16, 10)])
 def test_subpixel_is_its_convolution_and_depth_to_space_in_value_and_gradients(kernel, size):
     torch.manual_seed(3)
-    up = subpixel_convolution(3, 2, kernel).double().to(memory_format=torch.channels_last)
+    up = SubpixelConvolution(3, 2, kernel).double().to(memory_format=torch.channels_last)
     x = torch.randn(2, 3, *size, dtype=torch.float64).contiguous(memory_format=torch.channels_last)
     x.requires_grad_()
     # Both ways are seen: whole channels are moved where there are many positions.

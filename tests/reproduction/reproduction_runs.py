@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from trimix.reproduction.plan import START, Run, read_budget
-from trimix.reproduction.training import CHECKPOINT, Job, train_and_measure
+from trimix.reproduction.training import Job, train_and_measure
 
 
 def _few_steps(run: Run) -> Run:
@@ -37,12 +37,9 @@ def write_pictures(folder: Path) -> tuple[Path, ...]:
 
 
 def job_of(run, folder: Path, pictures: tuple[Path, ...], fingerprints=None) -> Job:
-    start = run.starts_from
     return Job(
         run,
-        folder / run.key,
-        folder / f"{run.key}.json",
-        None if start is None else folder / start.key / CHECKPOINT,
+        folder,
         {"training": [pictures[0].parent]},
         {"kodak": pictures, "pixel": pictures[:1]},
         fingerprints or {"kodak": "1"},

@@ -14,9 +14,8 @@ from trimix.images import read_picture
 from trimix.progress import ProgressDisplay
 from trimix.reproduction import campaign
 from trimix.reproduction.plan import START
-from trimix.reproduction.rates import picture_rates
-from trimix.reproduction.record import read_record, read_records
-from trimix.reproduction.training import train_and_measure
+from trimix.reproduction.record import PictureRates, Record, read_record, read_records
+from trimix.reproduction.training import picture_rates, train_and_measure
 from trimix.training.loop import Trainer
 
 
@@ -139,7 +138,7 @@ def test_a_process_that_fails_is_named_with_its_last_words(pictures, tmp_path):
     job.folder.mkdir()
     (job.folder / "last.ckpt").write_bytes(b"nothing")
     with pytest.raises(TrainingError, match=rf"{run.key}: must end well, found .*is not a checkpoint"):
-        campaign.Campaign([replace(job, start_path=None)], 1).run(ProgressDisplay(silent=True))
+        campaign.Campaign([job], 1).run(ProgressDisplay(silent=True))
 
 
 @pytest.mark.parametrize("contents", ["", "[]", "{}", '{"key": 1, "rates": {"a": 1}}'])
@@ -153,11 +152,8 @@ def test_a_damaged_record_is_named(tmp_path, contents):
 def test_a_record_keeps_what_it_is_given(tmp_path, pictures):
     (run,) = runs_of("plain")
     job = job_of(run, tmp_path, pictures)
-    from trimix.reproduction.rates import PictureRates
-    from trimix.reproduction.record import Record
-
     rates = {2: {"kodak": PictureRates((0.123457, 1.5), (30.5, 31.25))}}
-    record = Record(run.key, job.configuration, rates, {"seconds": 1.5})
+    record = Record(run.key, rates, {"seconds": 1.5}, job.configuration)
     record.write(job.record_path)
     assert read_record(job.record_path) == record
     assert json.loads(job.record_path.read_text())["configuration"]["variant"] == "plain"

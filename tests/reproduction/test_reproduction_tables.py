@@ -6,8 +6,7 @@ import pytest
 from trimix.reproduction.comparisons import Comparisons
 from trimix.reproduction.plan import read_budget
 from trimix.reproduction.plots import all_figures
-from trimix.reproduction.rates import PictureRates
-from trimix.reproduction.record import Record, configuration_of, differing_settings, read_records
+from trimix.reproduction.record import PictureRates, Record, configuration_of, differing_settings, read_records
 from trimix.reproduction.tables import all_tables, by_set, by_steps, by_variant
 
 SMALL = read_budget("small")
@@ -31,7 +30,7 @@ def made_up_records():
             for data in ("kodak", "pixel")
         }
         configuration = configuration_of(run, {})
-        found[run.key] = Record(run.key, configuration, {run.steps: rates}, {"gradient_ratio": 0.25})
+        found[run.key] = Record(run.key, {run.steps: rates}, {"gradient_ratio": 0.25}, configuration)
     return found
 
 

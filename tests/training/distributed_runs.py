@@ -25,7 +25,7 @@ def run_on(
         wild_at: steps whose loss the last process alone reports as far too large, until the run goes back.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["trimix.training.loop", "lightning.fabric"])
+    context.set_forkserver_preload(["trimix.training.loop"])
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

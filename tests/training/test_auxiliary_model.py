@@ -20,8 +20,8 @@ PEAK = 1e-2
 class StepBeside(PlainStep):
     """R + lambda D, and a auxiliary that learns how loud a picture is."""
 
-    def __init__(self, config, model, fused):
-        super().__init__(model, config.objective)
+    def __init__(self, config, fused):
+        super().__init__(config.objective)
         with torch.random.fork_rng():
             torch.manual_seed(5)
             module = nn.Sequential(nn.Conv2d(3, 2, 3), nn.Conv2d(2, 1, 3))
@@ -46,7 +46,7 @@ class StepBeside(PlainStep):
 
 @pytest.fixture(params=[True, False], ids=["fused", "not fused"])
 def beside(request, monkeypatch):
-    monkeypatch.setattr(loop, "build_step", lambda config, model: StepBeside(config, model, request.param))
+    monkeypatch.setattr(loop, "build_step", lambda config, model: StepBeside(config, request.param))
 
 
 @pytest.mark.usefixtures("beside")
@@ -114,7 +114,7 @@ def contents_of(trainer):
 @pytest.mark.parametrize("has", ["checkpoint", "run"])
 def test_a_checkpoint_without_what_the_run_has_is_refused(picture_folder, tmp_path, monkeypatch, has):
     def build_beside(config, model):
-        return StepBeside(config, model, True)
+        return StepBeside(config, True)
 
     plain = loop.build_step
     first, second = (build_beside, plain) if has == "checkpoint" else (plain, build_beside)

@@ -9,12 +9,9 @@ import torch
 
 from tiny_models import TINY
 from trimix.errors import TrainingError
-from trimix.training.averaged_weights import averaged_weights, checkpoint_of_averaged
-from trimix.training.checkpoint import Progress
+from trimix.training.checkpoint import Progress, averaged_weights, checkpoint_of_averaged
 from trimix.training.config import TrainingConfig
 from trimix.training.loop import WARM_UP_STEPS, Trainer
-
-pytest.importorskip("lightning")
 
 
 def tool(name="train_on"):

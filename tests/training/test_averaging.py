@@ -5,8 +5,7 @@ import copy
 import torch
 from torch import nn
 
-from trimix.training.averaging import build_average
-from trimix.training.non_finite import NonFiniteSteps
+from trimix.training.optimizers import NonFiniteSteps, build_average
 
 
 def test_follows_its_formula_and_leaves_steps_out_that_do_not_count():

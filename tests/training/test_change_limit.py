@@ -6,10 +6,8 @@ from torch import nn
 
 from tiny_models import tiny_model
 from trimix.layers.residual import ResidualBlock
-from trimix.training.change_limit import ChangeLimit
 from trimix.training.config import OptimizerConfig
-from trimix.training.non_finite import NonFiniteSteps
-from trimix.training.optimizers import build_optimizer
+from trimix.training.optimizers import ChangeLimit, NonFiniteSteps, build_optimizer
 
 LIMIT = 0.1
 

@@ -10,7 +10,7 @@ from PIL import Image
 from torch.nn import functional
 
 from tiny_models import TINY, tiny_model
-from trimix.architectures.training_output import TrainingOutput
+from trimix.architectures.compression_model import TrainingOutput
 from trimix.distortion import Distortion
 from trimix.distortion.differentiable import differentiable, distortion_of
 from trimix.distortion.ms_ssim import ms_ssim_and_slope
@@ -279,7 +279,7 @@ def test_the_step_minimises_the_distortion_of_its_configuration():
     model = tiny_model(TINY.model_copy(update={"lambda_minimum": 0.4, "lambda_maximum": 240.0})).train()
     x, phase = smooth(192, 192), PhaseConfig(name="all", steps=1, patch_size=192)
     batches = (Batch(x, torch.tensor([20.0, 80.0]), torch.Generator().manual_seed(0)) for _ in range(2))
-    step = PlainStep(model, MS_SSIM)
+    step = PlainStep(MS_SSIM)
     output, parts = step.forward(model, next(batches), phase)
     trade_off = model.rate_distortion_lambda(torch.tensor([20.0, 80.0]))
     distortion = 1 - ms_ssim(x, output.reconstruction).detach()

@@ -7,10 +7,8 @@ import torch
 from PIL import Image
 
 from trimix.errors import ConfigurationError
-from trimix.training.patches import PatchSampler, load_pictures, validation_crops
-from trimix.training.picture_cache import Cut, DeviceCache, HostCache
+from trimix.training.patches import Cut, PatchSampler, load_pictures, scaled, validation_crops
 
-HOST = torch.device("cpu")
 FLIPS = [(False, False), (False, True), (True, False), (True, True)]
 
 
@@ -111,10 +109,8 @@ def test_a_batch_is_a_function_of_seed_and_step(pictures):
     assert not torch.equal(one.batch(7, 4, 64), other.batch(7, 4, 64))
 
 
-@pytest.mark.parametrize("cache", [HostCache, lambda pictures: DeviceCache(pictures, HOST)])
-def test_parts_of_a_batch_are_those_of_the_whole(pictures, cache):
+def test_parts_of_a_batch_are_those_of_the_whole(pictures):
     sampler = PatchSampler(pictures, 1, 0.5, 0.7)
-    sampler._cache = cache(pictures)
     whole = sampler.batch(3, 12, 64)
     for count in (2, 3):
         parts = [sampler.batch(3, 12, 64, part=range(rank, 12, count)) for rank in range(count)]
@@ -174,29 +170,24 @@ def test_pictures_scales_and_shares_are_distributed_as_stated():
 @pytest.mark.parametrize("side", [64, 65, 80, 97, 128])
 def test_scaling_is_that_of_pillow(side):
     noise = np.random.default_rng(0).integers(0, 256, (140, 150, 3), dtype=np.uint8)
-    cuts = [Cut(0, 5, 7, side, *flips) for flips in FLIPS]
+    sampler = PatchSampler([noise], 1, 0.5, 0.5)
     window = Image.fromarray(noise[5 : 5 + side, 7 : 7 + side])
     expected = np.asarray(window.resize((64, 64), Image.Resampling.BICUBIC)).astype(int)
-    # The device's pixels are gathered up to the largest side: another one is added.
-    for cache, added in ((HostCache([noise]), []), (DeviceCache([noise], HOST), [Cut(0, 0, 0, 140, False, False)])):
-        patches = cache.patches(cuts + added, 64).numpy().astype(int)
-        for patch, (upside_down, mirrored) in zip(patches, FLIPS, strict=False):
-            patch = patch[:: -1 if upside_down else 1, :: -1 if mirrored else 1]
-            assert np.abs(patch - expected).max() <= (side != 64)
-            assert np.mean(patch != expected) < 0.02
+    for upside_down, mirrored in FLIPS:
+        patch = sampler.patch(Cut(0, 5, 7, side, upside_down, mirrored), 64).numpy().astype(int)
+        patch = patch[:: -1 if upside_down else 1, :: -1 if mirrored else 1]
+        assert np.abs(patch - expected).max() <= (side != 64)
+        assert np.mean(patch != expected) < 0.02
+    as_on_a_device = scaled(torch.from_numpy(noise[5 : 5 + side, 7 : 7 + side]), 64, in_bytes=False)
+    assert np.abs(as_on_a_device.numpy().astype(int) - expected).max() <= 1
 
 
-def test_scaling_keeps_flat_pictures(pictures):
-    for level in (0, 1, 127, 255):
-        flat = np.full((150, 150, 3), level, np.uint8)
-        cuts = [Cut(0, 0, 0, side, False, False) for side in range(64, 151, 5)]
-        for cache in (HostCache([flat]), DeviceCache([flat], HOST)):
-            assert bool((cache.patches(cuts, 64) == level).all())
-
-
-def test_the_device_cuts_from_the_right_picture(pictures):
-    cuts = [Cut(index, index, 2 * index, 64, *FLIPS[index]) for index in range(4)]
-    assert torch.equal(HostCache(pictures).patches(cuts, 64), DeviceCache(pictures, HOST).patches(cuts, 64))
+@pytest.mark.parametrize("in_bytes", [True, False])
+@pytest.mark.parametrize("level", [0, 1, 127, 255])
+def test_scaling_keeps_flat_pictures(level, in_bytes):
+    for side in range(65, 151, 5):
+        flat = torch.full((side, side, 3), level, dtype=torch.uint8)
+        assert bool((scaled(flat, 64, in_bytes=in_bytes) == level).all())
 
 
 def test_validation_takes_the_centre(pictures):
@@ -211,16 +202,13 @@ def drawn(count=3, side=70):
     return [np.full((side, side, 3), (10 * index + 1, 5, 250), np.uint8) for index in range(count)]
 
 
-@pytest.mark.parametrize("cache", [HostCache, lambda pictures: DeviceCache(pictures, HOST)])
-def test_photographs_stay_the_same_bit_for_bit_whatever_is_put_among_them(pictures, cache):
-    def sampler(*extra, **shares):
-        found = PatchSampler(pictures, 1, 0.5, 0.7, **shares)
-        found._cache = cache([*pictures, *extra])
-        return found
-
-    plain = sampler().batch(3, 24, 64)
-    assert torch.equal(sampler(*drawn(), drawn=drawn()).batch(3, 24, 64), plain)
-    mixed = sampler(*drawn(), drawn=drawn(), drawn_share=0.3, grey_share=0.4).batch(3, 24, 64)
+def test_photographs_stay_the_same_bit_for_bit_whatever_is_put_among_them(pictures):
+    plain, *others = (
+        PatchSampler(pictures, 1, 0.5, 0.7, **shares).batch(3, 24, 64)
+        for shares in ({}, {"drawn": drawn()}, {"drawn": drawn(), "drawn_share": 0.3, "grey_share": 0.4})
+    )
+    assert torch.equal(others[0], plain)
+    mixed = others[1]
     is_drawn = (mixed[:, 2] == 250 / 255).all(dim=(1, 2))
     is_grey = (mixed == mixed[:, :1]).all(dim=(1, 2, 3))
     assert 0 < int(is_drawn.sum()) < 24

@@ -34,7 +34,7 @@ def loss_and_gradients(config):
             if "lapped" in name:
                 parameter.normal_(0, 0.02, generator=generator)
     x = torch.rand(2, 3, 128, 64, generator=generator).contiguous(memory_format=torch.channels_last)
-    step = PlainStep(model, ObjectiveConfig())
+    step = PlainStep(ObjectiveConfig())
     batch = Batch(x, torch.tensor([20.0, 80.0]), generator)
     report = step.backward(model, batch, PhaseConfig(name="all", steps=1))
     return report.loss, {name: p.grad for name, p in model.named_parameters() if p.grad is not None}

@@ -38,7 +38,7 @@ def test_likelihoods_are_in_single_precision_under_autocast(make, monkeypatch):
     for module in model.analysis.modules():
         if isinstance(module, torch.nn.Conv2d):
             module.register_forward_hook(lambda *arguments: analysed.append(arguments[-1].dtype))
-    step = PlainStep(model, ObjectiveConfig())
+    step = PlainStep(ObjectiveConfig())
     batch = Batch(
         torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)),
         torch.tensor([20.0, 80.0]),

@@ -10,18 +10,16 @@ from tiny_models import tiny_model
 from trimix.errors import TrainingError
 from trimix.layers.masked_convolution import MaskedConvolution, TapConvolution
 from trimix.layers.offsets import raster_offsets
-from trimix.training.averaging import build_average
 from trimix.training.checkpoint import RunState
 from trimix.training.config import OptimizerConfig, SoapConfig
-from trimix.training.non_finite import NonFiniteSteps
-from trimix.training.optimizers import build_optimizer
-from trimix.training.soap import Matrices, Soap
+from trimix.training.optimizers import NonFiniteSteps, build_average, build_optimizer
+from trimix.training.soap import Soap
 
 RATE = 0.01
 
 
 def soap(*weights, taps=None, others=(), **options):
-    optimizer = Soap(Matrices(weights, taps or [1] * len(weights)), others, **options)
+    optimizer = Soap(dict(zip(weights, taps or [1] * len(weights), strict=True)), others, **options)
     for group in optimizer.param_groups:
         group["lr"] = RATE
     return optimizer
@@ -130,10 +128,7 @@ def test_the_order_of_stacks_changes_nothing():
     again, _ = networks()
     matrices = [(layer.weight, taps) for layer, taps in zip(again, (9, 9, 1, 2), strict=True)][::-1]
     vectors = [layer.bias for layer in again][::-1]
-    backwards = Soap(
-        Matrices(*zip(*matrices, strict=True)),
-        [{"params": vectors, "ratio": SoapConfig().vector_ratio, "betas": (0.9, 0.999)}],
-    )
+    backwards = Soap(dict(matrices), [{"params": vectors, "ratio": SoapConfig().vector_ratio, "betas": (0.9, 0.999)}])
     train(again, backwards, range(12))
     assert_same(network, again)
 

@@ -7,7 +7,7 @@ import torch
 from small_runs import contents, small_run
 
 from trimix.training import loop, time_limit
-from trimix.training.checkpoint import load_checkpoint, model_of
+from trimix.training.checkpoint import load_checkpoint, run_of
 from trimix.training.loop import Trainer
 from trimix.training.time_limit import ENDING_SECONDS, TimeLimit
 
@@ -64,7 +64,7 @@ def test_a_checkpoint_of_an_earlier_version_is_readable(picture_folder, tmp_path
     again = Trainer(small_run(picture_folder, steps=2), tmp_path, "cpu")
     assert again.progress.step == 1
     path = tmp_path / "last.ckpt"
-    assert model_of(path, load_checkpoint(path)) == again.config.model
+    assert run_of(path, load_checkpoint(path)).model == again.config.model
 
 
 def test_a_run_with_a_time_limit_ends_in_time_and_goes_on_bit_for_bit(picture_folder, tmp_path, clock):

@@ -76,7 +76,7 @@ def test_validation_has_a_row_for_each_rate(model, pictures, tmp_path):
 def test_one_rate_is_trained_on_exactly_the_lagrangian(pictures, tmp_path):
     trainer = Trainer(configuration(MODELS["hyperprior"], pictures, 1), tmp_path / "run", "cpu")
     x = trainer.sampler.batch(0, 2, 64)
-    step = PlainStep(trainer.model, trainer.config.objective)
+    step = PlainStep(trainer.config.objective)
     quality = torch.full((2,), 7.0)  # which this model ignores
     batch = Batch(x, quality, torch.Generator().manual_seed(3))
     loss = step.backward(trainer.model, batch, trainer.config.phases[0]).loss

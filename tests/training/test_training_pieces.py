@@ -15,11 +15,10 @@ import torch
 from tiny_models import TINY
 from trimix.architectures.building import build
 from trimix.architectures.config import GllmmConfig
-from trimix.cli.checkpoints import read_checkpoint
+from trimix.training.checkpoint import average_of, load_checkpoint, run_of, steps_of
 from trimix.training.config import load_training_config
 from trimix.training.loop import Trainer
 
-pytest.importorskip("lightning")
 pytestmark = pytest.mark.xdist_group("training pieces")  # what two tests share is trained once
 
 TOOL = Path(__file__).parents[2] / "tools" / "training_piece.py"
@@ -102,13 +101,14 @@ def test_joined_parts_are_the_weights_of_the_runs_checkpoint(trained, place, nam
     code, joined = join(place, name)
     assert code == 0, trained.stderr
     average = torch.load(place / "piece" / "runs" / name / "last.ckpt", weights_only=True)["average"]
-    summary = read_checkpoint(joined)  # as `trimix freeze` does
-    assert summary.steps == 3
-    assert summary.configuration.model == MODELS[name]
-    build(MODELS[name]).load_state_dict(summary.average)
+    contents, model = load_checkpoint(joined), build(MODELS[name])  # as `trimix freeze` does
+    assert steps_of(joined, contents) == 3
+    assert run_of(joined, contents).model == MODELS[name]
+    weights = average_of(joined, contents, model)
+    model.load_state_dict(weights)
     for key, value in average.items():
         halved = value.half().float() if value.is_floating_point() else value
-        assert torch.equal(summary.average[key], halved)
+        assert torch.equal(weights[key], halved)
 
 
 @pytest.mark.slow

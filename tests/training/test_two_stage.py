@@ -51,7 +51,7 @@ def gradients(module):
 
 def two_passes(model, q, config, share):
     """Algorithm 1 as the paper writes it: rho and alpha, then the gradients of stage 1 and of stage 2."""
-    output, parts = PlainStep(model, OBJECTIVE).forward(model, batch(), PHASE)
+    output, parts = PlainStep(OBJECTIVE).forward(model, batch(), PHASE)
     x, x_hat = batch().x, output.reconstruction
     constants = {name: value.detach() for name, value in q.named_parameters()}
     entropy = bits_per_pixel(functional_call(q, constants, (x, x_hat)))
@@ -120,7 +120,7 @@ def test_without_weight_it_is_the_plain_step_bit_for_bit():
                 step.auxiliary.optimizer.zero_grad()
         return model.state_dict()
 
-    plain = trained(lambda model: PlainStep(model, OBJECTIVE))
+    plain = trained(lambda model: PlainStep(OBJECTIVE))
     two = trained(lambda model: TwoStageStep(model, OBJECTIVE, RegularizerConfig(alpha=0.0)))
     assert all(torch.equal(value, two[name]) for name, value in plain.items())
 
@@ -143,7 +143,7 @@ def test_a_model_of_all_rates_weighs_the_entropy_as_the_rest_of_its_loss():
     model = codec("hyperprior, all rates")
     step = informed(TwoStageStep(model, OBJECTIVE, RegularizerConfig(alpha=0.1)))
     report = step.backward(model, batch(), PHASE)
-    _, parts = PlainStep(model, OBJECTIVE).forward(model, batch(), PHASE)
+    _, parts = PlainStep(OBJECTIVE).forward(model, batch(), PHASE)
     entropy = step._regularizer.entropy
     expected = (parts.weight * (parts.bits_per_pixel + parts.weighted_distortion - 0.1 * entropy)).mean()
     torch.testing.assert_close(report.loss, expected.detach())

@@ -314,8 +314,7 @@ def piece_of(recipe: "Any", start: Path | None, save_minutes: float) -> "Any":
 def _trainer_class() -> "Any":
     import torch
 
-    from trimix.training.averaged_weights import averaged_weights
-    from trimix.training.checkpoint import load_checkpoint
+    from trimix.training.checkpoint import averaged_weights, load_checkpoint
     from trimix.training.loop import Trainer
 
     class PieceTrainer(Trainer):

@@ -1,5 +1,8 @@
 """From a configuration to its model."""
 
+from collections.abc import Callable
+from typing import Any
+
 from trimix.architectures.attention import attention_parts
 from trimix.architectures.autoregressive import autoregressive_parts
 from trimix.architectures.compression_model import CompressionModel, Parts
@@ -15,25 +18,13 @@ from trimix.architectures.gllmm import gllmm_parts
 from trimix.architectures.gllmm_lite import gllmm_lite_parts
 from trimix.architectures.hyperprior import hyperprior_parts
 
-
-def parts_of(config: CompressionConfig) -> Parts:
-    """The networks of a model, with random weights.
-
-    Raises:
-        TypeError: a configuration that no model belongs to.
-    """
-    match config:
-        case HyperpriorConfig():
-            return hyperprior_parts(config)
-        case AutoregressiveConfig():
-            return autoregressive_parts(config)
-        case AttentionConfig():
-            return attention_parts(config)
-        case GllmmConfig():
-            return gllmm_parts(config)
-        case GllmmLiteConfig():
-            return gllmm_lite_parts(config)
-    raise TypeError(f"no model belongs to a {type(config).__name__}: add its networks to building.py")
+_PARTS: dict[type[CompressionConfig], Callable[[Any], Parts]] = {
+    HyperpriorConfig: hyperprior_parts,
+    AutoregressiveConfig: autoregressive_parts,
+    AttentionConfig: attention_parts,
+    GllmmConfig: gllmm_parts,
+    GllmmLiteConfig: gllmm_lite_parts,
+}
 
 
 def build(config: CompressionConfig) -> CompressionModel:
@@ -43,4 +34,4 @@ def build(config: CompressionConfig) -> CompressionModel:
     >>> build(HyperpriorConfig(channels=4, latent_channels=6)).config.kind
     'hyperprior'
     """
-    return CompressionModel(config, parts_of(config))
+    return CompressionModel(config, _PARTS[type(config)](config))

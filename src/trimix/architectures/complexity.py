@@ -11,7 +11,6 @@ of a raster's, half of a checkerboard's). Counts are of the shapes alone; no wei
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 from typing import TypeVar
 
 import torch
@@ -37,7 +36,6 @@ class NetworkComplexity:
         name: as papers have it: g_a, h_a, h_s, context, entropy parameters, g_s; then gains and hyper prior, which
             multiply next to nothing: 0.
         parameters: that are trained; of a masked convolution all taps, as they are stored.
-        multiply_accumulates_per_pixel: of the picture.
         encodes: whether encoding needs it.
         decodes: whether decoding needs it.
     """
@@ -54,8 +52,6 @@ def complexity(config: CompressionConfig) -> tuple[NetworkComplexity, ...]:
 
     >>> from trimix.architectures.config import GllmmLiteConfig
     >>> networks = complexity(GllmmLiteConfig())
-    >>> [network.name for network in networks][:5]
-    ['g_a', 'h_a', 'h_s', 'context', 'entropy parameters']
     >>> sum(network.multiply_accumulates_per_pixel for network in networks if network.decodes) < 60_000
     True
     """
@@ -66,27 +62,33 @@ def complexity(config: CompressionConfig) -> tuple[NetworkComplexity, ...]:
         y, in_analysis = _counted(lambda: model.encode_latent(x, quality))
         z, in_hyper_analysis = _counted(lambda: model.hyper_analysis(y))
         features, in_hyper_synthesis = _counted(lambda: model.side_features(z, quality))
-        rows = [
-            _network("g_a", model.analysis, in_analysis, _Use.ENCODING),
-            _network("h_a", model.hyper_analysis, in_hyper_analysis, _Use.ENCODING),
-            _network("h_s", model.hyper_synthesis, in_hyper_synthesis, _Use.BOTH),
+        rows: list[tuple[str, nn.Module | None, float]] = [
+            ("g_a", model.analysis, in_analysis),
+            ("h_a", model.hyper_analysis, in_hyper_analysis),
+            ("h_s", model.hyper_synthesis, in_hyper_synthesis),
         ]
-        context, head = model.context, model.head
-        if context is not None:
+        if (context := model.context) is not None:
             features = torch.cat([features, context(y)], dim=1)
-            in_context = _looking_per_position(context) * y.shape[2] * y.shape[3]
-            rows.append(_network("context", context, in_context, _Use.BOTH))
-        if head is not None:
-            _, in_head = _counted(lambda: head(features))
-            rows.append(_network("entropy parameters", head, in_head, _Use.BOTH))
-        _, in_synthesis = _counted(lambda: model.decode(y, quality))
-        rows.append(_network("g_s", model.synthesis, in_synthesis, _Use.DECODING))
-        if model.gain is not None and model.inverse_gain is not None:
-            rows.append(_network("gain", model.gain, 0, _Use.ENCODING))
-            rows.append(_network("inverse gain", model.inverse_gain, 0, _Use.DECODING))
-        # A table by the time that anything is coded.
-        rows.append(_network("hyper prior", model.hyper_prior, 0, _Use.BOTH))
-    return tuple(rows)
+            rows.append(("context", context, _looking_per_position(context) * y.shape[2] * y.shape[3]))
+        if (head := model.head) is not None:
+            rows.append(("entropy parameters", head, multiply_accumulates(lambda: head(features))))
+        rows += [
+            ("g_s", model.synthesis, multiply_accumulates(lambda: model.decode(y, quality))),
+            ("gain", model.gain, 0),
+            ("inverse gain", model.inverse_gain, 0),
+            ("hyper prior", model.hyper_prior, 0),  # a table by the time that anything is coded
+        ]
+    return tuple(
+        NetworkComplexity(
+            name,
+            sum(parameter.numel() for parameter in network.parameters()),
+            counted / _SIDE**2,
+            encodes=name not in ("g_s", "inverse gain"),
+            decodes=name not in ("g_a", "h_a", "gain"),
+        )
+        for name, network, counted in rows
+        if network is not None
+    )
 
 
 def entropy_model_passes(config: CompressionConfig, height: int, width: int) -> int:
@@ -116,20 +118,6 @@ def _counted(run: Callable[[], _Result]) -> tuple[_Result, int]:
     with FlopCounterMode(display=False) as counter:
         result = run()
     return result, counter.get_total_flops() // 2
-
-
-class _Use(Enum):
-    """Whether encoding needs a network, and whether decoding does."""
-
-    ENCODING = (True, False)
-    DECODING = (False, True)
-    BOTH = (True, True)
-
-
-def _network(name: str, module: nn.Module, counted: float, use: _Use) -> NetworkComplexity:
-    parameters = sum(parameter.numel() for parameter in module.parameters())
-    encodes, decodes = use.value
-    return NetworkComplexity(name, parameters, counted / _SIDE**2, encodes, decodes)
 
 
 def _looking_per_position(context: Context) -> float:

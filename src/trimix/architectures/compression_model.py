@@ -25,13 +25,12 @@ the context latent by latent, and here all latents are taken at once.
 
 import math
 from dataclasses import dataclass
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from torch import nn
 
 from trimix.architectures.config import MS_SSIM_LAMBDA_RATIO, CompressionConfig
-from trimix.architectures.training_output import Rounding, TrainingOutput
 from trimix.entropy_models.conditional import bounded_log_likelihood, read_parameters
 from trimix.entropy_models.context import Context
 from trimix.entropy_models.factorized import FactorizedPrior
@@ -40,6 +39,24 @@ from trimix.probability import MixtureParameters, log_likelihood
 from trimix.quantization import add_uniform_noise, round_straight_through
 from trimix.shapes import Float, Tensor
 from trimix.transforms.karhunen_loeve import LinearAnalysis, LinearSynthesis, log_linear_path_step
+
+Rounding = Literal["noise", "round"]
+"""What bits are counted on: latents with uniform noise, or rounded latents."""
+
+
+@dataclass(frozen=True)
+class TrainingOutput:
+    """What a training step needs of one batch.
+
+    Args:
+        reconstruction: x_hat, nominally in [0, 1], not clamped.
+        latent_bits: -log2 p(y_hat | z_hat), bits per picture.
+        hyper_latent_bits: -log2 p(z_hat), bits per picture.
+    """
+
+    reconstruction: Float[Tensor, "N 3 H W"]
+    latent_bits: Float[Tensor, "N"]
+    hyper_latent_bits: Float[Tensor, "N"]
 
 
 @dataclass(frozen=True)
@@ -54,9 +71,6 @@ class Parts:
         context: latents -> features of what is already coded; None without context.
         head: side features, then context features -> numbers of the configuration's layout; None without head.
         hyper_sees_quality: whether h_s has a plane of the quality for its last input.
-
-    Raises:
-        ValueError: a context without a head.
     """
 
     analysis: nn.Module
@@ -67,21 +81,9 @@ class Parts:
     head: nn.Module | None = None
     hyper_sees_quality: bool = False
 
-    def __post_init__(self) -> None:
-        """Check that what the context says is heard."""
-        if self.context is not None and self.head is None:
-            raise ValueError(
-                "a model with context must have a head, found none: give one that takes side and context features"
-            )
-
 
 class CompressionModel(nn.Module):
-    """The whole trainable model; see the diagram at the head of this file.
-
-    Args:
-        config: of the model.
-        parts: its networks.
-    """
+    """The whole trainable model; see the diagram at the head of this file."""
 
     def __init__(self, config: CompressionConfig, parts: Parts) -> None:
         super().__init__()
@@ -130,8 +132,6 @@ class CompressionModel(nn.Module):
 
         Args:
             x: pictures in [0, 1]; sides are multiples of 16.
-            quality: 1..100, one for each picture; ignored by a model of one rate.
-            linear_only: leave out what stands beside the linear path of g_a.
         """
         y = self.analysis(x, quality, **_linear_only(linear_only)).float()
         return y if self.gain is None else self.gain(y, quality)
@@ -203,10 +203,6 @@ class CompressionModel(nn.Module):
         """Reconstruction and bits of a batch whose sides are multiples of 64; the table above says what sees what.
 
         Args:
-            x: pictures in [0, 1].
-            quality: 1..100, one for each picture; ignored by a model of one rate.
-            rounding: what the bits are counted on: latents with uniform noise, or rounded latents.
-            linear_only: leave out what stands beside the linear path of g_a and g_s (a first phase of training).
             generator: source of the noise: of the hyper-latents first, then of the latents.
             latents: in place of those of x.
         """

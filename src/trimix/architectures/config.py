@@ -120,12 +120,7 @@ class CompressionConfig(BaseModel, ABC):
     @property
     def has_linear_path(self) -> bool:
         """Whether a linear transform stands beside g_a and g_s."""
-        return False
-
-    @property
-    def rounds_around_mean(self) -> bool:
-        """Whether a mean is subtracted before rounding and added again."""
-        return self.head_layout.around_mean
+        return self.kind == "gllmm-lite" or getattr(self, "linear_path", False)
 
     @model_validator(mode="after")
     def _check_layout(self) -> "CompressionConfig":
@@ -145,18 +140,21 @@ class GaussianConfig(CompressionConfig):
 
     @property
     def head_layout(self) -> MixtureLayout:
-        """One Gaussian."""
-        return self._gaussians()
-
-    def _gaussians(self, components: int = 1, *, zero_mean: bool = False) -> MixtureLayout:
+        """Gaussians: one, but where the configuration has ``components``."""
+        zero_mean = getattr(self, "zero_mean", False)
         return MixtureLayout(
             (Family.GAUSSIAN,),
-            components,
+            getattr(self, "components", 1),
             scale_form=ScaleForm.BOUNDED,
             scale_minimum=_GAUSSIAN_SCALE_MINIMUM,
             zero_mean=zero_mean,
             around_mean=self.rounding == "around_mean" and not zero_mean,
         )
+
+    @property
+    def hyper_latent_channels(self) -> int:
+        """N."""
+        return getattr(self, "channels", self.latent_channels)
 
 
 class HyperpriorConfig(GaussianConfig):
@@ -168,16 +166,6 @@ class HyperpriorConfig(GaussianConfig):
     latent_channels: PositiveInt = Field(default=192, description="M")
     zero_mean: bool = Field(default=False, description="scale only: h_a sees |y|, ReLU (bmshj2018-hyperprior)")
 
-    @property
-    def hyper_latent_channels(self) -> int:
-        """N."""
-        return self.channels
-
-    @property
-    def head_layout(self) -> MixtureLayout:
-        """One Gaussian."""
-        return self._gaussians(zero_mean=self.zero_mean)
-
 
 class AutoregressiveConfig(GaussianConfig):
     """Hyperprior and masked context (Minnen et al. 2018, "mbt2018")."""
@@ -185,11 +173,6 @@ class AutoregressiveConfig(GaussianConfig):
     kind: Literal["autoregressive"] = "autoregressive"
     channels: PositiveInt = Field(default=192, description="N")
     latent_channels: PositiveInt = Field(default=192, description="M")
-
-    @property
-    def hyper_latent_channels(self) -> int:
-        """N."""
-        return self.channels
 
 
 class AttentionConfig(GaussianConfig):
@@ -207,19 +190,9 @@ class AttentionConfig(GaussianConfig):
     )
 
     @property
-    def hyper_latent_channels(self) -> int:
-        """N."""
-        return self.latent_channels
-
-    @property
     def latent_halo(self) -> int:
         """More than the receptive fields of g_a and g_s."""
         return 12
-
-    @property
-    def head_layout(self) -> MixtureLayout:
-        """Gaussians."""
-        return self._gaussians(self.components)
 
     @property
     def hidden_widths(self) -> tuple[int, ...]:
@@ -302,21 +275,6 @@ class GllmmConfig(MixtureConfig):
     )
 
     @property
-    def side_features(self) -> int:
-        """Features from the hyper-latent."""
-        return self.side_channels or 2 * self.latent_channels
-
-    @property
-    def context_features(self) -> int:
-        """Features from the context."""
-        return self.context_channels or 2 * self.latent_channels
-
-    @property
-    def transform_channels(self) -> int:
-        """N."""
-        return self.channels or self.latent_channels
-
-    @property
     def hyper_latent_channels(self) -> int:
         """M, or what the narrow hyper transforms have."""
         return self.narrow_hyper_channels or self.latent_channels
@@ -342,17 +300,13 @@ class GllmmConfig(MixtureConfig):
             around_mean=self.rounding == "around_mean",
         )
 
-    @property
-    def has_linear_path(self) -> bool:
-        """As configured."""
-        return self.linear_path
-
     @model_validator(mode="after")
     def _what_needs_a_linear_path_has_one(self) -> "GllmmConfig":
-        if not self.linear_path and (self.transform_channels != self.latent_channels or self.lapped_channels):
+        n, m = self.channels or self.latent_channels, self.latent_channels
+        if not self.linear_path and (n != m or self.lapped_channels):
             raise ValueError(
-                f"channels must be latent_channels, {self.latent_channels}, and lapped_channels 0 without a linear "
-                f"path, found {self.transform_channels} and {self.lapped_channels}; set linear_path = true"
+                f"channels must be latent_channels, {m}, and lapped_channels 0 without a linear path, found {n} and "
+                f"{self.lapped_channels}; set linear_path = true"
             )
         if self.low_resolution_widths is not None and not self.linear_path:
             raise ValueError("low_resolution_widths need a linear path, found none; set linear_path = true")
@@ -411,11 +365,6 @@ class GllmmLiteConfig(MixtureConfig):
         return MixtureLayout(
             self.families, self.components, around_mean=self.rounding == "around_mean", has_lone_logit=True
         )
-
-    @property
-    def has_linear_path(self) -> bool:
-        """Always."""
-        return True
 
     @property
     def latent_halo(self) -> int:

@@ -22,16 +22,15 @@ differ; factors in the transforms that follow the quality; networks at 1/8 and 1
 the paper's; narrow hyper transforms; contexts that need fewer passes.
 """
 
-from torch import nn
-
 from trimix.architectures.compression_model import Parts
 from trimix.architectures.config import GllmmConfig
 from trimix.entropy_models.conditional import mixture_head
 from trimix.entropy_models.context import CONTEXTS
+from trimix.layers.quality import QualitySequential
 from trimix.layers.residual import GLLMM_SLOPE
-from trimix.transforms.analysis import LinearPathAnalysis, gllmm_analysis, low_resolution_analysis
+from trimix.transforms.analysis import NetworkAnalysis, gllmm_analysis, low_resolution_analysis
 from trimix.transforms.hyper import deep_hyper_analysis, deep_hyper_synthesis, lite_hyper_analysis, lite_hyper_synthesis
-from trimix.transforms.synthesis import LinearPathSynthesis, gllmm_synthesis, low_resolution_synthesis
+from trimix.transforms.synthesis import NetworkSynthesis, gllmm_synthesis, low_resolution_synthesis
 
 
 def gllmm_parts(config: GllmmConfig) -> Parts:
@@ -39,9 +38,9 @@ def gllmm_parts(config: GllmmConfig) -> Parts:
     m = config.latent_channels
     analysis, synthesis, channels = _transforms(config)
     if config.linear_path:
-        analysis = LinearPathAnalysis(analysis, channels[0], m, config.lapped_channels)
-        synthesis = LinearPathSynthesis(synthesis, channels[1], m, config.lapped_channels)
-    side, context = config.side_features, config.context_features
+        analysis = NetworkAnalysis(analysis, channels[0], m, config.lapped_channels)
+        synthesis = NetworkSynthesis(synthesis, channels[1], m, config.lapped_channels)
+    side, context = config.side_channels or 2 * m, config.context_channels or 2 * m
     if (z := config.narrow_hyper_channels) is None:
         hyper_analysis = deep_hyper_analysis(m, GLLMM_SLOPE)
         hyper_synthesis = deep_hyper_synthesis(m, GLLMM_SLOPE, transposed=True)
@@ -59,24 +58,16 @@ def gllmm_parts(config: GllmmConfig) -> Parts:
     )
 
 
-def _transforms(config: GllmmConfig) -> tuple[nn.Module, nn.Sequential, tuple[int, int]]:
+def _transforms(config: GllmmConfig) -> tuple[QualitySequential, QualitySequential, tuple[int, int]]:
     """Networks of g_a and g_s, and their channels at 1/16."""
+    factors = config.quality_factors
     if (widths := config.low_resolution_widths) is not None:
-        synthesis_widths = config.low_resolution_synthesis_widths or widths
+        up_widths = config.low_resolution_synthesis_widths or widths
         blocks = config.low_resolution_blocks
-        return (
-            low_resolution_analysis(widths, blocks, quality_factors=config.quality_factors),
-            low_resolution_synthesis(
-                synthesis_widths,
-                config.low_resolution_synthesis_blocks or blocks,
-                quality_factors=config.quality_factors,
-            ),
-            (widths[1], synthesis_widths[1]),
-        )
-    n = config.transform_channels
-    form = {
-        "concatenated": config.concatenated,
-        "attention": config.attention,
-        "quality_factors": config.quality_factors,
-    }
+        up_blocks = config.low_resolution_synthesis_blocks or blocks
+        analysis = low_resolution_analysis(widths, blocks, quality_factors=factors)
+        synthesis = low_resolution_synthesis(up_widths, up_blocks, quality_factors=factors)
+        return analysis, synthesis, (widths[1], up_widths[1])
+    n = config.channels or config.latent_channels
+    form = {"concatenated": config.concatenated, "attention": config.attention, "quality_factors": factors}
     return (gllmm_analysis(n, config.stages, **form), gllmm_synthesis(n, config.stages, **form), (n, n))

@@ -1,18 +1,17 @@
 """``trimix bd-rate``: mean differences in rate and distortion between curves. Needs no torch."""
 
-import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from trimix.cli.failures import one_line
 from trimix.cli.options import JsonOption
-from trimix.cli.outputs import print_json, print_table
+from trimix.cli.outputs import print_json, print_summary, print_table
 from trimix.errors import UsageError
 from trimix.evaluation.bd_rate import SMALL_OVERLAP_SHARE, BdDistortion, BdRate, bd_distortion
 from trimix.evaluation.bd_rate import bd_rate as bd_rate_of
@@ -42,14 +41,7 @@ class MetricName(StrEnum):
 
 @dataclass(frozen=True)
 class _Contender:
-    """A curve of the comparison.
-
-    Attributes:
-        argument: what named it on the command line.
-        curve: its points, under a name that tells it from the others.
-        data: set of pictures in small letters; empty where it is not known.
-        picture_count: pictures that it is the mean of; None where that is not known.
-    """
+    """A curve by what named it on the command line, and what is known of the pictures that it is the mean of."""
 
     argument: str
     curve: RateCurve
@@ -57,14 +49,8 @@ class _Contender:
     picture_count: int | None
 
 
-@dataclass(frozen=True)
-class _Comparison:
-    """What was found for one curve and one metric; a reason stands where there is no number."""
-
-    name: str
-    metric: Metric
-    rate: BdRate | str
-    distortion: BdDistortion | str
+_Comparison = tuple[str, Metric, BdRate | str, BdDistortion | str]
+"""Name of a curve, metric, and what was found; a reason stands where there is no number."""
 
 
 def bd_rate(
@@ -115,45 +101,45 @@ def bd_rate(
     ]
     if not comparisons:
         raise UsageError("curves must have a finite distortion in common, found none; measure with loss")
-    reasons = list(_reasons(comparisons))
-    if all(isinstance(found, str) for one in comparisons for found in (one.rate, one.distortion)):
+    found = [value for one in comparisons for value in one[2:]]
+    reasons = list(dict.fromkeys(value for value in found if isinstance(value, str)))
+    if all(isinstance(value, str) for value in found):
         raise UsageError(reasons[0])
     warnings = list(_doubts(chosen, others))
     if json:
         print_json(_record(chosen, comparisons, method, warnings))
         return
     for warning in warnings:
-        print(f"trimix: warning: {warning}", file=sys.stderr)
-    _print_table(chosen, comparisons, method)
+        print_summary(f"trimix: warning: {warning}")
+    print(f"against {chosen.curve.name} of {len(chosen.curve.points)} points, interpolated by {method}")
+    rows = [_COLUMNS, *map(_row, comparisons)]
+    print_table(rows, _TEXT_COLUMNS)
+    if any(cell.endswith(_MARK) for row in rows for cell in row):
+        print(
+            f"{_MARK} less than {100 * SMALL_OVERLAP_SHARE:.0f} % of the range of both curves together: "
+            "the mean speaks for a small part of them"
+        )
     for reason in reasons:
         print(f"- {reason}")
 
 
 def _contenders(arguments: Sequence[str], anchor: str | None) -> tuple[_Contender, list[_Contender]]:
-    """The anchor, and those that are compared with it."""
+    """The anchor, and those that are compared with it; curves of one name have what named them behind it."""
     given = [_read(argument) for argument in arguments]
+    place = 0
+    if anchor is not None:
+        names = [(one.argument.casefold(), one.curve.name.casefold()) for one in given]
+        place = next((index for index, called in enumerate(names) if anchor.casefold() in called), -1)
+        if place < 0:
+            given.append(_read(anchor))
     counts = Counter(one.curve.name for one in given)
-    given = [_told_apart(one) if counts[one.curve.name] > 1 else one for one in given]
-    if anchor is None:
-        chosen, others = given[0], given[1:]
-    else:
-        wanted = anchor.casefold()
-        names = ((one, (one.argument.casefold(), one.curve.name.casefold())) for one in given)
-        chosen = next((one for one, called in names if wanted in called), None)
-        others = [one for one in given if one is not chosen]
-        if chosen is None:
-            chosen = _read(anchor)
-            if chosen.curve.name in counts:
-                chosen = _told_apart(chosen)
-    if not others:
+    for index, one in enumerate(given):
+        if counts[one.curve.name] > 1:
+            given[index] = replace(one, curve=replace(one.curve, name=f"{one.curve.name} ({one.argument})"))
+    chosen = given.pop(place)
+    if not given:
         raise UsageError(f"a comparison needs a curve besides the anchor, found {chosen.curve.name} only; name another")
-    return chosen, others
-
-
-def _told_apart(contender: _Contender) -> _Contender:
-    """The contender with what named it behind its name."""
-    name = f"{contender.curve.name} ({contender.argument})"
-    return replace(contender, curve=replace(contender.curve, name=name))
+    return chosen, given
 
 
 def _read(argument: str) -> _Contender:
@@ -185,86 +171,48 @@ def _compare(anchor: _Contender, test: _Contender, metric: Metric, method: Metho
     for one in (test, anchor):
         if not metric.is_known_of(one.curve):
             reason = f"{one.curve.name} has no {metric.name}; measure it, or choose another --metric"
-            return _Comparison(name, metric, reason, reason)
-    rate: BdRate | str
-    distortion: BdDistortion | str
-    try:
-        rate = bd_rate_of(anchor.curve, test.curve, metric.key, method.value)
-    except UsageError as error:
-        rate = str(error)
-    try:
-        distortion = bd_distortion(anchor.curve, test.curve, metric.key, method.value)
-    except UsageError as error:
-        distortion = str(error)
-    return _Comparison(name, metric, rate, distortion)
+            return name, metric, reason, reason
 
+    def or_reason(difference: Callable[..., Any]) -> Any:
+        try:
+            return difference(anchor.curve, test.curve, metric.key, method.value)
+        except UsageError as error:
+            return str(error)
 
-def _reasons(comparisons: Sequence[_Comparison]) -> Iterator[str]:
-    """Why numbers are missing, each reason once."""
-    found = (value for one in comparisons for value in (one.rate, one.distortion))
-    yield from dict.fromkeys(value for value in found if isinstance(value, str))
+    return name, metric, or_reason(bd_rate_of), or_reason(bd_distortion)
 
 
 def _doubts(anchor: _Contender, others: Sequence[_Contender]) -> Iterator[str]:
     """Pairs that are not of the same pictures, as far as that is known."""
     for other in others:
-        if anchor.data and other.data and anchor.data != other.data:
+        pairs = ((anchor.data, other.data), (anchor.picture_count, other.picture_count))
+        differing = next((pair for pair in pairs if all(pair) and pair[0] != pair[1]), None)
+        if differing is not None:
             yield (
-                f"curves should be of the same pictures, found {anchor.curve.name} on {anchor.data} and "
-                f"{other.curve.name} on {other.data}"
-            )
-        elif anchor.picture_count and other.picture_count and anchor.picture_count != other.picture_count:
-            yield (
-                f"curves should be of the same pictures, found {anchor.curve.name} on {anchor.picture_count} and "
-                f"{other.curve.name} on {other.picture_count}"
+                f"curves should be of the same pictures, found {anchor.curve.name} on {differing[0]} and "
+                f"{other.curve.name} on {differing[1]}"
             )
 
 
 _COLUMNS = ("curve", "metric", "BD-rate %", "over", "share %", "BD", "over bpp", "share %")
 _TEXT_COLUMNS = 2
-_NOTHING = ("-", "-", "- ")
 _MARK = "*"
 
 
-def _print_table(anchor: _Contender, comparisons: Sequence[_Comparison], method: Method) -> None:
-    print(f"against {anchor.curve.name} of {len(anchor.curve.points)} points, interpolated by {method}")
-    rows = [_COLUMNS, *(_row(one) for one in comparisons)]
-    print_table(rows, _TEXT_COLUMNS)
-    if any(cell.endswith(_MARK) for row in rows for cell in row):
-        print(
-            f"{_MARK} less than {100 * SMALL_OVERLAP_SHARE:.0f} % of the range of both curves together: "
-            "the mean speaks for a small part of them"
-        )
-
-
 def _row(comparison: _Comparison) -> tuple[str, ...]:
-    rate, distortion = comparison.rate, comparison.distortion
-    return (
-        comparison.name,
-        comparison.metric.name,
-        *(
-            _NOTHING
-            if isinstance(rate, str)
-            else (
-                f"{rate.percent:+.2f}",
-                f"{rate.overlap_minimum:.2f} to {rate.overlap_maximum:.2f} {rate.unit}",
-                _share(rate.overlap_share),
-            )
-        ),
-        *(
-            _NOTHING
-            if isinstance(distortion, str)
-            else (
-                f"{distortion.difference:+.3f} {distortion.unit}",
-                f"{distortion.overlap_minimum_bits_per_pixel:.4f} to {distortion.overlap_maximum_bits_per_pixel:.4f}",
-                _share(distortion.overlap_share),
-            )
-        ),
-    )
-
-
-def _share(share: float) -> str:
-    return f"{100 * share:.0f}{_MARK if share < SMALL_OVERLAP_SHARE else ' '}"
+    name, metric, rate, distortion = comparison
+    cells = [name, metric.name]
+    for one in (rate, distortion):
+        if isinstance(one, str):
+            cells += ["-", "-", "- "]
+            continue
+        if isinstance(one, BdRate):
+            cells += [f"{one.percent:+.2f}", f"{one.overlap_minimum:.2f} to {one.overlap_maximum:.2f} {one.unit}"]
+        else:
+            over = f"{one.overlap_minimum_bits_per_pixel:.4f} to {one.overlap_maximum_bits_per_pixel:.4f}"
+            cells += [f"{one.difference:+.3f} {one.unit}", over]
+        cells.append(f"{100 * one.overlap_share:.0f}{_MARK if one.overlap_share < SMALL_OVERLAP_SHARE else ' '}")
+    return tuple(cells)
 
 
 def _record(
@@ -273,17 +221,8 @@ def _record(
     def values(found: BdRate | BdDistortion | str) -> dict[str, object]:
         return {"refused": found} if isinstance(found, str) else asdict(found)
 
-    return {
-        "anchor": anchor.curve.name,
-        "method": method.value,
-        "comparisons": [
-            {
-                "curve": one.name,
-                "metric": one.metric.file_name,
-                "bd_rate": values(one.rate),
-                "bd_distortion": values(one.distortion),
-            }
-            for one in comparisons
-        ],
-        "warnings": list(warnings),
-    }
+    found = [
+        {"curve": name, "metric": metric.file_name, "bd_rate": values(rate), "bd_distortion": values(distortion)}
+        for name, metric, rate, distortion in comparisons
+    ]
+    return {"anchor": anchor.curve.name, "method": method.value, "comparisons": found, "warnings": list(warnings)}

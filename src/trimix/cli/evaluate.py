@@ -4,7 +4,6 @@ import math
 import os
 import re
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -12,16 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trimix.cli.evaluation_display import displaying, print_tables
 from trimix.cli.networks import announce_compilation, prepare_torch
 from trimix.cli.options import Device, DeviceOption, JsonOption, ThreadsOption, check_quality
-from trimix.cli.outputs import print_json, print_summary
+from trimix.cli.outputs import print_json, print_summary, print_table
 from trimix.cli.search_options import effort_option
 from trimix.encoder.effort import DEFAULT_EFFORT
 from trimix.errors import UsageError
 from trimix.evaluation.data_sets import DATA_SETS, DATA_VARIABLE, Found, data_roots, find_pictures, look_for
 from trimix.frozen.catalogue import DEFAULT_MODEL, find_model
-from trimix.progress import working
+from trimix.progress import showing_progress, working
 
 if TYPE_CHECKING:
     from trimix.evaluation.contenders import Contender
@@ -137,29 +135,35 @@ def evaluate(
     with working("loading torch"):
         torch_device = prepare_torch(device, threads)
         from trimix.evaluation.contenders import DEFAULT_QUALITIES, find_peer_contenders, model_contender
-        from trimix.evaluation.perceptual_metrics import missing_metrics
+        from trimix.evaluation.metrics import missing_metrics
         from trimix.evaluation.run import Evaluation, examine
     contenders: list[Contender] = [
         model_contender(name, qualities or DEFAULT_QUALITIES, torch_device, threads, effort) for name in models
     ]
     named, notes = find_peer_contenders(peer_qualities, group=None if peers is None else peers.value)
     for note in notes:
-        print(f"left out: {note}", file=sys.stderr)
+        print_summary(f"left out: {note}")
     with working("reading the pictures"):
         examined = examine(pictures)
     for note in examined.left_out:
         print_summary(f"trimix: warning: left out: {note}")
     evaluation = Evaluation(examined, [*contenders, *named], folder, force=force, command=command)
     for note in missing_metrics():
-        print(f"left out: {note}", file=sys.stderr)
+        print_summary(f"left out: {note}")
     if models:
         announce_compilation("everything")
-    _warn_if_busy()
-    results = _run(evaluation)
+    load, cores = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0, os.cpu_count() or 1
+    if load >= cores:
+        print_summary(
+            f"trimix: warning: the machine is busy (load {load:.1f} on {cores} cores): "
+            "seconds will be more than they should be"
+        )
+    with showing_progress() as display:
+        results = evaluation.run(display)
     if json:
         print_json(_record(evaluation, results))
     else:
-        print_tables(results)
+        _print_tables(results)
         if effort != DEFAULT_EFFORT:  # its name stands in that of the file, which the next command must be told
             files = (str(evaluation.results_path(contender)) for contender in evaluation.contenders)
             print_summary(f"results: {', '.join(files)}")
@@ -183,29 +187,35 @@ def _peer_qualities(given: Sequence[str]) -> dict[str, tuple[float, ...] | None]
     return asked
 
 
-def _warn_if_busy() -> None:
-    if not hasattr(os, "getloadavg"):
-        return  # Windows
-    load, cores = os.getloadavg()[0], os.cpu_count() or 1
-    if load >= cores:
-        print(
-            f"trimix: warning: the machine is busy (load {load:.1f} on {cores} cores): "
-            "seconds will be more than they should be",
-            file=sys.stderr,
-        )
+def _print_tables(results: "Sequence[Results]") -> None:
+    """A table of means for each codec, one line for each quality."""
+    for number, one in enumerate(results):
+        if number:
+            print()
+        idle = one.provenance.get("idle_memory_bytes")
+        before = "" if idle is None else f"; memory before it was opened {idle / 2**20:.0f} MiB"
+        count = "1 picture" if len(one.pictures) == 1 else f"{len(one.pictures)} pictures"
+        print(f"{one.name} on {one.data}, means over {count}{before}")
+        found = [vars(means.point) | vars(means) for means in one.means]
+        numbers = [
+            ["-" if row[name] is None else f"{row[name]:{form}}" for name, form in _COLUMNS.values()] for row in found
+        ]
+        print_table([list(_COLUMNS), *numbers])
 
 
-def _run(evaluation: "Evaluation") -> "list[Results]":
-    with displaying() as display:
-        try:
-            return evaluation.run(display)
-        except KeyboardInterrupt:
-            print(
-                f"interrupted after {display.done} of {display.total} measurements of {display.name}; "
-                "the same command goes on",
-                file=sys.stderr,
-            )
-            raise
+_COLUMNS = {
+    "quality": ("quality", "g"),
+    "bpp": ("bits_per_pixel", ".4f"),
+    "payload bpp": ("payload_bits_per_pixel", ".4f"),
+    "PSNR dB": ("psnr_db", ".3f"),
+    "PSNR Y dB": ("luma_psnr_db", ".3f"),
+    "MS-SSIM": ("ms_ssim", ".5f"),
+    "SSIMULACRA2": ("ssimulacra2", ".2f"),
+    "Butteraugli": ("butteraugli", ".3f"),
+    "encode s": ("encoding_seconds", ".3f"),
+    "decode s": ("decoding_seconds", ".3f"),
+    "memory MiB": ("peak_memory_mebibytes", ".0f"),
+}
 
 
 def _record(evaluation: "Evaluation", results: "Sequence[Results]") -> dict[str, object]:
@@ -226,16 +236,11 @@ def _command_line(given: Mapping[str, Any]) -> str:
     """What was typed but for short forms, for the provenance; from the arguments of `evaluate`."""
     parts = ["trimix", "evaluate"]
     for name, value in given.items():
-        if value is None or value is False or value is Device.CPU:
-            continue
-        if name == "effort" and value == DEFAULT_EFFORT:
-            continue
-        option = [] if name == "data" else [f"--{name.replace('_', '-')}"]
-        if value is True:
-            parts += option
+        if value in (None, False, Device.CPU) or (name, value) == ("effort", DEFAULT_EFFORT):
             continue
         for one in value if isinstance(value, list) else [value]:
-            parts += [*option, str(one)]
+            parts += [] if name == "data" else [f"--{name.replace('_', '-')}"]
+            parts += [] if value is True else [str(one)]
     return shlex.join(parts)
 
 
@@ -260,17 +265,13 @@ def _show_sets(found: Sequence[Found], roots: Sequence[Path], *, json: bool) -> 
 
 
 def _set_record(found: Found) -> dict[str, object]:
-    data_set = found.data_set
-    return {
-        "name": data_set.key,
-        "title": data_set.title,
-        "pictures": data_set.count,
-        "sizes": data_set.sizes,
-        "of": data_set.whole_count or data_set.count,
-        "published": data_set.published,
-        "used_by": data_set.used_by,
-        "not_checked": data_set.unchecked,
-        "folder": None if found.folder is None else str(found.folder),
+    one = found.data_set
+    record = {"name": one.key, "title": one.title, "pictures": one.count, "sizes": one.sizes}
+    record |= {"of": one.whole_count or one.count, "published": one.published, "used_by": one.used_by}
+    folder = None if found.folder is None else str(found.folder)
+    return record | {
+        "not_checked": one.unchecked,
+        "folder": folder,
         "whole": bool(found.paths),
         "problem": found.problem,
     }

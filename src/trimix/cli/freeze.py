@@ -58,23 +58,16 @@ def freeze(
     with working("loading torch"):
         prepare_torch(Device.CPU, threads)
         from trimix.architectures.building import build
-        from trimix.cli.checkpoints import read_checkpoint
+        from trimix.training.checkpoint import average_of, load_checkpoint, run_of, steps_of
 
-    trained = read_checkpoint(path)
-    model = build(trained.configuration.model)
-    try:
-        model.load_state_dict(trained.average)
-    except RuntimeError as error:
-        raise TrainingError(f"{checkpoint}: its weights do not fit its configuration: {error}") from error
+    contents = load_checkpoint(path)
+    run, steps = run_of(path, contents), steps_of(path, contents)
+    model = build(run.model)
+    model.load_state_dict(average_of(path, contents, model))
     with working("reading the calibration pictures"):
         crops = calibration_crops(calibrate)
     write_frozen(
-        model,
-        name,
-        crops,
-        {LAST_RUN_STEPS: str(trained.steps)} | facts,
-        destination,
-        distortion=trained.configuration.objective.measure,
+        model, name, crops, {LAST_RUN_STEPS: str(steps)} | facts, destination, distortion=run.objective.measure
     )
 
 

@@ -61,10 +61,9 @@ def inspect(
     # With --json alone the numbers are all that is wanted.
     draws_figure = output is not None and _is_figure(output)
     if output is not None or not json:
-        from trimix.evaluation.packages import INSPECTION_FIGURE_PACKAGES, INSPECTION_PAGE_PACKAGES, require_packages
+        from trimix.evaluation.drawing import require_packages
 
-        needed = INSPECTION_FIGURE_PACKAGES if draws_figure else INSPECTION_PAGE_PACKAGES
-        require_packages("an inspection", needed)
+        require_packages("an inspection", "matplotlib", *([] if draws_figure else ["jinja2"]))
     source = Source(file, CodecError)
     # Damage, limits and a missing model show here, before torch is loaded.
     header = checked_header(source, maximum_pixels)

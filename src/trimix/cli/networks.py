@@ -56,20 +56,9 @@ def prepare_torch(device: Device, threads: int | None) -> str:
 
 def announce_compilation(purpose: Literal["encoding", "searching", "decoding", "counting", "everything"]) -> None:
     """Say that the coder is about to be compiled, if so: the first run takes some seconds longer."""
-    from trimix.coding import (
-        COUNTING_KERNELS,
-        DECODING_KERNELS,
-        ENCODING_KERNELS,
-        SEARCHING_KERNELS,
-        compilation_is_cached,
-    )
+    from trimix import coding
 
-    kernels = {
-        "encoding": ENCODING_KERNELS,
-        "searching": SEARCHING_KERNELS,
-        "decoding": DECODING_KERNELS,
-        "counting": COUNTING_KERNELS,
-    }
-    everything = (*SEARCHING_KERNELS, *DECODING_KERNELS)
-    if not compilation_is_cached(kernels.get(purpose, everything)):
+    every = (*coding.SEARCHING_KERNELS, *coding.DECODING_KERNELS)
+    kernels = every if purpose == "everything" else getattr(coding, f"{purpose.upper()}_KERNELS")
+    if not coding.compilation_is_cached(kernels):
         print("trimix: compiling the coder (first run)...", file=sys.stderr)

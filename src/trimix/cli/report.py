@@ -11,7 +11,7 @@ from trimix.cli.inputs import Source, naming
 from trimix.cli.interrupts import raise_if_interrupted
 from trimix.cli.networks import announce_compilation, prepare_torch
 from trimix.cli.options import Device, ForceOption
-from trimix.cli.outputs import Destination, print_summary
+from trimix.cli.outputs import Destination, make_folder, print_summary
 from trimix.errors import OutputError, OutputExistsError, PictureError, UsageError
 from trimix.frozen.catalogue import DEFAULT_MODEL, find_model
 from trimix.progress import working
@@ -88,13 +88,12 @@ def report(
     are drawn beside results on Kodak.
     """
     sources = _checked_pictures(picture or [], bits_per_pixel, {"--model": model, "--peer": peer})
-    from trimix.evaluation.packages import REPORT_PACKAGES, require_packages
-    from trimix.evaluation.report.curves import collect
+    from trimix.evaluation.drawing import require_packages
+    from trimix.evaluation.report.curves import collect, read_all, results_files
     from trimix.evaluation.report.figures import figure_names
-    from trimix.evaluation.report.inputs import read_all, results_files
     from trimix.evaluation.report.markdown import markdown_tables
 
-    require_packages("a report", REPORT_PACKAGES)
+    require_packages("a report", "bjontegaard", "jinja2", "matplotlib", "plotly")
     collection = collect(read_all(results))
     chosen = collection.anchor(anchor)
     inputs = [Source(str(file), UsageError) for file in results_files(results)]
@@ -103,17 +102,25 @@ def report(
     if markdown == output:
         raise UsageError(f"--markdown must be another file than the page, found {markdown} for both")
     if figures is not None:
-        _check_folder(figures, figure_names(collection, [_name(source) for source in sources]), force=force)
+        if figures.exists() and not figures.is_dir():
+            raise OutputError(f"{figures}: must be a folder, found a file; give another --figures")
+        for name in figure_names(collection, [_name(source) for source in sources]):
+            if (figures / name).exists() and not force:
+                raise OutputExistsError(f"{figures / name} already exists; replace it, or choose another folder")
     compared = _compare(sources, model or DEFAULT_MODEL, peer, bits_per_pixel) if sources else []
     with working("drawing"):
         from trimix.evaluation.report.figures import all_figures
         from trimix.evaluation.report.page import make_page
+        from trimix.images import write_atomically
 
-        page = make_page(collection, chosen, title or _title(collection.data), compared)
+        heading = title or (f"Codecs on {collection.data}" if collection.data else "Codecs compared")
+        page = make_page(collection, chosen, heading, compared)
         drawn = {} if figures is None else dict(all_figures(collection, compared))
         raise_if_interrupted()
     if figures is not None:
-        _write_figures(figures, drawn, force=force)
+        make_folder(figures)
+        for name, data in drawn.items():
+            write_atomically(figures / name, data, overwrite=force)
     destination.write(page)
     if tables is not None:
         tables.write(markdown_tables(collection, chosen).encode())
@@ -129,8 +136,8 @@ def report(
 
 def _destination(output: str, sources: Sequence[Source], *, force: bool) -> Destination:
     """The output, which must be none of the inputs."""
-    destinations = [Destination(output, source, force=force) for source in sources]
-    return destinations[0]
+    first, *_ = [Destination(output, source, force=force) for source in sources]
+    return first
 
 
 def _checked_pictures(pictures: Sequence[str], bits_per_pixel: float, needing: Mapping[str, object]) -> list[Source]:
@@ -172,26 +179,3 @@ def _compare(
 
 def _name(source: Source) -> str:
     return source.name if source.path is None else source.path.name
-
-
-def _title(data: str) -> str:
-    return f"Codecs on {data}" if data else "Codecs compared"
-
-
-def _check_folder(folder: Path, names: Sequence[str], *, force: bool) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder}: must be a folder, found a file; give another --figures")
-    for name in names:
-        if (folder / name).exists() and not force:
-            raise OutputExistsError(f"{folder / name} already exists; replace it, or choose another folder")
-
-
-def _write_figures(folder: Path, figures: Mapping[str, bytes], *, force: bool) -> None:
-    from trimix.images import write_atomically
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be made: {error.strerror}; give another --figures") from error
-    for name, data in figures.items():
-        write_atomically(folder / name, data, overwrite=force)

@@ -1,8 +1,8 @@
 """``trimix reproduce``: whole tables of the papers, trained, measured and compared."""
 
+import hashlib
 import os
-import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,11 +19,9 @@ from trimix.progress import showing_progress, working
 if TYPE_CHECKING:
     from trimix.reproduction.comparisons import Comparisons
     from trimix.reproduction.plan import Budget, Run
-    from trimix.reproduction.record import Record
     from trimix.reproduction.training import Job
 
 _OUT_OF_DOMAIN = ("pixel", "screen", "game", "pathology")
-_TABLES = "tables.md"
 
 reproduce = typer.Typer(no_args_is_help=True, help="Train, measure and compare whole tables of the papers.")
 
@@ -109,32 +107,48 @@ def regularizer(
 
     Needs the extras 'train' and 'evaluate'.
     """
-    if show is not None:
-        _show(show, budget)
-        return
-    if budget is None:
+    if show is not None and not show.is_dir():
+        raise UsageError(f"{show}: must be a folder with records of runs, found none")
+    if show is None and budget is None:
         raise UsageError("--budget must be given, found none; small, or paper")
     from trimix.reproduction.plan import read_budget
 
-    chosen = read_budget(budget.value)
+    chosen = None if budget is None else read_budget(budget.value)
+    if show is not None:
+        print(_tables_of(show, chosen)[1], end="")
+        return
+    assert chosen is not None
     runs = _wanted(chosen, tuple(one.value for one in architecture or ArchitectureName), variant)
     if plan:
-        _print_plan(chosen, runs)
+        print(f"{chosen.key}: {chosen.title}")
+        stages = ", ".join(f"{phase['name']} {phase['steps']}" for phase in runs[-1].training["phases"])
+        print(f"stages, a measurement after each: {stages}")
+        for run in runs:
+            print(f"  {run.key}  {run.steps} steps")
+        print(f"{len(runs)} runs, {sum(run.steps for run in runs)} steps")
         return
     jobs, folder = _jobs(chosen, runs, data, data_root, output, workers, device)
     from trimix.reproduction.campaign import Campaign
 
     campaign = Campaign(jobs, min(workers, len(jobs)))
     if campaign.is_complete:
-        print(f"{folder}: all {len(jobs)} runs are complete", file=sys.stderr)
+        print_summary(f"{folder}: all {len(jobs)} runs are complete")
     else:
         with showing_progress(at_once=True) as display:
             try:
                 campaign.run(display)
             except KeyboardInterrupt:
-                print(f"interrupted; the same command goes on, --show {folder} shows what is there", file=sys.stderr)
+                print_summary(f"interrupted; the same command goes on, --show {folder} shows what is there")
                 raise
-    _write(chosen, folder)
+    from trimix.images import write_atomically
+    from trimix.reproduction.plots import all_figures
+
+    comparisons, text = _tables_of(folder, chosen)
+    write_atomically(folder / "tables.md", text.encode(), overwrite=True)
+    for name, contents in all_figures(comparisons):
+        write_atomically(folder / name, contents, overwrite=True)
+    print(text, end="")
+    print_summary(f"tables and figures are in {folder}")
 
 
 def _wanted(budget: "Budget", architectures: tuple[str, ...], variants: list[str] | None) -> "list[Run]":
@@ -153,15 +167,6 @@ def _wanted(budget: "Budget", architectures: tuple[str, ...], variants: list[str
     if not runs:
         raise UsageError(f"the budget {budget.key} has no runs of {', '.join(architectures)}; choose others")
     return runs
-
-
-def _print_plan(budget: "Budget", runs: "Sequence[Run]") -> None:
-    print(f"{budget.key}: {budget.title}")
-    stages = ", ".join(f"{phase['name']} {phase['steps']}" for phase in runs[-1].training["phases"])
-    print(f"stages, a measurement after each: {stages}")
-    for run in runs:
-        print(f"  {run.key}  {run.steps} steps")
-    print(f"{len(runs)} runs, {sum(run.steps for run in runs)} steps")
 
 
 def _jobs(
@@ -183,7 +188,8 @@ def _jobs(
     with working("loading torch"):
         accelerator = prepare_torch(device, None)
         from trimix.evaluation.run import examine
-        from trimix.reproduction.training import CHECKPOINT, NATURAL, Job
+        from trimix.reproduction.record import differing_settings, read_record
+        from trimix.reproduction.training import NATURAL, Job
         from trimix.training.patches import no_source
     for source in data:
         if not source.exists():
@@ -192,7 +198,7 @@ def _jobs(
     for name in _OUT_OF_DOMAIN:
         place = next((root / "ood" / name for root in roots if (root / "ood" / name).is_dir()), None)
         if place is None:
-            print(f"left out: {name}, no folder ood/{name} below a data root", file=sys.stderr)
+            print_summary(f"left out: {name}, no folder ood/{name} below a data root")
         else:
             found[name] = find_pictures(str(place))
     with working("reading the pictures"):
@@ -202,93 +208,42 @@ def _jobs(
     for note in (note for one in examined.values() for note in one.left_out):
         print_summary(f"trimix: warning: left out: {note}")
     threads = max(1, (os.cpu_count() or 1) // workers)
-    jobs = [
-        Job(
-            run,
-            folder / run.key,
-            folder / f"{run.key}.json",
-            None if run.starts_from is None else folder / run.starts_from.key / CHECKPOINT,
-            {"training": [str(path.resolve()) for path in data]},
-            {name: pictures.paths for name, pictures in found.items()},
-            fingerprints,
-            accelerator,
-            threads,
-        )
-        for run in runs
-    ]
-    _check_records(jobs)
-    return jobs, folder
-
-
-def _fingerprint(sources: list[Path]) -> str:
-    """By names and sizes: reading gigabytes of training pictures twice would take minutes."""
-    import hashlib
-
-    digest = hashlib.sha256()
-    for source in sources:
-        files = sorted(source.rglob("*")) if source.is_dir() else [source]
-        for file in files:
-            if file.is_file():
-                digest.update(f"{file.name} {file.stat().st_size}\n".encode())
-    return digest.hexdigest()
-
-
-def _check_records(jobs: "list[Job]") -> None:
-    from trimix.reproduction.record import differing_settings, read_record
-
+    training = {"training": [str(path.resolve()) for path in data]}
+    sets = {name: pictures.paths for name, pictures in found.items()}
+    jobs = [Job(run, folder, training, sets, fingerprints, accelerator, threads) for run in runs]
     for job in jobs:
         if not job.record_path.exists():
             continue
-        before = read_record(job.record_path).configuration
-        differing = differing_settings(before, job.configuration)
+        differing = differing_settings(read_record(job.record_path).configuration, job.configuration)
         if differing:
             raise UsageError(
                 f"{job.record_path}: must be of the same settings and pictures, found other {', '.join(differing)}; "
                 "give another -o"
             )
+    return jobs, folder
 
 
-def _show(folder: Path, budget: BudgetName | None) -> None:
-    if not folder.is_dir():
-        raise UsageError(f"{folder}: must be a folder with records of runs, found none")
-    from trimix.reproduction.record import read_records
-
-    records = read_records(folder)
-    print(_tables_of(_comparisons(records), _budget_of(records, budget), folder), end="")
-
-
-def _budget_of(keys: Iterable[str], budget: BudgetName | None) -> "Budget":
-    from trimix.reproduction.plan import BUDGETS, read_budget
-
-    if budget is not None:
-        return read_budget(budget.value)
-    budgets = [read_budget(key) for key in BUDGETS]
-    return next((one for one in budgets if set(keys) <= {run.key for run in one.runs}), budgets[-1])
+def _fingerprint(sources: list[Path]) -> str:
+    """By names and sizes: reading gigabytes of training pictures twice would take minutes."""
+    digest = hashlib.sha256()
+    for source in sources:
+        for file in sorted(source.rglob("*")) if source.is_dir() else [source]:
+            if file.is_file():
+                digest.update(f"{file.name} {file.stat().st_size}\n".encode())
+    return digest.hexdigest()
 
 
-def _comparisons(records: "Mapping[str, Record]") -> "Comparisons":
+def _tables_of(folder: Path, budget: "Budget | None") -> "tuple[Comparisons, str]":
+    """What the records of a folder give, and its tables; without a budget it is the first that has all of the runs."""
     from trimix.reproduction.comparisons import Comparisons
-
-    return Comparisons(records)
-
-
-def _tables_of(comparisons: "Comparisons", budget: "Budget", folder: Path) -> str:
+    from trimix.reproduction.plan import BUDGETS, read_budget
+    from trimix.reproduction.record import read_records
     from trimix.reproduction.tables import all_tables
 
-    return "".join(
-        f"## {title[0].upper()}{title[1:]}\n\n{table}\n\n" for title, table in all_tables(comparisons, budget, folder)
-    )
-
-
-def _write(budget: "Budget", folder: Path) -> None:
-    from trimix.images import write_atomically
-    from trimix.reproduction.plots import all_figures
-    from trimix.reproduction.record import read_records
-
-    comparisons = _comparisons(read_records(folder))
-    text = _tables_of(comparisons, budget, folder)
-    write_atomically(folder / _TABLES, text.encode(), overwrite=True)
-    for name, contents in all_figures(comparisons):
-        write_atomically(folder / name, contents, overwrite=True)
-    print(text, end="")
-    print(f"tables and figures are in {folder}", file=sys.stderr)
+    records = read_records(folder)
+    if budget is None:
+        budgets = [read_budget(key) for key in BUDGETS]
+        budget = next((one for one in budgets if set(records) <= {run.key for run in one.runs}), budgets[-1])
+    comparisons = Comparisons(records)
+    tables = all_tables(comparisons, budget, folder)
+    return comparisons, "".join(f"## {title[0].upper()}{title[1:]}\n\n{table}\n\n" for title, table in tables)

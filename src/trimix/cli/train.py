@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,11 +14,10 @@ import typer
 from trimix.cli.failures import is_first_process
 from trimix.cli.networks import prepare_torch
 from trimix.cli.options import Device, DeviceOption, ThreadsOption
-from trimix.errors import ConfigurationError, OutputError, UsageError
+from trimix.errors import ConfigurationError, OutputError, TrainingError, UsageError
 from trimix.progress import showing_progress, working
 
 if TYPE_CHECKING:
-    from trimix.architectures.config import CompressionConfig
     from trimix.training.config import TrainingConfig
     from trimix.training.devices import Devices
     from trimix.training.loop import Trainer
@@ -86,10 +86,13 @@ def train(
         raise ConfigurationError(f"{config}: no such file; name a TOML file")
     with working("loading torch") if is_first_process() else nullcontext():
         accelerator = prepare_torch(device, threads)
-        from trimix.training.config import load_training_config
-        from trimix.training.devices import Devices
-        from trimix.training.loop import Trainer
-        from trimix.training.time_limit import TimeLimit
+        try:
+            from trimix.training.config import load_training_config
+            from trimix.training.devices import Devices
+            from trimix.training.loop import Trainer
+            from trimix.training.time_limit import TimeLimit
+        except ImportError as error:
+            raise TrainingError("training needs the extra 'train': pip install 'trimix[train]'") from error
     run = load_training_config(config)
     replaced = {name: tuple(paths) for name, paths in (("training", data), ("validation", validation)) if paths}
     run = run.model_copy(update={"data": run.data.model_copy(update=replaced)})
@@ -105,16 +108,20 @@ def train(
             _moved_aside(folder, devices) if restart else nullcontext(),
             showing_progress(_READING, silent=not devices.is_first, transient=True) as progress,
         ):
+
+            def show(done: int, total: int | None) -> None:
+                progress.show(f"{_READING}: {done}" + (f" of {total}" if total else ""), done, total)
+
             limit = None if time_limit is None else TimeLimit(started + 60 * time_limit)
-            trainer = Trainer(
-                run, folder, devices, lambda done, total: progress.show(_read_so_far(done, total), done, total), limit
-            )
+            trainer = Trainer(run, folder, devices, show, limit)
     except OSError as error:
         raise OutputError(f"{error.filename or folder}: cannot be used: {error.strerror}") from error
     if run.regularizer is not None:
         _say(_about_source_entropy(run))
-    if trainer.grown_from is not None:
-        _say(_about_growth(trainer.grown_from, run.model))
+    if (before := trainer.grown_from) is not None:
+        sizes = ((name, value, getattr(run.model, name)) for name, value in before)
+        changes = ", ".join(f"{name} {old} -> {new}" for name, old, new in sizes if old != new)
+        _say(f"starts as the narrower model of start_from: {changes}")
     if trainer.is_complete:
         _say(f"{checkpoint}: this run is complete; --restart starts anew")
         return
@@ -131,10 +138,8 @@ def train(
             f"{run.phases[trainer.progress.phase].name}; checkpoint {checkpoint}; the same command goes on"
         )
         return
-    _say(
-        f"{trainer.progress.step} steps done; checkpoint {checkpoint}, log {folder / 'log.jsonl'}; "
-        "'trimix freeze' makes a model of it"
-    )
+    log = folder / "log.jsonl"
+    _say(f"{trainer.progress.step} steps done; checkpoint {checkpoint}, log {log}; 'trimix freeze' makes a model of it")
 
 
 def _about_source_entropy(run: "TrainingConfig") -> str:
@@ -142,20 +147,11 @@ def _about_source_entropy(run: "TrainingConfig") -> str:
 
     assert run.regularizer is not None
     form = source_entropy_config(run.model, run.regularizer)
-    cost = source_entropy_complexity(form)
+    parameters, cost = source_entropy_complexity(form)
     return (
-        f"regularizer: q(x | x_hat) of {form.name}; {cost.parameters:,} parameters, "
-        f"{cost.multiply_accumulates_per_pixel / 1000:.1f} kMAC/pixel, in training only"
+        f"regularizer: q(x | x_hat) of {form.name}; {parameters:,} parameters, {cost / 1000:.1f} kMAC/pixel, "
+        "in training only"
     )
-
-
-def _about_growth(before: "CompressionConfig", after: object) -> str:
-    sizes = (f"{name} {value} -> {getattr(after, name)}" for name, value in before if value != getattr(after, name))
-    return f"starts as the narrower model of start_from: {', '.join(sizes)}"
-
-
-def _read_so_far(done: int, total: int | None) -> str:
-    return f"{_READING}: {done}" if total is None else f"{_READING}: {done} of {total}"
 
 
 def _say(text: str) -> None:
@@ -186,10 +182,14 @@ def _check_sources(run: "TrainingConfig") -> None:
 @contextmanager
 def _moved_aside(folder: Path, devices: "Devices") -> Iterator[None]:
     """Move away what is in the folder; if what is done meanwhile fails, move it back."""
-    aside = None
-    place = folder.resolve()
+    aside, place = None, folder.resolve()
     if devices.is_first and folder.exists() and any(folder.iterdir()):
-        aside = _move_aside(folder)
+        names = (folder.with_name(f"{folder.name}.old-{number}") for number in count(1))
+        wanted = next(name for name in names if not name.exists())
+        try:
+            aside = place.rename(wanted.resolve())
+        except OSError as error:
+            raise OutputError(f"{folder}: cannot be moved to {wanted}: {error.strerror}") from error
     devices.wait()
     try:
         yield
@@ -213,21 +213,11 @@ def _what_next(trainer: "Trainer") -> str:
     return "the same command resumes"
 
 
-def _move_aside(folder: Path) -> Path:
-    number = 1
-    while (aside := folder.with_name(f"{folder.name}.old-{number}")).exists():
-        number += 1
-    try:
-        return folder.resolve().rename(aside.resolve())
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be moved to {aside}: {error.strerror}") from error
-
-
 def _check_resumable(checkpoint: Path, run: "TrainingConfig") -> None:
     """Refuse another architecture; say so if anything else has changed since the checkpoint."""
-    from trimix.cli.checkpoints import read_checkpoint
+    from trimix.training.checkpoint import load_checkpoint, run_of
 
-    before = read_checkpoint(checkpoint).configuration
+    before = run_of(checkpoint, load_checkpoint(checkpoint))
     if before.model != run.model:
         raise UsageError(
             f"{checkpoint}: was made with another [model] than this configuration's; "

@@ -15,7 +15,7 @@ windows reach beyond the picture, where all is 0.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,7 +41,7 @@ from trimix.distortion.constants import (
 )
 from trimix.distortion.planes import Planes, by_plane, halved, library_of, plane_means, spread, windowed_sums
 from trimix.errors import PictureError
-from trimix.shapes import UInt8
+from trimix.shapes import Float, UInt8
 
 
 def ssimulacra2_and_slope(
@@ -93,11 +93,25 @@ def ssimulacra2_of_pixels(original: UInt8[np.ndarray, "H W C"], decoded: UInt8[n
             f"a picture must have {SSIMULACRA2_MINIMUM_SIDE} pixels on both sides for an SSIMULACRA2 score, found "
             f"{width}x{height}; set a quality or another target"
         )
-    x, x_hat = (
-        np.broadcast_to(pixels.transpose(2, 0, 1), (3, height, width)).astype(np.float32) / np.float32(255)
-        for pixels in (original, decoded)
-    )
-    return float(ssimulacra2_and_slope(x, x_hat)[0])
+    return float(ssimulacra2_and_slope(*_planes(original, decoded))[0])
+
+
+def published_ssimulacra2(original: UInt8[np.ndarray, "H W C"], decoded: UInt8[np.ndarray, "H W C"]) -> float:
+    """The score of 8-bit pixels, RGB or grey, by the published curve: without the straight ends that training needs.
+
+    100 for equal pictures, 90 hard to tell apart, 30 poor, no lower end. Both sides have at least 113 pixels: of
+    smaller pictures the reference lacks the sixth scale, and takes others' weights.
+    """
+    x, x_hat = _planes(original, decoded)
+    error = SSIMULACRA2_ERROR_SCALE * float(_error_and_slope(x, x_hat, as_patches=False, with_slope=False)[0])
+    third, second, first = SSIMULACRA2_CUBIC
+    return 100 - 10 * max(((third * error + second) * error + first) * error, 0.0) ** SSIMULACRA2_EXPONENT
+
+
+def _planes(*pictures: UInt8[np.ndarray, "H W C"]) -> Iterator[Float[np.ndarray, "3 H W"]]:
+    for pixels in pictures:
+        colours = np.broadcast_to(pixels.transpose(2, 0, 1), (3, *pixels.shape[:2]))
+        yield colours.astype(np.float32) / np.float32(255)
 
 
 def _score(error: Any) -> tuple[Any, Any]:

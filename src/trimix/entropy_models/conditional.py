@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from trimix.entropy_models.layout import LOG2_SCALE_MAXIMUM, MixtureLayout, ScaleForm
-from trimix.layers.lower_bound import lower_bound, within_bounds
+from trimix.layers.lower_bound import within_bounds
 from trimix.layers.pointwise import PointwiseConvolution
 from trimix.layers.residual import GLLMM_SLOPE
 from trimix.probability import MixtureParameters
@@ -98,7 +98,7 @@ def mixture_log_weights(
 
 def _scales(numbers: Tensor, layout: MixtureLayout) -> Tensor:
     if layout.scale_form is ScaleForm.BOUNDED:
-        return lower_bound(numbers, layout.scale_minimum)
+        return within_bounds(numbers, layout.scale_minimum)
     if layout.scale_form is ScaleForm.ABSOLUTE:
         return numbers.abs() + layout.scale_minimum
     return torch.exp2(within_bounds(numbers, math.log2(layout.scale_minimum), LOG2_SCALE_MAXIMUM))
@@ -114,4 +114,4 @@ def bounded_log_likelihood(log_likelihoods: Float[Tensor, "*shape"], minimum: fl
         log_likelihoods: natural logarithms of likelihoods.
         minimum: in [0, 1); 0 for no bound.
     """
-    return log_likelihoods if minimum == 0 else lower_bound(log_likelihoods.exp(), minimum).log()
+    return log_likelihoods if minimum == 0 else within_bounds(log_likelihoods.exp(), minimum).log()

@@ -31,11 +31,10 @@ class BdRate:
 
     Attributes:
         percent: mean difference in rate; negative where the test needs fewer bits than the anchor.
-        overlap_minimum: lowest distortion that both curves reach.
+        overlap_minimum: lowest distortion that both curves reach, in the unit, "dB" or "points".
         overlap_maximum: highest distortion that both curves reach.
         overlap_share: the overlap over the range of both curves together, 0 .. 1; far below 1 the percentage
             speaks for a small part of the curves.
-        unit: of these distortions, "dB" or "points".
     """
 
     percent: float
@@ -53,11 +52,8 @@ class BdDistortion:
     """A mean difference in distortion and the rates it was measured over.
 
     Attributes:
-        difference: mean difference in distortion; positive where the test is better than the anchor.
-        overlap_minimum_bits_per_pixel: lowest rate that both curves reach.
-        overlap_maximum_bits_per_pixel: highest rate that both curves reach.
+        difference: mean difference in distortion, in the unit; positive where the test is better than the anchor.
         overlap_share: the overlap over the range of both curves together, 0 .. 1, of the logarithms of the rates.
-        unit: of the difference, "dB" or "points".
     """
 
     difference: float
@@ -83,11 +79,7 @@ def bd_rate(
     by the package `bjontegaard` (Herglotz et al. 2022). Butteraugli is a distance, smaller for better pictures: its
     curves are those of -10 log10 of it, as PSNR is of the mean squared error.
 
-    Args:
-        anchor: the curve to compare with, at least 4 points.
-        test: the curve that is judged, at least 4 points; the curves need not have equally many.
-        metric: the distortion, larger for better pictures.
-        method: interpolation; `cubic` is one polynomial fitted to all points, as in 2001.
+    The curve of the test is judged by the anchor's; each has at least 4 points, they need not have equally many.
 
     Raises:
         UsageError: fewer than 4 points, a distortion that is missing, infinite or does not grow with the rate,
@@ -97,10 +89,10 @@ def bd_rate(
     >>> print(bd_rate(reference_curves()["vtm"], reference_curves()["elic"]))
     -7.01 % (29.11 to 37.62 dB)
     """
-    ranges = [_growing_distortions(curve, metric) for curve in (anchor, test)]
     unit = unit_of(metric)
-    low, high, share = _overlap(anchor, test, *ranges, of="distortions", form=".2f", unit=unit)
-    percent = _delta("bd_rate", _rates(anchor), ranges[0], _rates(test), ranges[1], method)
+    distortions = [_growing_distortions(curve, metric) for curve in (anchor, test)]
+    low, high, share = _overlap(anchor, test, distortions, "distortions", ".2f", unit)
+    percent = _delta("bd_rate", [_rates(anchor), _rates(test)], distortions, method)
     return BdRate(percent, low, high, share, unit)
 
 
@@ -117,21 +109,26 @@ def bd_distortion(
     +0.323 dB (0.1235 to 0.8573 bpp)
     """
     distortions = [_growing_distortions(curve, metric) for curve in (anchor, test)]
-    rates = [_growing_rates(curve) for curve in (anchor, test)]
-    low, high, share = _overlap(anchor, test, *rates, of="rates", form=".4f", unit="bpp", scale=math.log)
-    difference = _delta("bd_psnr", rates[0], distortions[0], rates[1], distortions[1], method)
+    rates = [_rates(curve) for curve in (anchor, test)]
+    for curve, found in zip((anchor, test), rates, strict=True):
+        twice = next((rate for rate, following in pairwise(found) if rate == following), None)
+        if twice is not None:
+            raise UsageError(
+                f"{curve.name}: a mean over rates needs points of different rates, found two of {twice:.4f} bpp; "
+                "leave one of them out"
+            )
+    low, high, share = _overlap(anchor, test, rates, "rates", ".4f", "bpp", math.log)
+    difference = _delta("bd_psnr", rates, distortions, method)
     return BdDistortion(difference, low, high, share, unit_of(metric))
 
 
 def _delta(
     function: Literal["bd_rate", "bd_psnr"],
-    anchor_rates: Sequence[float],
-    anchor_distortions: Sequence[float],
-    test_rates: Sequence[float],
-    test_distortions: Sequence[float],
+    rates: Sequence[Sequence[float]],
+    distortions: Sequence[Sequence[float]],
     method: Interpolation,
 ) -> float:
-    """What a function of the package finds; rates in bits per pixel."""
+    """What a function of the package finds of anchor and test; rates in bits per pixel."""
     try:
         # Inside the function: it brings matplotlib along, which is slow to import.
         import bjontegaard
@@ -139,16 +136,9 @@ def _delta(
         raise UsageError(
             "a Bjontegaard delta needs the package bjontegaard, found none; pip install 'trimix[evaluate]'"
         ) from error
-    found = getattr(bjontegaard, function)(
-        anchor_rates,
-        anchor_distortions,
-        test_rates,
-        test_distortions,
-        method=method,
-        require_matching_points=False,
-        min_overlap=0,  # the caller sees the overlap
-    )
-    return float(found)
+    of_curves = (values for curve in zip(rates, distortions, strict=True) for values in curve)
+    options = {"require_matching_points": False, "min_overlap": 0}  # the caller sees the overlap
+    return float(getattr(bjontegaard, function)(*of_curves, method=method, **options))
 
 
 def _rates(curve: RateCurve) -> list[float]:
@@ -158,24 +148,22 @@ def _rates(curve: RateCurve) -> list[float]:
 def _overlap(
     anchor: RateCurve,
     test: RateCurve,
-    anchor_values: Sequence[float],
-    test_values: Sequence[float],
-    *,
+    ranges: Sequence[Sequence[float]],
     of: str,
     form: str,
     unit: str,
     scale: Callable[[float], float] = float,
 ) -> tuple[float, float, float]:
     """Ends of what two growing ranges have in common, and its share, 0 .. 1, of both together."""
-    low, high = max(anchor_values[0], test_values[0]), min(anchor_values[-1], test_values[-1])
+    firsts, lasts = [values[0] for values in ranges], [values[-1] for values in ranges]
+    low, high = max(firsts), min(lasts)
     if low >= high:
-        ranges = (f"{values[0]:{form}} to {values[-1]:{form}} {unit}" for values in (anchor_values, test_values))
+        found = (f"{first:{form}} to {last:{form}} {unit}" for first, last in zip(firsts, lasts, strict=True))
         raise UsageError(
-            f"{anchor.name} and {test.name} must have {of} in common, found {' and '.join(ranges)}; "
+            f"{anchor.name} and {test.name} must have {of} in common, found {' and '.join(found)}; "
             "measure other qualities"
         )
-    lowest, highest = min(anchor_values[0], test_values[0]), max(anchor_values[-1], test_values[-1])
-    return low, high, (scale(high) - scale(low)) / (scale(highest) - scale(lowest))
+    return low, high, (scale(high) - scale(low)) / (scale(max(lasts)) - scale(min(firsts)))
 
 
 def _growing_distortions(curve: RateCurve, metric: DistortionMetric) -> list[float]:
@@ -201,15 +189,3 @@ def _growing_distortions(curve: RateCurve, metric: DistortionMetric) -> list[flo
             )
         distortions.append(float(distortion))
     return distortions
-
-
-def _growing_rates(curve: RateCurve) -> list[float]:
-    """Rates, which must differ: distortion is interpolated over their logarithms."""
-    rates = _rates(curve)
-    for before, after in pairwise(rates):
-        if before == after:
-            raise UsageError(
-                f"{curve.name}: a mean over rates needs points of different rates, found two of {after:.4f} bpp; "
-                "leave one of them out"
-            )
-    return rates

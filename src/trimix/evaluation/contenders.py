@@ -23,53 +23,37 @@ DEFAULT_QUALITIES = tuple(float(quality) for quality in range(5, 100, 10))
 
 @runtime_checkable
 class Coder(Protocol):
-    """An opened contender."""
+    """An opened contender.
 
-    def encode(self, picture: Picture, quality: float) -> bytes:
-        """A whole file."""
-        ...
+    Its files are whole; `payload_bytes` are those without headers and metadata, None where the codec does not tell
+    them apart; `facts` are what is known only now, for the provenance: threads, for example.
+    """
 
-    def decode(self, data: bytes, channels: int) -> Picture:
-        """The picture of a file."""
-        ...
-
-    def payload_bytes(self, data: bytes) -> int | None:
-        """Bytes of a file without headers and metadata; None where the codec does not tell them apart."""
-        ...
-
-    def facts(self) -> Mapping[str, Any]:
-        """What is known only now, for the provenance: threads, for example."""
-        ...
+    def encode(self, picture: Picture, quality: float) -> bytes: ...  # noqa: D102
+    def decode(self, data: bytes, channels: int) -> Picture: ...  # noqa: D102
+    def payload_bytes(self, data: bytes) -> int | None: ...  # noqa: D102
+    def facts(self) -> Mapping[str, Any]: ...  # noqa: D102
 
 
 @runtime_checkable
 class Contender(Protocol):
     """A codec with its settings.
 
-    Attributes:
-        key: short and unique; names the results file.
-        name: as in tables and legends.
-        qualities: settings to measure at, on the codec's own scale.
+    Its key is short and unique, and names the results file; its name is that in tables; its qualities are those to
+    measure at, on the codec's own scale; its description is settings and version in words; its identity is whatever
+    changes its results: results of another are never mixed with these.
     """
 
     @property
-    def key(self) -> str: ...  # noqa: D102 (see above)
+    def key(self) -> str: ...  # noqa: D102
     @property
     def name(self) -> str: ...  # noqa: D102
     @property
     def qualities(self) -> tuple[float, ...]: ...  # noqa: D102
     @property
-    def description(self) -> str:
-        """Settings and version in words."""
-        ...
-
-    def settings(self) -> Mapping[str, Any]:
-        """Whatever changes its results; results of other settings are never mixed with these."""
-        ...
-
-    def open(self) -> Coder:
-        """Load what coding needs."""
-        ...
+    def description(self) -> str: ...  # noqa: D102
+    def identity(self) -> Mapping[str, Any]: ...  # noqa: D102
+    def open(self) -> Coder: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -77,13 +61,11 @@ class ModelContender:
     """A model of trimix.
 
     Attributes:
-        key: name of the results file.
-        name: of the model.
         path: of its weights file.
         model_hash: of its weights, hexadecimal.
         qualities: 1 .. 100.
         device: ``cpu`` or ``cuda``.
-        threads: of the networks on the CPU; None for torch's own choice.
+        threads: of the networks on the CPU; None for the library's own choice.
         effort: of the encoder, 1 .. 9.
     """
 
@@ -99,11 +81,10 @@ class ModelContender:
     @property
     def description(self) -> str:
         """Version, hash, device and effort."""
-        return (
-            f"trimix {__version__}, model {self.name}, hash {self.model_hash}, on {self.device}, effort {self.effort}"
-        )
+        model = f"trimix {__version__}, model {self.name}, hash {self.model_hash}"
+        return f"{model}, on {self.device}, effort {self.effort}"
 
-    def settings(self) -> Mapping[str, Any]:
+    def identity(self) -> Mapping[str, Any]:
         """Model, versions, device, threads and effort."""
         import torch
 
@@ -140,55 +121,28 @@ class ModelContender:
 
 
 @dataclass(frozen=True)
-class PeerContender:
-    """Another codec.
-
-    Attributes:
-        key: short name of the codec.
-        name: as in tables.
-        settings_text: in words.
-        version: of the program or library.
-        qualities: on the codec's own scale.
-    """
-
-    key: str
-    name: str
-    settings_text: str
-    version: str
-    qualities: tuple[float, ...]
-
-    @property
-    def description(self) -> str:
-        """Settings and version."""
-        return f"{self.settings_text}; {self.version}"
-
-    def settings(self) -> Mapping[str, Any]:
-        """Settings and version."""
-        return {
-            "codec": self.name,
-            "codec_version": self.version,
-            "codec_settings": self.settings_text,
-            "qualities": list(self.qualities),
-        }
-
-    def open(self) -> "PeerContender":
-        """Itself: the codec is looked up by its key, for not every one can be sent to another process."""
-        return self
+class _ModelCoder:
+    codec: Any
+    effort: int
 
     def encode(self, picture: Picture, quality: float) -> bytes:
-        """A whole file."""
-        return ALL_PEERS[self.key].encode(picture, quality)
+        return self.codec.encode(picture, quality, self.effort)
 
     def decode(self, data: bytes, channels: int) -> Picture:
-        """The picture of a file."""
-        return ALL_PEERS[self.key].decode(data, channels)
+        return self.codec.decode(data)
 
-    def payload_bytes(self, data: bytes) -> None:
-        """Not told apart."""
+    def payload_bytes(self, data: bytes) -> int | None:
+        return describe(data).payload_bytes
 
     def facts(self) -> Mapping[str, Any]:
-        """None."""
-        return {}
+        from trimix.frozen.onnx_engine import thread_count
+
+        facts: dict[str, Any] = {"threads": thread_count(), "effort": self.effort}
+        if self.codec.device.startswith("cuda"):
+            import torch
+
+            facts["gpu"] = torch.cuda.get_device_name(self.codec.device)
+        return facts
 
 
 def model_contender(
@@ -212,75 +166,33 @@ def model_contender(
                 "change it"
             )
     entry = find_model(model)
-    # Two files may hold models of one name, as checkpoints of one training do: those go by their files' names.
-    is_file = model not in (entry.name, entry.family)
-    is_default = effort == DEFAULT_EFFORT
-    return ModelContender(
-        key=(entry.path.stem if is_file else model) + ("" if is_default else f"-effort-{effort}"),
-        name=(entry.path.stem if is_file else entry.name) + ("" if is_default else f", effort {effort}"),
-        path=entry.path.resolve(),
-        model_hash=entry.weights_hash.hex(),
-        qualities=tuple(float(quality) for quality in qualities),
-        device=device,
-        threads=threads,
-        effort=effort,
-    )
+    key, name = model, entry.name
+    if model not in (entry.name, entry.family):
+        # Two files may hold models of one name, as checkpoints of one training do: those go by their files' names.
+        key = name = entry.path.stem
+    if effort != DEFAULT_EFFORT:
+        key, name = f"{key}-effort-{effort}", f"{name}, effort {effort}"
+    path, weights_hash = entry.path.resolve(), entry.weights_hash.hex()
+    return ModelContender(key, name, path, weights_hash, tuple(map(float, qualities)), device, threads, effort)
 
 
 def find_peer_contenders(
     asked: Mapping[str, tuple[float, ...] | None], group: str | None = None
-) -> tuple[list[PeerContender], list[str]]:
-    """Other codecs, by name and by group.
+) -> tuple[list[Peer], list[str]]:
+    """Other codecs, by name and by group; and which of the group are not installed and why.
 
     Args:
         asked: qualities by short name; None for those that the codec brings along.
         group: ``default`` or ``all``: further ones, where they are installed.
 
-    Returns:
-        The codecs, and which of the group are not installed and why.
-
     Raises:
         UsageError: one that is asked for is unknown or not installed, or has no such quality.
     """
-    found = {
-        peer.key: _peer_contender(peer, qualities)
-        for peer, qualities in zip(find_peers(list(asked)), asked.values(), strict=True)
-    }
-    notes = []
-    for peer in {"default": DEFAULT_PEERS, "all": tuple(ALL_PEERS.values())}.get(group or "", ()):
-        if peer.obstacle is not None:
-            notes.append(f"{peer.name} {peer.obstacle}")
-        elif peer.key not in found:
-            found[peer.key] = _peer_contender(peer, None)
-    return list(found.values()), notes
-
-
-def _peer_contender(peer: Peer, qualities: tuple[float, ...] | None) -> PeerContender:
-    chosen = qualities or peer.qualities
-    checked = tuple(float(peer.scale.checked(quality, peer.name)) for quality in chosen)
-    return PeerContender(peer.key, peer.name, peer.settings, peer.version, checked)
-
-
-class _ModelCoder:
-    def __init__(self, codec: Any, effort: int) -> None:
-        self._codec = codec
-        self._effort = effort
-
-    def encode(self, picture: Picture, quality: float) -> bytes:
-        return self._codec.encode(picture, quality, self._effort)
-
-    def decode(self, data: bytes, channels: int) -> Picture:
-        return self._codec.decode(data)
-
-    def payload_bytes(self, data: bytes) -> int | None:
-        return describe(data).payload_bytes
-
-    def facts(self) -> Mapping[str, Any]:
-        from trimix.frozen.onnx_engine import thread_count
-
-        facts: dict[str, Any] = {"threads": thread_count(), "effort": self._effort}
-        if self._codec.device.startswith("cuda"):
-            import torch
-
-            facts["gpu"] = torch.cuda.get_device_name(self._codec.device)
-        return facts
+    found = [peer.at(asked[peer.key] or peer.qualities) for peer in find_peers(list(asked))]
+    further = [
+        peer
+        for peer in {"default": DEFAULT_PEERS, "all": tuple(ALL_PEERS.values())}.get(group or "", ())
+        if peer.key not in asked
+    ]
+    notes = [f"{peer.name} {peer.obstacle}" for peer in further if not peer.available]
+    return [*found, *(peer.at(peer.qualities) for peer in further if peer.available)], notes

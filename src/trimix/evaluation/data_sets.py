@@ -30,7 +30,6 @@ class DataSet:
 
     Attributes:
         key: name on the command line and of the folder.
-        title: name in print.
         count: pictures that are measured.
         sizes: in words, pixels.
         published: where it can be had.
@@ -73,15 +72,18 @@ class DataSet:
 
 @dataclass(frozen=True)
 class Pictures:
-    """Picture files to measure on, in the order of their names.
+    """Picture files to measure on, at least one, in the order of their names.
 
     Attributes:
         name: of the set or the folder.
-        paths: at least one.
+        fingerprint: SHA-256 over the names and contents of the files, hexadecimal; empty before they are examined.
+        left_out: what is said of those that cannot be read, one line each.
     """
 
     name: str
     paths: tuple[Path, ...]
+    fingerprint: str = ""
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,6 @@ class Found:
     """What a search for a set came to.
 
     Attributes:
-        data_set: the set.
         folder: of that name; None where there is none.
         paths: its pictures, if it is whole; else empty.
         problem: what is wrong; empty where it is whole.
@@ -216,11 +217,7 @@ def data_roots(given: Path | None = None) -> tuple[Path, ...]:
 
 
 def look_for(data_set: DataSet, roots: Iterable[Path]) -> Found:
-    """Whether a set is there, and whole.
-
-    Args:
-        data_set: the set.
-        roots: folders that may hold its folder; the first that does counts.
+    """Whether a set is there, and whole; the first of the roots that holds its folder counts.
 
     Raises:
         UsageError: a folder cannot be read.
@@ -294,7 +291,7 @@ def _entries(folder: Path) -> list[Path]:
 
 def _examine(data_set: DataSet, folder: Path) -> Found:
     paths = picture_files(folder)
-    count_text = "1 picture" if len(paths) == 1 else f"{len(paths)} pictures"
+    problem = "1 picture" if len(paths) == 1 else f"{len(paths)} pictures"
     if data_set.name_part and len(paths) > data_set.count:
         paths = tuple(path for path in paths if data_set.name_part in path.name)
     if data_set.whole_count and len(paths) == data_set.whole_count:
@@ -302,14 +299,15 @@ def _examine(data_set: DataSet, folder: Path) -> Found:
     stems = {path.stem.casefold() for path in paths}
     missing = [stem for stem in data_set.file_stems if stem not in stems]
     if missing:
-        return Found(data_set, folder, (), f"{count_text}, without {_some(missing)}")
+        rest = len(missing) - _NAMES_SHOWN
+        problem += f", without {', '.join(missing[:_NAMES_SHOWN])}" + (f" and {rest} more" if rest > 0 else "")
+        return Found(data_set, folder, (), problem)
     if len(paths) != data_set.count:
-        return Found(data_set, folder, (), count_text)
-    if data_set.allowed_sizes:
-        for path in paths:
-            size = _size(path)
-            if size is not None and size not in data_set.allowed_sizes:
-                return Found(data_set, folder, (), f"{path.name} of {size[0]}x{size[1]}")
+        return Found(data_set, folder, (), problem)
+    for path in paths if data_set.allowed_sizes else ():
+        size = _size(path)
+        if size is not None and size not in data_set.allowed_sizes:
+            return Found(data_set, folder, (), f"{path.name} of {size[0]}x{size[1]}")
     return Found(data_set, folder, paths)
 
 
@@ -345,11 +343,6 @@ def _limited(name: str, paths: tuple[Path, ...], limit: int | None) -> Pictures:
         return Pictures(name, paths)
     # Under a name of its own: means over a part must not be taken for those over the set.
     return Pictures(f"{name}, first {limit} of {len(paths)}", paths[:limit])
-
-
-def _some(names: Sequence[str]) -> str:
-    rest = len(names) - _NAMES_SHOWN
-    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _plain(name: str) -> str:

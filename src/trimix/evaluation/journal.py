@@ -17,22 +17,17 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from trimix.errors import OtherResultsError, OutputError, UsageError
-from trimix.evaluation.results import Measurement, Results, read_results
+from trimix.evaluation.results import SETTINGS, Measurement, Results, read_results
 
 SUFFIX = ".partial.jsonl"
 """Of journals; results files end in ``.json``."""
-SETTINGS = "settings"
-"""Key of the provenance under which everything stands that must be equal to go on."""
 
 
 class Journal:
     """Measurements of one codec, kept on disk as they come.
 
-    Args:
-        path: of the journal.
-        settings: of the codec and the pictures.
-
     Attributes:
+        settings: of the codec and the pictures; once it is read, those that it holds.
         measurements: by picture and quality.
         sessions: each start of the evaluation.
         gpu_peak_memory_bytes: the largest so far; None without a GPU.
@@ -40,15 +35,15 @@ class Journal:
 
     def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
         self.path = path
-        self.settings = settings
+        self.settings: Any = settings
         self.measurements: dict[tuple[str, float], Measurement] = {}
         self.sessions: list[Mapping[str, Any]] = []
         self.gpu_peak_memory_bytes: int | None = None
         self._whole_bytes = 0
         self._file: BinaryIO | None = None
 
-    def open(self) -> None:
-        """Open the journal for writing; nobody else can until it is closed.
+    def open(self, session: Mapping[str, Any]) -> None:
+        """Open the journal for writing, as nobody else can until it is closed, and note that measuring begins.
 
         Raises:
             UsageError: another process measures the same.
@@ -67,13 +62,6 @@ class Journal:
         self._file = file
         if not self._whole_bytes:
             self._append({SETTINGS: self.settings})
-
-    def add_session(self, session: Mapping[str, Any]) -> None:
-        """Note that measuring begins, or goes on.
-
-        Raises:
-            OutputError: the journal cannot be written.
-        """
         self._append({"session": session})
         self.sessions.append(session)
 
@@ -94,21 +82,17 @@ class Journal:
         """Let others open it; one without measurements is removed."""
         if self._file is None:
             return
-        if not self.measurements:
-            self.path.unlink(missing_ok=True)
         self._file.close()
         self._file = None
+        if not self.measurements:
+            self.path.unlink(missing_ok=True)
 
-    def read(self) -> Any:
+    def read(self) -> None:
         """Take up what the file holds.
-
-        Returns:
-            The settings that it begins with.
 
         Raises:
             UsageError: it is damaged.
         """
-        settings = None
         try:
             data = self.path.read_bytes()
             # What follows the last end of a line was being written when the process was killed.
@@ -116,7 +100,7 @@ class Journal:
             for number, line in enumerate(data[: self._whole_bytes].splitlines()):
                 value = json.loads(line)
                 if number == 0:
-                    settings = value[SETTINGS]
+                    self.settings = value[SETTINGS]
                 elif "measurement" in value:
                     measurement = Measurement.from_json(value["measurement"])
                     self._take(measurement, value.get("gpu_peak_memory_bytes"))
@@ -127,7 +111,6 @@ class Journal:
                 f"{self.path}: must be a journal of trimix evaluate, found it damaged ({error}); "
                 "remove it, or measure anew"
             ) from error
-        return settings
 
     def _take(self, measurement: Measurement, gpu_peak_memory_bytes: int | None) -> None:
         self.measurements[measurement.picture, measurement.quality] = measurement
@@ -156,72 +139,60 @@ def journal_path(results_path: Path) -> Path:
 def resume(results_path: Path, settings: Mapping[str, Any], *, force: bool) -> Journal | Results:
     """The finished results of these settings, or else their journal, begun or new. Writes nothing.
 
-    Args:
-        results_path: of the results file.
-        settings: of the codec and the pictures.
-        force: replace what was measured with other settings. What was measured with these is kept even so.
+    By force, what was measured with other settings is replaced; what was measured with these is kept even so.
 
     Raises:
         UsageError: there are results of other settings, or files of another kind.
     """
     settings = json.loads(json.dumps(settings))
     path = journal_path(results_path)
-    journal = Journal(path, settings)
     try:
         if results_path.exists():
             results = read_results(results_path)
-            refuse_difference(results.provenance.get(SETTINGS), settings, results_path)
+            _refuse_difference(results.provenance.get(SETTINGS), settings, results_path)
             return results
     except UsageError:
         if not force:
             raise
-    if not path.exists():
-        return journal
     try:
-        found = journal.read()
-        if journal.measurements:  # else it was stopped before the first
-            refuse_difference(found, settings, path)
-            return journal
+        if path.exists():
+            journal = Journal(path, settings)
+            journal.read()
+            if journal.measurements:  # else it was stopped before the first
+                _refuse_difference(journal.settings, settings, path)
+                return journal
     except UsageError:
         if not force:
             raise
     return Journal(path, settings)
 
 
-def recorded_settings(path: Path) -> Mapping[str, Any] | None:
-    """The settings of a results file or a journal; None if it is no such file, or nothing was measured."""
+def recorded_settings(path: Path) -> Mapping[str, Any]:
+    """The settings of a results file or a journal; empty if it is no such file, or nothing was measured."""
     try:
         if not path.name.endswith(SUFFIX):
-            found = read_results(path).provenance.get(SETTINGS)
-        else:
-            journal = Journal(path, {})
-            found = journal.read()
-            found = found if journal.measurements else None
+            return read_results(path).settings
+        journal = Journal(path, {})
+        journal.read()
     except UsageError:
-        return None
-    return found if isinstance(found, Mapping) else None
+        return {}
+    return journal.settings if journal.measurements else {}
 
 
-def refuse_difference(found: Any, wanted: Mapping[str, Any], path: Path) -> None:
-    """Refuse to mix results of other settings with these.
-
-    Raises:
-        UsageError: they differ.
-    """
-    if found != wanted:
-        raise OtherResultsError(
-            f"{path}: must hold results of the same pictures and settings, found {_difference(found, wanted)}; "
-            "choose another folder, or measure anew"
+def _refuse_difference(found: Any, wanted: Mapping[str, Any], path: Path) -> None:
+    """Refuse to mix results of other settings with these."""
+    if found == wanted:
+        return
+    difference = "none of trimix evaluate"
+    if isinstance(found, Mapping):
+        difference = ", ".join(
+            f"{name.replace('_', ' ')} {_short(found.get(name))} (now {_short(wanted.get(name))})"
+            for name in {**wanted, **found}
+            if found.get(name) != wanted.get(name)
         )
-
-
-def _difference(found: Any, wanted: Mapping[str, Any]) -> str:
-    if not isinstance(found, Mapping):
-        return "none of trimix evaluate"
-    return ", ".join(
-        f"{name.replace('_', ' ')} {_short(found.get(name))} (now {_short(wanted.get(name))})"
-        for name in {**wanted, **found}
-        if found.get(name) != wanted.get(name)
+    raise OtherResultsError(
+        f"{path}: must hold results of the same pictures and settings, found {difference}; "
+        "choose another folder, or measure anew"
     )
 
 

@@ -2,12 +2,16 @@
 
 Each contender works in a process of its own, which does nothing else: what one has loaded or compiled does not count
 for the next, and metrics are computed elsewhere. The process ends with the one that started it, however that ends.
+
+On Linux the largest memory is known for a stretch of time: writing 5 to ``/proc/self/clear_refs`` sets the process's
+high-water mark back to what it holds now. Elsewhere the mark is that of the process's whole life.
 """
 
 import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,33 +19,21 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from trimix.errors import TrimixError
 from trimix.evaluation.contenders import Contender
-from trimix.evaluation.memory import PeakMemory, own_peak_bytes
 from trimix.images import Picture
 from trimix.shapes import UInt8
-
-WARM_UP_SIDE = 256
-"""Pixels: what the first coding of a process compiles and allocates is not counted, a part of a picture is enough."""
 
 
 @dataclass(frozen=True)
 class Coded:
-    """One picture, encoded and decoded.
-
-    Attributes:
-        pixels: decoded, uint8 [H W C].
-        file_bytes: the whole file.
-        payload_bytes: without headers and metadata; None where the codec does not tell them apart.
-        encoding_seconds: wall clock, pixels in memory to bytes in memory.
-        decoding_seconds: wall clock, bytes in memory to pixels in memory.
-        peak_memory_bytes: largest resident memory meanwhile; None where it is not known.
-        gpu_peak_memory_bytes: largest memory on a GPU meanwhile; None without one.
-    """
+    """One picture, encoded and decoded: pixels, and what `Measurement` says of each; GPU memory is None without one."""
 
     pixels: UInt8[np.ndarray, "H W C"]
     file_bytes: int
@@ -53,29 +45,12 @@ class Coded:
 
 
 class Measure:
-    """A contender measured in this very process.
-
-    Args:
-        contender: what to open.
-
-    Attributes:
-        facts: what the contender tells once it is open, and the memory of the process before.
-    """
+    """A contender measured in this very process; its facts are with the memory of the process before it was open."""
 
     def __init__(self, contender: Contender) -> None:
-        idle_bytes = own_peak_bytes()
+        idle_bytes = peak_memory_bytes()
         self._coder = contender.open()
         self.facts: Mapping[str, Any] = {**self._coder.facts(), "idle_memory_bytes": idle_bytes}
-
-    def warm_up(self, picture: Picture, quality: float) -> None:
-        """Code the middle of a picture, so that what happens only once is over.
-
-        Raises:
-            TrimixError: the contender refuses it.
-        """
-        top, left = (max(side - WARM_UP_SIDE, 0) // 2 for side in picture.pixels.shape[:2])
-        middle = picture.pixels[top : top + WARM_UP_SIDE, left : left + WARM_UP_SIDE]
-        self.code(Picture(np.ascontiguousarray(middle)), quality)
 
     def code(self, picture: Picture, quality: float) -> Coded:
         """Encode and decode a picture.
@@ -83,20 +58,21 @@ class Measure:
         Raises:
             TrimixError: the contender refuses it.
         """
-        with PeakMemory() as memory:
-            start = time.perf_counter()
-            data = self._coder.encode(picture, quality)
-            encoded = time.perf_counter()
-            decoded = self._coder.decode(data, picture.channels)
-            end = time.perf_counter()
+        forget_peak_memory()
+        start = time.perf_counter()
+        data = self._coder.encode(picture, quality)
+        encoded = time.perf_counter()
+        decoded = self._coder.decode(data, picture.channels)
+        end = time.perf_counter()
+        cuda = _cuda()
         return Coded(
             pixels=decoded.pixels,
             file_bytes=len(data),
             payload_bytes=self._coder.payload_bytes(data),
             encoding_seconds=encoded - start,
             decoding_seconds=end - encoded,
-            peak_memory_bytes=memory.peak_bytes,
-            gpu_peak_memory_bytes=memory.gpu_peak_bytes,
+            peak_memory_bytes=peak_memory_bytes(),
+            gpu_peak_memory_bytes=None if cuda is None else int(cuda.max_memory_allocated()),
         )
 
 
@@ -105,8 +81,7 @@ class _RemoteMeasure(Measure):
 
     def __init__(self, contender: Contender) -> None:
         self._name = contender.name
-        context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(1, context, initializer=prepare_worker)
+        self._pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_prepare_worker)
         self._worker: int | None = None
         try:
             self._worker = self._ask(os.getpid)
@@ -115,11 +90,8 @@ class _RemoteMeasure(Measure):
             self.close()
             raise
 
-    def warm_up(self, picture: Picture, quality: float) -> None:
-        self._ask(_call, "warm_up", picture, quality)
-
     def code(self, picture: Picture, quality: float) -> Coded:
-        return self._ask(_call, "code", picture, quality)
+        return self._ask(_code, picture, quality)
 
     def close(self) -> None:
         """End the process, whatever it does."""
@@ -140,11 +112,7 @@ class _RemoteMeasure(Measure):
 
 @contextmanager
 def measuring(contender: Contender, *, isolated: bool) -> Iterator[Measure]:
-    """A contender, opened.
-
-    Args:
-        contender: what to measure.
-        isolated: in a process of its own. Otherwise its memory is that of this process, with all that it holds.
+    """A contender, opened in a process of its own; if not isolated in this one, whose memory then counts.
 
     Raises:
         TrimixError: it cannot be opened.
@@ -152,14 +120,39 @@ def measuring(contender: Contender, *, isolated: bool) -> Iterator[Measure]:
     if not isolated:
         yield Measure(contender)
         return
-    measure = _RemoteMeasure(contender)
-    try:
+    with contextlib.closing(_RemoteMeasure(contender)) as measure:
         yield measure
-    finally:
-        measure.close()
 
 
-def prepare_worker() -> None:
+def forget_peak_memory() -> None:
+    """Begin a stretch of time, where the system can."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+    if (cuda := _cuda()) is not None:
+        cuda.reset_peak_memory_stats()
+
+
+def peak_memory_bytes() -> int | None:
+    """Largest resident memory of this process, since it was last forgotten on Linux; None where it is not known."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+            if line.startswith("VmHWM:"):
+                return 1024 * int(line.split()[1])
+    try:
+        import resource
+    except ImportError:
+        return None
+    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return largest if sys.platform == "darwin" else 1024 * largest
+
+
+def _cuda() -> ModuleType | None:
+    """torch.cuda, if it is in use; torch is not imported for this."""
+    torch = sys.modules.get("torch")
+    return torch.cuda if torch is not None and torch.cuda.is_initialized() else None
+
+
+def _prepare_worker() -> None:
     """Let a worker process leave Ctrl-C and standard output to the process that started it, and end with that."""
     os.dup2(2, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -179,9 +172,10 @@ def _open(contender: Contender) -> Mapping[str, Any]:
         return _measure.facts
 
 
-def _call(method: str, picture: Picture, quality: float) -> Any:
+def _code(picture: Picture, quality: float) -> Coded:
+    assert _measure is not None
     with _one_error():
-        return getattr(_measure, method)(picture, quality)
+        return _measure.code(picture, quality)
 
 
 @contextmanager

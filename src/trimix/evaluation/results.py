@@ -19,32 +19,44 @@ from pathlib import Path
 from typing import Any
 
 from trimix.errors import UsageError
-from trimix.evaluation.rate_points import RateCurve, RatePoint, in_words, mean_point
+from trimix.evaluation.rate_points import RateCurve, RatePoint, in_words, mean, mean_point
 
+SETTINGS = "settings"
+"""Key of the provenance under which everything stands that must be equal to go on."""
 _INTEGER_FIELDS = frozenset({"width", "height", "file_bytes", "payload_bytes", "peak_memory_bytes"})
 _LATER_FIELDS = frozenset({"ssimulacra2", "butteraugli"})
+_POINT_COLUMNS = {
+    "bpp": "bits_per_pixel",
+    "psnr-rgb": "psnr_db",
+    "ms-ssim-rgb": "ms_ssim",
+    "quality": "quality",
+    "psnr-y": "luma_psnr_db",
+    "ssimulacra2": "ssimulacra2",
+    "butteraugli-3-norm": "butteraugli",
+}
+"""Attributes of `RatePoint` by their key in a results file."""
+_MEANS_COLUMNS = {
+    "encoding_time": "encoding_seconds",
+    "decoding_time": "decoding_seconds",
+    "payload-bpp": "payload_bits_per_pixel",
+    "peak_memory_mib": "peak_memory_mebibytes",
+}
+_OLDER_KEYS = {"psnr-rgb": "psnr", "ms-ssim-rgb": "ms-ssim"}
+"""Of CompressAI's older files."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One picture through one codec at one quality.
+    """One picture through one codec at one quality; distortions as in `RatePoint`.
 
     Attributes:
-        picture: file name within the set.
-        width: pixels.
-        height: pixels.
-        quality: setting of the codec on its own scale.
+        picture: file name within the set, of so many pixels in width and height.
         file_bytes: the whole file.
         payload_bytes: without headers and metadata, where the codec tells them apart.
-        psnr_db: of 8-bit RGB; infinity for a lossless one.
-        luma_psnr_db: of the BT.601 luma.
-        ms_ssim: 0 .. 1; None where a side is below 161 pixels.
         encoding_seconds: wall clock, pixels in memory to bytes in memory.
         decoding_seconds: wall clock, bytes in memory to pixels in memory.
-        peak_memory_bytes: largest resident memory of the process that measured it, meanwhile (on Linux) or so far; of
-            the program where the codec is one. None where unknown.
-        ssimulacra2: score, at most 100; None where it was not measured.
-        butteraugli: distance, 3-norm; None where it was not measured.
+        peak_memory_bytes: largest resident memory of the process that measured it, meanwhile (on Linux) or so far.
+            None where unknown.
     """
 
     picture: str
@@ -63,17 +75,15 @@ class Measurement:
     butteraugli: float | None = None
 
     @property
+    def pixel_count(self) -> int:
+        """Of the picture."""
+        return self.width * self.height
+
+    @property
     def point(self) -> RatePoint:
         """Rate and distortion of it."""
-        return RatePoint(
-            bits_per_pixel=8 * self.file_bytes / (self.width * self.height),
-            psnr_db=self.psnr_db,
-            ms_ssim=self.ms_ssim,
-            luma_psnr_db=self.luma_psnr_db,
-            quality=self.quality,
-            ssimulacra2=self.ssimulacra2,
-            butteraugli=self.butteraugli,
-        )
+        shared = {one.name: getattr(self, one.name) for one in fields(RatePoint) if one.name != "bits_per_pixel"}
+        return RatePoint(8 * self.file_bytes / self.pixel_count, **shared)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; infinity is the string "inf", absent values are null."""
@@ -104,13 +114,13 @@ class Measurement:
 
 @dataclass(frozen=True)
 class QualityMeans:
-    """Means over the pictures at one quality; None where a value is not known of every picture."""
+    """Means over the pictures at one quality, of the memory the maximum; None where not known of every picture."""
 
     point: RatePoint
-    payload_bits_per_pixel: float | None
-    encoding_seconds: float | None
-    decoding_seconds: float | None
-    peak_memory_bytes: int | None
+    payload_bits_per_pixel: float | None = None
+    encoding_seconds: float | None = None
+    decoding_seconds: float | None = None
+    peak_memory_mebibytes: float | None = None
 
 
 @dataclass(frozen=True)
@@ -118,8 +128,7 @@ class Results:
     """One codec on one set of pictures.
 
     Attributes:
-        name: of the codec, as in legends.
-        description: its settings and version.
+        description: settings and version of the codec.
         means: one for each quality, by growing rate.
         data: name of the set; empty where it is not known.
         measurements: every picture at every quality; empty where only means are known (published results).
@@ -144,16 +153,20 @@ class Results:
         return tuple(dict.fromkeys(one.picture for one in self.measurements))
 
     @property
+    def settings(self) -> Mapping[str, Any]:
+        """Of the codec and the pictures, as `trimix evaluate` kept them; empty for results of others."""
+        found = self.provenance.get(SETTINGS)
+        return found if isinstance(found, Mapping) else {}
+
+    @property
     def is_of_trimix(self) -> bool:
         """Whether a model of trimix was measured, not another codec."""
-        settings = self.provenance.get("settings")
-        return isinstance(settings, Mapping) and "model_hash" in settings
+        return "model_hash" in self.settings
 
     def curve_of(self, picture: str) -> RateCurve:
-        """The points of one picture, by growing rate; none where only means are known."""
+        """The points of one picture that was measured."""
         points = (one.point for one in self.measurements if one.picture == picture)
-        ordered = sorted(points, key=lambda point: point.bits_per_pixel)
-        return RateCurve(f"{self.name}, {picture}", tuple(ordered), self.description)
+        return RateCurve(f"{self.name}, {picture}", tuple(points), self.description)
 
     @classmethod
     def of_measurements(
@@ -168,42 +181,25 @@ class Results:
         by_quality: dict[float, list[Measurement]] = {}
         for one in measurements:
             by_quality.setdefault(one.quality, []).append(one)
-        pictures = {frozenset(one.picture for one in group) for group in by_quality.values()}
-        sizes = {len(group) for group in by_quality.values()}
-        if not measurements or len(pictures) != 1 or sizes != {len(next(iter(pictures)))}:
+        pictures = {tuple(sorted(one.picture for one in group)) for group in by_quality.values()}
+        if len(pictures) != 1 or any(len(names) != len(set(names)) for names in pictures):
             raise UsageError(
                 f"{name}: means need every picture once at every quality, found {len(measurements)} measurements "
                 f"at {len(by_quality)} qualities; finish the evaluation first"
             )
-        means = sorted((_means(group) for group in by_quality.values()), key=lambda one: one.point.bits_per_pixel)
-        return cls(name, description, tuple(means), data, measurements, dict(provenance))
+        means = [_means(group) for group in by_quality.values()]
+        return cls(name, description, _by_rate(means), data, measurements, dict(provenance))
 
     def to_json(self) -> dict[str, Any]:
         """The contents of a results file."""
-        points = [one.point for one in self.means]
-        mebibytes = [None if one.peak_memory_bytes is None else one.peak_memory_bytes / 2**20 for one in self.means]
-        arrays: dict[str, list[Any]] = {
-            "bpp": [point.bits_per_pixel for point in points],
-            "psnr-rgb": [_plain(point.psnr_db) for point in points],
-            "ms-ssim-rgb": [point.ms_ssim for point in points],
-            "encoding_time": [one.encoding_seconds for one in self.means],
-            "decoding_time": [one.decoding_seconds for one in self.means],
-            "quality": [point.quality for point in points],
-            "psnr-y": [_plain(point.luma_psnr_db) for point in points],
-            "ssimulacra2": [point.ssimulacra2 for point in points],
-            "butteraugli-3-norm": [point.butteraugli for point in points],
-            "payload-bpp": [one.payload_bits_per_pixel for one in self.means],
-            "peak_memory_mib": mebibytes,
-        }
-        always = {"bpp", "psnr-rgb", "ms-ssim-rgb"}
+        arrays = {
+            key: [_plain(getattr(one.point, name)) for one in self.means] for key, name in _POINT_COLUMNS.items()
+        } | {key: [getattr(one, name) for one in self.means] for key, name in _MEANS_COLUMNS.items()}
+        always = ("bpp", "psnr-rgb", "ms-ssim-rgb")
         return {
             "name": self.name,
             "description": self.description,
-            "results": {
-                key: values
-                for key, values in arrays.items()
-                if key in always or any(value is not None for value in values)
-            },
+            "results": {key: values for key, values in arrays.items() if key in always or set(values) != {None}},
             "data": self.data,
             "pictures": [one.to_json() for one in self.measurements],
             "provenance": dict(self.provenance),
@@ -220,41 +216,27 @@ class Results:
             arrays = value["results"]
             count = len(arrays["bpp"])
 
-            def column(key: str, other: str | None = None) -> list[float | None]:
-                found = arrays.get(key, arrays.get(other) if other else None)
-                if found is None:
-                    return [None] * count
-                if len(found) != count:
-                    raise ValueError(f"{key} has {len(found)} entries, bpp {count}")
-                return [None if number is None else float(number) for number in found]
+            def columns(attributes: Mapping[str, str]) -> list[dict[str, Any]]:
+                """The values of every quality, by attribute."""
+                rows: list[dict[str, Any]] = [{} for _ in range(count)]
+                for key, name in attributes.items():
+                    found = arrays.get(key, arrays.get(_OLDER_KEYS.get(key), [None] * count))
+                    if len(found) != count:
+                        raise ValueError(f"{key} has {len(found)} entries, bpp {count}")
+                    for row, number in zip(rows, found, strict=True):
+                        if number is None and key in ("bpp", "psnr-rgb"):
+                            raise ValueError(f"{key} lacks a value")
+                        row[name] = None if number is None else float(number)
+                return rows
 
-            # CompressAI's older files say "psnr" and "ms-ssim".
-            columns = zip(
-                column("bpp"),
-                column("psnr-rgb", "psnr"),
-                column("ms-ssim-rgb", "ms-ssim"),
-                column("psnr-y"),
-                column("quality"),
-                column("ssimulacra2"),
-                column("butteraugli-3-norm"),
-                strict=True,
-            )
-            points = [
-                RatePoint(_needed("bpp", rate), _needed("psnr-rgb", decibels), *others)
-                for rate, decibels, *others in columns
-            ]
-            memory = column("peak_memory_mib")
-            times = zip(column("payload-bpp"), column("encoding_time"), column("decoding_time"), strict=True)
-            means = [
-                QualityMeans(point, *of_point, None if mebibytes is None else round(mebibytes * 2**20))
-                for point, of_point, mebibytes in zip(points, times, memory, strict=True)
-            ]
+            rows = zip(columns(_POINT_COLUMNS), columns(_MEANS_COLUMNS), strict=True)
+            means = [QualityMeans(RatePoint(**point), **others) for point, others in rows]
             if not means:
                 raise ValueError("bpp is empty")
             return cls(
                 name=str(value["name"]),
                 description=str(value.get("description", "")),
-                means=tuple(sorted(means, key=lambda one: one.point.bits_per_pixel)),
+                means=_by_rate(means),
                 data=str(value.get("data", "")),
                 measurements=tuple(Measurement.from_json(one) for one in value.get("pictures", ())),
                 provenance=dict(value.get("provenance", {})),
@@ -274,34 +256,30 @@ def read_results(path: Path) -> Results:
     """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(value, dict):
+            raise UsageError(f"must be a JSON object, found {type(value).__name__}")
+        return Results.from_json(value)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise UsageError(f"{path}: must be JSON, found {error}") from error
-    if not isinstance(value, dict):
-        raise UsageError(f"{path}: must be a JSON object, found {type(value).__name__}")
-    try:
-        return Results.from_json(value)
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from error
 
 
 def _means(group: list[Measurement]) -> QualityMeans:
     memory = [one.peak_memory_bytes for one in group if one.peak_memory_bytes is not None]
-    payload = [8 * one.payload_bytes / (one.width * one.height) for one in group if one.payload_bytes is not None]
     return QualityMeans(
         point=mean_point(one.point for one in group),
-        payload_bits_per_pixel=math.fsum(payload) / len(payload) if len(payload) == len(group) else None,
-        encoding_seconds=math.fsum(one.encoding_seconds for one in group) / len(group),
-        decoding_seconds=math.fsum(one.decoding_seconds for one in group) / len(group),
-        peak_memory_bytes=max(memory) if len(memory) == len(group) else None,
+        payload_bits_per_pixel=mean(one.payload_bytes and 8 * one.payload_bytes / one.pixel_count for one in group),
+        encoding_seconds=mean(one.encoding_seconds for one in group),
+        decoding_seconds=mean(one.decoding_seconds for one in group),
+        peak_memory_mebibytes=max(memory) / 2**20 if len(memory) == len(group) else None,
     )
 
 
-def _needed(key: str, value: float | None) -> float:
-    if value is None:
-        raise ValueError(f"{key} lacks a value")
-    return value
+def _by_rate(means: Iterable[QualityMeans]) -> tuple[QualityMeans, ...]:
+    return tuple(sorted(means, key=lambda one: one.point.bits_per_pixel))
 
 
 def _plain(value: Any) -> Any:

@@ -28,6 +28,7 @@ from trimix.frozen.program import (
     SpaceToDepth,
     TransposedConvolution,
 )
+from trimix.layers import quality
 from trimix.layers.attention import Attention, BottleneckBlock
 from trimix.layers.gdn import GeneralizedDivisiveNormalization
 from trimix.layers.quality import QualityFactor
@@ -40,9 +41,9 @@ from trimix.layers.residual import (
 )
 from trimix.shapes import Tensor
 from trimix.transforms import analysis, hyper
-from trimix.transforms.analysis import LinearPathAnalysis, LiteAnalysis
+from trimix.transforms.analysis import LinearPathAnalysis
 from trimix.transforms.karhunen_loeve import LinearAnalysis, LinearSynthesis
-from trimix.transforms.synthesis import LinearPathSynthesis, LiteSynthesis
+from trimix.transforms.synthesis import LinearPathSynthesis
 
 
 @dataclass
@@ -125,6 +126,10 @@ def write(layer: nn.Module, to: Writer, x: int) -> int:
             return to.add(DepthToSpace(factor=layer.upscale_factor), x)
         case analysis.SpaceToDepth():
             return to.add(SpaceToDepth(factor=layer.factor), to.add(Affine(offset=-0.5), x))
+        case analysis.Centre():
+            return to.add(Affine(offset=-0.5), x)
+        case quality.QualityPlane():
+            return to.add(QualityPlane(), x)
         case hyper.Absolute():
             return to.add(Absolute(), x)
         case QualityFactor():
@@ -179,28 +184,13 @@ def write(layer: nn.Module, to: Writer, x: int) -> int:
             return to.add(Add(), pixels, to.add(lapped, padded))
         case LinearPathAnalysis():
             linear = to.add(Affine(factor=255.0), write(layer.linear, to, x))
-            correction = to.chain(x, layer.network, layer.to_latent)
-            return to.add(Add(), linear, to.add(Affine(factor=layer.branch_gain), correction))
+            return to.add(Add(), linear, to.add(Affine(factor=layer.branch_gain), to.chain(x, *layer.branch())))
         case LinearPathSynthesis():
             linear = write(layer.linear, to, to.add(Affine(factor=1 / 255), x))
-            features = to.add(Affine(factor=layer.input_scale), x)
-            correction = to.chain(features, layer.from_latent, layer.network)
-            return to.add(Add(), linear, to.add(Affine(factor=layer.branch_gain), correction))
-        case LiteAnalysis():
-            linear = to.add(Affine(factor=255.0), write(layer.linear, to, x))
-            features = to.chain(to.add(Affine(offset=-0.5), x), layer.to_half, layer.activation)
-            downs = (layer.to_quarter, layer.to_eighth, layer.to_sixteenth)
-            for down, factor, module in zip(downs, layer.quality_factors, layer.modules_at, strict=True):
-                features = to.chain(features, down, layer.activation, factor, module)
-            correction = to.chain(features, layer.to_latent)
-            return to.add(Add(), linear, to.add(Affine(factor=layer.branch_gain), correction))
-        case LiteSynthesis():
-            linear = write(layer.linear, to, to.add(Affine(factor=1 / 255), x))
-            features = to.add(QualityPlane(), to.add(Affine(factor=layer.input_scale), x))
-            features = to.chain(features, layer.from_latent)
-            for factor, module, up in zip(layer.quality_factors, layer.modules_at, layer.ups, strict=True):
-                features = to.chain(features, factor, module, up, layer.activation)
-            return to.add(Add(), linear, to.chain(features, layer.to_picture))
+            correction = to.chain(to.add(Affine(factor=layer.input_scale), x), *layer.branch())
+            if layer.branch_gain != 1:
+                correction = to.add(Affine(factor=layer.branch_gain), correction)
+            return to.add(Add(), linear, correction)
     raise ModelError(
         f"a frozen transform must consist of known layers, found {type(layer).__name__}: "
         "say in freezing/operations.py what it computes"

@@ -107,12 +107,16 @@ class FrozenTransforms:
         return math.exp(low + share * (high - low))
 
     def step_weights(self, quality: float) -> Float[np.ndarray, "M"] | None:
-        """Bits that a squared error of one quantizer step costs in every channel, by the filters of the linear path.
-
-        ``energy * lambda * step^2 / 3``: the objective's mean divides by three channels and the pixels. None without
-        one: what an error of one latent costs is then not known beforehand.
-        """
+        """As the function; None without a linear path: what an error costs is then not known beforehand."""
         if self.facts.energies is None or self.facts.steps is None:
             return None
-        squares = np.square(interpolated_factors(self.tensors[self.facts.steps], quality))
-        return self.tensors[self.facts.energies] * np.float32(self.squared_error_lambda(quality) / 3) * squares
+        steps = interpolated_factors(self.tensors[self.facts.steps], quality)
+        return step_weights(self.tensors[self.facts.energies], self.squared_error_lambda(quality), steps)
+
+
+def step_weights(energies: Any, squared_error_lambda: Any, steps: Any) -> Any:
+    """Bits that a squared error of one quantizer step costs in every channel, by the filters of the linear path.
+
+    ``energy * lambda * step^2 / 3``: the objective's mean divides by three channels and the pixels. Arrays or tensors.
+    """
+    return energies * (squared_error_lambda / 3) * steps**2

@@ -18,7 +18,6 @@ class BottleneckBlock(nn.Module):
     """1x1 convolution to half the channels, 3x3, 1x1 back, ReLU between them, plus the input.
 
     Args:
-        channels: channels of input and output, even.
         rectified: one more ReLU after the sum, as a common implementation has it.
     """
 
@@ -43,12 +42,7 @@ class Attention(nn.Module):
     """``x + mask(x) * trunk(x)`` with the mask in (0, 1), without a non-local part (Cheng et al. 2020).
 
     Args:
-        channels: channels of input and output, even.
         rectified: whether every bottleneck block ends with a ReLU.
-
-    >>> import torch
-    >>> Attention(8)(torch.zeros(1, 8, 4, 6)).shape
-    torch.Size([1, 8, 4, 6])
     """
 
     def __init__(self, channels: int, *, rectified: bool = False) -> None:

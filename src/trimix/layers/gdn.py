@@ -7,22 +7,12 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from trimix.layers.lower_bound import lower_bound
+from trimix.layers.lower_bound import within_bounds
 from trimix.shapes import Float, Tensor
 
 PEDESTAL = 2.0**-36
 """Keeps the gradient of the square from vanishing at zero: a parameter p is stored as sqrt(p + pedestal)."""
-
 BETA_MINIMUM = 1e-6
-"""Smallest beta."""
-
-
-def _stored(value: Tensor) -> nn.Parameter:
-    return nn.Parameter(torch.sqrt(value + PEDESTAL))
-
-
-def _restored(stored: Tensor, minimum: float) -> Tensor:
-    return lower_bound(stored, (minimum + PEDESTAL) ** 0.5).square() - PEDESTAL
 
 
 _NUMBERS_AT_ONCE = 2**18
@@ -119,7 +109,6 @@ class GeneralizedDivisiveNormalization(nn.Module):
     makes them negative, and none leaves them stuck at the bound (Ballé 2018, "Efficient nonlinear transforms").
 
     Args:
-        channels: channels of input and output.
         inverse: multiply by the root instead of dividing by it (inverse GDN).
         gamma_start: the diagonal of gamma at the start; the rest of it starts at 0, beta at 1.
 
@@ -131,12 +120,14 @@ class GeneralizedDivisiveNormalization(nn.Module):
     def __init__(self, channels: int, *, inverse: bool = False, gamma_start: float = 0.1) -> None:
         super().__init__()
         self.inverse = inverse
-        self.beta = _stored(torch.ones(channels))
-        self.gamma = _stored(gamma_start * torch.eye(channels))
+        self.beta = nn.Parameter(torch.sqrt(torch.ones(channels) + PEDESTAL))
+        self.gamma = nn.Parameter(torch.sqrt(gamma_start * torch.eye(channels) + PEDESTAL))
 
     def coefficients(self) -> tuple[Float[Tensor, "C"], Float[Tensor, "C C"]]:
         """Beta > 0 and gamma >= 0, as the formula has them; gamma's rows are output channels."""
-        return _restored(self.beta, BETA_MINIMUM), _restored(self.gamma, 0.0)
+        bounds = ((self.beta, BETA_MINIMUM), (self.gamma, 0.0))
+        beta, gamma = (within_bounds(p, (least + PEDESTAL) ** 0.5).square() - PEDESTAL for p, least in bounds)
+        return beta, gamma
 
     def forward(self, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C H W"]:
         """Normalize in single precision at least; the result has the precision of ``x``."""
@@ -144,7 +135,3 @@ class GeneralizedDivisiveNormalization(nn.Module):
             beta, gamma = self.coefficients()
             precision = torch.promote_types(x.dtype, torch.promote_types(beta.dtype, torch.float32))
             return normalize(x, beta.to(precision), gamma.to(precision), self.inverse)
-
-    def extra_repr(self) -> str:
-        """Sizes, for ``print``."""
-        return f"{self.beta.shape[0]}, inverse={self.inverse}"

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from trimix.layers.offsets import Offset, reach_of
+from trimix.layers.offsets import Offset
 from trimix.layers.pointwise import PointwiseConvolution
 from trimix.shapes import Float, Tensor
 
@@ -13,13 +13,7 @@ class MaskedConvolution(nn.Conv2d):
     """A square convolution of which only the given taps are used; the others are zero and stay so.
 
     Args:
-        inputs: input channels.
-        outputs: output channels.
         kernel: side of the square kernel, odd.
-        offsets: the taps that are used.
-
-    Raises:
-        ValueError: the kernel is even, or a tap lies outside it.
 
     >>> from trimix.layers.offsets import raster_offsets
     >>> context = MaskedConvolution(8, 16, 5, raster_offsets(5))
@@ -31,11 +25,6 @@ class MaskedConvolution(nn.Conv2d):
 
     def __init__(self, inputs: int, outputs: int, kernel: int, offsets: tuple[Offset, ...]) -> None:
         half = kernel // 2
-        if kernel % 2 == 0 or reach_of(offsets) > half:
-            raise ValueError(
-                f"the kernel must be odd and hold every tap, found side {kernel} and taps {offsets}: "
-                "take an odd side of at least twice the largest offset plus one"
-            )
         super().__init__(inputs, outputs, kernel, padding=half)
         self.offsets = offsets
         mask = torch.zeros(1, 1, kernel, kernel)
@@ -46,19 +35,9 @@ class MaskedConvolution(nn.Conv2d):
     def forward(self, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N D H W"]:
         """Convolve with the masked kernel; outside the array there are zeros."""
         # Rows below the last tap are zero throughout, and left out.
-        half, lowest = self.kernel_size[0] // 2, self._lowest_row
+        half, lowest = self.kernel_size[0] // 2, max((row for row, _ in self.offsets if row > 0), default=0)
         weight = (self.weight * self.mask)[:, :, : half + lowest + 1]
         return F.conv2d(F.pad(x, (half, half, half, lowest)), weight, self.bias)
-
-    @property
-    def _lowest_row(self) -> int:
-        return max((row for row, _ in self.offsets if row > 0), default=0)
-
-    @property
-    def computed_taps(self) -> int:
-        """Taps that ``forward`` multiplies, zeros among them."""
-        side = self.kernel_size[0]
-        return side * (side // 2 + self._lowest_row + 1)
 
     def tap_weights(self) -> Float[Tensor, "D T C"]:
         """The weights of the used taps only, in the order of ``offsets``."""
@@ -71,7 +50,6 @@ class TapConvolution(PointwiseConvolution):
 
     Args:
         inputs: channels of a tap.
-        outputs: output channels.
         offsets: the taps, in the order in which their channels are gathered.
 
     >>> context = TapConvolution(8, 16, ((-1, 0), (0, -1)))

@@ -54,11 +54,6 @@ class PointwiseConvolution(nn.Conv2d):
     On one thread in single precision torch's 1x1 convolution takes a general path of less than half the speed. What
     lies position by position (``torch.channels_last``) is not copied, and the result does.
 
-    Args:
-        inputs: input channels.
-        outputs: output channels.
-        bias: whether there is one.
-
     >>> PointwiseConvolution(4, 8)(torch.zeros(1, 4, 2, 3)).shape
     torch.Size([1, 8, 2, 3])
     """

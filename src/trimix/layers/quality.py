@@ -4,6 +4,8 @@ A table holds logarithms at a few anchor qualities; between anchors they are int
 is a continuous, piecewise exponential function of the quality (gain units, Cui et al. 2021, made continuous).
 """
 
+from collections.abc import Iterable
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -30,11 +32,7 @@ class QualityFactor(nn.Module):
     """Multiply every channel by a positive factor that depends on the quality.
 
     Args:
-        channels: number of channels.
         anchors: number of equally spaced qualities from 1 to 100 that carry their own factors, at least 2.
-
-    Raises:
-        ValueError: fewer than two anchors.
 
     >>> factor = QualityFactor(channels=1, anchors=2)
     >>> _ = factor.log_factors.data.copy_(torch.tensor([[0.0], [2.0]]).log1p())
@@ -44,8 +42,6 @@ class QualityFactor(nn.Module):
 
     def __init__(self, channels: int, anchors: int = 7) -> None:
         super().__init__()
-        if anchors < 2:
-            raise ValueError(f"a factor needs an anchor at quality 1 and one at 100, found {anchors} anchor(s)")
         self.log_factors = nn.Parameter(torch.zeros(anchors, channels))
 
     def factors(self, quality: Float[Tensor, "N"]) -> Float[Tensor, "N C"]:
@@ -60,18 +56,40 @@ class QualityFactor(nn.Module):
 class QualitySequential(nn.Sequential):
     """Layers in series, of which the quality factors see the quality of each picture; without any it may be left out.
 
+    Args:
+        layers: None stands for one that is left out.
+
     >>> layers = QualitySequential(nn.Conv2d(3, 4, 1), QualityFactor(4))
     >>> layers(torch.zeros(2, 3, 8, 8), torch.tensor([1.0, 100.0])).shape
     torch.Size([2, 4, 8, 8])
     """
 
+    def __init__(self, *layers: nn.Module | None) -> None:
+        super().__init__(*(layer for layer in layers if layer is not None))
+
     def forward(
         self, x: Float[Tensor, "N C H W"], quality: Float[Tensor, "N"] | None = None
     ) -> Float[Tensor, "N D h w"]:
         """Apply the layers in order."""
-        for layer in self:
-            x = layer(x, quality) if isinstance(layer, QualityFactor) else layer(x)
-        return x
+        return in_series(self, x, quality)
+
+
+def in_series(
+    layers: Iterable[nn.Module], x: Float[Tensor, "N C H W"], quality: Float[Tensor, "N"] | None
+) -> Float[Tensor, "N D h w"]:
+    """Apply layers in order."""
+    for layer in layers:
+        sees_quality = isinstance(layer, QualityFactor | QualityPlane | QualitySequential)
+        x = layer(x, quality) if sees_quality else layer(x)
+    return x
+
+
+class QualityPlane(nn.Module):
+    """One more channel: see ``quality_plane``."""
+
+    def forward(self, x: Float[Tensor, "N C H W"], quality: Float[Tensor, "N"]) -> Float[Tensor, "N D H W"]:
+        """Return ``x`` and the plane."""
+        return torch.cat([x, quality_plane(quality, x)], dim=1)
 
 
 def quality_plane(quality: Float[Tensor, "N"], like: Float[Tensor, "N C H W"]) -> Float[Tensor, "N 1 H W"]:

@@ -11,12 +11,7 @@ from trimix.shapes import Float, Tensor
 
 
 def strided_convolution(inputs: int, outputs: int, kernel: int = 5, *, bias: bool = True) -> nn.Conv2d:
-    """Convolution of stride two: [N inputs H W] -> [N outputs H/2 W/2], for even H and W.
-
-    >>> import torch
-    >>> strided_convolution(3, 8)(torch.zeros(1, 3, 16, 16)).shape
-    torch.Size([1, 8, 8, 8])
-    """
+    """Convolution of stride two, odd kernel: [N inputs H W] -> [N outputs H/2 W/2], for even H and W."""
     return nn.Conv2d(inputs, outputs, kernel, stride=2, padding=kernel // 2, bias=bias)
 
 
@@ -72,15 +67,13 @@ def _by_place(rows: Float[Tensor, "N H W D"]) -> Float[Tensor, "N h w 2 E"]:
 
 
 class SubpixelConvolution(nn.Sequential):
-    """Convolution to four times the channels, then depth to space.
+    """Convolution of odd kernel to four times the channels, then depth to space: [N inputs H W] -> [N outputs 2H 2W].
 
-    Args:
-        inputs: input channels.
-        outputs: output channels.
-        kernel: side of the kernel, odd.
+    >>> SubpixelConvolution(8, 3)(torch.zeros(1, 8, 4, 4)).shape
+    torch.Size([1, 3, 8, 8])
     """
 
-    def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
+    def __init__(self, inputs: int, outputs: int, kernel: int = 3) -> None:
         super().__init__(nn.Conv2d(inputs, 4 * outputs, kernel, padding=kernel // 2), nn.PixelShuffle(2))
 
     def forward(self, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N D h w"]:
@@ -99,23 +92,8 @@ class SubpixelConvolution(nn.Sequential):
         return cast(Tensor, _WholeChannelsToSpace.apply(F.conv2d(x, weight, bias, padding=convolution.padding)))
 
 
-def subpixel_convolution(inputs: int, outputs: int, kernel: int = 3) -> SubpixelConvolution:
-    """Convolution to four times the channels, then depth to space: [N inputs H W] -> [N outputs 2H 2W].
-
-    >>> import torch
-    >>> subpixel_convolution(8, 3)(torch.zeros(1, 8, 4, 4)).shape
-    torch.Size([1, 3, 8, 8])
-    """
-    return SubpixelConvolution(inputs, outputs, kernel)
-
-
 def transposed_convolution(inputs: int, outputs: int, kernel: int = 5) -> nn.ConvTranspose2d:
-    """Transpose of a convolution of stride two, odd kernel: [N inputs H W] -> [N outputs 2H 2W].
-
-    >>> import torch
-    >>> transposed_convolution(8, 3)(torch.zeros(1, 8, 4, 4)).shape
-    torch.Size([1, 3, 8, 8])
-    """
+    """Transpose of a convolution of stride two, odd kernel: [N inputs H W] -> [N outputs 2H 2W]."""
     return nn.ConvTranspose2d(inputs, outputs, kernel, stride=2, padding=kernel // 2, output_padding=1)
 
 
@@ -126,15 +104,9 @@ def subpixel_weights_of_transposed(module: nn.ConvTranspose2d) -> tuple[Float[Te
     the same holds for columns. So each of the four places ``(r, c)`` of a square has its own small kernel of taps d,
     and depth to space (``nn.PixelShuffle(2)``) puts the four together.
 
-    Args:
-        module: of stride 2, odd square kernel, padding kernel // 2 and output padding 1.
-
     Returns:
         D = 4 x output channels, and k = 2 ((kernel // 2 + 1) // 2) + 1: 3 for kernels of 3 and of 5. The bias is zero
         where the module has none.
-
-    Raises:
-        ValueError: another stride, kernel or padding, or groups.
 
     >>> weight, bias = subpixel_weights_of_transposed(transposed_convolution(8, 3, kernel=5))
     >>> weight.shape, bias.shape
@@ -142,14 +114,6 @@ def subpixel_weights_of_transposed(module: nn.ConvTranspose2d) -> tuple[Float[Te
     """
     side = module.kernel_size[0]
     padding = side // 2
-    form = (module.kernel_size, module.stride, module.padding, module.output_padding, module.dilation)
-    wanted = ((side, side), (2, 2), (padding, padding), (1, 1), (1, 1))
-    if side % 2 == 0 or form != wanted or module.groups != 1:
-        raise ValueError(
-            "a transposed convolution must have an odd square kernel, stride 2, padding kernel // 2, output padding "
-            f"1, no dilation and one group to become a sub-pixel convolution, found {module}: "
-            "make it with transposed_convolution"
-        )
     reach = (padding + 1) // 2
     inputs, outputs = module.weight.shape[:2]
     weight = module.weight.new_zeros(outputs, 2, 2, inputs, 2 * reach + 1, 2 * reach + 1)

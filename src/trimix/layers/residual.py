@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from trimix.layers.gdn import GeneralizedDivisiveNormalization
-from trimix.layers.resampling import every_second, strided_convolution, subpixel_convolution
+from trimix.layers.resampling import SubpixelConvolution, every_second, strided_convolution
 from trimix.shapes import Float, Tensor
 
 GLLMM_SLOPE = 0.2
@@ -28,12 +28,7 @@ SMALL_SLOPE = 0.01
 
 
 class ResidualBlock(nn.Module):
-    """3x3 convolution, leaky ReLU, twice, plus the input (Fu et al. 2023, Fig. 3b).
-
-    Args:
-        channels: channels of input and output.
-        slope: negative slope of the leaky ReLU.
-    """
+    """3x3 convolution, leaky ReLU, twice, plus the input (Fu et al. 2023, Fig. 3b)."""
 
     def __init__(self, channels: int, slope: float = GLLMM_SLOPE) -> None:
         super().__init__()
@@ -51,10 +46,6 @@ class PreactivatedBlock(nn.Module):
     """Leaky ReLU, 3x3 convolution, twice, plus the input (He et al. 2016, "Identity mappings").
 
     The last convolution starts at zero: a stack of blocks begins as the identity, however deep it is.
-
-    Args:
-        channels: channels of input and output.
-        slope: negative slope of the leaky ReLU.
 
     >>> x = torch.randn(1, 4, 8, 8)
     >>> torch.equal(PreactivatedBlock(4)(x), x)
@@ -86,9 +77,7 @@ class ConcatenatedResidualModule(nn.Module):
     ``x + RB_s(... RB_1(x))``, each block keeping its own shortcut.
 
     Args:
-        channels: channels of input and output.
-        stages: number of residual blocks; the paper draws two and three.
-        slope: negative slope of the leaky ReLU.
+        stages: residual blocks; the paper draws two and three.
     """
 
     def __init__(self, channels: int, stages: int = 2, slope: float = GLLMM_SLOPE) -> None:
@@ -101,30 +90,14 @@ class ConcatenatedResidualModule(nn.Module):
 
 
 def residual_module(channels: int, stages: int, *, concatenated: bool) -> nn.Module:
-    """Residual blocks in series: with a shortcut around all of them (CRM), or plain.
-
-    Args:
-        channels: channels of input and output.
-        stages: number of residual blocks.
-        concatenated: whether there is a shortcut around all of them.
-    """
+    """Residual blocks in series: with a shortcut around all of them (CRM), or plain."""
     if concatenated:
         return ConcatenatedResidualModule(channels, stages)
     return nn.Sequential(*(ResidualBlock(channels) for _ in range(stages)))
 
 
 class DownsamplingBlock(nn.Module):
-    """3x3 convolution of stride 2, leaky ReLU, 3x3, GDN, plus a 1x1 convolution of stride 2 (Cheng et al. 2020).
-
-    Args:
-        inputs: input channels.
-        outputs: output channels.
-        slope: negative slope of the leaky ReLU.
-
-    >>> import torch
-    >>> DownsamplingBlock(3, 8)(torch.zeros(1, 3, 8, 12)).shape
-    torch.Size([1, 8, 4, 6])
-    """
+    """3x3 convolution of stride 2, leaky ReLU, 3x3, GDN, plus a 1x1 convolution of stride 2 (Cheng et al. 2020)."""
 
     def __init__(self, inputs: int, outputs: int, slope: float = GLLMM_SLOPE) -> None:
         super().__init__()
@@ -146,24 +119,17 @@ class UpsamplingBlock(nn.Module):
     """3x3 sub-pixel convolution, leaky ReLU, 3x3, inverse GDN, plus a sub-pixel convolution (Cheng et al. 2020).
 
     Args:
-        inputs: input channels.
-        outputs: output channels.
-        slope: negative slope of the leaky ReLU.
         shortcut_kernel: side of the shortcut's kernel, odd: 1 in GLLMM, 3 in the implementation of Cheng et al. 2020
             whose weights are common.
-
-    >>> import torch
-    >>> UpsamplingBlock(8, 4)(torch.zeros(1, 8, 4, 6)).shape
-    torch.Size([1, 4, 8, 12])
     """
 
     def __init__(self, inputs: int, outputs: int, slope: float = GLLMM_SLOPE, shortcut_kernel: int = 1) -> None:
         super().__init__()
-        self.first = subpixel_convolution(inputs, outputs)
+        self.first = SubpixelConvolution(inputs, outputs)
         self.activation = nn.LeakyReLU(slope, inplace=True)
         self.second = nn.Conv2d(outputs, outputs, 3, padding=1)
         self.normalization = GeneralizedDivisiveNormalization(outputs, inverse=True)
-        self.shortcut = subpixel_convolution(inputs, outputs, shortcut_kernel)
+        self.shortcut = SubpixelConvolution(inputs, outputs, shortcut_kernel)
 
     def forward(self, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N D h w"]:
         """Return ``IGDN(conv(LReLU(subpixel(x)))) + subpixel(x)`` at twice the resolution."""

@@ -9,6 +9,7 @@
     log w + log mass_f(distance, scale)  --logsumexp over F, K-->  log p(y) [N ...]
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from typing import cast
@@ -17,10 +18,9 @@ import torch
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 from trimix.coding import Family
-from trimix.probability.closed_derivatives import LogMassAndSlopes
 from trimix.shapes import Float, Tensor
 
-_LOG_MASS_AND_SLOPES: dict[Family, LogMassAndSlopes] = {
+_LOG_MASS_AND_SLOPES: dict[Family, Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]] = {
     family: import_module(f"trimix.probability.{family.name.lower()}").log_mass_and_slopes for family in Family
 }
 _COMPONENTS_AT_ONCE = 2**16
@@ -36,23 +36,12 @@ class MixtureParameters:
         log_weights: natural logarithm of the weights; their exponentials sum to 1 over F and K.
         means: in steps of the quantizer.
         scales: > 0, in steps of the quantizer; what a scale means stands in the family's file.
-
-    Raises:
-        ValueError: the number of families is not the size of axis F.
     """
 
     families: tuple[Family, ...]
     log_weights: Float[Tensor, "N F K *latent"]
     means: Float[Tensor, "N F K *latent"]
     scales: Float[Tensor, "N F K *latent"]
-
-    def __post_init__(self) -> None:
-        """Check that every index of axis F has its family."""
-        if len(self.families) != self.means.shape[1]:
-            raise ValueError(
-                f"axis F must have one index for each of the {len(self.families)} families, "
-                f"found {self.means.shape[1]}: give as many families as the arrays hold"
-            )
 
 
 class _LogLikelihood(torch.autograd.Function):
@@ -113,28 +102,13 @@ def _parts(latent: Tensor, components: int) -> list[slice]:
     return [slice(first, first + step) for first in range(0, len(latent), step)]
 
 
-def _by_position(latent: Tensor) -> Tensor:
-    if latent.dim() < 2:
-        return latent[:, None]
-    return latent.permute(0, *range(2, latent.dim()), 1).flatten(0, -2)
-
-
-def _components_by_position(array: Tensor) -> Tensor:
-    array = array if array.dim() > 3 else array[..., None]
-    return array.permute(0, *range(4, array.dim()), 1, 2, 3).flatten(0, -4)
-
-
-def log_likelihood(latent: Float[Tensor, "N *latent"], parameters: MixtureParameters) -> Float[Tensor, "N *latent"]:
+def log_likelihood(latent: Float[Tensor, "N M *rest"], parameters: MixtureParameters) -> Float[Tensor, "N M *rest"]:
     """Natural logarithm of the mass of the unit bin around each latent (Fu et al. 2023).
 
     ``p(y) = sum_f sum_k w_fk [F_f((y + 1/2 - mu_fk)/s_fk) - F_f((y - 1/2 - mu_fk)/s_fk)]``.
     At integers these are the probabilities of the rounded latent; in between, the density of the latent with
     uniform noise. Computed in single precision at least, whatever the precision around it; in double precision
-    where the latent is in double precision. The gradient cannot be differentiated again.
-
-    Args:
-        latent: rounded or noisy, in steps of the quantizer.
-        parameters: mixture of every latent.
+    where the latent, in steps of the quantizer, is so. The gradient cannot be differentiated again.
 
     >>> import torch
     >>> one = torch.ones(1, 1, 1, 1)
@@ -143,13 +117,11 @@ def log_likelihood(latent: Float[Tensor, "N *latent"], parameters: MixtureParame
     0.2449
     """
     latent = latent if latent.dtype == torch.float64 else latent.float()
-    rows = _by_position(latent)
+    rows = latent.movedim(1, -1)
     arrays = (
-        _components_by_position(array.to(latent.dtype))
+        array.to(latent.dtype).movedim((1, 2, 3), (-3, -2, -1)).flatten(0, -4)
         for array in (parameters.log_weights, parameters.means, parameters.scales)
     )
-    found = cast(Tensor, _LogLikelihood.apply(parameters.families, rows, *arrays))  # pyright: ignore[reportUnknownMemberType]
-    if latent.dim() < 2:
-        return found[:, 0]
-    found = found.view(len(latent), *latent.shape[2:], latent.shape[1])
-    return found.permute(0, -1, *range(1, latent.dim() - 1))
+    positions = rows.flatten(0, -2)
+    found = cast(Tensor, _LogLikelihood.apply(parameters.families, positions, *arrays))  # pyright: ignore[reportUnknownMemberType]
+    return found.view(rows.shape).movedim(-1, 1)

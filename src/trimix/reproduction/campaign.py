@@ -28,12 +28,7 @@ _TAIL_BYTES = 4096
 
 
 class Campaign:
-    """Runs to be trained and measured.
-
-    Args:
-        jobs: in the order in which they are begun.
-        workers: how many at once.
-    """
+    """Runs to be trained and measured, begun in their order, so many workers at once."""
 
     def __init__(self, jobs: Sequence[Job], workers: int) -> None:
         self._jobs = tuple(jobs)
@@ -46,10 +41,7 @@ class Campaign:
         return len(self._done) == len(self._jobs)
 
     def run(self, display: ProgressDisplay) -> None:
-        """Train and measure what is not done.
-
-        Args:
-            display: shows the steps of all runs together.
+        """Train and measure what is not done; the display shows the steps of all runs together.
 
         Raises:
             KeyboardInterrupt: Ctrl-C; all runs have saved, and the same call goes on.

@@ -21,13 +21,7 @@ _CHECKPOINT_MINUTES = 2.0
 
 @dataclass(frozen=True)
 class Variant:
-    """A way to train one architecture: plain, or with a regularizer.
-
-    Args:
-        key: on the command line and in the names of files.
-        title: in tables.
-        architecture: whose.
-    """
+    """A way to train one architecture: plain, or with a regularizer; the key stands in the names of files."""
 
     key: str
     title: str
@@ -39,8 +33,6 @@ class Run:
     """One training run of a plan.
 
     Args:
-        variant: what is trained.
-        rate_distortion_lambda: trade-off.
         seed: of pictures, noise and first weights.
         training: settings of the recipe, everything but pictures and start.
         starts_from: the run whose weights this one begins with; none for random ones.
@@ -64,26 +56,14 @@ class Run:
         return sum(phase["steps"] for phase in self.training["phases"])
 
     def configuration(self, data: Mapping[str, Any], start_from: Path | None = None) -> TrainingConfig:
-        """The run as the trainer takes it.
-
-        Args:
-            data: its ``[data]``.
-            start_from: checkpoint of the run that it starts from.
-        """
+        """The run as the trainer takes it, with its ``[data]`` and the checkpoint that it starts from."""
         settings = {**self.training, "data": {**self.training["data"], **data}, "start_from": start_from}
         return TrainingConfig.model_validate(settings)
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How much is spent on a table.
-
-    Args:
-        key: on the command line.
-        title: in one line.
-        variants: in the order of the tables.
-        runs: in the order in which they are trained; what others start from comes first.
-    """
+    """How much is spent on a table: variants in the order of the tables, runs in that of training, starts first."""
 
     key: str
     title: str
@@ -92,11 +72,7 @@ class Budget:
 
 
 def read_budget(key: str, folder: Path | None = None) -> Budget:
-    """A budget of ``configs/tables/regularizer-KEY.toml``.
-
-    Args:
-        key: of the budget.
-        folder: that holds the file; by default the repository's or the package's own.
+    """A budget of ``configs/tables/regularizer-KEY.toml``, in the repository, the package, or another folder.
 
     Raises:
         ConfigurationError: it or one of its recipes is missing or no valid TOML.
@@ -104,7 +80,10 @@ def read_budget(key: str, folder: Path | None = None) -> Budget:
     >>> [run.key for run in read_budget("paper").runs[:2]]
     ['hyperprior-0.0018-plain-seed1', 'hyperprior-0.0018-regularized-seed1']
     """
-    folder = folder or _tables_folder()
+    package = Path(__file__).parents[1]
+    # Beside the package in the repository, inside it in an installation.
+    configs = next(path for path in (package / "configs", package.parents[1] / "configs") if path.is_dir())
+    folder = folder or configs / "tables"
     path = folder / f"regularizer-{key}.toml"
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -133,13 +112,6 @@ def read_budget(key: str, folder: Path | None = None) -> Budget:
             begun = starts.get((variant.architecture, seed))
             runs.append(_run(folder, variant, {**one, "lambda": trade_off}, seed, begun))
     return Budget(key, table["title"], variants, (*starts.values(), *runs))
-
-
-def _tables_folder() -> Path:
-    """Beside the package in the repository, inside it in an installation."""
-    package = Path(__file__).parents[1]
-    inside = package / "configs"
-    return (inside if inside.is_dir() else package.parents[1] / "configs") / "tables"
 
 
 def _title(key: str, settings: Mapping[str, Any]) -> str:

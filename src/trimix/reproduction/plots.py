@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from trimix.evaluation.drawing import PALE, RULE, drawing, file_of
-from trimix.evaluation.packages import require_packages
-from trimix.evaluation.rate_points import reference_curves
-from trimix.evaluation.report.palette import measured_style, published_style
+from trimix.evaluation.drawing import PALE, RULE, drawing, file_of, require_packages
+from trimix.evaluation.palette import measured_style, published_style
+from trimix.evaluation.rate_points import RateCurve, reference_curves
 from trimix.reproduction.comparisons import Comparisons, Curve
 from trimix.reproduction.plan import ARCHITECTURES, PLAIN, REGULARIZED
 from trimix.reproduction.training import NATURAL
@@ -22,20 +21,23 @@ def all_figures(comparisons: Comparisons) -> Iterator[tuple[str, bytes]]:
     Raises:
         UsageError: Matplotlib is not installed.
     """
-    require_packages("a figure", ("matplotlib",))
-    with drawing(axes_grid=True, grid_color=RULE, axes_spines_top=False, axes_spines_right=False, legend_frameon=False):
-        for architecture in ARCHITECTURES:
-            if comparisons.seeds(architecture, PLAIN):
-                yield f"{architecture}-rate-distortion.svg", _figure(_draw_rates, comparisons, architecture)
-                yield f"{architecture}-by-steps.svg", _figure(_draw_by_steps, comparisons, architecture)
-
-
-def _figure(draw: Any, comparisons: Comparisons, architecture: str) -> bytes:
+    require_packages("a figure", "matplotlib")
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6.0, 3.8), layout="constrained", facecolor="white")
-    draw(figure.add_subplot(), comparisons, architecture)
-    return file_of(figure, "svg")  # with a background: pages may be dark
+    settings = {"axes_grid": True, "axes_spines_top": False, "axes_spines_right": False, "legend_frameon": False}
+    with drawing(**settings, grid_color=RULE, axes_titlesize=9):
+        for architecture in ARCHITECTURES:
+            if not comparisons.seeds(architecture, PLAIN):
+                continue
+            for name, draw in (("rate-distortion", _draw_rates), ("by-steps", _draw_by_steps)):
+                figure = Figure(figsize=(6.0, 3.8), layout="constrained", facecolor="white")
+                draw(figure.add_subplot(), comparisons, architecture)
+                # With a background: pages may be dark.
+                yield f"{architecture}-{name}.svg", file_of(figure, "svg")
+
+
+def _plot(axes: "Axes", curve: RateCurve, **options: Any) -> None:
+    axes.plot([point.bits_per_pixel for point in curve.points], [point.psnr_db for point in curve.points], **options)
 
 
 def _draw_rates(axes: "Axes", comparisons: Comparisons, architecture: str) -> None:
@@ -45,27 +47,15 @@ def _draw_rates(axes: "Axes", comparisons: Comparisons, architecture: str) -> No
         for number, seed in enumerate(comparisons.seeds(architecture, variant)):
             curve = comparisons.curves.get(Curve(architecture, variant, seed, steps, NATURAL))
             if curve is not None:
-                axes.plot(
-                    [point.bits_per_pixel for point in curve.points],
-                    [point.psnr_db for point in curve.points],
-                    label=f"{variant}, seed {seed}",
-                    color=style.light,
-                    marker=style.matplotlib_marker,
-                    linestyle=("solid", "dashed")[number % 2],
-                    markersize=4.5,
-                )
+                options = {"color": style.light, "marker": style.matplotlib_marker, "markersize": 4.5}
+                dash = ("solid", "dashed")[number % 2]
+                _plot(axes, curve, label=f"{variant}, seed {seed}", linestyle=dash, **options)
     released = reference_curves()[architecture]
-    points = released.points[:4]
-    axes.plot(
-        [point.bits_per_pixel for point in points],
-        [point.psnr_db for point in points],
-        label="CompressAI's released weights",
-        color=published_style(0).light,
-        linestyle="dotted",
-    )
-    axes.set_xlabel("rate, bits per pixel")
-    axes.set_ylabel("PSNR of RGB, dB")
-    axes.set_title(f"{architecture} on Kodak after {steps} steps", fontsize=9)
+    nearest = RateCurve(released.name, released.points[:4])
+    colour = published_style(0).light
+    _plot(axes, nearest, label="CompressAI's released weights", color=colour, linestyle="dotted")
+    axes.set(xlabel="rate, bits per pixel", ylabel="PSNR of RGB, dB")
+    axes.set_title(f"{architecture} on Kodak after {steps} steps")
     axes.legend()
 
 
@@ -83,14 +73,9 @@ def _draw_by_steps(axes: "Axes", comparisons: Comparisons, architecture: str) ->
     chance = [(step, comparisons.between_seeds(architecture, step, NATURAL)) for step in steps]
     known_chance = [(step, percent) for step, percent in chance if percent is not None]
     if known_chance:
-        axes.plot(
-            *zip(*known_chance, strict=True),
-            "^--",
-            color=published_style(0).light,
-            label="plain, second seed against first",
-        )
+        colour = published_style(0).light
+        axes.plot(*zip(*known_chance, strict=True), "^--", color=colour, label="plain, second seed against first")
     axes.axhline(0, color=PALE, linewidth=0.8)
-    axes.set_xlabel("steps")
-    axes.set_ylabel("BD-rate on Kodak, %")
-    axes.set_title(f"{architecture}: below zero the regularized models need fewer bits", fontsize=9)
+    axes.set(xlabel="steps", ylabel="BD-rate on Kodak, %")
+    axes.set_title(f"{architecture}: below zero the regularized models need fewer bits")
     axes.legend()

@@ -2,17 +2,33 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from trimix.errors import UsageError
+from trimix.evaluation.rate_points import RatePoint, mean_point
 from trimix.images import write_atomically
 from trimix.reproduction.plan import Run
-from trimix.reproduction.rates import PictureRates
 from trimix.training.config import recorded_config
 
-_DIGITS = 6
+
+@dataclass(frozen=True)
+class PictureRates:
+    """Every picture of a set through one model.
+
+    Args:
+        bits_per_pixel: -log2 likelihood of rounded latents and hyper-latents, over the pixels of the picture.
+        psnr_db: of 8-bit RGB.
+    """
+
+    bits_per_pixel: tuple[float, ...]
+    psnr_db: tuple[float, ...]
+
+    @property
+    def mean(self) -> RatePoint:
+        """Means over the pictures."""
+        return mean_point(RatePoint(*values) for values in zip(self.bits_per_pixel, self.psnr_db, strict=True))
 
 
 @dataclass(frozen=True)
@@ -20,16 +36,15 @@ class Record:
     """A run, as far as it has come.
 
     Args:
-        key: of the run.
-        configuration: everything that decides what it comes to, with the fingerprints of the pictures.
         rates: by steps done, then by set of pictures.
         facts: of the training: seconds, gradient ratio, machine, versions.
+        configuration: everything that decides what it comes to, with the fingerprints of the pictures.
     """
 
     key: str
-    configuration: Mapping[str, Any]
     rates: Mapping[int, Mapping[str, PictureRates]]
     facts: Mapping[str, Any]
+    configuration: Mapping[str, Any]
 
     @property
     def seed(self) -> int:
@@ -47,18 +62,7 @@ class Record:
         Raises:
             OutputError: it cannot be written.
         """
-        rates = {
-            str(steps): {
-                name: {
-                    "bits_per_pixel": [round(value, _DIGITS) for value in found.bits_per_pixel],
-                    "psnr_db": [round(value, _DIGITS) for value in found.psnr_db],
-                }
-                for name, found in sets.items()
-            }
-            for steps, sets in self.rates.items()
-        }
-        contents = {"key": self.key, "rates": rates, "facts": self.facts, "configuration": self.configuration}
-        write_atomically(path, (json.dumps(contents) + "\n").encode(), overwrite=True)
+        write_atomically(path, (json.dumps(asdict(self)) + "\n").encode(), overwrite=True)
 
 
 def read_record(path: Path) -> Record:
@@ -76,7 +80,7 @@ def read_record(path: Path) -> Record:
             }
             for steps, sets in found["rates"].items()
         }
-        return Record(str(found["key"]), dict(found["configuration"]), rates, dict(found["facts"]))
+        return Record(str(found["key"]), rates, dict(found["facts"]), dict(found["configuration"]))
     except OSError as error:
         raise UsageError(f"{path}: a record of a run cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -98,12 +102,7 @@ def read_records(folder: Path) -> dict[str, Record]:
 
 
 def configuration_of(run: Run, fingerprints: Mapping[str, str]) -> dict[str, Any]:
-    """What a record says of a run: by it, a folder with runs of other settings is known.
-
-    Args:
-        run: of a plan.
-        fingerprints: of the pictures it is trained and measured on, by name.
-    """
+    """What a record says of a run, with the pictures' fingerprints: by it, a run of other settings is known."""
     return {
         "variant": run.variant.key,
         "architecture": run.variant.architecture,
@@ -124,5 +123,4 @@ def _whole(name: str, value: Any) -> Any:
     if name != "training" or not isinstance(value, Mapping):
         return value
     # Where the pictures are does not matter, what they are stands elsewhere.
-    settings = {**value, "data": {**value.get("data", {}), "training": ["pictures"]}}
-    return recorded_config(settings)
+    return recorded_config({**value, "data": {**value.get("data", {}), "training": ["pictures"]}})

@@ -1,24 +1,35 @@
-"""Checkpoints: everything that a run needs to go on exactly, written atomically."""
+"""Checkpoints: everything that a run needs to go on exactly, written atomically; and averaged weights as a small file.
+
+A checkpoint holds the weights twice, and the moments of the optimiser, in single precision: some eight times as much as
+float16, sixteen times as much as 8 bits. From averaged weights, with the recipe and the progress, a run goes on with a
+new optimiser.
+"""
 
 import io
 import json
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from trimix.architectures.config import CompressionConfig
-from trimix.errors import TrainingError
+from trimix.errors import OutputError, TrainingError
+from trimix.frozen.byte_weights import byte_tensors, is_for_bytes, weight_of_bytes
+from trimix.images.atomic_files import write_atomically
 from trimix.shapes import Tensor
-from trimix.training.config import recorded_config
+from trimix.training.config import TrainingConfig, recorded_config
 from trimix.training.explosion_guard import ExplosionGuard
 from trimix.training.steps import AuxiliaryModel
 
+AVERAGED_WEIGHTS = "trimix_training"
+"""The entry in the metadata of such a file."""
+_HEADER_BYTES = 8
 _TIMES = ("seconds", "core_seconds")
 
 
@@ -49,16 +60,7 @@ class Progress:
 
 @dataclass
 class RunState:
-    """All that a run needs to go on.
-
-    Args:
-        model: what is trained.
-        average: of its weights.
-        optimizer: of the model.
-        auxiliary: what is trained beside the model.
-        guard: what it remembers of recent steps.
-        progress: where the run stands.
-    """
+    """All that a run needs to go on."""
 
     model: nn.Module
     average: AveragedModel
@@ -84,11 +86,7 @@ class RunState:
         return entries
 
     def save(self, path: Path, configuration: str) -> None:
-        """Write a checkpoint under a temporary name, then rename it over the last one.
-
-        Args:
-            path: of the checkpoint.
-            configuration: of the run, as JSON.
+        """Write a checkpoint over the last one, with the configuration of the run as JSON.
 
         Raises:
             TrainingError: it cannot be written; the last one is as it was.
@@ -96,21 +94,10 @@ class RunState:
         # By way of memory: where a disk is full, torch's own writing fails with an internal RuntimeError.
         contents = io.BytesIO()
         torch.save(self.contents() | {"configuration": configuration}, contents)
-        temporary = path.with_suffix(".tmp")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
-                file.write(contents.getbuffer())
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except OSError as error:
-            raise TrainingError(
-                f"{path}: the checkpoint cannot be written: {error.strerror}; the one before it, if any, is as it was"
-            ) from error
-        finally:
-            with suppress(OSError):
-                temporary.unlink()
+            write_atomically(path, contents.getvalue(), overwrite=True)
+        except OutputError as error:
+            raise TrainingError(f"{error}; the checkpoint before it, if any, is as it was") from error
 
     def load(self, path: Path, checkpoint: dict[str, object] | None = None) -> None:
         """Take the state that a checkpoint holds.
@@ -118,18 +105,14 @@ class RunState:
         One without an optimiser's state, which averaged weights leave behind, begins with a new optimiser. Moments of
         optimisers are taken as they are, all else is copied.
 
-        Args:
-            path: of the checkpoint.
-            checkpoint: its contents, or those of `contents`; by default they are read.
-
         Raises:
             TrainingError: the checkpoint is missing, damaged, or of another model; or only one of checkpoint and run
                 trains something beside the model.
         """
         if checkpoint is None:
             checkpoint = load_checkpoint(path)
-        _load_weights(path, "model", _entry(path, checkpoint, "model"), self.model)
-        _load_weights(path, "average", _entry(path, checkpoint, "average"), self.average.module)
+        for name, module in (("model", self.model), ("average", self.average.module)):
+            module.load_state_dict(_checked_weights(path, name, checkpoint, module))
         averaged = _entry(path, checkpoint, "averaged")
         if not _is_count(averaged):
             raise _damaged(path, f"'averaged' must be a count of steps, found {averaged!r}")
@@ -138,7 +121,14 @@ class RunState:
             _load_optimizer(path, checkpoint, "optimizer", self.optimizer)
         _load_auxiliary(path, checkpoint, self.auxiliary)
         if self.guard is not None and "recent_steps" in checkpoint:
-            _load_recent_steps(path, checkpoint["recent_steps"], self.guard)
+            recent = checkpoint["recent_steps"]
+            match recent:
+                case {"losses": list(losses), "gradient_norms": list(norms)} if all(
+                    isinstance(number, int | float) for number in losses + norms
+                ):
+                    self.guard.recent = {"losses": losses.copy(), "gradient_norms": norms.copy()}
+                case _:
+                    raise _damaged(path, "'recent_steps' must hold lists of numbers, gradient_norms, losses")
         progress = _progress(path, _entry(path, checkpoint, "progress"))
         self.progress = progress if has_optimizer else replace(progress, optimizer_steps=0)
 
@@ -170,19 +160,37 @@ def average_of(path: Path, checkpoint: dict[str, object], model: nn.Module) -> d
     Raises:
         TrainingError: the checkpoint is damaged, or of another model.
     """
-    return _checked_weights(path, "average", _entry(path, checkpoint, "average"), model)
+    return _checked_weights(path, "average", checkpoint, model)
 
 
-def model_of(path: Path, checkpoint: dict[str, object]) -> CompressionConfig:
-    """The configuration of a checkpoint's model.
+def run_of(path: Path, checkpoint: dict[str, object]) -> TrainingConfig:
+    """The configuration of the run that has written a checkpoint.
+
+    Raises:
+        TrainingError: the checkpoint is damaged, or of another version.
+    """
+    try:
+        return recorded_config(json.loads(str(_entry(path, checkpoint, "configuration"))))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise TrainingError(
+            f"{path}: its configuration is not of this version of trimix: {place}: {first['msg']}"
+        ) from error
+    except ValueError as error:
+        raise _damaged(path, "'configuration' must be one of a run, found another") from error
+
+
+def steps_of(path: Path, checkpoint: dict[str, object]) -> int:
+    """How many steps the run had done.
 
     Raises:
         TrainingError: the checkpoint is damaged.
     """
-    try:
-        return recorded_config(json.loads(str(_entry(path, checkpoint, "configuration")))).model
-    except ValueError as error:
-        raise _damaged(path, "'configuration' must be one of a run, found another") from error
+    progress = _entry(path, checkpoint, "progress")
+    if not isinstance(progress, Mapping) or not _is_count(progress.get("step")):
+        raise _damaged(path, f"'progress' must count steps, found {progress!r}")
+    return progress["step"]
 
 
 def _load_auxiliary(path: Path, checkpoint: dict[str, object], auxiliary: AuxiliaryModel | None) -> None:
@@ -193,22 +201,8 @@ def _load_auxiliary(path: Path, checkpoint: dict[str, object], auxiliary: Auxili
             f"does and {lacks} does not; take the [regularizer] that it was made with, or start anew"
         )
     if auxiliary is not None:
-        _load_weights(path, "companion", checkpoint["companion"], auxiliary.module)
+        auxiliary.module.load_state_dict(_checked_weights(path, "companion", checkpoint, auxiliary.module))
         _load_optimizer(path, checkpoint, "companion_optimizer", auxiliary.optimizer)
-
-
-def _load_recent_steps(path: Path, recent: object, guard: ExplosionGuard) -> None:
-    if (
-        not isinstance(recent, Mapping)
-        or set(recent) != set(guard.recent)
-        or not all(_is_list_of_numbers(numbers) for numbers in recent.values())
-    ):
-        raise _damaged(path, f"'recent_steps' must hold lists of numbers, {', '.join(sorted(guard.recent))}")
-    guard.recent = {str(name): list(numbers) for name, numbers in recent.items()}
-
-
-def _is_list_of_numbers(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(number, int | float) for number in value)
 
 
 def _damaged(path: Path, found: str) -> TrainingError:
@@ -221,11 +215,8 @@ def _entry(path: Path, checkpoint: dict[str, object], name: str) -> object:
     return checkpoint[name]
 
 
-def _load_weights(path: Path, name: str, weights: object, model: nn.Module) -> None:
-    model.load_state_dict(_checked_weights(path, name, weights, model))
-
-
-def _checked_weights(path: Path, name: str, weights: object, model: nn.Module) -> dict[str, Tensor]:
+def _checked_weights(path: Path, name: str, checkpoint: dict[str, object], model: nn.Module) -> dict[str, Tensor]:
+    weights = _entry(path, checkpoint, name)
     if not isinstance(weights, Mapping):
         raise _damaged(path, f"'{name}' must be weights by name, found {type(weights).__name__}")
     expected = {key: _shape(value) for key, value in model.state_dict().items()}
@@ -274,12 +265,9 @@ def _load_optimizer(path: Path, checkpoint: dict[str, object], name: str, optimi
         group.update(own)
 
 
-def _is_soap(state: Mapping[str, object]) -> bool:
-    match state.get("param_groups"):
-        case [{"taps": _}, *_]:
-            return True
-        case _:
-            return False
+def _is_soap(state: Mapping[str, Any]) -> bool:
+    groups = state.get("param_groups")
+    return isinstance(groups, list) and bool(groups) and "taps" in groups[0]
 
 
 def _is_whole(state: Mapping[str, object], parameter: nn.Parameter) -> bool:
@@ -304,3 +292,59 @@ def _progress(path: Path, values: object) -> Progress:
 
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and value >= 0
+
+
+def averaged_weights(
+    average: nn.Module, progress: Progress, config: TrainingConfig, *, in_bytes: bool = False
+) -> bytes:
+    """The file: weights in float16.
+
+    Args:
+        in_bytes: large convolutions in 8 bits, with scales, as a released model has them.
+    """
+    weights: dict[str, Tensor] = {}
+    for name, value in average.state_dict().items():
+        if in_bytes and is_for_bytes(name, array := value.detach().cpu().numpy()):
+            parts = byte_tensors(name, array)
+            weights |= {key: torch.from_numpy(part) for key, part in parts.items()}
+        else:
+            value = value.detach().cpu().contiguous()
+            half = value.half() if value.is_floating_point() else value
+            # In float16 where that can hold it.
+            weights[name] = half if bool((half.isfinite() | ~value.isfinite()).all()) else value
+    # One entry: several would be written in an order that differs from time to time.
+    about = {"configuration": config.model_dump_json(), "progress": vars(progress)}
+    return save(weights, {AVERAGED_WEIGHTS: json.dumps(about)})
+
+
+def checkpoint_of_averaged(data: bytes, name: str) -> dict[str, object]:
+    """The entries of a checkpoint that `Trainer` resumes, or starts from.
+
+    Raises:
+        TrainingError: it is no such file.
+    """
+    try:
+        length = int.from_bytes(data[:_HEADER_BYTES], "little")
+        header = json.loads(data[_HEADER_BYTES : _HEADER_BYTES + length])
+        about = json.loads(header["__metadata__"][AVERAGED_WEIGHTS])
+        tensors = load(data)
+        arrays = {key: value.numpy() for key, value in tensors.items()}
+        weights = {
+            key: torch.from_numpy(weight_of_bytes(arrays, key))
+            if f"{key}_input_scale" in tensors
+            else (value.float() if value.is_floating_point() else value)
+            for key, value in tensors.items()
+            if not key.endswith(("_input_scale", "_output_scale"))
+        }
+        progress = about["progress"]
+        return {
+            "model": weights,
+            "average": weights,
+            "averaged": progress["step"],
+            "progress": progress,
+            "configuration": about["configuration"],
+        }
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise TrainingError(
+            f"{name}: must hold the averaged weights of a run, found something else ({type(error).__name__})"
+        ) from error

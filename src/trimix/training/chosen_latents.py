@@ -22,6 +22,7 @@ from trimix.distortion import Distortion
 from trimix.distortion.differentiable import distortion_of
 from trimix.distortion.slopes import stand_in
 from trimix.encoder.curvature import CHOICES, CURVATURE, first_damping
+from trimix.frozen.transforms import step_weights
 from trimix.images import PEAK
 from trimix.probability import MixtureParameters, log_likelihood
 from trimix.shapes import LATENT_STRIDE, Float, Tensor
@@ -43,19 +44,15 @@ def encoder_latents(
 
     Args:
         model: has a linear path, whose filters tell how distortion curves.
-        x: pictures in [0, 1].
-        quality: 1..100, one for each picture.
-        measure: what the model is trained for.
     """
     assert model.linear_path is not None and model.inverse_gain is not None
     with torch.no_grad():
         y, z = model.encode(x, quality)
         side = model.side_features(model.hyper_prior.round(z), quality)
         nearest = y.round()
-        energies = model.linear_path[1].energies()
-        error_price = model.squared_error_lambda(quality) / _CHANNELS
-        steps = model.inverse_gain.factors(quality)
-        curvature = (energies * error_price[:, None] * steps.square())[:, :, None, None]
+        error_lambda = model.squared_error_lambda(quality)[:, None]
+        weights = step_weights(model.linear_path[1].energies(), error_lambda, model.inverse_gain.factors(quality))
+        curvature = weights[:, :, None, None]
     with torch.enable_grad():
         values = nearest.clone().requires_grad_(True)
         x_hat = model.decode(values, quality).clamp(0, 1)
@@ -65,35 +62,29 @@ def encoder_latents(
         if measure.kind != "mse":
             height, width = nearest.shape[2:]
             own, weights = stand_in(shown.detach() - x, own, LATENT_STRIDE, (height, width))
-            curvature = curvature * weights[:, None] / (error_price * PEAK**2)[:, None, None, None]
+            curvature = curvature * weights[:, None] / (error_lambda / _CHANNELS * PEAK**2)[:, :, None, None]
         slope = torch.autograd.grad(x_hat, values, own)[0]
     parameters_at = partial(model.mixture_parameters, side)
-    least, taken = _cost(model, x, quality, measure, (nearest, z)), nearest
+
+    @torch.no_grad()
+    def cost(latents: Float[Tensor, "N M h w"]) -> Float[Tensor, "N"]:
+        """R + lambda D of every picture, R of the latents alone."""
+        output = model(x, quality, rounding="round", latents=(latents, z))
+        lost = model.rate_distortion_lambda(quality) * distortion_of(measure, x, output.reconstruction.clamp(0, 1))
+        return output.latent_bits / x[0, 0].numel() + lost
+
+    least, taken = cost(nearest), nearest
     waiting = torch.ones_like(least, dtype=torch.bool)
     damping = first_damping(is_squared_error=measure.kind == "mse")
     for _ in range(CHOICES):
         chosen = chosen_latents(nearest, slope, CURVATURE * damping.factor * curvature, parameters_at)
-        better = waiting & (_cost(model, x, quality, measure, (chosen, z)) < least)
+        better = waiting & (cost(chosen) < least)
         taken = torch.where(better[:, None, None, None], chosen, taken)
         waiting &= ~better
         if not waiting.any():
             break
         damping.increase()
     return taken, z
-
-
-@torch.no_grad()
-def _cost(
-    model: CompressionModel,
-    x: Float[Tensor, "N 3 H W"],
-    quality: Float[Tensor, "N"],
-    measure: Distortion,
-    latents: tuple[Float[Tensor, "N M h w"], Float[Tensor, "N Z hh hw"]],
-) -> Float[Tensor, "N"]:
-    """R + lambda D of every picture, R of the latents alone."""
-    output = model(x, quality, rounding="round", latents=latents)
-    lost = model.rate_distortion_lambda(quality) * distortion_of(measure, x, output.reconstruction.clamp(0, 1))
-    return output.latent_bits / x[0, 0].numel() + lost
 
 
 @torch.no_grad()
@@ -105,20 +96,10 @@ def chosen_latents(
 ) -> Float[Tensor, "N M h w"]:
     """For every latent the integer ``nearest + s``, s in -1, 0, 1, of least ``bits + slope * s + curvature * s^2``.
 
-        Args:
-            nearest: the nearest integers.
-            slope: of the distortion, in bits a step.
-            curvature: of the distortion, in bits a squared step.
-            parameters_at: parameters of all latents, given what stands in their contexts.
-
-        >>> from trimix.images import PEAK
-    from trimix.probability import Family
-        >>> shape = (1, 1, 1, 1, 1, 1)
-        >>> narrow = MixtureParameters((Family.LAPLACIAN,), *(torch.full(shape, of) for of in (0.0, 0.0, 0.2)))
-        >>> prices = (torch.full((1, 1, 1, 1), price) for price in (5.0, 9.0))
-        >>> two, none = torch.full((1, 1, 1, 1), 2.0), torch.zeros(1, 1, 1, 1)
-        >>> [chosen_latents(two, none, price, lambda _: narrow).item() for price in prices]
-        [1.0, 2.0]
+    Args:
+        slope: of the distortion, in bits a step.
+        curvature: of the distortion, in bits a squared step.
+        parameters_at: parameters of all latents, given what stands in their contexts.
     """
     chosen = nearest
     for _ in range(_LOOKS):

@@ -1,6 +1,6 @@
 """Configuration of a training run, read from TOML; unknown keys are refused."""
 
-from collections.abc import Mapping
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,10 +30,6 @@ _SHOWN_CHARACTERS = 80
 _SSIMULACRA2_LAMBDAS = (0.001, 1.0)
 # Of MS-SSIM 161 pixels must fit in, of SSIMULACRA2 a coarsest scale whose windows are not mostly cut off.
 _SMALLEST_PATCH_SIZES: dict[DistortionKind, int] = {"ms-ssim": 192, "ssimulacra2": 192}
-
-
-_FORMER_KEYS = {"minutes", "plateau_factor", "plateau_patience", "validation_steps", "updates_per_step", "form"}
-"""Of earlier versions, which wrote them into every checkpoint and record."""
 
 
 class _Section(BaseModel):
@@ -87,6 +83,25 @@ class PhaseConfig(_Section):
         if self.batch_size % self.accumulation:
             raise ValueError(f"accumulation must divide batch_size, found {self.accumulation} and {self.batch_size}")
         return self
+
+    def learning_rate_at(self, step: int) -> float:
+        """After a warm-up constant, or linearly or by a cosine to the final one at the end of the phase.
+
+        A formula of the step of the phase, from 0, so that a run that goes on needs no memory of it.
+
+        >>> phase = PhaseConfig(name="all", steps=8, learning_rate=1e-3, schedule="linear", warm_up_steps=4)
+        >>> [round(phase.learning_rate_at(step), 6) for step in (0, 3, 4, 6, 8)]
+        [0.00025, 0.001, 0.001, 0.0005, 0.0]
+        """
+        if step < self.warm_up_steps:
+            return self.learning_rate * (step + 1) / self.warm_up_steps
+        done = (step - self.warm_up_steps) / max(1, self.steps - self.warm_up_steps)
+        falling = self.learning_rate - self.learning_rate_final
+        if self.schedule == "linear":
+            return self.learning_rate - falling * done
+        if self.schedule == "cosine":
+            return self.learning_rate_final + falling * 0.5 * (1 + math.cos(math.pi * done))
+        return self.learning_rate
 
 
 class SoapConfig(_Section):
@@ -170,8 +185,6 @@ class ObjectiveConfig(_Section):
         default=1.0,
         description="with ssimulacra2: points for each step of 8 bits by which values are off, root mean square",
     )
-    quality_minimum: float = Field(default=1.0, ge=1, le=100)
-    quality_maximum: float = Field(default=100.0, ge=1, le=100)
     balance: float = Field(
         default=0.45,
         ge=0,
@@ -184,15 +197,6 @@ class ObjectiveConfig(_Section):
     def measure(self) -> Distortion:
         """D."""
         return Distortion(self.distortion, self.luma_chroma_weights, self.squared_error_weight)
-
-    @model_validator(mode="after")
-    def _range_is_not_empty(self) -> "ObjectiveConfig":
-        if self.quality_minimum > self.quality_maximum:
-            raise ValueError(
-                f"quality_minimum must not exceed quality_maximum, "
-                f"found {self.quality_minimum:g} and {self.quality_maximum:g}"
-            )
-        return self
 
 
 class RegularizerConfig(_Section):
@@ -247,8 +251,8 @@ class TrainingConfig(_Section):
     )
 
     @model_validator(mode="after")
-    def _distortion_has_its_patches(self) -> "TrainingConfig":
-        distortion = self.objective.distortion
+    def _phases_fit_the_rest(self) -> "TrainingConfig":
+        model, distortion = self.model, self.objective.distortion
         smallest = _SMALLEST_PATCH_SIZES.get(distortion, 1)
         for phase in self.phases:
             if phase.patch_size < smallest:
@@ -256,25 +260,24 @@ class TrainingConfig(_Section):
                     f"patch_size must be at least {smallest} for the distortion {distortion}, whose coarsest of five "
                     f"scales needs as much, found {phase.patch_size} in the phase {phase.name}; raise it"
                 )
-        return self
-
-    @model_validator(mode="after")
-    def _chosen_latents_have_their_encoder(self) -> "TrainingConfig":
-        for phase in self.phases:
             if phase.rounding == "chosen" and (
-                phase.encoder != "fixed" or not self.model.has_linear_path or self.model.rounding != "direct"
+                phase.encoder != "fixed" or not model.has_linear_path or model.rounding != "direct"
             ):
                 raise ValueError(
                     'rounding = "chosen" must come with encoder = "fixed" and a model that rounds directly and has a '
                     f'linear path, found another in the phase {phase.name}; set them, or rounding = "round"'
                 )
+            if phase.linear_only and not model.has_linear_path:
+                raise ValueError(
+                    f"linear_only must be false for {model.kind}, which has no linear path, found true in the "
+                    f"phase {phase.name}; remove it"
+                )
         return self
 
     @model_validator(mode="after")
     def _distortion_has_its_lambda(self) -> "TrainingConfig":
-        of_many = self.model.all_rates
         if self.objective.distortion == "ms-ssim":
-            name = "lambda_maximum" if of_many else "rate_distortion_lambda"
+            name = "lambda_maximum" if self.model.all_rates else "rate_distortion_lambda"
             largest = getattr(self.model, name)
             if largest < 1:
                 raise ValueError(
@@ -282,7 +285,7 @@ class TrainingConfig(_Section):
                     "mse; multiply the model's lambdas by about 1200"
                 )
         if self.objective.distortion == "ssimulacra2":
-            name = "lambda_minimum" if of_many else "rate_distortion_lambda"
+            name = "lambda_minimum" if self.model.all_rates else "rate_distortion_lambda"
             found = getattr(self.model, name)
             if not _SSIMULACRA2_LAMBDAS[0] <= found <= _SSIMULACRA2_LAMBDAS[1]:
                 raise ValueError(
@@ -292,33 +295,14 @@ class TrainingConfig(_Section):
                 )
         return self
 
-    @model_validator(mode="after")
-    def _linear_phases_need_a_linear_path(self) -> "TrainingConfig":
-        for phase in self.phases:
-            if phase.linear_only and not self.model.has_linear_path:
-                raise ValueError(
-                    f"linear_only must be false for {self.model.kind}, which has no linear path, found true in the "
-                    f"phase {phase.name}; remove it"
-                )
-        return self
-
 
 def recorded_config(settings: Any) -> TrainingConfig:
-    """The run that a checkpoint or a record tells of, perhaps one of an earlier version.
-
-    Args:
-        settings: as JSON tells them.
+    """The run that the JSON of a checkpoint or record tells of, perhaps one of another version: keys may be unknown.
 
     Raises:
-        ValidationError: they are none of a run.
+        ValidationError: it tells of none.
     """
-
-    def current(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {key: current(one) for key, one in value.items() if key not in _FORMER_KEYS}
-        return [current(one) for one in value] if isinstance(value, list) else value
-
-    return TrainingConfig.model_validate(current(settings))
+    return TrainingConfig.model_validate(settings, extra="ignore")
 
 
 def load_training_config(path: Path) -> TrainingConfig:

@@ -4,14 +4,13 @@ Gradients are averaged in one message once a step's backward passes are done. No
 that a step may call it as often, and in whatever way, its paper asks for.
 """
 
-import logging
+import atexit
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import torch
 from torch import distributed, nn
 
-from trimix.errors import TrainingError
 from trimix.shapes import Float, Tensor
 
 
@@ -20,31 +19,23 @@ class Devices:
 
     Args:
         accelerator: ``auto``, ``cpu`` or ``cuda``.
-
-    Raises:
-        TrainingError: the extra 'train' is missing.
     """
 
     def __init__(self, accelerator: str = "auto") -> None:
-        try:
-            from lightning.fabric import Fabric
-        except ImportError as error:
-            raise TrainingError("training needs the extra 'train': pip install 'trimix[train]'") from error
         under_torchrun = "TORCHELASTIC_RUN_ID" in os.environ
-        count = int(os.environ["WORLD_SIZE"]) if under_torchrun else 1
-        here = int(os.environ["LOCAL_WORLD_SIZE"]) if under_torchrun else 1
-        self.count = count
-        for name in ("lightning.fabric", "lightning.pytorch"):
-            logging.getLogger(name).setLevel(logging.WARNING)  # they announce every process
-        fabric = Fabric(
-            accelerator=accelerator, devices=here, num_nodes=count // here, strategy="ddp" if count > 1 else "auto"
+        self.count, self.rank, here = (
+            int(os.environ[name]) if under_torchrun else default
+            for name, default in (("WORLD_SIZE", 1), ("RANK", 0), ("LOCAL_RANK", 0))
         )
-        if count > 1:
-            fabric.launch()
+        on_cuda = accelerator == "cuda" or (accelerator == "auto" and torch.cuda.is_available())
+        self.device = torch.device("cuda", here) if on_cuda else torch.device("cpu")
+        if on_cuda:
+            torch.cuda.set_device(self.device)
+        if self.count > 1:
+            distributed.init_process_group("nccl" if on_cuda else "gloo")
+            atexit.register(distributed.destroy_process_group)
             # What processes agree upon lies in ordinary memory: no device is waited for.
             self._agreement = distributed.new_group(backend="gloo")
-        self.device = fabric.device
-        self.rank = fabric.global_rank if count > 1 else 0
 
     @property
     def is_first(self) -> bool:
@@ -98,12 +89,6 @@ class Devices:
         message = torch.cat([gradient.flatten() for gradient in gradients])
         distributed.all_reduce(message)
         message /= self.count
-        _put(message, gradients)
-
-
-@torch.no_grad()
-def _put(message: Float[Tensor, "n"], tensors: Sequence[Tensor]) -> None:
-    parts = message.split([tensor.numel() for tensor in tensors])
-    torch._foreach_copy_(  # pyright: ignore[reportPrivateImportUsage]
-        list(tensors), [part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
-    )
+        parts = message.split([gradient.numel() for gradient in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.view(gradient.shape))

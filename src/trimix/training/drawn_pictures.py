@@ -23,38 +23,17 @@ _GREY_SHARE = 1 / 3
 _FINER = 2
 """What has soft edges is drawn so many times as large, and scaled down."""
 _FONT_FOLDERS = (
-    "/usr/share/fonts",
-    "/usr/local/share/fonts",
-    "~/.local/share/fonts",
-    "~/.fonts",
-    "/System/Library/Fonts",
-    "/Library/Fonts",
-    "C:/Windows/Fonts",
-)
+    "/usr/share/fonts", "/usr/local/share/fonts", "~/.local/share/fonts", "~/.fonts",
+    "/System/Library/Fonts", "/Library/Fonts", "C:/Windows/Fonts",
+)  # fmt: skip
 _MOST_FONTS = 64
 _SYLLABLES = (
-    "a",
-    "al",
-    "an",
-    "be",
-    "co",
-    "da",
-    "en",
-    "er",
-    "ing",
-    "ion",
-    "le",
-    "ly",
-    "ma",
-    "no",
-    "of",
-    "st",
-    "ti",
-    "un",
-)
+    "a", "al", "an", "be", "co", "da", "en", "er", "ing", "ion", "le", "ly", "ma", "no", "of", "st", "ti", "un"
+)  # fmt: skip
 _SIGNS = (".", ",", ":", ";", "!", "?", " =", " +", "()", "%", " -", "/")
 
 Colour = tuple[int, int, int]
+Box = tuple[int, int, int, int]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 Random = np.random.Generator
 
@@ -110,12 +89,17 @@ def _luma(colour: Colour) -> float:
     return sum(weight * value for weight, value in zip(BT601_LUMA_WEIGHTS, colour, strict=True))
 
 
+def _canvas(side: int, background: Colour) -> tuple[Image.Image, ImageDraw.ImageDraw]:
+    picture = Image.new("RGB", (side, side), background)
+    return picture, ImageDraw.Draw(picture)
+
+
 def _place(random: Random, side: int) -> tuple[int, int]:
     x, y = random.integers(side, size=2).tolist()
     return x, y
 
 
-def _box(random: Random, side: int, largest: float = 0.7) -> tuple[int, int, int, int]:
+def _box(random: Random, side: int, largest: float = 0.7) -> Box:
     left, top = (int(v) for v in random.uniform(-0.1 * side, 0.9 * side, size=2))
     width, height = (int(v) for v in np.exp(random.uniform(np.log(3), np.log(largest * side), size=2)))
     return left, top, left + width, top + height
@@ -156,9 +140,7 @@ def _words(random: Random, count: int) -> str:
     return " ".join(words)
 
 
-def _write(
-    draw: ImageDraw.ImageDraw, random: Random, box: tuple[int, int, int, int], font: Font, size: int, colour: Colour
-) -> None:
+def _write(draw: ImageDraw.ImageDraw, random: Random, box: Box, font: Font, size: int, colour: Colour) -> None:
     """Lines of text from the top of a box to its end, cut off at the picture's border alone."""
     left, top, right, bottom = box
     per_line = max(1, int((right - left) / (2.5 * size)))
@@ -186,8 +168,7 @@ def _flats(random: Random, side: int) -> Image.Image:
     """Few or many flat shapes over one another, with hard or soft edges."""
     finer = _FINER if random.random() < 0.5 else 1
     side *= finer
-    picture = Image.new("RGB", (side, side), _colour(random))
-    draw = ImageDraw.Draw(picture)
+    picture, draw = _canvas(side, _colour(random))
     for _ in range(int(random.integers(1, 25))):
         shape, colour, box = random.integers(3), _colour(random), _box(random, side)
         if shape == 0:
@@ -202,8 +183,7 @@ def _flats(random: Random, side: int) -> Image.Image:
 def _text(random: Random, side: int) -> Image.Image:
     """One or more blocks of text, each of its own font and size."""
     background = _colour(random)
-    picture = Image.new("RGB", (side, side), background)
-    draw = ImageDraw.Draw(picture)
+    picture, draw = _canvas(side, background)
     top = int(random.integers(-8, 8))
     while top < side:
         size = int(np.exp(random.uniform(np.log(8), np.log(48))))
@@ -220,8 +200,7 @@ def _line_art(random: Random, side: int) -> Image.Image:
     finer = _FINER if random.random() < 0.7 else 1
     side *= finer
     background = _colour(random)
-    picture = Image.new("RGB", (side, side), background)
-    draw = ImageDraw.Draw(picture)
+    picture, draw = _canvas(side, background)
     colour = _apart(random, background)
     for _ in range(int(random.integers(8, 60))):
         if random.random() < 0.1:
@@ -245,8 +224,7 @@ def _chart(random: Random, side: int) -> Image.Image:
     """Axes, a grid, labels, and bars, curves, points or a pie."""
     background = _colour(random)
     ink = _apart(random, background)
-    picture = Image.new("RGB", (side, side), background)
-    draw = ImageDraw.Draw(picture)
+    picture, draw = _canvas(side, background)
     left, top, right, bottom = side // 8, side // 10, side - side // 16, side - side // 8
     size = int(random.integers(8, 15))
     font = _font(random, size)
@@ -280,8 +258,7 @@ def _interface(random: Random, side: int) -> Image.Image:
     """A window: bars, panels, rows of text, buttons, boxes to tick."""
     background = _colour(random)
     accent, ink = _apart(random, background), _apart(random, background)
-    picture = Image.new("RGB", (side, side), background)
-    draw = ImageDraw.Draw(picture)
+    picture, draw = _canvas(side, background)
     size = int(random.integers(8, 16))
     font = _font(random, size)
     bar, panel = 2 * size, int(random.uniform(0, 0.4) * side)
@@ -331,11 +308,5 @@ def _pixel_art(random: Random, side: int) -> Image.Image:
 
 
 KINDS: Sequence[Callable[[Random, int], Image.Image]] = (
-    _ramp,
-    _flats,
-    _text,
-    _line_art,
-    _chart,
-    _interface,
-    _pixel_art,
-)
+    _ramp, _flats, _text, _line_art, _chart, _interface, _pixel_art
+)  # fmt: skip

@@ -31,10 +31,8 @@ USUAL_STEPS = 100
 """Steps whose medians are the usual loss and the usual gradient."""
 FEWEST_STEPS = 20
 """Before a phase has so many, nothing is usual: only numbers that are none are wild."""
-LOOKED_AT = 10
-"""Steps of which..."""
-WILD_STEPS = 3
-"""...so many are an explosion."""
+LOOKED_AT, WILD_STEPS = 10, 3
+"""Steps of which so many are an explosion."""
 
 Contents = dict[str, object]
 """What `trimix.training.checkpoint.RunState.contents` gives."""
@@ -42,14 +40,9 @@ Contents = dict[str, object]
 
 @dataclass(frozen=True)
 class Explosion:
-    """How a run looked when it exploded.
+    """How a run looked when it exploded: its last wild step, and medians of recent ones, NaN before there were enough.
 
-    Args:
-        noticed_at_step: that, or a later one where it was checked later.
-        loss: of the last wild step.
-        usual_loss: median of recent steps; NaN before there were enough.
-        gradient_norm: of the last wild step.
-        usual_gradient_norm: median of recent steps; NaN before there were enough.
+    ``noticed_at_step`` is that step, or a later one where it was checked later.
     """
 
     noticed_at_step: int
@@ -71,9 +64,6 @@ class ExplosionGuard:
 
     What it decides is a function of the losses and norms of steps alone, whenever it checks them: a later check
     notices later, but goes back to the same state.
-
-    Args:
-        config: thresholds, and how often a state is kept.
     """
 
     def __init__(self, config: GuardConfig) -> None:
@@ -88,17 +78,15 @@ class ExplosionGuard:
         self._unread: list[Tensor] = []
 
     def begin(self, contents: Contents, *, anew: bool) -> None:
-        """Take the state at the start of a phase, or of a process, for a good one.
+        """Take a copy of the state at the start of a process, or anew of a phase, for a good one.
 
-        Args:
-            contents: are copied.
-            anew: it is the start of a phase, whose losses may be of another size.
+        Losses of another phase may be of another size.
         """
         if anew:
             for numbers in self.recent.values():
                 numbers.clear()
-        self._forget()
-        self.good = self._newest = copy.deepcopy(contents)
+        self.good = copy.deepcopy(contents)
+        self.went_back()
 
     def note(self, loss: Float[Tensor, ""], gradient_norm: Float[Tensor, ""]) -> None:
         """Take in a step; waits for no device."""
@@ -107,12 +95,7 @@ class ExplosionGuard:
     def check(
         self, step: int, mean: Callable[[Float[Tensor, "n"]], Float[Tensor, "n"]] = lambda values: values
     ) -> Explosion | None:
-        """Check the steps since the last check; waits for the device.
-
-        Args:
-            step: the last of them.
-            mean: over the devices of a run.
-        """
+        """Check the steps since the last check; waits for the device."""
         if not self._unread:
             return None
         rows = mean(torch.cat(self._unread)).reshape(-1, 2).tolist()
@@ -135,19 +118,12 @@ class ExplosionGuard:
         return len(self.recent["losses"]) < FEWEST_STEPS or not any(self._wild)
 
     def keep(self, contents: Contents) -> None:
-        """Take a state of a calm run; the one before it has proved good.
-
-        Args:
-            contents: are copied.
-        """
+        """Take a copy of the state of a calm run; the one before it has proved good."""
         self.good, self._newest = self._newest, copy.deepcopy(contents)
 
     def went_back(self) -> None:
         """Go on from `good`, which has been put into place."""
         self._newest = self.good
-        self._forget()
-
-    def _forget(self) -> None:
         self._unread.clear()
         self._wild.clear()
 

@@ -25,25 +25,15 @@ def may_grow(before: CompressionConfig, after: CompressionConfig) -> bool:
 
 
 def grown(weights: Mapping[str, Tensor], before: CompressionConfig, model: CompressionModel) -> dict[str, Tensor]:
-    """Weights of a wider model that does exactly what the narrower one does.
+    """The state of a wider model, as it was made, that does exactly what the narrower one does.
 
     Args:
         weights: of the narrower model.
         before: its configuration.
-        model: the wider one, as it was made: new channels start with its weights.
-
-    Returns:
-        The wider model's state.
+        model: the wider one: new channels start with its weights.
 
     Raises:
         TrainingError: something else than the configuration's ``growing`` sizes differs, or gets smaller.
-
-    >>> from trimix.architectures.building import build
-    >>> from trimix.architectures.config import GllmmLiteConfig
-    >>> narrow, wide = GllmmLiteConfig(latent_channels=8), GllmmLiteConfig(latent_channels=8, head_widths=(300, 224))
-    >>> state = grown(build(narrow).state_dict(), narrow, build(wide))
-    >>> state["head.0.weight"].shape[0]
-    300
     """
     growing, after = before.growing, model.config
     for name in type(after).model_fields:

@@ -9,15 +9,10 @@ from types import FrameType
 
 
 class StopRequest:
-    """Whether SIGINT or SIGTERM has come.
+    """Whether SIGINT or SIGTERM has come, in ``made``; in the grace seconds a second SIGINT counts as the first."""
 
-    Args:
-        made: one has.
-        grace_seconds: in which a second SIGINT counts as the first.
-    """
-
-    def __init__(self, made: bool = False, grace_seconds: float = 0.0) -> None:
-        self.made = made
+    def __init__(self, grace_seconds: float = 0.0) -> None:
+        self.made = False
         self._grace_seconds = grace_seconds
         self._made_at = time.monotonic()
 

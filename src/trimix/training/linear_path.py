@@ -20,28 +20,18 @@ def start_linear_path(path: LinearPath, sampler: PatchSampler, start: LinearPath
 
     Args:
         path: of g_a and g_s, is changed; one that starts at random is as it was made.
-        sampler: gives the patches that components are fitted to.
-        start: principal components of blocks, random orthonormal filters, or zeros.
+        sampler: gives the patches to whose blocks principal components are fitted.
+        start: these, random orthonormal filters, or zeros.
 
     Raises:
         ConfigurationError: the model has more latent channels than a block has components.
     """
-    if start == "karhunen_loeve":
-        fit_linear_path(path, sampler)
-    elif start == "zero":
-        with torch.no_grad():
-            for transform in path:
-                transform.weight.zero_()
-
-
-def fit_linear_path(path: LinearPath, sampler: PatchSampler) -> None:
-    """Set the linear path of both transforms to the principal components of blocks.
-
-    Raises:
-        ConfigurationError: the model has more latent channels than a block has components.
-    """
-    analysis, _ = path
-    block, channels = analysis.block, analysis.weight.shape[0]
+    if start == "zero":
+        for transform in path:
+            nn.init.zeros_(transform.weight)
+    if start != "karhunen_loeve":
+        return
+    block, channels = path[0].block, path[0].weight.shape[0]
     if channels > 3 * block**2:
         raise ConfigurationError(
             f"model.latent_channels must not exceed {3 * block**2}, the components of {block}x{block} pixels "
@@ -54,6 +44,5 @@ def fit_linear_path(path: LinearPath, sampler: PatchSampler) -> None:
     ]
     blocks = nn.functional.unfold(torch.cat(patches), block, stride=block)
     mean, basis = principal_components(blocks.transpose(1, 2).flatten(0, 1), channels)
-    device = analysis.weight.device
     for transform in path:
-        transform.set_basis(mean.to(device), basis.to(device))
+        transform.set_basis(mean, basis)

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -29,9 +30,7 @@ from trimix.architectures.config import CompressionConfig
 from trimix.errors import TrainingError
 from trimix.progress import ProgressDisplay, showing_progress
 from trimix.shapes import Float, Tensor
-from trimix.training.averaging import build_average
-from trimix.training.batches import check_parts, parts_of_batch
-from trimix.training.checkpoint import Progress, RunState, average_of, load_checkpoint, model_of
+from trimix.training.checkpoint import Progress, RunState, average_of, load_checkpoint, run_of
 from trimix.training.config import PhaseConfig, TrainingConfig
 from trimix.training.devices import Devices
 from trimix.training.drawn_pictures import drawn_pictures
@@ -39,14 +38,11 @@ from trimix.training.explosion_guard import Explosion, ExplosionGuard
 from trimix.training.growing import grown, may_grow
 from trimix.training.interruption import StopRequest, delayed_signals
 from trimix.training.linear_path import start_linear_path
-from trimix.training.non_finite import MAXIMUM_IN_A_ROW, NonFiniteSteps
-from trimix.training.optimizers import build_optimizer
+from trimix.training.optimizers import MAXIMUM_IN_A_ROW, NonFiniteSteps, build_average, build_optimizer
 from trimix.training.patches import PatchSampler, load_pictures, validation_crops
 from trimix.training.products import fast_products
-from trimix.training.reports import mean_report, read_report
 from trimix.training.run_log import RunLog
-from trimix.training.schedules import learning_rate
-from trimix.training.steps import PlainStep, Step, StepReport
+from trimix.training.steps import PlainStep, Step, StepReport, check_parts, mean_report, parts_of_batch
 from trimix.training.time_limit import TimeIsUpError, TimeLimit
 from trimix.training.two_stage import TwoStageStep
 from trimix.training.validation import VALIDATION_SIZE, validate
@@ -63,16 +59,14 @@ _OTHER_PATCHES = 2**32
 def build_step(config: TrainingConfig, model: CompressionModel) -> Step:
     """The step of a run."""
     if config.regularizer is None:
-        return PlainStep(model, config.objective)
-    device = next(model.parameters()).device
-    return TwoStageStep(model, config.objective, config.regularizer, config.seed, device)
+        return PlainStep(config.objective)
+    return TwoStageStep(model, config.objective, config.regularizer, config.seed)
 
 
 class Trainer:
     """One training run in one folder: ``last.ckpt``, ``log.jsonl``.
 
     Args:
-        config: the run.
         folder: created if missing; a ``last.ckpt`` in it is resumed.
         devices: those of the run, or an accelerator: ``auto``, ``cpu`` or ``cuda``.
         on_progress: called while pictures are read, with how many are, and of how many, where that is known.
@@ -114,10 +108,9 @@ class Trainer:
         self.grown_from: CompressionConfig | None = None
         """The narrower model whose weights this run has started from."""
         self._start()
-        compiled = config.optimizer.compile == "on" or (
-            config.optimizer.compile == "auto" and self.device.type == "cuda"
-        )
-        self._first_step_is_longer = compiled or self.device.type == "cuda"
+        on_cuda = self.device.type == "cuda"
+        compiled = config.optimizer.compile == "on" or (config.optimizer.compile == "auto" and on_cuda)
+        self._first_step_is_longer = compiled or on_cuda
         if compiled:
             for part in (self.model.analysis, self.model.synthesis):
                 part.compile()  # in place: weights keep their names
@@ -130,21 +123,14 @@ class Trainer:
         self._log = RunLog(folder, tensorboard=config.tensorboard, step=self.progress.step) if is_first else None
         self._display = ProgressDisplay(silent=not is_first)
 
-    def _leave_out(self, note: str) -> None:
-        ProgressDisplay(silent=not self.devices.is_first).say(f"trimix: warning: left out: {note}")
-
     def _read_pictures(self, on_progress: Callable[[int, int | None], None] | None) -> None:
-        data = self.config.data
+        def leave_out(note: str) -> None:
+            ProgressDisplay(silent=not self.devices.is_first).say(f"trimix: warning: left out: {note}")
+
+        data, load = self.config.data, partial(load_pictures, on_progress=on_progress, on_left_out=leave_out)
         largest = max(phase.patch_size for phase in self.config.phases)
-        pictures = load_pictures(
-            data.training,
-            largest,
-            advice="remove it or lower patch_size",
-            on_progress=on_progress,
-            on_left_out=self._leave_out,
-        )
         self.sampler = PatchSampler(
-            pictures,
+            load(data.training, largest, advice="remove it or lower patch_size"),
             self.config.seed,
             data.scale_minimum,
             data.scaled_share,
@@ -153,16 +139,11 @@ class Trainer:
             drawn_share=data.drawn_share,
             grey_share=data.grey_share,
         )
-        self.crops = None
-        if data.validation:
-            held_out = load_pictures(
-                data.validation, VALIDATION_SIZE, on_progress=on_progress, on_left_out=self._leave_out
-            )
-            self.crops = validation_crops(held_out, VALIDATION_SIZE).to(self.device)
+        held_out = load(data.validation, VALIDATION_SIZE) if data.validation else None
+        self.crops = None if held_out is None else validation_crops(held_out, VALIDATION_SIZE).to(self.device)
 
     def _start(self) -> None:
         """Weights and progress: of the checkpoint, of another run's, or new."""
-        auxiliary = self.step.auxiliary
         if self.checkpoint_path.exists():
             self._state.load(self.checkpoint_path)
             self.saved_step = self.progress.step
@@ -172,13 +153,13 @@ class Trainer:
             start_linear_path(self.model.linear_path, self.sampler, self.config.linear_path_start)
             self.average.module.load_state_dict(self.model.state_dict())
         self.devices.copy_from_first(self.model, self.average.module)
-        if auxiliary is not None:
-            self.devices.copy_from_first(auxiliary.module)
+        if self.step.auxiliary is not None:
+            self.devices.copy_from_first(self.step.auxiliary.module)
 
     def _start_from(self, path: Path) -> None:
         """Take the averaged weights of another run, or of a narrower model where this one is wider."""
         checkpoint = load_checkpoint(path)
-        before = model_of(path, checkpoint) if "configuration" in checkpoint else self.model.config
+        before = run_of(path, checkpoint).model if "configuration" in checkpoint else self.model.config
         if may_grow(before, self.model.config):
             self.model.load_state_dict(grown(average_of(path, checkpoint, build(before)), before, self.model))
             self.grown_from = before
@@ -234,7 +215,6 @@ class Trainer:
             linear_only=self._phase.linear_only,
             between_batches=self.stop_if_requested if in_time else lambda: None,
         )
-        objective = self.devices.number_of_first(sum(row.objective for row in rows) / len(rows))
         scores = [row.ssimulacra2 for row in rows if row.ssimulacra2 is not None]
         self._write(
             "validation",
@@ -243,7 +223,7 @@ class Trainer:
             quality=[row.quality for row in rows],
             bits_per_pixel=[row.bits_per_pixel for row in rows],
             psnr_db=[row.psnr_db for row in rows],
-            objective=objective,
+            objective=sum(row.objective for row in rows) / len(rows),
             **({"ssimulacra2": scores} if scores else {}),
         )
         points = "  ".join(row.summary for row in rows)
@@ -264,7 +244,8 @@ class Trainer:
                 written.
         """
         done = self.progress.step
-        self._total_steps = done + self._steps_left()
+        left = sum(phase.steps for phase in self.config.phases[self.progress.phase :])
+        self._total_steps = done + max(0, left - self.progress.phase_step)
         # torchrun passes Ctrl-C on to processes that have seen it themselves.
         grace_seconds = 2.0 if self.devices.count > 1 else 0.0
         with (
@@ -285,10 +266,6 @@ class Trainer:
                 self.save()
         if self.devices.agree(self._stop.made)[0]:
             raise KeyboardInterrupt  # it came while the last checkpoint was written
-
-    def _steps_left(self) -> int:
-        phases = self.config.phases[self.progress.phase :]
-        return max(0, sum(phase.steps for phase in phases) - self.progress.phase_step)
 
     def _run_phase(self, phase: PhaseConfig) -> None:
         for part in (self.model.analysis, self.model.hyper_analysis, self.model.gain):
@@ -330,18 +307,14 @@ class Trainer:
 
     def _between_steps(self) -> None:
         """Called where weights, average, optimisers and progress agree."""
-        now = time.monotonic()
-        waited = now - self._last_validation > self.config.validation_minutes * 60
-        stop, time_is_up, validation, saving = self.devices.agree(
-            self._stop.made,
-            self._time_is_up(),
-            self.devices.is_first and waited,
-            self.devices.is_first and self._saving_is_due(now),
+        self.stop_if_requested()
+        now, is_first = time.monotonic(), self.devices.is_first
+        # Under a time limit a checkpoint at the start shows how long the last one will take.
+        is_unmeasured = self._time_limit is not None and not self._time_limit.has_saved
+        validation, saving = self.devices.agree(
+            is_first and now - self._last_validation > self.config.validation_minutes * 60,
+            is_first and (is_unmeasured or now - self._last_save > self.config.checkpoint_minutes * 60),
         )
-        if stop:
-            self._save_and_stop()
-        if time_is_up:
-            self._save_in_time()
         if validation:
             self.validate()
             self._last_validation = time.monotonic()
@@ -358,32 +331,15 @@ class Trainer:
             KeyboardInterrupt: a signal has come.
             TimeIsUpError: the time is up; it goes no further than `run`.
         """
-        stop, time_is_up = self.devices.agree(self._stop.made, self._time_is_up())
-        if stop:
-            self._save_and_stop()
-        if time_is_up:
-            self._save_in_time()
-
-    def _saving_is_due(self, now: float) -> bool:
-        if now - self._last_save > self.config.checkpoint_minutes * 60:
-            return True
-        # Under a time limit one at the start shows how long the last one will take.
-        return self._time_limit is not None and not self._time_limit.has_saved
-
-    def _time_is_up(self) -> bool:
-        return self.devices.is_first and self._time_limit is not None and self._time_limit.is_up
-
-    def _save_and_stop(self) -> None:
-        self.save()
-        raise KeyboardInterrupt
-
-    def _save_in_time(self) -> None:
-        self.save()
-        raise TimeIsUpError
+        is_up = self.devices.is_first and self._time_limit is not None and self._time_limit.is_up
+        stop, time_is_up = self.devices.agree(self._stop.made, is_up)
+        if stop or time_is_up:
+            self.save()
+            raise KeyboardInterrupt if stop else TimeIsUpError
 
     def _set_learning_rates(self, phase: PhaseConfig) -> float:
         """Returns the proportion of the phase's learning rate."""
-        rate = learning_rate(phase, self.progress.phase_step) * self._lowered * self._warmth
+        rate = phase.learning_rate_at(self.progress.phase_step) * self._lowered * self._warmth
         if self._time_limit is not None:
             rate = self.devices.number_of_first(self._time_limit.cooled(rate))
         proportion = rate / phase.learning_rate
@@ -412,28 +368,31 @@ class Trainer:
         is_free = self.device.type == "cpu" and self.devices.count == 1
         if not keeping and not is_free and step % _LOOK_EVERY_STEPS:
             return
-        # A mean over the processes has the same bits in each of them: all go back, or none.
-        if (explosion := self._guard.check(step, self.devices.mean)) is not None:
-            self._go_back(explosion)
-            self.save()  # what lies there may be of a step after the one that is gone back to
+        if (explosion := self._check()) is not None:
+            self._go_back_and_save(explosion)
         elif keeping and self._guard.is_calm:
             self._guard.keep(self._state.contents())
 
     def _ends_badly(self) -> bool:
         """At the end of a phase, go back after a single wild step: nobody would see what comes of it."""
-        step = self.progress.step
-        explosion = self._guard.check(step, self.devices.mean)
+        explosion = self._check()
         if explosion is None and not self._guard.is_calm:
-            explosion = self._guard.explosion(step)
-        if explosion is None:
-            return False
+            explosion = self._guard.explosion(self.progress.step)
+        if explosion is not None:
+            self._go_back_and_save(explosion)
+        return explosion is not None
+
+    def _check(self) -> Explosion | None:
+        # A mean over the processes has the same bits in each of them: all go back, or none.
+        return self._guard.check(self.progress.step, self.devices.mean)
+
+    def _go_back_and_save(self, explosion: Explosion) -> None:
         self._go_back(explosion)
-        self.save()
-        return True
+        self.save()  # what lies there may be of a step after the one that is gone back to
 
     def _leave_no_explosion(self) -> None:
         """Before saving: go back where the loss has exploded, or where it may be about to."""
-        if (explosion := self._guard.check(self.progress.step, self.devices.mean)) is not None:
+        if (explosion := self._check()) is not None:
             self._go_back(explosion)
         elif not self._guard.is_calm:
             self._put_good_state_into_place()  # a run that goes on makes the same steps again
@@ -522,7 +481,7 @@ class Trainer:
         self._write(
             "training",
             steps=len(self._window),
-            **read_report(mean),
+            **mean.read(),
             learning_rate=rate,
             gradient_norm=float(norm),
             skipped_steps=skipped - self._skipped_steps,
@@ -541,7 +500,7 @@ class Trainer:
             self._announce_once(warning)
 
     def _show(self, report: StepReport) -> None:
-        step, numbers = self.progress.step, read_report(report)
+        step, numbers = self.progress.step, report.read()
         self._display.show(
             f"{self._phase.name} step {step}  {numbers['bits_per_pixel']:.3f} bpp  {numbers['psnr_db']:.2f} dB  "
             f"loss {numbers['loss']:.3f}",

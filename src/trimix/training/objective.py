@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from trimix.architectures.training_output import TrainingOutput
+from trimix.architectures.compression_model import TrainingOutput
 from trimix.distortion import Distortion, DistortionKind
 from trimix.distortion.differentiable import distortion_of
 from trimix.shapes import Float, Tensor
@@ -61,10 +61,8 @@ def rate_distortion(
 
     Args:
         x: pictures in [0, 1]; both sides have at least 161 pixels for MS-SSIM, 128 for SSIMULACRA2.
-        output: what the model made of them.
         rate_distortion_lambda: of every picture, in the unit of its distortion.
         balance: 0: rates count by their difference, 1: by their ratio.
-        objective: says what D is.
     """
     pixels = x.shape[2] * x.shape[3]
     bits_per_pixel = (output.latent_bits + output.hyper_latent_bits) / pixels

@@ -12,17 +12,17 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
+from torch.nn import functional
 
 from trimix.errors import ConfigurationError
 from trimix.shapes import Float, Tensor, UInt8
-from trimix.training.picture_cache import Cut, DeviceCache, HostCache, PictureCache
 
-_HOST = torch.device("cpu")
 _WAITING_FILES = 64
 """Encoded pictures that are read ahead of those that decode them."""
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
@@ -37,33 +37,27 @@ def no_source(path: Path) -> ConfigurationError:
     return ConfigurationError(f"{path}: must be a folder, tar or picture; found nothing of the kind")
 
 
+def _pictures_in(folder: Path) -> list[Path]:
+    return [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in _SUFFIXES and not p.is_dir()]
+
+
 def _named_bytes(source: Path) -> Iterator[tuple[str, bytes]]:
     try:
-        yield from _read(source)
+        if source.is_dir() or (source.is_file() and source.suffix.lower() in _SUFFIXES):
+            for path in _pictures_in(source) if source.is_dir() else [source]:
+                yield str(path), path.read_bytes()
+        elif source.is_file() and tarfile.is_tarfile(source):
+            with tarfile.open(source) as archive:
+                for member in archive:
+                    if member.isfile() and Path(member.name).suffix.lower() in _SUFFIXES:
+                        yield f"{source}:{member.name}", archive.extractfile(member).read()  # type: ignore[union-attr]
+        else:
+            raise no_source(source)
     except OSError as error:
         # A damaged gzip is an OSError, too, with neither name nor number.
         raise ConfigurationError(f"{error.filename or source}: cannot be read: {error.strerror or error}") from error
     except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise ConfigurationError(f"{source}: is a damaged tar ({error}); fetch it again") from error
-
-
-def _pictures_in(folder: Path) -> list[Path]:
-    return [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in _SUFFIXES and not p.is_dir()]
-
-
-def _read(source: Path) -> Iterator[tuple[str, bytes]]:
-    if source.is_dir():
-        for path in _pictures_in(source):
-            yield str(path), path.read_bytes()
-    elif source.is_file() and tarfile.is_tarfile(source):
-        with tarfile.open(source) as archive:
-            for member in archive:
-                if member.isfile() and Path(member.name).suffix.lower() in _SUFFIXES:
-                    yield f"{source}:{member.name}", archive.extractfile(member).read()  # type: ignore[union-attr]
-    elif source.is_file() and source.suffix.lower() in _SUFFIXES:
-        yield str(source), source.read_bytes()
-    else:
-        raise no_source(source)
 
 
 def _count(sources: Sequence[Path]) -> int | None:
@@ -81,7 +75,7 @@ def _count(sources: Sequence[Path]) -> int | None:
 
 def _decode(name: str, data: bytes, minimum_side: int, advice: str) -> np.ndarray:
     try:
-        pixels = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+        pixels = np.array(Image.open(io.BytesIO(data)).convert("RGB"))
     except Exception as error:  # Pillow raises nearly anything on damaged data
         raise _DamagedPictureError(f"{name}: is not a readable picture: {error}") from error
     if min(pixels.shape[:2]) < minimum_side:
@@ -103,9 +97,7 @@ def load_pictures(
     """Decode all pictures of folders and tars into uint8 arrays [H W 3], on all cores.
 
     Args:
-        sources: folders, tars or pictures.
         minimum_side: pixels that both sides must have.
-        advice: what to do with a picture that is smaller.
         on_progress: called after every picture with how many are done, and of how many, where that is known.
         on_left_out: told of a picture that is damaged, in a line; None refuses it.
 
@@ -125,9 +117,8 @@ def load_pictures(
             if on_left_out is None:
                 raise
             on_left_out(str(error))
-        done += 1
         if on_progress:
-            on_progress(done, total)
+            on_progress(done := done + 1, total)
 
     with ThreadPoolExecutor(thread_name_prefix="decode") as pool:  # Pillow decodes without the interpreter's lock
         try:
@@ -145,6 +136,18 @@ def load_pictures(
     return pictures
 
 
+@dataclass(frozen=True)
+class Cut:
+    """Where a patch comes from."""
+
+    picture: int
+    top: int
+    left: int
+    side: int
+    upside_down: bool = False
+    mirrored: bool = False
+
+
 class PatchSampler:
     """Random patches: crop anywhere, scale down at random, flip.
 
@@ -156,7 +159,6 @@ class PatchSampler:
         seed: with step and index, decides everything.
         scale_minimum: smallest factor by which a patch may be scaled down.
         scaled_share: share of patches that are scaled at all.
-        device: where pictures are kept and patches are cut.
         drawn: uint8 arrays [H W 3], not to be scaled or flipped; no side is smaller than a patch.
         drawn_share: share of patches that are cut from these.
         grey_share: share of the other patches that are turned grey, all channels the luma (BT.601).
@@ -173,7 +175,7 @@ class PatchSampler:
         seed: int,
         scale_minimum: float,
         scaled_share: float,
-        device: torch.device = _HOST,
+        device: torch.device | str = "cpu",
         *,
         drawn: Sequence[np.ndarray] = (),
         drawn_share: float = 0.0,
@@ -184,45 +186,48 @@ class PatchSampler:
         self.scaled_share = scaled_share
         self.drawn_share = drawn_share
         self.grey_share = grey_share
-        self._shapes = [picture.shape[:2] for picture in pictures]
-        self._drawn_shapes = [picture.shape[:2] for picture in drawn]
+        self._photographs = len(pictures)
         # A large picture has more patches to offer than a small one.
-        share = np.sqrt([rows * columns for rows, columns in self._shapes])
+        share = np.sqrt([rows * columns for rows, columns, _ in (picture.shape for picture in pictures)])
         self._shares_up_to = np.cumsum(share) / share.sum()
-        held = [*pictures, *drawn]
-        self._cache: PictureCache = HostCache(held) if device.type == "cpu" else DeviceCache(held, device)
+        self._pictures = [torch.from_numpy(picture).to(device) for picture in (*pictures, *drawn)]
 
     def batch(self, step: int, count: int, size: int, part: range | None = None) -> Float[Tensor, "n 3 H W"]:
         """Patches of one step on the device, values k / 255 in [0, 1].
 
         Args:
-            step: number of the step.
-            count: patches of the whole batch.
             size: pixels a side; no picture is smaller.
             part: those patches of the batch that are wanted; by default all.
         """
-        cuts, grey = [], []
+        patches = []
         for index in range(count) if part is None else part:
             # Drawn from a source of its own: the photographs are the same ones whatever the shares are.
             random = np.random.default_rng((self.seed, step, index, 1))
             is_drawn = random.random() < self.drawn_share
-            grey.append(not is_drawn and random.random() < self.grey_share)
-            cuts.append(self._drawn_cut(random, size) if is_drawn else self._cut(step, index, size))
-        patches = self._cache.patches(cuts, size)
-        for index in np.flatnonzero(grey).tolist():
-            patches[index] = _grey(patches[index])
-        return patches.permute(0, 3, 1, 2).float().div_(255)
+            is_grey = not is_drawn and random.random() < self.grey_share
+            cut = self._drawn_cut(random, size) if is_drawn else self._cut(step, index, size)
+            patch = self.patch(cut, size)
+            patches.append(_grey(patch).expand_as(patch) if is_grey else patch)
+        return torch.stack(patches).permute(0, 3, 1, 2).float().div_(255)
+
+    def patch(self, cut: Cut, size: int) -> UInt8[Tensor, "H W 3"]:
+        """A patch of ``size`` x ``size`` pixels."""
+        window = self._pictures[cut.picture][cut.top :, cut.left :][: cut.side, : cut.side]
+        if cut.side != size:
+            window = scaled(window, size, in_bytes=window.device.type == "cpu")
+        return window.flip([axis for axis, flips in enumerate((cut.upside_down, cut.mirrored)) if flips])
 
     def _drawn_cut(self, random: np.random.Generator, size: int) -> Cut:
-        picture = int(random.integers(len(self._drawn_shapes)))
-        top, left = (int(random.integers(side - size + 1)) for side in self._drawn_shapes[picture])
-        return Cut(len(self._shapes) + picture, top, left, size, upside_down=False, mirrored=False)
+        drawn = self._pictures[self._photographs :]
+        picture = int(random.integers(len(drawn)))
+        top, left = (int(random.integers(side - size + 1)) for side in drawn[picture].shape[:2])
+        return Cut(self._photographs + picture, top, left, size)
 
     def _cut(self, step: int, index: int, size: int) -> Cut:
         random = np.random.default_rng((self.seed, step, index))
         # The last of the shares may have been rounded to less than 1.
-        picture = min(int(np.searchsorted(self._shares_up_to, random.random(), side="right")), len(self._shapes) - 1)
-        rows, columns = self._shapes[picture]
+        picture = min(int(np.searchsorted(self._shares_up_to, random.random(), side="right")), self._photographs - 1)
+        rows, columns, _ = self._pictures[picture].shape
         scale = random.uniform(self.scale_minimum, 1) if random.random() < self.scaled_share else 1.0
         side = min(round(size / scale), rows, columns)
         return Cut(
@@ -233,6 +238,21 @@ class PatchSampler:
             upside_down=random.random() < 0.5,
             mirrored=random.random() < 0.5,
         )
+
+
+def scaled(window: UInt8[Tensor, "H W 3"], size: int, *, in_bytes: bool) -> UInt8[Tensor, "h w 3"]:
+    """Scaled down as Pillow does, bicubic with antialiasing; in floats it may differ by one step of 255.
+
+    Args:
+        in_bytes: in whole numbers, which torch can on a CPU alone.
+    """
+    planes = window.contiguous().permute(2, 0, 1)[None]
+    form = {"mode": "bicubic", "antialias": True}
+    if in_bytes:
+        return functional.interpolate(planes, (size, size), **form)[0].permute(1, 2, 0)
+    for shape in ((len(window), size), (size, size)):
+        planes = functional.interpolate(planes.float(), shape, **form).round().clamp(0, 255)
+    return planes[0].permute(1, 2, 0).byte()
 
 
 def _grey(patch: UInt8[Tensor, "H W 3"]) -> UInt8[Tensor, "H W 1"]:

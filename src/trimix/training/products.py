@@ -21,12 +21,9 @@ _SHAPES = ((64, 768, 304), (512, 224, 128), (32, 1216, 192), (2048, 64, 64))
 
 @contextmanager
 def fast_products(device: torch.device) -> Iterator[None]:
-    """Products of single precision by oneDNN inside, where the device is a CPU on which that rounds nothing.
+    """Products of single precision by oneDNN inside, where the device that trains is a CPU on which it rounds nothing.
 
     Of double precision, in which integers are multiplied, they are always as they were.
-
-    Args:
-        device: that trains.
     """
     with _leave_to_round() if device.type == "cpu" and rounds_nothing() else nullcontext():
         yield
@@ -62,19 +59,14 @@ def _has_tiles(processor: Path = Path("/proc/cpuinfo")) -> bool:
 
 
 def _largest_error() -> float:
-    """Relative, of products with the leave to round."""
-    with _leave_to_round():
-        return max(_error(*shape) for shape in _SHAPES)
-
-
-def _error(rows: int, inputs: int, outputs: int) -> float:
-    """Of a product as a layer has them: itself, and both of its gradients."""
-    generator = torch.Generator().manual_seed(0)
-    x, weight, gradient = (
-        torch.randn(shape, generator=generator) for shape in ((rows, inputs), (outputs, inputs), (rows, outputs))
-    )
+    """Relative, of products with the leave to round as layers have them: themselves, and both of their gradients."""
     errors = []
-    for one, other in ((x, weight.T), (gradient, weight), (gradient.T, x)):
-        exact = one.double() @ other.double()
-        errors.append(float(torch.linalg.norm(one @ other - exact) / torch.linalg.norm(exact)))
+    for rows, inputs, outputs in _SHAPES:
+        generator = torch.Generator().manual_seed(0)
+        shapes = ((rows, inputs), (outputs, inputs), (rows, outputs))
+        x, weight, gradient = (torch.randn(shape, generator=generator) for shape in shapes)
+        for one, other in ((x, weight.T), (gradient, weight), (gradient.T, x)):
+            exact = one.double() @ other.double()
+            with _leave_to_round():
+                errors.append(float(torch.linalg.norm(one @ other - exact) / torch.linalg.norm(exact)))
     return max(errors)

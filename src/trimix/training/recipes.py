@@ -29,7 +29,6 @@ class Recipe:
     """What a recipe says together with its bases.
 
     Args:
-        path: of the recipe.
         settings: of the whole run, unchecked.
         files: path and own settings of every file, the recipe first, the last base at the end.
     """
@@ -42,21 +41,18 @@ class Recipe:
         """The file that decides a value, and the way to it there; of a missing one, of what is nearest around it."""
         place, deepest = (self.path, keys), -1
         for path, settings in self.files:
-            written = self._as_written(settings, keys)
+            written = keys
+            # A phase has a number in the run, but its name in a file that only changes it.
+            if len(keys) > 1 and keys[0] == "phases" and isinstance(settings.get("phases"), dict):
+                match self.settings["phases"][keys[1]]:
+                    case {"name": str(name)}:
+                        written = ["phases", name, *keys[2:]]
             depth, in_list = _depth(settings, written)
             if depth > deepest:
                 place, deepest = (path, written), depth
             if in_list:
                 break  # it replaces what the bases have
         return place
-
-    def _as_written(self, settings: Settings, keys: Keys) -> Keys:
-        """A phase has a number in the run, but its name in a file that only changes it."""
-        if len(keys) > 1 and keys[0] == "phases" and isinstance(settings.get("phases"), dict):
-            match self.settings["phases"][keys[1]]:
-                case {"name": str(name)}:
-                    return ["phases", name, *keys[2:]]
-        return keys
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -103,32 +99,24 @@ def _read(path: Path, of: Path | None) -> Settings:
 
 
 def _changed(base: Settings, settings: Settings, file: Path) -> Settings:
-    result = _merged(base, {key: value for key, value in settings.items() if key != "phases"})
     changes = settings.get("phases")
-    if isinstance(changes, dict):
-        phases: Any = base.get("phases")
-        for name, change in changes.items():
-            phases = _with_changed_phase(phases, name, change, file)
-        if phases is not None:
-            result["phases"] = phases
-    elif changes is not None:
-        result["phases"] = changes
-    return result
-
-
-def _with_changed_phase(phases: Any, name: str, change: Any, file: Path) -> list[Any]:
-    listed: list[Any] = phases if isinstance(phases, list) else []
-    names = [phase.get("name") if isinstance(phase, dict) else None for phase in listed]
-    if names.count(name) != 1:
-        known = ", ".join(str(one) for one in names) or "no phases"
-        raise ConfigurationError(
-            f"{file}: phases.{name}: must have the name of one phase of the base, which has {known}; "
-            "correct it, or list all phases of the run as [[phases]]"
-        )
-    if not isinstance(change, dict):
-        raise ConfigurationError(f"{file}: phases.{name}: must be a table, found {change!r}; write [phases.{name}]")
-    position = names.index(name)
-    return [*listed[:position], _merged(listed[position], change), *listed[position + 1 :]]
+    if not isinstance(changes, dict):
+        return _merged(base, settings)
+    before = base.get("phases")
+    phases: list[Any] = [*before] if isinstance(before, list) else []
+    names = [phase.get("name") if isinstance(phase, dict) else None for phase in phases]
+    for name, change in changes.items():
+        if names.count(name) != 1:
+            known = ", ".join(str(one) for one in names) or "no phases"
+            raise ConfigurationError(
+                f"{file}: phases.{name}: must have the name of one phase of the base, which has {known}; "
+                "correct it, or list all phases of the run as [[phases]]"
+            )
+        if not isinstance(change, dict):
+            raise ConfigurationError(f"{file}: phases.{name}: must be a table, found {change!r}; write [phases.{name}]")
+        position = names.index(name)
+        phases[position] = _merged(phases[position], change)
+    return _merged(base, settings | {"phases": phases})
 
 
 def _merged(base: Settings, changes: Settings) -> Settings:

@@ -19,7 +19,6 @@ rho = |alpha dH/dx_hat| / |lambda dD/dx_hat|, norms over each picture, means ove
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -27,67 +26,14 @@ from torch import nn
 from trimix.errors import UsageError
 from trimix.shapes import Float, Tensor
 from trimix.training.config import SourceEntropyUnit
-from trimix.training.non_finite import NonFiniteSteps
+from trimix.training.optimizers import NonFiniteSteps
 from trimix.training.source_entropy import COLOURS, SourceEntropyModel, peak_of
 
 
-@dataclass
-class GradientBalance:
-    """What is done to the gradient of the entropy at x_hat, and what came of it in the last backward pass.
-
-    Args:
-        alpha: weight of the entropy; None where it follows from rho.
-        rho: wanted ratio of the two gradients; None where alpha is given.
-        picture_weights: factor of every picture, beside alpha; None for 1.
-        distortion_gradient: dD/dx_hat with its lambda and weights; None where nobody asks for rho.
-        ratio: rho, once a backward pass has run.
-        applied_alpha: the alpha of that pass.
-    """
-
-    alpha: float | None
-    rho: float | None = None
-    picture_weights: Float[Tensor, "N"] | None = None
-    distortion_gradient: Float[Tensor, "N 3 H W"] | None = None
-    ratio: Float[Tensor, ""] | None = None
-    applied_alpha: Float[Tensor, ""] | None = None
-
-    def __call__(self, entropy_gradient: Float[Tensor, "N 3 H W"]) -> Float[Tensor, "N 3 H W"]:
-        """-alpha times the gradient of the entropy, and rho on the way."""
-        if self.picture_weights is not None:
-            entropy_gradient = entropy_gradient * self.picture_weights[:, None, None, None]
-        alpha: float | Tensor | None = self.alpha
-        if self.distortion_gradient is not None:
-            ratio = _mean_norm(entropy_gradient) / _mean_norm(self.distortion_gradient).clamp(min=1e-30)
-            if alpha is None:
-                assert self.rho is not None
-                alpha = self.rho / ratio.clamp(min=1e-30)
-            self.ratio = alpha * ratio
-        assert alpha is not None, "rho needs the gradient of the distortion"
-        self.applied_alpha = torch.as_tensor(alpha, device=entropy_gradient.device)
-        return -alpha * entropy_gradient
-
-
-def _mean_norm(gradient: Float[Tensor, "N 3 H W"]) -> Float[Tensor, ""]:
-    return torch.linalg.vector_norm(gradient.float(), dim=(1, 2, 3)).mean()
-
-
-class _Reversal(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x_hat: Tensor, balance: GradientBalance) -> Tensor:  # noqa: ANN001
-        ctx.balance = balance
-        return x_hat.view_as(x_hat)
-
-    @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:  # noqa: ANN001
-        return ctx.balance(gradient), None
-
-
 def entropy_in_unit(nats: Float[Tensor, "N 3 H W"], unit: SourceEntropyUnit) -> Float[Tensor, "N"]:
-    """Source entropy of every picture in the unit that alpha counts in.
+    """Source entropy of every picture, of -log q of every colour, in the unit that alpha counts in.
 
-    Args:
-        nats: -log q of every colour of every pixel.
-        unit: ``nats_per_dimension`` is the mean over colours and pixels; the others are bits per pixel.
+    ``nats_per_dimension`` is the mean over colours and pixels; the others are bits per pixel.
     """
     mean = nats.mean(dim=(1, 2, 3))
     return mean if unit == "nats_per_dimension" else mean * (COLOURS / math.log(2))
@@ -100,9 +46,6 @@ class Regularizer:
         source_entropy: q, on the device of the pictures; may be wrapped for several devices by whoever owns the loop.
         alpha: weight of the entropy, in the unit; None where rho is given.
         rho: wanted ratio of the gradients at x_hat; then the distortion must be given with every call.
-        unit: of the entropy; see ``SourceEntropyUnit``.
-        learning_rate: of q's optimiser, Adam.
-        clip_norm: of q's gradients.
 
     Raises:
         UsageError: not exactly one of alpha and rho is given, one is out of range, or q has another grid than the unit.
@@ -152,7 +95,10 @@ class Regularizer:
         self.optimizer = torch.optim.Adam(source_entropy.parameters(), lr=learning_rate, fused=True)
         self.entropy: Tensor | None = None
         """Of the pictures of the last call, in the unit, detached."""
-        self._balance: GradientBalance | None = None
+        self.ratio: Float[Tensor, ""] = torch.tensor(math.nan)
+        """rho of the last backward pass; NaN before one, or where no distortion was given."""
+        self.applied_alpha: Float[Tensor, ""] = self.ratio
+        """alpha of the last backward pass; NaN before one."""
 
     def __call__(
         self,
@@ -168,7 +114,6 @@ class Regularizer:
         ``-share * alpha * mean(weight * H_q)``.
 
         Args:
-            x: pictures in [0, 1].
             x_hat: their reconstructions, part of the graph.
             weighted_distortion: lambda * D, mean over the pictures, as it stands in the loss but for the share; rho is
                 measured against it.
@@ -185,26 +130,36 @@ class Regularizer:
                 "x_hat must be part of the graph, so that the codec feels the term, found a tensor without gradient: "
                 "give the reconstruction as the codec made it, not detached"
             )
+        self.ratio = self.applied_alpha = torch.tensor(math.nan)
         gradient = None
         if weighted_distortion is not None:
             (gradient,) = torch.autograd.grad(weighted_distortion * share, x_hat, retain_graph=True)
-        self._balance = GradientBalance(self.alpha, self.rho, picture_weights, gradient)
-        reversed_x_hat: Tensor = _Reversal.apply(x_hat, self._balance)  # pyright: ignore[reportAssignmentType]
+        reversed_x_hat = x_hat.view_as(x_hat)
+        if reversed_x_hat.requires_grad:
+            reversed_x_hat.register_hook(lambda found: self._reversed(found, picture_weights, gradient))
         entropy = entropy_in_unit(self.source_entropy(x, reversed_x_hat), self.unit)
         self.entropy = entropy.detach()
         return entropy.mean() * share
 
-    @property
-    def ratio(self) -> Float[Tensor, ""]:
-        """rho of the last backward pass; NaN before one, or where no distortion was given."""
-        ratio = None if self._balance is None else self._balance.ratio
-        return torch.tensor(math.nan) if ratio is None else ratio
-
-    @property
-    def applied_alpha(self) -> Float[Tensor, ""]:
-        """alpha of the last backward pass; NaN before one."""
-        alpha = None if self._balance is None else self._balance.applied_alpha
-        return torch.tensor(math.nan) if alpha is None else alpha
+    def _reversed(
+        self,
+        entropy_gradient: Float[Tensor, "N 3 H W"],
+        picture_weights: Float[Tensor, "N"] | None,
+        distortion_gradient: Float[Tensor, "N 3 H W"] | None,
+    ) -> Float[Tensor, "N 3 H W"]:
+        """-alpha times the gradient of the entropy, and rho on the way."""
+        if picture_weights is not None:
+            entropy_gradient = entropy_gradient * picture_weights[:, None, None, None]
+        alpha: float | Tensor | None = self.alpha
+        if distortion_gradient is not None:
+            ratio = _mean_norm(entropy_gradient) / _mean_norm(distortion_gradient).clamp(min=1e-30)
+            if alpha is None:
+                assert self.rho is not None
+                alpha = self.rho / ratio.clamp(min=1e-30)
+            self.ratio = alpha * ratio
+        assert alpha is not None, "rho needs the gradient of the distortion"
+        self.applied_alpha = torch.as_tensor(alpha, device=entropy_gradient.device)
+        return -alpha * entropy_gradient
 
     @property
     def entropy_bits_per_pixel(self) -> Float[Tensor, ""]:
@@ -221,6 +176,10 @@ class Regularizer:
         guard.look([norm])
         guard.step(self.optimizer)
         self.optimizer.zero_grad(set_to_none=True)
+
+
+def _mean_norm(gradient: Float[Tensor, "N 3 H W"]) -> Float[Tensor, ""]:
+    return torch.linalg.vector_norm(gradient.float(), dim=(1, 2, 3)).mean()
 
 
 @contextmanager

@@ -2,23 +2,19 @@
 
 import json
 import math
-import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from trimix.errors import TrainingError
-
-_Values = Mapping[str, object]
+from trimix.errors import OutputError, TrainingError
+from trimix.images.atomic_files import write_atomically
 
 
 class RunLog:
     """Writes what happens in a run, row by row.
 
     Args:
-        folder: ``log.jsonl`` and ``tensorboard/`` lie in it; it exists.
-        tensorboard: whether the second is written.
         step: where the run stands; rows of later ones, which a run left that was killed, are dropped.
 
     Raises:
@@ -31,12 +27,7 @@ class RunLog:
         _drop_later_rows(self.path, step)
 
     def write(self, kind: str, step: int, **values: object) -> None:
-        """Add a row.
-
-        Args:
-            kind: ``training`` or ``validation``.
-            step: after which it was measured.
-            values: numbers, texts, or lists of numbers of the length of ``quality``.
+        """Add a row of numbers, texts, or lists of numbers of the length of ``quality``.
 
         Raises:
             TrainingError: it cannot be written.
@@ -76,22 +67,15 @@ def _drop_later_rows(path: Path, step: int) -> None:
     """Keep the whole rows up to a step: the others are written again, and one cut in half would spoil the next."""
     if not path.exists():
         return
-    partial = path.with_name(path.name + ".partial")
     with _announcing(path):
         before = path.read_bytes()
-        lines = before.splitlines(keepends=True)
-        after = b"".join(line for line in lines if line.endswith(b"\n") and _is_row_until(line, step))
-        if after != before:
-            try:
-                with partial.open("wb") as file:
-                    file.write(after)
-                    file.flush()
-                    os.fsync(file.fileno())
-                partial.replace(path)
-            except OSError:
-                with suppress(OSError):
-                    partial.unlink(missing_ok=True)
-                raise
+    lines = before.splitlines(keepends=True)
+    after = b"".join(line for line in lines if line.endswith(b"\n") and _is_row_until(line, step))
+    if after != before:
+        try:
+            write_atomically(path, after, overwrite=True)
+        except OutputError as error:
+            raise TrainingError(str(error)) from error
 
 
 def _is_row_until(line: bytes, step: int) -> bool:
@@ -99,11 +83,7 @@ def _is_row_until(line: bytes, step: int) -> bool:
         row = json.loads(line)
     except ValueError:
         return False
-    match row:
-        case {"step": int(its_step)}:
-            return its_step <= step
-        case _:
-            return False
+    return isinstance(row, dict) and isinstance(row.get("step"), int) and row["step"] <= step
 
 
 def _finite(value: object) -> object:
@@ -113,14 +93,10 @@ def _finite(value: object) -> object:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _scalars(kind: str, values: _Values) -> dict[str, float]:
+def _scalars(kind: str, values: Mapping[str, object]) -> dict[str, float]:
     """Numbers by TensorBoard's names; those of a list are told apart by quality."""
     scalars = {}
-    match values.get("quality"):
-        case [*qualities]:
-            pass
-        case _:
-            qualities = []
+    qualities: Any = values.get("quality", [])
     for name, value in values.items():
         if isinstance(value, int | float):
             scalars[f"{kind}/{name}"] = float(value)

@@ -12,7 +12,6 @@ The taps of a kernel keep their standard basis. Weights of one shape go through 
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -28,21 +27,6 @@ _EARLY_BASES = (2, 5)
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
-@dataclass(frozen=True)
-class Matrices:
-    """Weights that are matrices.
-
-    Args:
-        weights: of convolutions [rows, columns, height, width], or of linear layers [rows, columns].
-        taps: of every weight; in a 1x1 convolution more than one where columns are taps side by side.
-        ratio: of their learning rate to that of the phase.
-    """
-
-    weights: Sequence[nn.Parameter]
-    taps: Sequence[int]
-    ratio: float = 1.0
-
-
 class Soap(torch.optim.Optimizer):
     """SOAP of matrices and Adam of all else, with the state of both.
 
@@ -50,16 +34,16 @@ class Soap(torch.optim.Optimizer):
     scaled to 1: Adam's cannot where both moments decay alike, but one whose basis has just been turned.
 
     Args:
-        matrices: what SOAP moves.
+        matrices: what SOAP moves, weights of convolutions [rows, columns, height, width] or of linear layers, and the
+            taps of each; in a 1x1 convolution more than one where columns are taps side by side.
         others: parameter groups of Adam, each with its ``ratio`` and ``betas``.
         decay: of both moments and of the factors.
         basis_every: steps after which bases are renewed.
         largest_side: rows or columns of which there are more keep their standard basis.
-        eps: as Adam's.
         half_products: products with bases and factors in bfloat16, which some processors are faster at.
 
     >>> weight = nn.Parameter(torch.eye(8))
-    >>> optimizer = Soap(Matrices([weight], taps=[1]), [])
+    >>> optimizer = Soap({weight: 1}, [])
     >>> optimizer.param_groups[0]["lr"] = 0.1
     >>> for _ in range(100):
     ...     optimizer.zero_grad()
@@ -71,7 +55,7 @@ class Soap(torch.optim.Optimizer):
 
     def __init__(
         self,
-        matrices: Matrices,
+        matrices: Mapping[nn.Parameter, int],
         others: Iterable[Mapping[str, Any]],
         *,
         decay: float = 0.95,
@@ -80,12 +64,7 @@ class Soap(torch.optim.Optimizer):
         eps: float = 1e-8,
         half_products: bool = False,
     ) -> None:
-        group = {
-            "params": list(matrices.weights),
-            "taps": list(matrices.taps),
-            "ratio": matrices.ratio,
-            "betas": (decay, decay),
-        }
+        group = {"params": [*matrices], "taps": [*matrices.values()], "ratio": 1.0, "betas": (decay, decay)}
         others = [dict(other) for other in others]
         self._adam = torch.optim.Adam(others, lr=0.0, fused=True) if others else None
         self._basis_every, self._largest_side, self._half = basis_every, largest_side, half_products

@@ -27,7 +27,7 @@ from trimix.layers.masked_convolution import MaskedConvolution
 from trimix.layers.offsets import raster_offsets
 from trimix.probability import Family, MixtureParameters, log_likelihood
 from trimix.shapes import Float, Tensor
-from trimix.training.config import RegularizerConfig, SourceEntropyStrength, SourceEntropyUnit
+from trimix.training.config import RegularizerConfig, SourceEntropyUnit
 
 COLOURS = 3
 CONTEXT_KERNEL = 5
@@ -44,11 +44,8 @@ class SourceEntropyConfig:
     """The form of q.
 
     Args:
-        families: of the mixture.
-        components: of each family.
         context: whether earlier pixels of x are looked at.
         has_means: whether the mean of x_hat is corrected.
-        features: channels of the layers.
         peak: x in [0, 1] is multiplied by it, then bins have width 1: 255 is the grid of 8 bits.
     """
 
@@ -82,7 +79,7 @@ def peak_of(unit: SourceEntropyUnit) -> float:
 
 
 def source_entropy_config(model: CompressionConfig, regularizer: RegularizerConfig) -> SourceEntropyConfig:
-    """The form of q beside a codec.
+    """The form of q beside a codec, whose entropy model is mirrored; single properties override it.
 
     ============  =========================================  ========================================
     strength      codec without context                      codec with context
@@ -92,22 +89,23 @@ def source_entropy_config(model: CompressionConfig, regularizer: RegularizerConf
     weaker        scales from x_hat, means x_hat itself      without context
     ============  =========================================  ========================================
 
-    Args:
-        model: its entropy model is mirrored.
-        regularizer: strength, and single properties that override it.
-
     >>> from trimix.architectures.config import AttentionConfig
     >>> source_entropy_config(AttentionConfig(), RegularizerConfig(alpha=1)).context
     True
     """
+    layout, peak = model.head_layout, peak_of(regularizer.unit)
     form = SourceEntropyConfig(
-        model.head_layout.families,
-        model.head_layout.components,
-        model.has_context,
-        features=regularizer.features,
-        peak=peak_of(regularizer.unit),
+        layout.families, layout.components, model.has_context, features=regularizer.features, peak=peak
     )
-    form = _of_strength(form, regularizer.strength)
+    match regularizer.strength, form.context:
+        case "stronger", False:
+            form = replace(form, context=True)
+        case "stronger", True:
+            form = replace(form, components=3 * form.components)
+        case "weaker", False:
+            form = replace(form, has_means=False)
+        case "weaker", True:
+            form = replace(form, context=False)
     return replace(
         form,
         families=regularizer.families or form.families,
@@ -117,27 +115,11 @@ def source_entropy_config(model: CompressionConfig, regularizer: RegularizerConf
     )
 
 
-def _of_strength(aligned: SourceEntropyConfig, strength: SourceEntropyStrength) -> SourceEntropyConfig:
-    match strength, aligned.context:
-        case "stronger", False:
-            return replace(aligned, context=True)
-        case "stronger", True:
-            return replace(aligned, components=3 * aligned.components)
-        case "weaker", False:
-            return replace(aligned, has_means=False)
-        case "weaker", True:
-            return replace(aligned, context=False)
-    return aligned
-
-
 class SourceEntropyModel(nn.Module):
     """-log q(x | x_hat) of every colour of every pixel, in nats; see the diagram at the head of this file.
 
     ``q(x | x_hat) = prod_i sum_k w_ik [F((x_i + 1/2 - mu_ik) / s_ik) - F((x_i - 1/2 - mu_ik) / s_ik)]`` with x on the
     grid that ``peak`` says (regularizer paper, Eq. 29 to 31).
-
-    Args:
-        config: its form.
 
     >>> q = SourceEntropyModel(SourceEntropyConfig())
     >>> x = torch.rand(1, 3, 8, 8)
@@ -169,12 +151,7 @@ class SourceEntropyModel(nn.Module):
         self.head = last
 
     def forward(self, x: Float[Tensor, "N 3 H W"], x_hat: Float[Tensor, "N 3 H W"]) -> Float[Tensor, "N 3 H W"]:
-        """Nats of every colour of every pixel.
-
-        Args:
-            x: pictures in [0, 1].
-            x_hat: their reconstructions, not clamped.
-        """
+        """Nats of every colour of every pixel."""
         features = self.features(x_hat - 0.5)
         if self.context is not None and self.mixing is not None:
             features = self.activation(self.mixing(features).add_(self.context(x - 0.5)))
@@ -207,28 +184,15 @@ def _scales(raw: Float[Tensor, "*shape"], start: float) -> Float[Tensor, "*shape
     return torch.exp2(torch.sigmoid(raw + math.log(share / (1 - share))) * span + LOG2_SCALE_MINIMUM)
 
 
-@dataclass(frozen=True)
-class SourceEntropyComplexity:
-    """What q costs, in training alone.
+def source_entropy_complexity(config: SourceEntropyConfig) -> tuple[int, float]:
+    """Parameters of a form of q, and multiplications with additions for each pixel in a forward pass.
 
-    Args:
-        parameters: that are trained.
-        multiply_accumulates_per_pixel: of one forward pass.
-    """
-
-    parameters: int
-    multiply_accumulates_per_pixel: float
-
-
-def source_entropy_complexity(config: SourceEntropyConfig) -> SourceEntropyComplexity:
-    """Parameters and multiplications of a form of q.
-
-    >>> round(source_entropy_complexity(SourceEntropyConfig()).multiply_accumulates_per_pixel)
-    10272
+    >>> source_entropy_complexity(SourceEntropyConfig())
+    (10342, 10272.0)
     """
     side = 256
     with FakeTensorMode(), torch.no_grad():
         model = SourceEntropyModel(config)
         x = torch.empty(1, COLOURS, side, side)
         counted = multiply_accumulates(lambda: model(x, x))
-    return SourceEntropyComplexity(sum(p.numel() for p in model.parameters()), counted / side**2)
+    return sum(p.numel() for p in model.parameters()), counted / side**2

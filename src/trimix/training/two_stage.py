@@ -12,7 +12,6 @@ serves both (see ``regularizer``).
 from dataclasses import replace
 
 import torch
-from torch import nn
 
 from trimix.architectures.compression_model import CompressionModel
 from trimix.errors import TrainingError
@@ -27,29 +26,22 @@ _SEED_OFFSET = 7_368_787
 """Between the seed of a run and that of its q."""
 
 
-class TwoStageStep:
+class TwoStageStep(PlainStep):
     """R + lambda * D - alpha * H_q(X | X_hat), and q's own likelihood.
 
     Args:
-        bare_model: gives lambda of a quality.
-        objective: distortion and balance between rates.
-        config: of the regularizer.
+        model: its entropy model is mirrored by q, on its device.
         seed: of q's first weights; drawing them leaves the global generators as they were.
-        device: of q.
     """
 
     def __init__(
-        self,
-        bare_model: CompressionModel,
-        objective: ObjectiveConfig,
-        config: RegularizerConfig,
-        seed: int = 1,
-        device: torch.device | str = "cpu",
+        self, model: CompressionModel, objective: ObjectiveConfig, config: RegularizerConfig, seed: int = 1
     ) -> None:
-        self._plain = PlainStep(bare_model, objective)
+        super().__init__(objective)
         with own_randomness(seed + _SEED_OFFSET):
-            self.source_entropy = SourceEntropyModel(source_entropy_config(bare_model.config, config))
-        self.source_entropy.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            source_entropy = SourceEntropyModel(source_entropy_config(model.config, config))
+        device = next(model.parameters()).device
+        self.source_entropy = source_entropy.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._regularizer = Regularizer(
             self.source_entropy,
             alpha=config.alpha,
@@ -62,9 +54,9 @@ class TwoStageStep:
             self.source_entropy, self._regularizer.optimizer, config.learning_rate, config.clip_norm
         )
 
-    def backward(self, model: nn.Module, batch: Batch, phase: PhaseConfig, share: float = 1.0) -> StepReport:
+    def backward(self, model: CompressionModel, batch: Batch, phase: PhaseConfig, share: float = 1.0) -> StepReport:
         """Gradients of both stages, each for its own weights."""
-        output, parts = self._plain.forward(model, batch, phase)
+        output, parts = self.forward(model, batch, phase)
         regularizer = self._regularizer
         term = regularizer(batch.x, output.reconstruction, parts.distortion_in_loss, parts.weight, share)
         (parts.loss.mean() * share + term).backward()

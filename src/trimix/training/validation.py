@@ -61,13 +61,12 @@ def validate(
     was_training = model.training
     model.eval()
     rows = []
-    options = {"linear_only": True} if linear_only else {}
     for quality in VALIDATION_QUALITIES if model.config.all_rates else (QUALITY_MAXIMUM,):
         bits, decibels, objectives, scores = [], [], [], []
         for x in crops.split(_BATCH):
             between_batches()
             qualities = torch.full((len(x),), quality, device=x.device)
-            output = model(x, qualities, rounding="round", **options)
+            output = model(x, qualities, rounding="round", linear_only=linear_only)
             output = replace(output, reconstruction=output.reconstruction.clamp(0, 1))
             lambdas = model.rate_distortion_lambda(qualities)
             parts = rate_distortion(x, output, lambdas, balance=0.0, objective=objective)

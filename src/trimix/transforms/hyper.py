@@ -1,31 +1,44 @@
-"""Hyper transforms: latent -> hyper-latent at 1/4 of its resolution, and back to side features."""
+"""Hyper transforms: latent -> hyper-latent at 1/4 of its resolution, and back to side features.
+
+Analysis is [N M h w] -> [N Z h/4 w/4], synthesis [N Z h/4 w/4] -> [N side h w].
+"""
 
 from torch import nn
 
-from trimix.layers.resampling import strided_convolution, subpixel_convolution, transposed_convolution
+from trimix.layers.resampling import SubpixelConvolution, strided_convolution, transposed_convolution
 from trimix.layers.residual import GLLMM_SLOPE, SMALL_SLOPE
 from trimix.shapes import Float, Tensor
 
 
+def _rectified(slope: float, *convolutions: nn.Module) -> nn.Sequential:
+    """Convolutions with leaky ReLU between them; of slope 0, ReLU."""
+    layers: list[nn.Module] = []
+    for convolution in convolutions:
+        layers += [convolution, nn.LeakyReLU(slope) if slope else nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+def _same(inputs: int, outputs: int) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 3, padding=1)
+
+
 def lite_hyper_analysis(latent_channels: int, width: int, hyper_channels: int) -> nn.Sequential:
-    """h_a of ``gllmm-lite``: [N M h w] -> [N hyper_channels h/4 w/4]."""
-    return nn.Sequential(
-        nn.Conv2d(latent_channels, width, 3, padding=1),
-        nn.LeakyReLU(GLLMM_SLOPE),
-        nn.Conv2d(width, width, 3, stride=2, padding=1),
-        nn.LeakyReLU(GLLMM_SLOPE),
-        nn.Conv2d(width, hyper_channels, 3, stride=2, padding=1),
+    """h_a of ``gllmm-lite``."""
+    return _rectified(
+        GLLMM_SLOPE,
+        _same(latent_channels, width),
+        strided_convolution(width, width, 3),
+        strided_convolution(width, hyper_channels, 3),
     )
 
 
 def lite_hyper_synthesis(inputs: int, widths: tuple[int, int], side_channels: int) -> nn.Sequential:
-    """h_s of ``gllmm-lite``: hyper-latent, and a quality plane if there is one [N inputs h/4 w/4] -> [N side h w]."""
-    return nn.Sequential(
-        subpixel_convolution(inputs, widths[0]),
-        nn.LeakyReLU(GLLMM_SLOPE),
-        subpixel_convolution(widths[0], widths[1]),
-        nn.LeakyReLU(GLLMM_SLOPE),
-        nn.Conv2d(widths[1], side_channels, 3, padding=1),
+    """h_s of ``gllmm-lite``: of the hyper-latent, and of a quality plane if there is one."""
+    return _rectified(
+        GLLMM_SLOPE,
+        SubpixelConvolution(inputs, widths[0]),
+        SubpixelConvolution(*widths),
+        _same(widths[1], side_channels),
     )
 
 
@@ -38,89 +51,48 @@ class Absolute(nn.Module):
 
 
 def scale_hyper_analysis(latent_channels: int, channels: int) -> nn.Sequential:
-    """h_a of Ballé et al. 2018, of |y|: [N M h w] -> [N channels h/4 w/4]."""
-    return nn.Sequential(
-        Absolute(),
-        nn.Conv2d(latent_channels, channels, 3, padding=1),
-        nn.ReLU(),
-        strided_convolution(channels, channels),
-        nn.ReLU(),
-        strided_convolution(channels, channels),
-    )
+    """h_a of Ballé et al. 2018, of |y|."""
+    layers = _same(latent_channels, channels), *(strided_convolution(channels, channels) for _ in range(2))
+    return nn.Sequential(Absolute(), *_rectified(0, *layers))
 
 
 def scale_hyper_synthesis(channels: int, latent_channels: int) -> nn.Sequential:
-    """h_s of Ballé et al. 2018, to scales: [N channels h/4 w/4] -> [N M h w]."""
-    return nn.Sequential(
-        transposed_convolution(channels, channels),
-        nn.ReLU(),
-        transposed_convolution(channels, channels),
-        nn.ReLU(),
-        nn.Conv2d(channels, latent_channels, 3, padding=1),
-        nn.ReLU(),
-    )
+    """h_s of Ballé et al. 2018, to scales."""
+    layers = *(transposed_convolution(channels, channels) for _ in range(2)), _same(channels, latent_channels)
+    return nn.Sequential(*_rectified(0, *layers), nn.ReLU())
 
 
 def mean_scale_hyper_analysis(latent_channels: int, channels: int) -> nn.Sequential:
-    """h_a of Minnen et al. 2018: [N M h w] -> [N channels h/4 w/4]."""
-    return nn.Sequential(
-        nn.Conv2d(latent_channels, channels, 3, padding=1),
-        nn.LeakyReLU(SMALL_SLOPE),
-        strided_convolution(channels, channels),
-        nn.LeakyReLU(SMALL_SLOPE),
-        strided_convolution(channels, channels),
-    )
+    """h_a of Minnen et al. 2018."""
+    layers = _same(latent_channels, channels), *(strided_convolution(channels, channels) for _ in range(2))
+    return _rectified(SMALL_SLOPE, *layers)
 
 
 def mean_scale_hyper_synthesis(channels: int, latent_channels: int) -> nn.Sequential:
-    """h_s of Minnen et al. 2018, to means and scales or features of them: [N channels h/4 w/4] -> [N 2M h w]."""
+    """h_s of Minnen et al. 2018, to means and scales or 2 M features of them."""
     wider = 3 * latent_channels // 2
-    return nn.Sequential(
+    return _rectified(
+        SMALL_SLOPE,
         transposed_convolution(channels, latent_channels),
-        nn.LeakyReLU(SMALL_SLOPE),
         transposed_convolution(latent_channels, wider),
-        nn.LeakyReLU(SMALL_SLOPE),
-        nn.Conv2d(wider, 2 * latent_channels, 3, padding=1),
+        _same(wider, 2 * latent_channels),
     )
 
 
 def deep_hyper_analysis(channels: int, slope: float) -> nn.Sequential:
-    """h_a of Cheng et al. 2020 and of GLLMM, five 3x3 convolutions: [N channels h w] -> [N channels h/4 w/4].
-
-    Args:
-        channels: N.
-        slope: negative slope of the leaky ReLU.
-    """
-    return nn.Sequential(
-        nn.Conv2d(channels, channels, 3, padding=1),
-        nn.LeakyReLU(slope),
-        nn.Conv2d(channels, channels, 3, padding=1),
-        nn.LeakyReLU(slope),
-        strided_convolution(channels, channels, 3),
-        nn.LeakyReLU(slope),
-        nn.Conv2d(channels, channels, 3, padding=1),
-        nn.LeakyReLU(slope),
-        strided_convolution(channels, channels, 3),
+    """h_a of Cheng et al. 2020 and of GLLMM, five 3x3 convolutions, with a negative slope of the leaky ReLU."""
+    n = channels
+    return _rectified(
+        slope, _same(n, n), _same(n, n), strided_convolution(n, n, 3), _same(n, n), strided_convolution(n, n, 3)
     )
 
 
 def deep_hyper_synthesis(channels: int, slope: float, *, transposed: bool) -> nn.Sequential:
-    """h_s of Cheng et al. 2020 and of GLLMM, five 3x3 convolutions: [N channels h/4 w/4] -> [N 2*channels h w].
+    """h_s of Cheng et al. 2020 and of GLLMM, five 3x3 convolutions, to 2 N side features.
 
     Args:
-        channels: N.
-        slope: negative slope of the leaky ReLU.
         transposed: steps up by transposed convolutions (GLLMM); otherwise by sub-pixel convolutions (Cheng et al.).
     """
-    wider = 3 * channels // 2
-    return nn.Sequential(
-        nn.Conv2d(channels, channels, 3, padding=1),
-        nn.LeakyReLU(slope),
-        (transposed_convolution if transposed else subpixel_convolution)(channels, channels, 3),
-        nn.LeakyReLU(slope),
-        nn.Conv2d(channels, wider, 3, padding=1),
-        nn.LeakyReLU(slope),
-        (transposed_convolution if transposed else subpixel_convolution)(wider, wider, 3),
-        nn.LeakyReLU(slope),
-        nn.Conv2d(wider, 2 * channels, 3, padding=1),
-    )
+    n, wider = channels, 3 * channels // 2
+    up = transposed_convolution if transposed else SubpixelConvolution
+    return _rectified(slope, _same(n, n), up(n, n, 3), _same(n, wider), up(wider, wider, 3), _same(wider, 2 * n))

@@ -102,10 +102,7 @@ class LinearAnalysis(nn.Module):
 class LinearSynthesis(nn.Module):
     """Coefficients to blocks: ``x = B^T c + mean``.
 
-    Args:
-        latent_channels: coefficients, M <= 3 * block^2.
-        block: side of a block in pixels; even.
-        lapped_channels: coefficients with another filter of twice the side, <= M.
+    Args: see ``LinearAnalysis``.
     """
 
     def __init__(self, latent_channels: int, block: int = 16, lapped_channels: int = 0) -> None:

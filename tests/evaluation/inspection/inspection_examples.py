@@ -2,8 +2,8 @@
 
 import numpy as np
 import torch
-from PIL import Image
 
+from evaluation.report import report_examples
 from tiny_models import calibration_pictures, tiny_frozen
 from trimix.architectures.building import build
 from trimix.architectures.config import AttentionConfig, GllmmConfig, HyperpriorConfig
@@ -15,7 +15,6 @@ from trimix.frozen.catalogue import IDENTIFIERS
 from trimix.frozen.model import ModelIdentity
 from trimix.images import Picture
 
-HOSTILE = "</script><img src=x onerror=alert(1)>&$_{\"'"
 CONFIGURATIONS = {
     "one Gaussian around its mean": HyperpriorConfig(channels=6, latent_channels=8),
     "three Gaussians": AttentionConfig(latent_channels=6, components=3, rounding="direct"),
@@ -46,12 +45,8 @@ def codec_of(kind: str) -> Codec:
 
 
 def photograph(height: int = 100, width: int = 140, channels: int = 3) -> Picture:
-    """Something smooth with some texture; the sides are no multiples of the padding."""
-    random = np.random.default_rng(0)
-    coarse = random.integers(0, 256, (6, 8, 3), dtype=np.uint8)
-    smooth = np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC), np.int32)
-    noisy = smooth + random.integers(-12, 13, (height, width, 3))
-    return Picture(np.clip(noisy, 0, 255).astype(np.uint8)[:, :, :channels])
+    """The sides are no multiples of the padding."""
+    return report_examples.photograph(height, width, channels)
 
 
 def inspection_of(kind: str, name: str = "a.tmix", **size: int) -> tuple[Codec, bytes, Inspection]:

@@ -1,14 +1,11 @@
-"""Maps and charts: nothing is lost where positions are pooled, and colours are those of the legend."""
-
-import re
+"""Maps: nothing is lost where positions are pooled, and colours are those of the legend."""
 
 import numpy as np
 import pytest
 from inspection_examples import KINDS, inspection_of
 
-from trimix.evaluation.inspection.charts import stacked
+from trimix.evaluation.drawing import heat_colours, upper_end
 from trimix.evaluation.inspection.maps import maps_of, mixed_colours, share_colour, triangle_colours, triangle_place
-from trimix.evaluation.report.heat import heat_colours, upper_end
 
 
 @pytest.fixture(scope="module")
@@ -55,15 +52,3 @@ def test_heat_is_bounded_and_a_scale_is_never_empty():
     assert (found[1, 0] == found[1, 1]).all()
     assert (found[0, 0] != found[0, 1]).any()
     assert upper_end(np.zeros((2, 2))) > 0
-
-
-def test_bars_are_as_high_as_their_values():
-    parts = np.array([[1.0, 1.0], [0.0, 3.0], [0.0, 0.0]])
-    chart = stacked(parts, np.array([2.0, 4.0, 1.0]))
-    assert (chart.bars, chart.highest) == (3, 4.0)
-    assert chart.areas == ("M0 100V75h1V100z", "M0 75V50h1V75zM1 100V25h1V100z")
-    assert chart.outline == "M0 100V50h1V0h1V75h1V100"
-    assert chart.place_percent(1.0) == 75
-    empty = stacked(np.zeros((2, 1)), least_upper_end=1.25)
-    assert empty.highest == 1.25 and empty.areas == ("",)
-    assert not re.search("nan|inf", "".join(stacked(np.zeros((2, 1))).areas))

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from report_examples import photograph, tiny_codec
 
-from trimix.evaluation.report.bit_map import BitMap, colours, common_scale, map_bits, scale_colours
+from trimix.evaluation.drawing import heat_colours, ramp
+from trimix.evaluation.report.bit_map import BitMap, map_bits
+from trimix.evaluation.report.equal_size import EqualSize, common_scale
 from trimix.latent_codec import Symbols
 
 
@@ -51,9 +53,11 @@ def test_hyper_latents_are_spread_over_their_latents(codec):
 
 def test_one_scale_for_all_maps():
     maps = [BitMap(np.full((4, 4), bits), 16 * bits, 0.0, 100, 64, 64) for bits in (0.0, 512.0)]
-    highest = common_scale(maps)
+    compared = [EqualSize("a.png", photograph(64, 64), (), one) for one in maps]
+    highest = common_scale(compared)
     assert highest == pytest.approx(2.0)
-    assert colours(maps[0], highest).max() < 10
-    assert colours(maps[1], highest).min() > 100
-    assert common_scale(maps[:1]) > 0
-    assert len(scale_colours(5)) == 5
+    assert heat_colours(maps[0].bits_per_pixel, highest, "inferno").max() < 10
+    assert heat_colours(maps[1].bits_per_pixel, highest, "inferno").min() > 100
+    assert common_scale(compared[:1]) > 0
+    assert ramp("inferno", 5)[0] == "#000004"
+    assert len(ramp("inferno", 5)) == 5

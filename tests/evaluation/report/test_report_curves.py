@@ -9,11 +9,9 @@ from report_examples import means_only, results
 
 from trimix.errors import UsageError
 from trimix.evaluation.rate_points import RatePoint
-from trimix.evaluation.report.bd_rates import all_bd_rates
-from trimix.evaluation.report.curves import METRICS, collect
+from trimix.evaluation.report.curves import METRICS, collect, read_all, results_files
 from trimix.evaluation.report.figures import draw_curves
-from trimix.evaluation.report.inputs import read_all, results_files
-from trimix.evaluation.report.view import view_of
+from trimix.evaluation.report.page import all_bd_rates
 from trimix.evaluation.results import QualityMeans, Results
 
 KODAK = tuple(f"kodim{number:02d}.png" for number in range(1, 25))
@@ -115,16 +113,16 @@ def test_the_view_holds_what_was_measured_and_no_far_published_rates():
     collection = collect([results(data="kodak", pictures=KODAK)])
     (measured,) = collection.measured
     for metric in METRICS:
-        view = view_of(collection, metric)
+        shown_rates, shown = collection.view(metric)
         rates = [point.bits_per_pixel for point in measured.curve.points]
         values = [metric.value(point) for point in measured.curve.points]
-        assert view.bits_per_pixel[0] == 0
-        assert max(rates) < view.bits_per_pixel[1] < 1.1 * max(rates)
-        assert view.distortion[0] < min(values) < max(values) < view.distortion[1]
+        assert shown_rates[0] == 0
+        assert max(rates) < shown_rates[1] < 1.1 * max(rates)
+        assert shown[0] < min(values) < max(values) < shown[1]
 
 
 def test_infinite_distortions_are_no_points():
-    lossless = QualityMeans(RatePoint(9.0, math.inf), None, None, None, None)
+    lossless = QualityMeans(RatePoint(9.0, math.inf))
     assert METRICS[0].value(lossless.point) is None
     with pytest.raises(UsageError, match="none that is finite"):
         collect([Results("lossless", "", (lossless,))])

@@ -10,9 +10,9 @@ from PIL import Image
 from report_examples import compared, photograph
 
 from trimix.errors import UsageError
-from trimix.evaluation.report import page_pictures as module
-from trimix.evaluation.report.embedding import embed_lossless, embed_program, estimate_lossless_bytes
-from trimix.evaluation.report.page_pictures import page_pictures
+from trimix.evaluation.pages import embed_lossless, embed_program, estimate_lossless
+from trimix.evaluation.report import page as module
+from trimix.evaluation.report.page import page_pictures
 
 
 @pytest.fixture(scope="module")
@@ -29,13 +29,13 @@ def pixels_of(source):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_pictures_are_embedded_without_loss(channels):
     picture = photograph(50, 70, channels)
-    found = pixels_of(embed_lossless(picture.pixels, b"profile").source)
+    found = pixels_of(embed_lossless(picture.pixels, b"profile"))
     assert np.array_equal(found.reshape(50, 70, -1)[:, :, :channels], picture.pixels)
 
 
 def test_the_estimate_is_near():
     pixels = photograph().pixels
-    assert estimate_lossless_bytes(pixels) == pytest.approx(len(embed_lossless(pixels).data), rel=0.25)
+    assert estimate_lossless(pixels) == pytest.approx(len(embed_lossless(pixels)), rel=0.25)
 
 
 def test_a_program_comes_out_as_it_went_in():
@@ -73,4 +73,4 @@ def test_too_little_room_is_told(example, monkeypatch):
 def test_values_of_the_map_survive(example):
     (found,) = page_pictures([example], 10**6)["bit_maps"]["maps"]
     values = np.frombuffer(base64.b64decode(found["values"]), "<u2").reshape(found["rows"], found["columns"])
-    assert np.allclose(values * found["value_step"], example.bit_map.bits, atol=found["value_step"])
+    assert np.allclose(values * found["step"], example.bit_map.bits, atol=found["step"])

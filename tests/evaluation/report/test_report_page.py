@@ -3,33 +3,17 @@
 import io
 import json
 import re
-from html.parser import HTMLParser
 
 import pytest
 from PIL import Image
-from report_examples import HOSTILE, compared, means_only, results
+from report_examples import HOSTILE, Elements, compared, means_only, results
 
 from trimix.errors import UsageError
-from trimix.evaluation.packages import REPORT_PACKAGES, require_packages
+from trimix.evaluation.drawing import require_packages, svg_element
+from trimix.evaluation.pages import PAGE_MAXIMUM_BYTES, script_json
 from trimix.evaluation.report.curves import METRICS, collect
-from trimix.evaluation.report.figures import all_figures, figure_names, page_figure
-from trimix.evaluation.report.page import PAGE_MAXIMUM_BYTES, make_page, script_json
-
-
-class Elements(HTMLParser):
-    """Names, attributes and texts of all elements."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.found, self.texts, self._open = [], {}, None
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        self.found.append((tag, dict(attributes)))
-        self._open = (tag, dict(attributes).get("id"))
-
-    def handle_data(self, data):
-        self.texts.setdefault(self._open, []).append(data)
+from trimix.evaluation.report.figures import all_figures, draw_curves, figure_names
+from trimix.evaluation.report.page import make_page
 
 
 @pytest.fixture(scope="module")
@@ -102,13 +86,15 @@ def test_json_may_stand_in_a_script(value):
 
 
 def test_the_still_figure_follows_the_theme(collection):
-    svg = page_figure(collection, collection.metrics[0])
+    def still(metric):
+        curve = collection.curves[0]
+        return svg_element(draw_curves(collection, metric), metric.file_name, {curve.style.light: "series-m0"})
+
+    svg, other = (still(metric) for metric in collection.metrics[:2])
     assert svg.startswith("<svg")
-    assert "var(--ink)" in svg
-    assert f"var(--series-{collection.curves[0].key})" in svg
+    assert "var(--ink)" in svg and "var(--series-m0)" in svg
     assert not re.search(r"<style|<metadata|<svg[^>]* width=", svg)
-    assert svg == page_figure(collection, collection.metrics[0])
-    other = page_figure(collection, collection.metrics[1])
+    assert svg == still(collection.metrics[0])
     identifiers = [set(re.findall(r'\bid="([^"]+)"', text)) for text in (svg, other)]
     assert identifiers[0]
     assert not identifiers[0] & identifiers[1]
@@ -134,7 +120,7 @@ def test_pictures_of_one_name_have_figures_of_their_own(collection):
 
 
 def test_a_missing_package_is_told_with_its_remedy(monkeypatch):
-    require_packages("a report", REPORT_PACKAGES)
-    monkeypatch.setattr("trimix.evaluation.packages.find_spec", lambda name: None if name == "plotly" else 1)
+    require_packages("a report", "matplotlib", "plotly")
+    monkeypatch.setattr("trimix.evaluation.drawing.find_spec", lambda name: None if name == "plotly" else 1)
     with pytest.raises(UsageError, match=r"found no plotly; pip install 'trimix\[evaluate\]'"):
-        require_packages("a report", REPORT_PACKAGES)
+        require_packages("a report", "matplotlib", "plotly")

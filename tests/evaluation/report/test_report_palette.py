@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from trimix.evaluation.report.palette import _COLOURS, measured_style, published_style
+from trimix.evaluation.palette import _COLOURS, measured_style, published_style
 
 # Machado, Oliveira and Fernandes 2009, severity 1: linear RGB to linear RGB.
 VISION = {
@@ -40,14 +40,14 @@ def test_measured_colours_stay_apart(vision, theme):
     assert min(np.linalg.norm(one - other) for one, other in itertools.combinations(seen, 2)) > 15
 
 
-@pytest.mark.parametrize("style", [*map(measured_style, range(8)), *map(published_style, range(12))])
+@pytest.mark.parametrize("style", [*map(measured_style, range(12)), *map(published_style, range(12))])
 def test_every_colour_is_seen_on_its_background(style):
     assert contrast(style.light, "#ffffff") >= 3
     assert contrast(style.dark, "#14171b") >= 3
 
 
 def test_styles_differ():
-    assert len({measured_style(index) for index in range(56)}) == 56
+    assert len({measured_style(index) for index in range(84)}) == 84
     assert len({published_style(index) for index in range(12)}) == 12
     assert all(published_style(index).matplotlib_dash for index in range(12))
-    assert not any(measured_style(index).matplotlib_dash for index in range(56))
+    assert not any(measured_style(index).matplotlib_dash for index in range(84))

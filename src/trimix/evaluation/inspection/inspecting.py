@@ -6,11 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from trimix.bitstream import MAXIMUM_PIXELS, QUALITY_STEPS, describe
-from trimix.codec import Codec, Symbols
-from trimix.entropy_models.integer_mixture import LatentParameters
+from trimix.codec import Codec
 from trimix.errors import UsageError
 from trimix.evaluation.inspection.statistics import LatentStatistics, StatisticsSum
-from trimix.shapes import LATENT_STRIDE, UInt8
+from trimix.shapes import UInt8
 
 HISTOGRAM_CHANNELS = 8
 """Channels with a histogram where none are chosen: those with most bits."""
@@ -19,39 +18,19 @@ PERCENTILES = (50.0, 90.0, 99.0, 99.9)
 """Of the bits of a latent."""
 
 
-class StatisticsSink:
-    """Sink: adds the mixtures that code symbols to the statistics.
-
-    Args:
-        statistics: takes the mixtures.
-    """
-
-    def __init__(self, statistics: StatisticsSum) -> None:
-        self._statistics = statistics
-
-    def put(self, rows: np.ndarray, columns: np.ndarray, parameters: LatentParameters, symbols: np.ndarray) -> None:
-        """Add the mixtures at the positions to the statistics."""
-        self._statistics.add(rows, columns, parameters.mixture)
-
-
 @dataclass(frozen=True)
 class Inspection:
     """A compressed file, looked into.
 
     Attributes:
-        name: of the file, for people.
-        model: name of its model.
         quality: 1..100.
         pixels: the decoded picture.
-        statistics: of its latents.
-        file_bytes: size of the file.
         header_bits: of the header and the section table.
         metadata_bits: of ICC profile, EXIF, XMP and what else is no payload.
         payload_bits: of the coded symbols, as stored.
         hyper_latent_bits: -log2 of the probability of all hyper-latents.
         latent_bits: -log2 of the probability of all latents.
         percentile_bits: percentile and bits of a latent.
-        maximum_bits: of a latent.
         zero_share: share of the latents' symbols that are 0.
         rounded_around_mean: whether a symbol is a distance from the predicted mean, not the latent itself.
     """
@@ -83,14 +62,9 @@ class Inspection:
         return self.pixels.shape[1]
 
     @property
-    def pixel_count(self) -> int:
-        """Of the picture, without padding."""
-        return self.height * self.width
-
-    @property
     def bits_per_pixel(self) -> float:
         """Of the whole file."""
-        return 8 * self.file_bytes / self.pixel_count
+        return 8 * self.file_bytes / (self.height * self.width)
 
     @property
     def coder_bits(self) -> float:
@@ -101,9 +75,9 @@ class Inspection:
         return self.payload_bits - self.hyper_latent_bits - self.latent_bits
 
     @property
-    def stride(self) -> int:
-        """Pixels that a position stands for, in either direction."""
-        return LATENT_STRIDE
+    def mean_bits(self) -> float:
+        """Of a latent."""
+        return self.latent_bits / self.statistics.transform.count
 
     @property
     def weight_shares(self) -> np.ndarray:
@@ -143,63 +117,52 @@ def inspect_file(
         UsageError: there is no such channel, or too many are wanted.
     """
     model = codec.model.latent_model
-    _check_channels(channels, model.latent_channels)
+    if len(channels or ()) > HISTOGRAM_CHANNELS_MAXIMUM:
+        raise UsageError(
+            f"at most {HISTOGRAM_CHANNELS_MAXIMUM} channels may have histograms, found {len(channels or ())}; "
+            "name fewer"
+        )
+    for channel in channels or ():
+        if not 0 <= channel < model.latent_channels:
+            raise UsageError(f"a channel must be from 0 to {model.latent_channels - 1}, found {channel}; name another")
     symbols = codec.unpack(data, maximum_pixels)
     description = describe(data)
     counted = codec.latents.count(symbols)
-    chosen = channels
-    if chosen is None:
-        by_bits = np.argsort(-counted.latent_bits.sum(axis=(0, 1)), kind="stable")
-        chosen = by_bits[:HISTOGRAM_CHANNELS].tolist()
+    by_bits = np.argsort(-counted.latent_bits.sum(axis=(0, 1)), kind="stable")
+    chosen = by_bits[:HISTOGRAM_CHANNELS].tolist() if channels is None else channels
     known = symbols.by_position
-    statistics = _statistics(codec, symbols, list(dict.fromkeys(chosen)))
+    statistics = StatisticsSum(model.families, known, list(dict.fromkeys(chosen)))
+    codec.latents.put(symbols, statistics)
     header = description.header
+    percentiles = np.percentile(counted.latent_bits, PERCENTILES).tolist()
     return Inspection(
         name=name,
         model=codec.model.identity.name,
         quality=header.quality / QUALITY_STEPS,
         pixels=codec.latents.synthesize(symbols, header.height, header.width, header.colour_channels),
-        statistics=statistics,
+        statistics=statistics.result(),
         file_bytes=description.file_bytes,
         header_bits=8 * description.header_bytes,
         metadata_bits=8 * description.metadata_bytes,
         payload_bits=8 * description.payload_bytes,
         hyper_latent_bits=counted.hyper_latent_bits,
         latent_bits=float(counted.latent_bits.sum()),
-        percentile_bits=tuple(
-            (percentile, float(np.percentile(counted.latent_bits, percentile))) for percentile in PERCENTILES
-        ),
+        percentile_bits=tuple(zip(PERCENTILES, percentiles, strict=True)),
         maximum_bits=float(counted.latent_bits.max()),
         zero_share=float((known == 0).mean()),
         rounded_around_mean=model.layout.around_mean,
     )
 
 
-def _statistics(codec: Codec, symbols: Symbols, channels: Sequence[int]) -> LatentStatistics:
-    statistics = StatisticsSum(codec.model.latent_model.families, symbols.by_position, channels)
-    codec.latents.put(symbols, StatisticsSink(statistics))
-    return statistics.result()
-
-
-def _check_channels(channels: Sequence[int] | None, latent_channels: int) -> None:
-    if channels is None:
-        return
-    if len(channels) > HISTOGRAM_CHANNELS_MAXIMUM:
-        raise UsageError(
-            f"at most {HISTOGRAM_CHANNELS_MAXIMUM} channels may have histograms, found {len(channels)}; name fewer"
-        )
-    for channel in channels:
-        if not 0 <= channel < latent_channels:
-            raise UsageError(f"a channel must be from 0 to {latent_channels - 1}, found {channel}; name another")
-
-
 def numbers(inspection: Inspection) -> dict[str, object]:
     """The numbers as plain values, for JSON."""
     statistics = inspection.statistics
-    names = statistics.shares.names
 
     def split(values: np.ndarray) -> dict[str, float]:
-        return dict(zip(names, values.tolist(), strict=True))
+        return dict(zip(statistics.shares.names, values.tolist(), strict=True))
+
+    def plain(*names: str) -> dict[str, object]:
+        return {name: getattr(inspection, name) for name in names}
 
     return {
         "file": inspection.name,
@@ -208,17 +171,12 @@ def numbers(inspection: Inspection) -> dict[str, object]:
         "width": inspection.width,
         "height": inspection.height,
         "bytes": inspection.file_bytes,
-        "bits_per_pixel": inspection.bits_per_pixel,
-        "header_bits": inspection.header_bits,
-        "metadata_bits": inspection.metadata_bits,
-        "hyper_latent_bits": inspection.hyper_latent_bits,
-        "latent_bits": inspection.latent_bits,
-        "coder_bits": inspection.coder_bits,
+        **plain("bits_per_pixel", "header_bits", "metadata_bits", "hyper_latent_bits", "latent_bits", "coder_bits"),
         "weight_shares": split(inspection.weight_shares),
         "responsibility_shares": split(inspection.responsibility_shares),
         "zero_share": inspection.zero_share,
         "bits_per_latent": {
-            "mean": inspection.latent_bits / (statistics.bits.size * len(statistics.channel_bits)),
+            "mean": inspection.mean_bits,
             **{f"percentile_{percentile:g}": bits for percentile, bits in inspection.percentile_bits},
             "maximum": inspection.maximum_bits,
         },
@@ -228,14 +186,13 @@ def numbers(inspection: Inspection) -> dict[str, object]:
         "channels": [
             {
                 "channel": channel,
-                "bits": float(statistics.channel_bits[channel]),
+                "bits": bits,
                 "zero_share": float(statistics.channel_zero_share[channel]),
-                "weight_shares": split(statistics.channel_weight_bits[channel] / statistics.channel_bits[channel]),
-                "responsibility_shares": split(
-                    statistics.channel_responsibility_bits[channel] / statistics.channel_bits[channel]
-                ),
+                "weight_shares": split(statistics.channel_weight_bits[channel] / bits),
+                "responsibility_shares": split(statistics.channel_responsibility_bits[channel] / bits),
             }
             for channel in inspection.channels_by_bits.tolist()
+            for bits in [float(statistics.channel_bits[channel])]
         ],
         "histogram_differences": {str(histogram.channel): histogram.difference for histogram in statistics.histograms},
     }

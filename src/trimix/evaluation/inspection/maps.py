@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trimix.evaluation.drawing import upper_end
 from trimix.evaluation.inspection.inspecting import Inspection
-from trimix.evaluation.report.palette import measured_style
-from trimix.shapes import Float, UInt8
+from trimix.evaluation.palette import measured_style
+from trimix.shapes import LATENT_STRIDE, Float, UInt8
 
 _CONTRAST = 2.5
 """Exponent of the shares before their colours are mixed: even mixtures stay dull, others part sooner."""
@@ -16,14 +17,10 @@ TRIANGLE_ASPECT = np.sqrt(3) / 2
 
 @dataclass(frozen=True)
 class Maps:
-    """What is known by position; a position may stand for several of the latent.
+    """What is known by position, which stands for `stride` pixels in either direction and may hold several latents.
 
-    Attributes:
-        stride: pixels that a position stands for, in either direction.
-        bits: sum over the latents there.
-        weight_shares: share of each family or component, weighted by bits; sums to 1.
-        responsibility_shares: the same by responsibilities.
-        standard_deviation: predicted, mean over the latents there.
+    Bits are sums over the latents there, standard deviations means; shares of the families or components are weighted
+    by bits and sum to 1.
     """
 
     stride: int
@@ -32,29 +29,50 @@ class Maps:
     responsibility_shares: Float[np.ndarray, "h w S"]
     standard_deviation: Float[np.ndarray, "h w"]
 
-    @property
-    def bits_per_pixel(self) -> Float[np.ndarray, "h w"]:
-        """Bits over the pixels of a position."""
-        return self.bits / self.stride**2
+
+@dataclass(frozen=True)
+class HeatMap:
+    """One value at every position, as colours of a scale of Matplotlib from 0 to the highest.
+
+    Values are by what shares are of, weights or responsibilities; by "all" where that makes no difference.
+    """
+
+    key: str
+    name: str
+    values: dict[str, Float[np.ndarray, "h w"]]
+    highest: float
+    scale: str
 
 
 def maps_of(inspection: Inspection, factor: int = 1) -> Maps:
-    """The maps of a file.
-
-    Args:
-        inspection: of the file.
-        factor: positions of the latent, in either direction, that are one of the map.
-    """
+    """The maps of a file; so many positions of the latent, in either direction, are one of the map."""
     statistics = inspection.statistics
     bits = _pooled(statistics.bits, factor)
     counts = _pooled(np.ones_like(statistics.bits), factor)
     return Maps(
-        stride=factor * inspection.stride,
+        stride=factor * LATENT_STRIDE,
         bits=bits,
         weight_shares=_pooled(statistics.weight_bits, factor) / bits[:, :, None],
         responsibility_shares=_pooled(statistics.responsibility_bits, factor) / bits[:, :, None],
         standard_deviation=_pooled(statistics.standard_deviation, factor) / counts,
     )
+
+
+def heat_maps(maps: Maps, names: tuple[str, ...]) -> list[HeatMap]:
+    """Bits per pixel, each share of these names if there are several, and standard deviations."""
+    bits, deviation = maps.bits / maps.stride**2, maps.standard_deviation
+    kinds = {"weights": maps.weight_shares, "responsibilities": maps.responsibility_shares}
+    highest = max(map(upper_end, kinds.values()))
+    return [
+        HeatMap("bits", "Bits", {"all": bits}, upper_end(bits), "inferno"),
+        *(
+            HeatMap(
+                f"share-{index}", name, {kind: found[..., index] for kind, found in kinds.items()}, highest, "viridis"
+            )
+            for index, name in enumerate(names if len(names) > 1 else ())
+        ),
+        HeatMap("deviation", "Scale", {"all": deviation}, upper_end(deviation), "cividis"),
+    ]
 
 
 def _pooled(values: np.ndarray, factor: int) -> np.ndarray:
@@ -64,25 +82,13 @@ def _pooled(values: np.ndarray, factor: int) -> np.ndarray:
 
 
 def share_colour(index: int) -> str:
-    """Colour of a share, as in style sheets; it stands on white and on nearly black.
-
-    Those of the report's first curves, which stay apart under the common kinds of colour blindness.
-    """
+    """Colour of a share, as in style sheets: that of a curve of the report; it stands on white and on nearly black."""
     return measured_style(index).light
 
 
 def mixed_colours(shares: np.ndarray) -> np.ndarray:
-    """Shares as one colour each: the shares' own, mixed by them with some contrast.
-
-    Args:
-        shares: float [... S], not negative, sums above 0.
-
-    Returns:
-        uint8 [... 3].
-    """
-    own = np.array(
-        [[int(share_colour(index)[at : at + 2], 16) for at in (1, 3, 5)] for index in range(shares.shape[-1])]
-    )
+    """Shares [... S], not negative, sums above 0, as one colour each, uint8 [... 3]: mixed with some contrast."""
+    own = np.array([list(bytes.fromhex(share_colour(index)[1:])) for index in range(shares.shape[-1])])
     parts = shares**_CONTRAST
     return np.round(parts / parts.sum(axis=-1, keepdims=True) @ own).astype(np.uint8)
 
@@ -90,8 +96,7 @@ def mixed_colours(shares: np.ndarray) -> np.ndarray:
 def triangle_colours(width: int) -> UInt8[np.ndarray, "H W 4"]:
     """Legend of three shares: a triangle with the first above, the second on the left, the third on the right.
 
-    Args:
-        width: pixels; outside the triangle they are transparent.
+    Outside the triangle pixels are transparent.
     """
     height = round(width * TRIANGLE_ASPECT)
     y, x = np.mgrid[0:height, 0:width] + 0.5

@@ -1,44 +1,37 @@
 """The page of a compressed file: one HTML file that loads nothing, in the look of the report."""
 
-import base64
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-import trimix
 from trimix.errors import UsageError
-from trimix.evaluation.html import PAGE_MAXIMUM_BYTES, page_file, render, script_json
-from trimix.evaluation.inspection.charts import histogram_chart, stacked, transform_chart
+from trimix.evaluation.drawing import INK, drawing, heat_colours, ramp, svg_element
+from trimix.evaluation.inspection.figure import draw_channel_bits, draw_histogram, draw_transform
 from trimix.evaluation.inspection.inspecting import Inspection
 from trimix.evaluation.inspection.maps import (
     Maps,
+    heat_maps,
     maps_of,
     mixed_colours,
     share_colour,
     triangle_colours,
     triangle_place,
 )
-from trimix.evaluation.inspection.wording import fixed, grouped, percent
-from trimix.evaluation.report.embedding import embed_lossless, embed_preview
-from trimix.evaluation.report.heat import heat_colours, upper_end
+from trimix.evaluation.pages import (
+    PAGE_MAXIMUM_BYTES,
+    embed_lossless,
+    embed_preview,
+    embed_values,
+    fixed,
+    render,
+    script_json,
+)
 
-_PACKAGE = "trimix.evaluation.inspection"
 CHANNEL_ROWS = 16
 """Channels with a row of their own, those with most bits."""
 _POSITIONS_MAXIMUM = 2**16
 """Of the maps: more than a screen shows."""
-_HIGHEST_VALUE = 65535
-_BITS_SCALE, _SHARE_SCALE, _DEVIATION_SCALE = "inferno", "viridis", "cividis"
-"""Colour scales of Matplotlib: for bits, for one share, for standard deviations."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """A row of the table of what the file is made of."""
-
-    name: str
-    bits: float
 
 
 def make_page(inspection: Inspection, title: str) -> bytes:
@@ -46,20 +39,18 @@ def make_page(inspection: Inspection, title: str) -> bytes:
 
     Large pictures have coarser maps: several latents are one position.
 
-    Args:
-        inspection: of the file.
-        title: of the page.
-
     Raises:
         UsageError: the model has too many components for a page.
     """
-    parts = _parts(inspection, title)
-    largest = max(inspection.statistics.bits.shape)
+    values = _values(inspection, title)
+    bits = inspection.statistics.bits
     factor = 1
-    while inspection.statistics.bits.size / factor**2 > _POSITIONS_MAXIMUM:
+    while bits.size / factor**2 > _POSITIONS_MAXIMUM:
         factor += 1
-    while factor <= largest:
-        page = _render(parts, _maps(inspection, maps_of(inspection, factor)))
+    while factor <= max(bits.shape):
+        data = _maps(inspection, maps_of(inspection, factor))
+        styles, scripts = ["style.css", "inspection.css"], ["page.js", "inspection.js"]
+        page = render("inspection.html", styles, scripts, **values, data=data, maps_data=script_json(data))
         if len(page) <= PAGE_MAXIMUM_BYTES:
             return page
         factor *= 2
@@ -68,52 +59,61 @@ def make_page(inspection: Inspection, title: str) -> bytes:
     )
 
 
-def parts_of_file(inspection: Inspection) -> list[Part]:
-    """What the file is made of; their bits sum to those of the file."""
-    found = [
-        Part("header", inspection.header_bits),
-        Part("hyper-latents", inspection.hyper_latent_bits),
-        Part("latents", inspection.latent_bits),
-        Part("coder", inspection.coder_bits),
-    ]
-    if inspection.metadata_bits:
-        found.append(Part("metadata", inspection.metadata_bits))
-    return found
+def parts_of_file(inspection: Inspection) -> dict[str, float]:
+    """Bits of what the file is made of; they sum to those of the file."""
+    found: dict[str, float] = {
+        "header": inspection.header_bits,
+        "hyper-latents": inspection.hyper_latent_bits,
+        "latents": inspection.latent_bits,
+        "coder": inspection.coder_bits,
+    }
+    return found | {"metadata": inspection.metadata_bits} if inspection.metadata_bits else found
 
 
-def _parts(inspection: Inspection, title: str) -> dict[str, Any]:
+def _values(inspection: Inspection, title: str) -> dict[str, Any]:
     """What the template needs, but for the maps."""
-    from markupsafe import Markup
-
     statistics = inspection.statistics
-    order = inspection.channels_by_bits
-    count = len(statistics.shares)
+    names = statistics.shares.names
+    transforms = {"Latents in doubt": statistics.doubtful_transform, "All latents": statistics.transform}
+    shares = {"weights": inspection.weight_shares, "responsibilities": inspection.responsibility_shares}
+    triangle = {
+        "source": embed_lossless(triangle_colours(192)),
+        "places": {kind: [100 * place for place in triangle_place(found)] for kind, found in shares.items()},
+    }
     return {
-        "version": trimix.__version__,
         "title": title,
         "inspection": inspection,
         "statistics": statistics,
-        "names": statistics.shares.names,
-        "colours": [share_colour(index) for index in range(count)],
-        "several": count > 1,
+        "names": names,
+        "colours": [share_colour(index) for index in range(len(names))],
+        "several": len(names) > 1,
         "parts": parts_of_file(inspection),
         "latent_count": statistics.transform.count,
-        "ordered_channels": stacked(statistics.channel_weight_bits[order]),
-        "channels": [_channel_row(inspection, channel) for channel in order[:CHANNEL_ROWS].tolist()],
-        "histograms": [(histogram, histogram_chart(histogram)) for histogram in statistics.histograms],
-        "transforms": [
-            ("Latents in doubt", statistics.doubtful_transform, transform_chart(statistics.doubtful_transform)),
-            ("All latents", statistics.transform, transform_chart(statistics.transform)),
+        "channel_chart": _chart("channels", 9.0, 1.9, draw_channel_bits, inspection),
+        "channels": [
+            _channel_row(inspection, channel) for channel in inspection.channels_by_bits[:CHANNEL_ROWS].tolist()
         ],
-        "preview": embed_preview(inspection.pixels).source,
-        "style": Markup(
-            page_file("trimix.evaluation.report", "style.css") + "\n" + page_file(_PACKAGE, "inspection.css")
-        ),
-        "script": Markup(f"(() => {{\n{page_file(_PACKAGE, 'inspection.js')}\n}})();"),
-        "grouped": grouped,
-        "fixed": fixed,
-        "percent": percent,
+        "histograms": [
+            (histogram, _chart(f"channel-{histogram.channel}", 2.6, 1.9, draw_histogram, histogram))
+            for histogram in statistics.histograms
+        ],
+        "transforms": [
+            (name, transform, _chart(f"transform-{transform.count}-{index}", 4.6, 2.2, draw_transform, name, transform))
+            for index, (name, transform) in enumerate(transforms.items())
+        ],
+        "triangle": triangle if len(names) == 3 else None,
+        "preview": embed_preview(inspection.pixels),
     }
+
+
+def _chart(name: str, width: float, height: float, draw: Callable[..., None], *arguments: Any) -> str:
+    """A chart of a size in inches as an element of the page."""
+    from matplotlib.figure import Figure
+
+    with drawing(axes_titlecolor=INK):
+        figure = Figure((width, height), layout="constrained")
+        draw(figure.add_subplot(), *arguments)
+        return svg_element(figure, name)
 
 
 def _channel_row(inspection: Inspection, channel: int) -> dict[str, Any]:
@@ -130,82 +130,32 @@ def _channel_row(inspection: Inspection, channel: int) -> dict[str, Any]:
 
 
 def _maps(inspection: Inspection, maps: Maps) -> dict[str, Any]:
-    """Pictures of the maps, and values for the script."""
+    """Pictures of the maps, and values, for template and script."""
     names = inspection.statistics.shares.names
-    bits_highest, deviation_highest = upper_end(maps.bits_per_pixel), upper_end(maps.standard_deviation)
-    share_highest = max(upper_end(maps.weight_shares), upper_end(maps.responsibility_shares))
-    found = [
-        _heat("bits", "Bits", maps.bits_per_pixel, bits_highest, _BITS_SCALE, "bpp", 2),
-        _heat("deviation", "Scale", maps.standard_deviation, deviation_highest, _DEVIATION_SCALE, "", 2),
-    ]
+    kinds = {"weights": maps.weight_shares, "responsibilities": maps.responsibility_shares}
+    found = []
+    for one in heat_maps(maps, names):
+        colours = {kind: heat_colours(values, one.highest, one.scale) for kind, values in one.values.items()}
+        is_share = one.key.startswith("share")
+        factor, unit, decimals = (100, " %", 0) if is_share else (1, " bpp" if one.key == "bits" else "", 2)
+        ticks = [fixed(step * factor * one.highest, decimals) for step in np.linspace(0, 1, 5).tolist()]
+        ticks[-1] = f"≥ {ticks[-1]}{unit}"
+        sources = {kind: embed_lossless(pixels) for kind, pixels in colours.items()}
+        found.append({"key": one.key, "name": one.name, "sources": sources, "ramp": ramp(one.scale), "ticks": ticks})
     if len(names) > 1:
-        kinds = {"weights": maps.weight_shares, "responsibilities": maps.responsibility_shares}
-        mixtures = {kind: embed_lossless(mixed_colours(shares)).source for kind, shares in kinds.items()}
+        mixtures = {kind: embed_lossless(mixed_colours(shares)) for kind, shares in kinds.items()}
         found.insert(1, {"key": "mixture", "name": "Mixture", "sources": mixtures})
-        found[2:2] = [
-            {
-                **_scale(100 * share_highest, _SHARE_SCALE, "%", 0),
-                "key": f"share-{index}",
-                "name": name,
-                "sources": {
-                    kind: embed_lossless(heat_colours(shares[:, :, index], share_highest, _SHARE_SCALE)).source
-                    for kind, shares in kinds.items()
-                },
-            }
-            for index, name in enumerate(names)
-        ]
+    values = {kind: [embed_values(share) for share in np.moveaxis(shares, 2, 0)] for kind, shares in kinds.items()}
     return {
+        "width": inspection.width,
+        "height": inspection.height,
+        "stride": maps.stride,
+        "rows": maps.bits.shape[0],
+        "columns": maps.bits.shape[1],
+        "names": list(names),
         "maps": found,
         "first": "mixture" if len(names) > 1 else "bits",
-        "triangle": _triangle(inspection) if len(names) == 3 else None,
-        "data": {
-            "width": inspection.width,
-            "height": inspection.height,
-            "stride": maps.stride,
-            "rows": maps.bits.shape[0],
-            "columns": maps.bits.shape[1],
-            "names": list(names),
-            "maps": found,
-            "bits": _values(maps.bits),
-            "deviation": _values(maps.standard_deviation),
-            "weights": [_values(share) for share in np.moveaxis(maps.weight_shares, 2, 0)],
-            "responsibilities": [_values(share) for share in np.moveaxis(maps.responsibility_shares, 2, 0)],
-        },
+        "bits": embed_values(maps.bits),
+        "deviation": embed_values(maps.standard_deviation),
+        **values,
     }
-
-
-def _heat(
-    key: str, name: str, values: np.ndarray, highest: float, scale: str, unit: str, decimals: int
-) -> dict[str, Any]:
-    source = embed_lossless(heat_colours(values, highest, scale)).source
-    return {"key": key, "name": name, "sources": {"all": source}} | _scale(highest, scale, unit, decimals)
-
-
-def _scale(highest: float, scale: str, unit: str, decimals: int) -> dict[str, Any]:
-    from matplotlib import colormaps
-    from matplotlib.colors import to_hex
-
-    steps = np.linspace(0, 1, 5)
-    ticks = [fixed(step * highest, decimals) for step in steps.tolist()]
-    ticks[-1] = f"≥ {ticks[-1]} {unit}".strip()
-    return {"ramp": [to_hex(colormaps[scale](step)) for step in np.linspace(0, 1, 16)], "ticks": ticks}
-
-
-def _triangle(inspection: Inspection) -> dict[str, Any]:
-    shares = {"weights": inspection.weight_shares, "responsibilities": inspection.responsibility_shares}
-    return {
-        "source": embed_lossless(triangle_colours(192)).source,
-        "places": {kind: [100 * place for place in triangle_place(found)] for kind, found in shares.items()},
-    }
-
-
-def _values(values: np.ndarray) -> dict[str, Any]:
-    step = max(float(values.max()), 1e-6) / _HIGHEST_VALUE
-    text = base64.b64encode(np.round(values / step).astype("<u2").tobytes()).decode()
-    return {"values": text, "step": step}
-
-
-def _render(parts: dict[str, Any], maps: dict[str, Any]) -> bytes:
-    from markupsafe import Markup
-
-    return render(_PACKAGE, "inspection.html", **parts, maps=maps, maps_data=Markup(script_json(maps["data"])))

@@ -18,6 +18,7 @@ from trimix.coding import (
     MixtureParameters,
     scale_of_index,
 )
+from trimix.entropy_models.integer_mixture import LatentParameters
 from trimix.shapes import Float, Int, UInt8
 
 _DEVIATION_OF_UNIT_SCALE = np.array([family.deviation for family in Family])
@@ -38,8 +39,7 @@ class Shares:
     """What the components of a mixture are told apart by.
 
     Attributes:
-        names: of each share, for people.
-        share_of_component: index of the share that a component belongs to, int64 [K].
+        share_of_component: index of the share that a component belongs to.
         are_families: whether a share is a family; otherwise it is a component of the only family.
     """
 
@@ -60,9 +60,6 @@ class Shares:
 def shares_of(families: UInt8[np.ndarray, "K"]) -> Shares:
     """Shares of the families; of the components where all are of one family.
 
-    Args:
-        families: of each component.
-
     >>> shares_of(np.array([0, 0, 2], np.uint8)).names
     ('Gaussian', 'logistic')
     >>> shares_of(np.array([0, 0], np.uint8)).names
@@ -70,9 +67,8 @@ def shares_of(families: UInt8[np.ndarray, "K"]) -> Shares:
     """
     found = list(dict.fromkeys(families.tolist()))
     if len(found) > 1 or len(families) == 1:
-        index = {family: position for position, family in enumerate(found)}
-        positions = np.array([index[family] for family in families.tolist()], dtype=np.int64)
-        return Shares(tuple(Family(family).label for family in found), positions, are_families=True)
+        index = np.array([found.index(family) for family in families.tolist()], dtype=np.int64)
+        return Shares(tuple(Family(family).label for family in found), index, are_families=True)
     name = Family(found[0]).label
     names = tuple(f"{name} {number}" for number in range(1, len(families) + 1))
     return Shares(names, np.arange(len(families)), are_families=False)
@@ -81,9 +77,7 @@ def shares_of(families: UInt8[np.ndarray, "K"]) -> Shares:
 def probability_intervals(parameters: MixtureParameters, symbols: Int[np.ndarray, "n"]) -> Float[np.ndarray, "n 2"]:
     """``F(v - 1/2)`` and ``F(v + 1/2)`` of every symbol v, as coded: in 0..1, the second larger.
 
-    Args:
-        parameters: a mixture for each symbol.
-        symbols: beyond the direct range, the interval is that of the escape.
+    Beyond the direct range, the interval is that of the escape.
     """
     return parameters.codes(symbols)[:, :2] / 2.0**CDF_BITS
 
@@ -108,16 +102,11 @@ def responsibilities(parameters: MixtureParameters, symbols: Int[np.ndarray, "n"
     """Probability that a component has drawn the symbol, now that the symbol is known.
 
     ``r_k = w_k p_k(v) / sum_j w_j p_j(v)``, the posterior of the component (Bishop, Pattern Recognition and Machine
-    Learning, 2006, Eq. 9.13). A row sums to 1; its mean over symbols of the mixture is the weights.
-
-    Args:
-        parameters: a mixture for each symbol.
-        symbols: beyond the direct range, the mass is that of the escape.
+    Learning, 2006, Eq. 9.13). A row sums to 1; its mean over symbols of the mixture is the weights. Beyond the direct
+    range, the mass is that of the escape.
     """
-    masses = [
-        component(parameters, index).frequencies(symbols).astype(np.float64)
-        for index in range(len(parameters.families))
-    ]
+    components = (component(parameters, index) for index in range(len(parameters.families)))
+    masses = [alone.frequencies(symbols).astype(np.float64) for alone in components]
     joint = weights_of(parameters) * np.stack(masses, axis=1)
     # Every symbol has a frequency of at least 1, and some weight is above 0.
     return joint / joint.sum(axis=1, keepdims=True)
@@ -185,8 +174,7 @@ def transform_totals(intervals: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "
 
 def transform_of_totals(totals: Float[np.ndarray, "bins_and_one"], count: int) -> ProbabilityTransform:
     """The transform of symbols by the sums of their `transform_totals`; uniform where nothing was counted."""
-    uniform = np.linspace(0, 1, len(totals))
-    return ProbabilityTransform(totals / count if count else uniform, count)
+    return ProbabilityTransform(totals / count if count else np.linspace(0, 1, len(totals)), count)
 
 
 def histogram_borders(symbols: Int[np.ndarray, "n"]) -> Int[np.ndarray, "bins_and_one"]:
@@ -214,15 +202,7 @@ def observed_masses(
 def predicted_masses(
     parameters: MixtureParameters, borders: Int[np.ndarray, "bins_and_one"], shares: Shares
 ) -> Float[np.ndarray, "bins_and_two S"]:
-    """Sum of the mixtures' probabilities of the same bins, split into what each share gives of it.
-
-    All parts together sum to the number of mixtures.
-
-    Args:
-        parameters: n mixtures.
-        borders: see `histogram_borders`.
-        shares: of their components.
-    """
+    """Sum of n mixtures' probabilities of the same bins, split into what each share gives; all together are n."""
     weights = weights_of(parameters)
     masses = np.zeros((len(borders) + 1, len(parameters.families)))
     inside = np.clip(borders, DIRECT_MINIMUM, DIRECT_MAXIMUM)
@@ -242,7 +222,6 @@ class ChannelHistogram:
     """Latents of one channel beside the mean of their predicted distributions: alike if predictions fit.
 
     Attributes:
-        channel: its number.
         borders: first values of the bins, and the value after the last.
         observed: share of the latents below the first border, in each bin, and from the last border on; sums to 1.
         predicted: mean probability of the same, split by share; sums to 1.
@@ -263,34 +242,33 @@ class ChannelHistogram:
         """Values of a bin."""
         return int(self.borders[1] - self.borders[0])
 
+    @property
+    def highest(self) -> float:
+        """Of all bins between the borders, observed or predicted."""
+        return float(max(self.observed[1:-1].max(), self.predicted[1:-1].sum(axis=1).max()))
+
 
 @dataclass(frozen=True)
 class LatentStatistics:
-    """What is known of the latents of one file. Bits that are split by share sum to the bits over their last axis.
+    """What is known of the latents of one file.
+
+    Bits are sums over the channels of every position, or over the positions of every channel. Split as the predicted
+    weights are, ``sum bits w``, or as the responsibilities are, ``sum bits r``, they sum to the bits over their last
+    axis. Histograms are of chosen channels, transforms of all latents and of those that the model is in doubt about.
 
     Attributes:
-        shares: what mixtures are split into.
-        bits: of every position, summed over channels.
-        weight_bits: the same, split as the predicted weights are: ``sum_c bits_c w_c``.
-        responsibility_bits: the same, split as the responsibilities are: ``sum_c bits_c r_c``.
         standard_deviation: predicted, mean over the channels of a position, in steps of the quantizer.
-        channel_bits: of every channel, summed over positions.
-        channel_weight_bits: the same, split as the predicted weights are.
-        channel_responsibility_bits: the same, split as the responsibilities are.
         channel_zero_share: share of the symbols of a channel that are 0.
-        histograms: of chosen channels.
-        transform: of all latents.
-        doubtful_transform: of latents that the model is in doubt about.
     """
 
     shares: Shares
     bits: Float[np.ndarray, "h w"]
     weight_bits: Float[np.ndarray, "h w S"]
     responsibility_bits: Float[np.ndarray, "h w S"]
-    standard_deviation: Float[np.ndarray, "h w"]
     channel_bits: Float[np.ndarray, "M"]
     channel_weight_bits: Float[np.ndarray, "M S"]
     channel_responsibility_bits: Float[np.ndarray, "M S"]
+    standard_deviation: Float[np.ndarray, "h w"]
     channel_zero_share: Float[np.ndarray, "M"]
     histograms: tuple[ChannelHistogram, ...]
     transform: ProbabilityTransform
@@ -298,88 +276,68 @@ class LatentStatistics:
 
 
 class StatisticsSum:
-    """Adds up the statistics of a file, group of positions by group of positions.
+    """Sink of a run over the schedule: adds up the statistics of a file, group of positions by group of positions.
 
     Args:
         families: of each component.
-        symbols: all symbols of the file, int32 [h w M].
+        symbols: all symbols of the file.
         histogram_channels: channels whose histograms are wanted.
     """
 
     def __init__(
         self, families: UInt8[np.ndarray, "K"], symbols: Int[np.ndarray, "h w M"], histogram_channels: Sequence[int]
     ) -> None:
-        height, width, channels = symbols.shape
+        *size, channels = symbols.shape
         self._shares = shares_of(families)
         self._symbols = symbols
         count = len(self._shares)
-        self._bits = np.zeros((height, width))
-        self._standard_deviation = np.zeros((height, width))
-        self._weight_bits = np.zeros((height, width, count))
-        self._responsibility_bits = np.zeros((height, width, count))
-        self._channel_bits = np.zeros(channels)
-        self._channel_weight_bits = np.zeros((channels, count))
-        self._channel_responsibility_bits = np.zeros((channels, count))
+        self._standard_deviation = np.zeros(size)
+        self._of_positions = np.zeros(size), np.zeros((*size, count)), np.zeros((*size, count))
+        self._of_channels = np.zeros(channels), np.zeros((channels, count)), np.zeros((channels, count))
         self._borders = {channel: histogram_borders(symbols[:, :, channel].ravel()) for channel in histogram_channels}
         self._predicted = {channel: np.zeros((len(borders) + 1, count)) for channel, borders in self._borders.items()}
         self._totals = np.zeros((2, TRANSFORM_BINS + 1))
         self._doubtful = 0
 
-    def add(self, rows: np.ndarray, columns: np.ndarray, parameters: MixtureParameters) -> None:
-        """Take the mixtures of the latents at some positions.
+    def put(self, rows: np.ndarray, columns: np.ndarray, parameters: LatentParameters, symbols: np.ndarray) -> None:
+        """Take what codes the symbols at some positions."""
+        self.add(rows, columns, parameters.mixture)
 
-        Args:
-            rows: of the positions, int [n].
-            columns: of the positions, int [n].
-            parameters: position by position, channels innermost.
-        """
+    def add(self, rows: np.ndarray, columns: np.ndarray, parameters: MixtureParameters) -> None:
+        """Take the mixtures of the latents at some positions, position by position, channels innermost."""
         symbols = np.ascontiguousarray(self._symbols[rows, columns].ravel())
-        by_channel = (len(rows), -1)
+        positions, channels = len(rows), self._symbols.shape[2]
         bits = parameters.information_bits(symbols)
-        split = {
-            "weights": bits[:, None] * self._shares.sum(weights_of(parameters)),
-            "responsibilities": bits[:, None] * self._shares.sum(responsibilities(parameters, symbols)),
-        }
-        weight_bits, responsibility_bits = (part.reshape(*by_channel, len(self._shares)) for part in split.values())
-        bits = bits.reshape(by_channel)
-        self._bits[rows, columns] = bits.sum(axis=1)
-        self._weight_bits[rows, columns] = weight_bits.sum(axis=1)
-        self._responsibility_bits[rows, columns] = responsibility_bits.sum(axis=1)
-        self._standard_deviation[rows, columns] = standard_deviations(parameters).reshape(by_channel).mean(axis=1)
-        self._channel_bits += bits.sum(axis=0)
-        self._channel_weight_bits += weight_bits.sum(axis=0)
-        self._channel_responsibility_bits += responsibility_bits.sum(axis=0)
+        by_weight = bits[:, None] * self._shares.sum(weights_of(parameters))
+        by_responsibility = bits[:, None] * self._shares.sum(responsibilities(parameters, symbols))
+        for index, split in enumerate((bits, by_weight, by_responsibility)):
+            by_channel = split.reshape(positions, channels, *split.shape[1:])
+            self._of_positions[index][rows, columns] = by_channel.sum(axis=1)
+            self._of_channels[index][:] += by_channel.sum(axis=0)
+        deviations = standard_deviations(parameters).reshape(positions, channels)
+        self._standard_deviation[rows, columns] = deviations.mean(axis=1)
         intervals = probability_intervals(parameters, symbols)
         doubtful = in_doubt(parameters)
         self._totals += [transform_totals(intervals), transform_totals(intervals[doubtful])]
         self._doubtful += int(doubtful.sum())
-        channels = self._symbols.shape[2]
         for channel, borders in self._borders.items():
             of_channel = parameters.rows(np.arange(channel, len(parameters), channels))
             self._predicted[channel] += predicted_masses(of_channel, borders, self._shares)
 
     def result(self) -> LatentStatistics:
         """The statistics, once every position was added."""
-        positions = self._bits.size
+        positions = self._standard_deviation.size
+        histograms = []
+        for channel, borders in self._borders.items():
+            observed = observed_masses(self._symbols[:, :, channel].ravel(), borders) / positions
+            histograms.append(ChannelHistogram(channel, borders, observed, self._predicted[channel] / positions))
         return LatentStatistics(
-            shares=self._shares,
-            bits=self._bits,
-            weight_bits=self._weight_bits,
-            responsibility_bits=self._responsibility_bits,
+            self._shares,
+            *self._of_positions,
+            *self._of_channels,
             standard_deviation=self._standard_deviation,
-            channel_bits=self._channel_bits,
-            channel_weight_bits=self._channel_weight_bits,
-            channel_responsibility_bits=self._channel_responsibility_bits,
             channel_zero_share=(self._symbols == 0).mean(axis=(0, 1)),
-            histograms=tuple(
-                ChannelHistogram(
-                    channel,
-                    borders,
-                    observed_masses(self._symbols[:, :, channel].ravel(), borders) / positions,
-                    self._predicted[channel] / positions,
-                )
-                for channel, borders in self._borders.items()
-            ),
+            histograms=tuple(histograms),
             transform=transform_of_totals(self._totals[0], self._symbols.size),
             doubtful_transform=transform_of_totals(self._totals[1], self._doubtful),
         )

@@ -43,10 +43,7 @@ ALL_PEERS: Mapping[str, Peer] = MappingProxyType({peer.key: peer for peer in _AL
 
 
 def find_peers(names: Sequence[str]) -> tuple[Peer, ...]:
-    """Codecs by short name, each once.
-
-    Args:
-        names: keys of `ALL_PEERS`.
+    """Codecs by short name, a key of `ALL_PEERS`, each once.
 
     Raises:
         UsageError: a name that no codec has, or one that is not available here.

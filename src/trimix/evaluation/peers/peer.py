@@ -1,7 +1,9 @@
 """What a codec to compare with is: fixed settings, one free quality, real files."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
 
@@ -35,21 +37,13 @@ class QualityScale:
         return round(abs(self.best - self.worst) / self.step) + 1
 
     def value(self, place: int) -> float:
-        """The value at a place, 0 for the worst; it is an int where the scale is one of integers.
-
-        Args:
-            place: 0 .. `places` - 1.
-        """
+        """The value at a place, 0 for the worst; it is an int where the scale is one of integers."""
         offset = place * self.step if self.best > self.worst else -place * self.step
         found = round(self.worst + offset, 6)
         return int(found) if float(self.step).is_integer() else found
 
     def checked(self, quality: float, name: str) -> float:
-        """The quality, an int where the scale is one of integers.
-
-        Args:
-            quality: a value.
-            name: of the codec, for the message.
+        """The quality of the codec of that name, an int where the scale is one of integers.
 
         Raises:
             UsageError: it is outside the scale, or between two integers.
@@ -76,15 +70,10 @@ class SizedFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Peer(ABC):
-    """A codec with fixed settings and one free quality.
+    """A codec with fixed settings, told in words, and one free quality, whose scale has the codec's own direction.
 
-    Attributes:
-        key: short name, as typed.
-        name: as in tables.
-        settings: in words, for tables and reports.
-        scale: of its quality, which keeps the direction of the codec's own scale.
-        qualities: to measure at where none are asked for, by growing size: on photographs some 0.1 to 2 bits per
-            pixel, as far as the codec goes.
+    Qualities to measure at, where none are asked for, go by growing size: on photographs some 0.1 to 2 bits per pixel,
+    as far as the codec goes.
     """
 
     key: str
@@ -99,58 +88,84 @@ class Peer(ABC):
         """Why it cannot be used here and what to do about that; None where it can."""
 
     @property
+    @abstractmethod
+    def version(self) -> str:
+        """Versions of the libraries that it works by."""
+
+    @property
     def available(self) -> bool:
         """Whether it can be used here."""
         return self.obstacle is None
 
     @property
-    @abstractmethod
-    def version(self) -> str:
-        """Versions of the libraries or programs that it works by."""
+    def description(self) -> str:
+        """Settings and version."""
+        return f"{self.settings}; {self.version}"
+
+    def at(self, qualities: Sequence[float]) -> Self:
+        """The codec, to be measured at these qualities.
+
+        Raises:
+            UsageError: one is outside the scale.
+        """
+        return replace(self, qualities=tuple(float(self.scale.checked(one, self.name)) for one in qualities))
+
+    def identity(self) -> Mapping[str, Any]:
+        """Whatever changes its results."""
+        settings = {"codec_version": self.version, "codec_settings": self.settings}
+        return {"codec": self.name, **settings, "qualities": list(self.qualities)}
+
+    def open(self) -> Self:
+        """Itself, as a contender of an evaluation."""
+        return self
+
+    def payload_bytes(self, data: bytes) -> None:  # noqa: B027
+        """Not told apart from headers."""
+
+    def facts(self) -> Mapping[str, Any]:
+        """None."""
+        return {}
 
     def encode(self, picture: Picture, quality: float) -> bytes:
-        """A whole file; pixels only, without metadata.
-
-        Args:
-            picture: grey or RGB.
-            quality: on the codec's own scale.
+        """A whole file of a quality on the codec's own scale; pixels only, without metadata.
 
         Raises:
             UsageError: a quality outside the scale, a picture that the format cannot hold, or a codec that is not
                 available.
-            TrimixError: a program that failed.
         """
         quality = self.scale.checked(quality, self.name)
         self.require()
         return self._encode(np.ascontiguousarray(picture.pixels), quality)
 
     def decode(self, data: bytes, channels: int) -> Picture:
-        """The picture of a file that `encode` wrote.
-
-        Args:
-            data: the file.
-            channels: of the picture that was encoded; formats without grey (WebP) come back as RGB otherwise.
+        """The picture of a file that `encode` wrote, grey if that was of 1 channel, whatever the format keeps.
 
         Raises:
             UsageError: a codec that is not available.
-            TrimixError: a file that cannot be decoded, or a program that failed.
+            PictureError: a file that cannot be decoded.
         """
         self.require()
-        return self._decode(data, channels)
+        from PIL import Image
+
+        pixels, wanted = self._decode(data), "L" if channels == 1 else "RGB"
+        image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2:] == (1,) else pixels)
+        # Luma is the channel such a format kept the grey in; R, G and B are equal up to rounding.
+        found = np.asarray(image if image.mode == wanted else image.convert(wanted))
+        return Picture(found[:, :, None] if channels == 1 else found)
 
     def encode_to_size(self, picture: Picture, target_bytes: int) -> SizedFile:
         """The file of the best quality that is not larger than the target, by bisection.
 
-        Args:
-            picture: grey or RGB.
-            target_bytes: largest size that is accepted.
-
         Raises:
             UsageError: even the worst quality is larger, or as in `encode`.
-            TrimixError: a program that failed.
         """
+
+        def file_at(place: int) -> SizedFile:
+            quality = self.scale.value(place)
+            return SizedFile(quality, self.encode(picture, quality))
+
         lowest, highest = 0, self.scale.places - 1
-        best = self._file_at(picture, lowest)
+        best = file_at(lowest)
         if len(best.data) > target_bytes:
             raise UsageError(
                 f"{self.name} must fit into {target_bytes} bytes, found {len(best.data)} at its lowest quality; "
@@ -159,7 +174,7 @@ class Peer(ABC):
         # Sizes grow with the quality, but for rare steps: the file found fits, the next quality does not.
         while lowest < highest:
             middle = (lowest + highest + 1) // 2
-            file = self._file_at(picture, middle)
+            file = file_at(middle)
             if len(file.data) <= target_bytes:
                 lowest, best = middle, file
             else:
@@ -172,32 +187,18 @@ class Peer(ABC):
         Raises:
             UsageError: it is not.
         """
-        obstacle = self.obstacle
-        if obstacle is not None:
+        if (obstacle := self.obstacle) is not None:
             raise UsageError(f"{self.name} {obstacle}")
 
-    def _file_at(self, picture: Picture, place: int) -> SizedFile:
-        quality = self.scale.value(place)
-        return SizedFile(quality, self.encode(picture, quality))
+    def cannot_hold(self, pixels: UInt8[np.ndarray, "H W C"], error: Exception) -> UsageError:
+        """What is raised where the format refuses the picture."""
+        return UsageError(
+            f"{self.name} must be able to hold the picture, found {pixels.shape[1]} x {pixels.shape[0]} refused: "
+            f"{error}; crop the picture"
+        )
 
     @abstractmethod
     def _encode(self, pixels: UInt8[np.ndarray, "H W C"], quality: float) -> bytes: ...
 
     @abstractmethod
-    def _decode(self, data: bytes, channels: int) -> Picture: ...
-
-
-def with_channels(pixels: UInt8[np.ndarray, "H W *C"], channels: int) -> Picture:
-    """A decoded picture, made grey again where it was.
-
-    Args:
-        pixels: [H W] or [H W C], grey or RGB.
-        channels: of the picture that was encoded.
-    """
-    from PIL import Image
-
-    wanted = "L" if channels == 1 else "RGB"
-    image = Image.fromarray(pixels[:, :, 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels)
-    # Luma is the channel such a format kept the grey in; R, G and B are equal up to rounding.
-    found = np.asarray(image if image.mode == wanted else image.convert(wanted))
-    return Picture(found[:, :, None] if channels == 1 else found)
+    def _decode(self, data: bytes) -> UInt8[np.ndarray, "H W *C"]: ...

@@ -1,7 +1,7 @@
 """JPEG, JPEG 2000, WebP and AVIF through Pillow."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from io import BytesIO
 from typing import Any
@@ -11,23 +11,23 @@ import PIL
 from PIL import Image, features
 from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 
-from trimix.errors import PictureError, UsageError
-from trimix.evaluation.peers.peer import Peer, QualityScale, with_channels
-from trimix.images import Picture, read_picture
+from trimix.errors import PictureError
+from trimix.evaluation.peers.peer import Peer, QualityScale
+from trimix.images import read_picture
 from trimix.shapes import UInt8
 
-_FEATURES = {"JPEG": "jpg", "JPEG2000": "jpg_2000", "WEBP": "webp", "AVIF": "avif"}
-_LIBRARIES = {"JPEG": "libjpeg", "JPEG2000": "OpenJPEG", "WEBP": "libwebp", "AVIF": "libavif"}
+_LIBRARIES = {
+    "JPEG": ("jpg", "libjpeg"),
+    "JPEG2000": ("jpg_2000", "OpenJPEG"),
+    "WEBP": ("webp", "libwebp"),
+    "AVIF": ("avif", "libavif"),
+}
+"""Pillow's name of the feature, and the library behind it, by format."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PillowPeer(Peer):
-    """A format of Pillow.
-
-    Attributes:
-        pillow_format: Pillow's name of it.
-        options: further arguments of Pillow's encoder.
-    """
+    """A format of Pillow, with further arguments of its encoder."""
 
     pillow_format: str
     options: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
@@ -35,7 +35,7 @@ class PillowPeer(Peer):
     @property
     def obstacle(self) -> str | None:
         """A build of Pillow without the format."""
-        if features.check(_FEATURES[self.pillow_format]):
+        if features.check(_LIBRARIES[self.pillow_format][0]):
             return None
         return (
             f"needs a Pillow that writes it, found one that does not (Pillow {PIL.__version__}); "
@@ -45,12 +45,13 @@ class PillowPeer(Peer):
     @property
     def version(self) -> str:
         """Versions of Pillow and of the library that encodes."""
+        feature, name = _LIBRARIES[self.pillow_format]
+        library = features.version(feature)
         # Pillow compiled against libjpeg-turbo tells its version under another name.
-        library = features.version("libjpeg_turbo") if self.pillow_format == "JPEG" else None
-        name = "libjpeg-turbo" if library else _LIBRARIES[self.pillow_format]
-        library = library or features.version(_FEATURES[self.pillow_format]) or "of unknown version"
+        if self.pillow_format == "JPEG" and (turbo := features.version("libjpeg_turbo")):
+            name, library = "libjpeg-turbo", turbo
         if self.pillow_format == "AVIF":
-            library += f" ({_avif_encoders()})"
+            library = f"{library} ({_avif_encoders()})"
         return f"{name} {library}, Pillow {PIL.__version__}"
 
     def _encode(self, pixels: UInt8[np.ndarray, "H W C"], quality: float) -> bytes:
@@ -59,27 +60,19 @@ class PillowPeer(Peer):
         try:
             image.save(buffer, self.pillow_format, **self._arguments(image, quality), **self.options)
         except (OSError, ValueError) as error:
-            raise UsageError(
-                f"{self.name} must be able to hold the picture, found {image.width} x {image.height} refused: "
-                f"{error}; crop the picture"
-            ) from error
+            raise self.cannot_hold(pixels, error) from error
         return buffer.getvalue()
 
     def _arguments(self, image: Image.Image, quality: float) -> dict[str, Any]:
         return {"quality": quality}
 
-    def _decode(self, data: bytes, channels: int) -> Picture:
-        return with_channels(read_picture(data).pixels, channels)
+    def _decode(self, data: bytes) -> UInt8[np.ndarray, "H W *C"]:
+        return read_picture(data).pixels
 
 
 @dataclass(frozen=True, kw_only=True)
 class AvifPeer(PillowPeer):
-    """AVIF at speed 6, in one tile.
-
-    Attributes:
-        subsampling: of chroma.
-        tune: what the encoder libaom aims at.
-    """
+    """AVIF at speed 6, in one tile; `tune` is what the encoder libaom aims at."""
 
     pillow_format: str = "AVIF"
     subsampling: str = "4:2:0"
@@ -123,11 +116,11 @@ class Jpeg2000Peer(PillowPeer):
             "num_resolutions": min(6, min(image.size).bit_length()),
         }
 
-    def _decode(self, data: bytes, channels: int) -> Picture:
+    def _decode(self, data: bytes) -> UInt8[np.ndarray, "H W *C"]:
         try:
             # Not by Image.open, which has a limit on pixels of its own.
             with Jpeg2KImageFile(BytesIO(data)) as image:
-                return with_channels(np.asarray(image), channels)
+                return np.asarray(image)
         except (OSError, SyntaxError, ValueError) as error:
             raise PictureError(
                 f"a JPEG 2000 file must be whole, found {error or 'another kind of file'}; encode it again"
@@ -154,37 +147,26 @@ def _avif_encoders() -> str:
         return "encoder of unknown version"
 
 
-_JPEG_SCALE = QualityScale(1, 100)
-_SCALE = QualityScale(0, 100)
-_JPEG_QUALITIES = (5, 15, 25, 35, 45, 55, 65, 75, 85, 95)
-_WEBP_QUALITIES = (0, 10, 25, 45, 65, 80, 88, 93, 96)
-_AVIF_QUALITIES = (18, 28, 38, 48, 58, 68, 76, 84, 90)
-_AVIF_PSNR_QUALITIES = (10, 20, 30, 40, 50, 60, 70, 80, 88)
-
 JPEG = PillowPeer(
     key="jpeg",
     name="JPEG",
     settings="Pillow defaults: baseline, 4:2:0, standard Huffman tables",
-    scale=_JPEG_SCALE,
-    qualities=_JPEG_QUALITIES,
+    scale=QualityScale(1, 100),
+    qualities=(5, 15, 25, 35, 45, 55, 65, 75, 85, 95),
     pillow_format="JPEG",
 )
-JPEG_PROGRESSIVE = PillowPeer(
+JPEG_PROGRESSIVE = replace(
+    JPEG,
     key="jpeg-progressive",
     name="JPEG progressive",
     settings="progressive, 4:2:0, optimized Huffman tables",
-    scale=_JPEG_SCALE,
-    qualities=_JPEG_QUALITIES,
-    pillow_format="JPEG",
     options={"subsampling": "4:2:0", "optimize": True, "progressive": True},
 )
-JPEG_444 = PillowPeer(
+JPEG_444 = replace(
+    JPEG,
     key="jpeg-444",
     name="JPEG 4:4:4",
     settings="progressive, 4:4:4, optimized Huffman tables",
-    scale=_JPEG_SCALE,
-    qualities=_JPEG_QUALITIES,
-    pillow_format="JPEG",
     options={"subsampling": "4:4:4", "optimize": True, "progressive": True},
 )
 JPEG_2000 = Jpeg2000Peer(
@@ -198,39 +180,28 @@ WEBP = PillowPeer(
     key="webp",
     name="WebP",
     settings="Pillow defaults: lossy, method 4, 4:2:0 (lossy WebP has no other)",
-    scale=_SCALE,
-    qualities=_WEBP_QUALITIES,
+    scale=QualityScale(0, 100),
+    qualities=(0, 10, 25, 45, 65, 80, 88, 93, 96),
     pillow_format="WEBP",
 )
-WEBP_SLOW = PillowPeer(
-    key="webp-slow",
-    name="WebP method 6",
-    settings="lossy, method 6, 4:2:0",
-    scale=_SCALE,
-    qualities=_WEBP_QUALITIES,
-    pillow_format="WEBP",
-    options={"method": 6},
+WEBP_SLOW = replace(
+    WEBP, key="webp-slow", name="WebP method 6", settings="lossy, method 6, 4:2:0", options={"method": 6}
 )
 AVIF = AvifPeer(
     key="avif",
     name="AVIF, tune=iq",
     settings="speed 6, 4:2:0, tune=iq: defaults of Pillow with libavif 1.4; one tile",
-    scale=_SCALE,
-    qualities=_AVIF_QUALITIES,
+    scale=QualityScale(0, 100),
+    qualities=(18, 28, 38, 48, 58, 68, 76, 84, 90),
 )
-AVIF_PSNR = AvifPeer(
+AVIF_PSNR = replace(
+    AVIF,
     key="avif-psnr",
     name="AVIF, tune=psnr",
     settings="speed 6, 4:2:0, tune=psnr, one tile",
-    scale=_SCALE,
-    qualities=_AVIF_PSNR_QUALITIES,
+    qualities=(10, 20, 30, 40, 50, 60, 70, 80, 88),
     tune="psnr",
 )
-AVIF_444 = AvifPeer(
-    key="avif-444",
-    name="AVIF 4:4:4, tune=iq",
-    settings="speed 6, 4:4:4, tune=iq, one tile",
-    scale=_SCALE,
-    qualities=_AVIF_QUALITIES,
-    subsampling="4:4:4",
+AVIF_444 = replace(
+    AVIF, key="avif-444", name="AVIF 4:4:4, tune=iq", settings="speed 6, 4:4:4, tune=iq, one tile", subsampling="4:4:4"
 )

@@ -1,14 +1,12 @@
 """Where in a picture the bits go."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from trimix.codec import Codec
-from trimix.evaluation.report.heat import heat_colours, upper_end
 from trimix.latent_codec import PICTURE_MULTIPLE, Symbols
-from trimix.shapes import LATENT_STRIDE, Float, UInt8
+from trimix.shapes import LATENT_STRIDE, Float
 
 HYPER_LATENT_REACH = PICTURE_MULTIPLE // LATENT_STRIDE
 """Latents a side that share a hyper-latent."""
@@ -16,15 +14,9 @@ HYPER_LATENT_REACH = PICTURE_MULTIPLE // LATENT_STRIDE
 
 @dataclass(frozen=True)
 class BitMap:
-    """Bits of a compressed file by position.
+    """Bits of a compressed file by position, on the grid of the padded picture, with shares of the hyper-latents.
 
-    Attributes:
-        bits: at every latent, with its share of the hyper-latents; the grid covers the padded picture.
-        latent_bits: sum over the latents.
-        hyper_latent_bits: sum over the hyper-latents.
-        file_bytes: size of the whole file.
-        width: of the picture, pixels.
-        height: of the picture, pixels.
+    The sizes of file and picture are in bytes and pixels.
     """
 
     bits: Float[np.ndarray, "h w"]
@@ -35,14 +27,9 @@ class BitMap:
     height: int
 
     @property
-    def stride(self) -> int:
-        """Pixels that a latent stands for, in either direction."""
-        return LATENT_STRIDE
-
-    @property
     def bits_per_pixel(self) -> Float[np.ndarray, "h w"]:
         """Bits of every latent over the pixels that it stands for."""
-        return self.bits / self.stride**2
+        return self.bits / LATENT_STRIDE**2
 
     @property
     def remaining_bits(self) -> float:
@@ -52,21 +39,14 @@ class BitMap:
     @property
     def padding_bits(self) -> float:
         """Bits at positions that lie wholly outside the picture."""
-        rows, columns = -(-self.height // self.stride), -(-self.width // self.stride)
+        rows, columns = -(-self.height // LATENT_STRIDE), -(-self.width // LATENT_STRIDE)
         return float(self.bits.sum() - self.bits[:rows, :columns].sum())
 
 
 def map_bits(codec: Codec, symbols: Symbols, file_bytes: int, width: int, height: int) -> BitMap:
-    """Bits of symbols under the codec's own probabilities, by position.
+    """Bits of the symbols of a file under the codec's own probabilities, by position.
 
     The bits of a hyper-latent are spread evenly over the 4 x 4 latents that it stands for.
-
-    Args:
-        codec: that coded them.
-        symbols: of one file.
-        file_bytes: its size.
-        width: of its picture, pixels.
-        height: of its picture, pixels.
     """
     counted = codec.latents.count(symbols)
     z = symbols.hyper_latent
@@ -82,21 +62,3 @@ def map_bits(codec: Codec, symbols: Symbols, file_bytes: int, width: int, height
         width=width,
         height=height,
     )
-
-
-def common_scale(maps: Sequence[BitMap]) -> float:
-    """Bits per pixel at the upper end of a colour scale for all maps, so that colours mean the same in each."""
-    return upper_end(np.concatenate([one.bits_per_pixel.ravel() for one in maps]))
-
-
-def colours(one: BitMap, highest: float) -> UInt8[np.ndarray, "h w 3"]:
-    """The map in colours: black for none, over red, to pale yellow for `highest` bits per pixel and more."""
-    return heat_colours(one.bits_per_pixel, highest, "inferno")
-
-
-def scale_colours(steps: int = 16) -> list[str]:
-    """Colours of the scale from its lower to its upper end, as in style sheets."""
-    from matplotlib import colormaps
-    from matplotlib.colors import to_hex
-
-    return [to_hex(colormaps["inferno"](step / (steps - 1))) for step in range(steps)]

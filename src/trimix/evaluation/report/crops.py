@@ -11,7 +11,6 @@ _ANALYSIS_SIDE = 256
 """Pixels of the longer side in which detail is summed."""
 _CENTRE_PRIOR = 0.5
 """How much less the border of a picture interests than its middle."""
-
 _SKIN_BONUS = 3.0
 """How much more a place interests that has the colour of skin all around."""
 
@@ -31,14 +30,9 @@ class Region:
 
 
 def most_interesting_region(pixels: UInt8[np.ndarray, "H W C"], width: int, height: int) -> Region:
-    """The region of a size in which most is to be seen.
+    """The region of a size in pixels, cut to the picture's, in which most is to be seen.
 
     Fine detail, summed over the region; the middle of a picture counts more than its border, and skin most of all.
-
-    Args:
-        pixels: uint8, 0 .. 255, grey or RGB.
-        width: of the region, pixels; cut to the picture's.
-        height: likewise.
     """
     rows, columns, _ = pixels.shape
     width, height = min(width, columns), min(height, rows)
@@ -48,7 +42,9 @@ def most_interesting_region(pixels: UInt8[np.ndarray, "H W C"], width: int, heig
     scale = interest.shape[1] / columns
     window_width = min(max(1, round(width * scale)), interest.shape[1])
     window_height = min(max(1, round(height * scale)), interest.shape[0])
-    sums = _window_sums(interest, window_height, window_width)
+    total = np.pad(interest.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
+    rows_sums = total[window_height:] - total[:-window_height]
+    sums = rows_sums[:, window_width:] - rows_sums[:, :-window_width]
     top, left = (int(index) for index in np.unravel_index(int(sums.argmax()), sums.shape))
     return Region(min(round(left / scale), columns - width), min(round(top / scale), rows - height), width, height)
 
@@ -91,8 +87,3 @@ def _blurred(plane: Float[np.ndarray, "h w"], radius: float) -> Float[np.ndarray
     image = Image.fromarray(np.round(255 * (plane - low) / (high - low)).astype(np.uint8))
     blurred = np.asarray(image.filter(ImageFilter.GaussianBlur(radius)), dtype=np.float64)
     return low + blurred * (high - low) / 255
-
-
-def _window_sums(plane: Float[np.ndarray, "h w"], height: int, width: int) -> Float[np.ndarray, "r c"]:
-    total = np.pad(plane.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
-    return total[height:, width:] - total[:-height, width:] - total[height:, :-width] + total[:-height, :-width]

@@ -2,34 +2,31 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from trimix.errors import UsageError
-from trimix.evaluation.bd_rate import DistortionMetric, unit_of
+from trimix.evaluation.bd_rate import BdRate, DistortionMetric, bd_rate, unit_of
 from trimix.evaluation.data_sets import find_data_set
+from trimix.evaluation.palette import Style, measured_style, published_style
 from trimix.evaluation.rate_points import RateCurve, RatePoint, reference_curves
-from trimix.evaluation.report.palette import Style, measured_style, published_style
-from trimix.evaluation.results import Results
+from trimix.evaluation.results import Results, read_results
 
 DEFAULT_ANCHOR = "vtm"
 """Key of the published curve that others are compared with."""
 SHOWN_AT_FIRST = ("vtm", "bpg", "hyperprior", "elic")
 """Published curves that are drawn before anyone asks: old and new, classical and learned."""
-
 PUBLISHED_SET = "kodak"
 """Name of the set that published curves are of."""
+_MARGIN = 0.04
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A distortion that curves are drawn over.
+    """A distortion that curves are drawn over: its attribute of `RatePoint`, which grows with the quality, and names.
 
-    Attributes:
-        key: attribute of `RatePoint`, which grows with the quality.
-        name: on buttons.
-        axis: on the axis.
-        file_name: part of file names.
+    The short name stands on buttons, the long one on the axis, the last in file names and on the command line.
     """
 
     key: DistortionMetric
@@ -63,15 +60,9 @@ METRICS = (
 
 @dataclass(frozen=True)
 class ReportCurve:
-    """A curve of the report.
+    """A curve of the report: published if no results were made of it, shown if it is drawn before anyone asks.
 
-    Attributes:
-        key: short and unique, for the page.
-        name: unique, as in legends.
-        curve: the points.
-        style: how it is drawn.
-        results: what it was made of; None for a published curve.
-        shown: whether it is drawn before anyone asks.
+    Its key is short and unique, for the page; its name is unique, too, as in legends.
     """
 
     key: str
@@ -103,13 +94,9 @@ class ReportCurve:
 
 @dataclass(frozen=True)
 class Collection:
-    """Curves on one set of pictures.
+    """Curves on one set of pictures, measured ones in the order given, then published ones.
 
-    Attributes:
-        data: title of the set; empty where no results say it.
-        picture_count: pictures of the set; None where no results have them.
-        curves: measured ones in the order given, then published ones.
-        note: why published curves of the set are missing; empty where they are not.
+    Its title is empty and its count None where no results tell; a note says why published curves are missing.
     """
 
     data: str
@@ -126,6 +113,19 @@ class Collection:
     def metrics(self) -> tuple[Metric, ...]:
         """Those that a measured curve has."""
         return tuple(metric for metric in METRICS if any(curve.has(metric) for curve in self.measured))
+
+    def view(self, metric: Metric) -> tuple[tuple[float, float], tuple[float, float]]:
+        """What a plot shows: from rate 0 to the highest measured, and the distortions that curves shown reach there.
+
+        Published curves go on far beyond what most people measure: they do not widen the view.
+        """
+        measured = (point for curve in self.measured for point in curve.curve.points)
+        highest = max(point.bits_per_pixel for point in measured if metric.value(point) is not None)
+        shown = (point for curve in self.curves if curve.shown for point in curve.curve.points)
+        values = (metric.value(point) for point in shown if point.bits_per_pixel <= highest)
+        found = [value for value in values if value is not None]
+        margin = max(_MARGIN * (max(found) - min(found)), 0.1)
+        return (0.0, highest * (1 + _MARGIN)), (min(found) - margin, max(found) + margin)
 
     def anchor(self, name: str | None) -> ReportCurve:
         """The curve that others are compared with.
@@ -147,6 +147,47 @@ class Collection:
         raise UsageError(f"the anchor must be one of the curves, found {name!r}; choose of: {names}")
 
 
+def results_files(paths: Sequence[Path]) -> list[Path]:
+    """Files in the order given, each once; a folder stands for its JSON files by name.
+
+    Raises:
+        UsageError: nothing there, or a folder without JSON files.
+    """
+    found: dict[Path, Path] = {}
+    for path in paths:
+        try:
+            is_folder = path.is_dir()
+            files = sorted(path.glob("*.json")) if is_folder else [path]
+        except OSError as error:
+            raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
+        if is_folder and not files:
+            raise UsageError(f"{path}: a folder of results must have .json files, found none; run 'trimix evaluate'")
+        for file in files:
+            found.setdefault(file.resolve(), file)
+    return list(found.values())
+
+
+def read_all(paths: Sequence[Path]) -> list[Results]:
+    """The results of files and folders; of one folder, models of trimix come before other codecs.
+
+    Raises:
+        UsageError: a file is missing, cannot be read, or is no results file.
+    """
+    results = [read_results(file) for file in results_files(paths)]
+    return sorted(results, key=lambda one: not one.is_of_trimix) if len(paths) == 1 else results
+
+
+def bd_rate_or_reason(anchor: RateCurve, test: RateCurve, metric: Metric) -> BdRate | str:
+    """The BD-rate, or why there is none."""
+    for curve in (test, anchor):
+        if not metric.is_known_of(curve):
+            return f"{curve.name} has no {metric.name}"
+    try:
+        return bd_rate(anchor, test, metric.key)
+    except UsageError as error:
+        return str(error)
+
+
 def collect(results: Sequence[Results]) -> Collection:
     """Results on one set, with the published curves where the set is Kodak.
 
@@ -166,7 +207,10 @@ def collect(results: Sequence[Results]) -> Collection:
     data_set = find_data_set(data)
     if data_set is not None and data_set.key == PUBLISHED_SET:
         if picture_count in (None, data_set.count):
-            curves += _published()
+            curves += [
+                ReportCurve(key, f"{one.name}, published", one, published_style(index), shown=key in SHOWN_AT_FIRST)
+                for index, (key, one) in enumerate(reference_curves().items())
+            ]
         else:
             note = (
                 f"Published curves are means of all {data_set.count} pictures of {data_set.title}; "
@@ -177,13 +221,6 @@ def collect(results: Sequence[Results]) -> Collection:
     if not collection.metrics:
         raise UsageError("a report needs distortions, found none that is finite; measure a codec with loss")
     return collection
-
-
-def _published() -> list[ReportCurve]:
-    return [
-        ReportCurve(key, f"{curve.name}, published", curve, published_style(index), shown=key in SHOWN_AT_FIRST)
-        for index, (key, curve) in enumerate(reference_curves().items())
-    ]
 
 
 def _common_set(results: Sequence[Results]) -> str:
@@ -201,24 +238,19 @@ def _common_pictures(results: Sequence[Results]) -> int | None:
         return None
     first = measured[0]
     for other in measured[1:]:
+        found = ""
         if set(other.pictures) != set(first.pictures):
-            raise UsageError(
-                f"a report needs results on the same pictures, found {len(first.pictures)} of {first.name} and "
-                f"{len(other.pictures)} of {other.name}, {len(set(first.pictures) & set(other.pictures))} in common; "
-                "evaluate both on the same set"
+            found = (
+                f"{len(first.pictures)} of {first.name} and {len(other.pictures)} of {other.name}, "
+                f"{len(set(first.pictures) & set(other.pictures))} in common"
             )
-        if _fingerprint(first) and _fingerprint(other) and _fingerprint(first) != _fingerprint(other):
+        elif len({one.settings.get("pictures_sha256") for one in (first, other)} - {None}) > 1:
+            found = f"others of the same names with {first.name} and {other.name}"
+        if found:
             raise UsageError(
-                f"a report needs results on the same pictures, found others of the same names with {first.name} and "
-                f"{other.name}; evaluate both on the same set"
+                f"a report needs results on the same pictures, found {found}; evaluate both on the same set"
             )
     return len(first.pictures)
-
-
-def _fingerprint(results: Results) -> object:
-    """Hash over the pictures, where the results know it."""
-    settings = results.provenance.get("settings")
-    return settings.get("pictures_sha256") if isinstance(settings, Mapping) else None
 
 
 def _unique(names: Sequence[str]) -> list[str]:

@@ -9,6 +9,7 @@ import trimix
 from trimix.codec import Codec
 from trimix.encoder.targets import Target, TargetKind
 from trimix.errors import OutOfReachError, TrimixError
+from trimix.evaluation.drawing import upper_end
 from trimix.evaluation.metrics import measure_point
 from trimix.evaluation.peers import Peer
 from trimix.evaluation.rate_points import RatePoint
@@ -21,19 +22,9 @@ MINIMUM_QUALITY, MAXIMUM_QUALITY = 1.0, 100.0
 
 @dataclass(frozen=True)
 class Rendition:
-    """A picture after a codec.
-
-    Attributes:
-        name: of the codec.
-        setting: its quality, in words.
-        description: other settings, and version.
-        file_bytes: the whole file.
-        point: rate and distortion of the whole picture.
-        pixels: decoded.
-    """
+    """A picture after a codec, with its rate and distortion as a whole; settings and version are the description."""
 
     name: str
-    setting: str
     description: str
     file_bytes: int
     point: RatePoint
@@ -42,15 +33,7 @@ class Rendition:
 
 @dataclass(frozen=True)
 class EqualSize:
-    """A picture and what codecs made of it at equal size.
-
-    Attributes:
-        name: of the picture.
-        original: pixels and profile.
-        renditions: trimix first.
-        bit_map: of the trimix file.
-        notes: codecs that are missing and why.
-    """
+    """A picture and what codecs made of it at equal size, trimix first; notes tell which are missing and why."""
 
     name: str
     original: Picture
@@ -64,21 +47,21 @@ def compare_at_equal_size(
 ) -> EqualSize:
     """The picture through trimix at a rate, and through each peer at its highest quality that is not larger.
 
-    Args:
-        name: of the picture.
-        picture: pixels; metadata but the colour profile are left out of all files.
-        codec: trimix.
-        peers: other codecs.
-        bits_per_pixel: wanted of trimix; its nearest is taken where no quality reaches it.
+    Metadata are left out of all files. Where no quality of trimix reaches the rate, its nearest is taken.
     """
     bare = Picture(picture.pixels)
     target_bytes = max(1, int(bits_per_pixel * picture.width * picture.height / 8))
     quality, data = encode_to_size(codec, bare, target_bytes)
     symbols = codec.unpack(data)
-    pixels = codec.latents.synthesize(symbols, picture.height, picture.width, picture.channels)
     identity = codec.model.identity
+
+    def rendition(name: str, description: str, data: bytes, quality: float, pixels: np.ndarray) -> Rendition:
+        point = measure_point(picture.pixels, pixels, len(data), float(quality))
+        return Rendition(name, description, len(data), point, pixels)
+
     description = f"trimix {trimix.__version__}, model {identity.weights_hash.hex()}"
-    renditions = [_rendition(picture, identity.name, description, data, quality, pixels)]
+    pixels = codec.latents.synthesize(symbols, picture.height, picture.width, picture.channels)
+    renditions = [rendition(identity.name, description, data, quality, pixels)]
     notes = []
     if quality == MINIMUM_QUALITY and len(data) > target_bytes:
         notes.append(
@@ -89,8 +72,7 @@ def compare_at_equal_size(
         try:
             file = peer.encode_to_size(bare, len(data))
             decoded = peer.decode(file.data, picture.channels).pixels
-            description = f"{peer.settings}; {peer.version}"
-            renditions.append(_rendition(picture, peer.name, description, file.data, float(file.quality), decoded))
+            renditions.append(rendition(peer.name, peer.description, file.data, file.quality, decoded))
         except TrimixError as error:
             # One codec that cannot is no reason to show none.
             notes.append(f"{peer.name} is left out: {error}")
@@ -110,8 +92,6 @@ def encode_to_size(codec: Codec, picture: Picture, target_bytes: int) -> tuple[f
     return found.quality, found.data
 
 
-def _rendition(
-    picture: Picture, name: str, description: str, data: bytes, quality: float, pixels: np.ndarray
-) -> Rendition:
-    point = measure_point(picture.pixels, pixels, len(data), quality)
-    return Rendition(name, f"quality {quality:.4g}", description, len(data), point, pixels)
+def common_scale(compared: Sequence[EqualSize]) -> float:
+    """Bits per pixel at the upper end of a colour scale for all maps, so that colours mean the same in each."""
+    return upper_end(np.concatenate([one.bit_map.bits_per_pixel.ravel() for one in compared]))

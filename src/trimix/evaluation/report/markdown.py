@@ -1,12 +1,12 @@
 """The tables of a report as Markdown: for repositories and papers, where a page is too much."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from trimix.evaluation.bd_rate import SMALL_OVERLAP_SHARE, BdRate
-from trimix.evaluation.report.bd_rates import bd_rate_of_points_or_reason, bd_rate_or_reason
-from trimix.evaluation.report.curves import Collection, Metric, ReportCurve
+from trimix.evaluation.bd_rate import SMALL_OVERLAP_SHARE
+from trimix.evaluation.rate_points import RateCurve
+from trimix.evaluation.report.curves import Collection, Metric, ReportCurve, bd_rate_or_reason
 from trimix.evaluation.report.tables import ABSENT
-from trimix.evaluation.results import QualityMeans, Results
+from trimix.evaluation.results import Results
 
 
 def markdown_tables(collection: Collection, anchor: ReportCurve) -> str:
@@ -45,7 +45,8 @@ def markdown_tables(collection: Collection, anchor: ReportCurve) -> str:
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Lines of a table whose first column is text and whose others are numbers."""
     rule = ["---", *("---:" for _ in headings[1:])]
-    return [f"| {' | '.join(_escaped(cell) for cell in row)} |" for row in (headings, rule, *rows)]
+    escaped = ([cell.replace("\\", "\\\\").replace("|", "\\|") for cell in row] for row in (headings, rule, *rows))
+    return [f"| {' | '.join(row)} |" for row in escaped]
 
 
 def _bd_rates(collection: Collection, anchor: ReportCurve, metric: Metric) -> list[str]:
@@ -56,7 +57,7 @@ def _bd_rates(collection: Collection, anchor: ReportCurve, metric: Metric) -> li
 
 def _bd_rate_rows(tests: Sequence[ReportCurve], anchors: Sequence[ReportCurve], metric: Metric) -> list[list[str]]:
     return [
-        [test.name, *(ABSENT if test is one else _percent(bd_rate_or_reason(one, test, metric)) for one in anchors)]
+        [test.name, *(ABSENT if test is one else _percent(one.curve, test.curve, metric) for one in anchors)]
         for test in tests
     ]
 
@@ -72,7 +73,7 @@ def _picture_by_picture(collection: Collection) -> list[str]:
         lines += [*table(["picture", *qualities], _points_of_pictures(model)), ""]
         for metric in collection.metrics if others else ():
             rows = [
-                [picture, *(_percent(found) for found in _bd_rates_of_picture(model, others, picture, metric))]
+                [picture, *(_percent(one.curve_of(picture), model.curve_of(picture), metric) for one in others)]
                 for picture in model.pictures
             ]
             lines += [f"BD-rate in {metric.name}, %, against", ""]
@@ -90,58 +91,42 @@ def _points_of_pictures(model: Results) -> list[list[str]]:
     return rows
 
 
-def _bd_rates_of_picture(
-    model: Results, others: Sequence[Results], picture: str, metric: Metric
-) -> Iterator[BdRate | str]:
-    own = model.curve_of(picture)
-    for other in others:
-        yield bd_rate_of_points_or_reason(other.curve_of(picture), own, metric)
-
-
-def _percent(found: BdRate | str) -> str:
-    if not isinstance(found, BdRate):
+def _percent(anchor: RateCurve, test: RateCurve, metric: Metric) -> str:
+    found = bd_rate_or_reason(anchor, test, metric)
+    if isinstance(found, str):
         return ABSENT
     text = f"{found.percent:+.1f}"
     return text if found.overlap_share >= SMALL_OVERLAP_SHARE else f"({text})"
 
 
-_COLUMNS = ("codec", "quality", "bpp", "PSNR, dB", "PSNR Y, dB", "MS-SSIM")
+_COLUMNS = {
+    "quality": ("quality", "g"),
+    "bpp": ("bits_per_pixel", ".4f"),
+    "PSNR, dB": ("psnr_db", ".3f"),
+    "PSNR Y, dB": ("luma_psnr_db", ".3f"),
+    "MS-SSIM": ("ms_ssim", ".5f"),
+    "SSIMULACRA2": ("ssimulacra2", ".2f"),
+    "Butteraugli": ("butteraugli", ".3f"),
+    "encode, s": ("encoding_seconds", ".3f"),
+    "decode, s": ("decoding_seconds", ".3f"),
+}
 _LATER_COLUMNS = ("SSIMULACRA2", "Butteraugli")
 """Left out where no curve has them: older results do not."""
-_TIMES = ("encode, s", "decode, s")
 
 
 def _points(collection: Collection) -> list[str]:
-    rows = [
-        [curve.name, *_numbers(means)]
+    found = [
+        {"codec": curve.name, **vars(means.point), **vars(means)}
         for curve in collection.measured
         if curve.results is not None
         for means in curve.results.means
     ]
-    headings = (*_COLUMNS, *_LATER_COLUMNS, *_TIMES)
-    shown = [
-        column
-        for column, heading in enumerate(headings)
-        if heading not in _LATER_COLUMNS or any(row[column] != ABSENT for row in rows)
-    ]
-    return table([headings[column] for column in shown], [[row[column] for column in shown] for row in rows])
-
-
-def _numbers(means: QualityMeans) -> Iterator[str]:
-    point = means.point
-    for value, form in (
-        (point.quality, "g"),
-        (point.bits_per_pixel, ".4f"),
-        (point.psnr_db, ".3f"),
-        (point.luma_psnr_db, ".3f"),
-        (point.ms_ssim, ".5f"),
-        (point.ssimulacra2, ".2f"),
-        (point.butteraugli, ".3f"),
-        (means.encoding_seconds, ".3f"),
-        (means.decoding_seconds, ".3f"),
-    ):
-        yield ABSENT if value is None else f"{value:{form}}"
-
-
-def _escaped(cell: str) -> str:
-    return cell.replace("\\", "\\\\").replace("|", "\\|")
+    columns = {
+        heading: [ABSENT if row[name] is None else f"{row[name]:{form}}" for row in found]
+        for heading, (name, form) in _COLUMNS.items()
+    }
+    for heading in _LATER_COLUMNS:
+        if set(columns[heading]) == {ABSENT}:
+            del columns[heading]
+    names = [row["codec"] for row in found]
+    return table(["codec", *columns], [list(row) for row in zip(names, *columns.values(), strict=True)])

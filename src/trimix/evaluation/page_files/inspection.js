@@ -1,45 +1,13 @@
-// Chooses among the maps and tells what lies under the pointer. Names come from the model: only ever set as text.
+// Chooses among the maps and tells what lies under the pointer.
 
-const root = document.documentElement;
 const data = JSON.parse(document.getElementById("maps-data").textContent);
 const stages = [...document.querySelectorAll("[data-stage]")];
 const heat = byId("heat");
 let chosen = data.maps.find((map) => map.key === "mixture") ?? data.maps[0];
 let kind = "weights";
 
-function byId(name) {
-  return document.getElementById(name);
-}
-
-function reader({ values, step }) {
-  const bytes = Uint8Array.from(atob(values), (letter) => letter.charCodeAt(0));
-  const view = new DataView(bytes.buffer);
-  return (place) => view.getUint16(2 * place, true) * step;
-}
-
 const bits = reader(data.bits), deviation = reader(data.deviation);
 const shares = { weights: data.weights.map(reader), responsibilities: data.responsibilities.map(reader) };
-
-function isDark() {
-  return root.dataset.theme ? root.dataset.theme === "dark" : systemIsDark.matches;
-}
-
-const systemIsDark = matchMedia("(prefers-color-scheme: dark)");
-function nameTheme() {
-  byId("theme").textContent = isDark() ? "Light theme" : "Dark theme";
-}
-byId("theme").hidden = false;
-byId("theme").addEventListener("click", () => {
-  root.dataset.theme = isDark() ? "light" : "dark";
-  nameTheme();
-});
-systemIsDark.addEventListener("change", nameTheme);
-nameTheme();
-
-function press(group, attribute, value) {
-  for (const button of group.querySelectorAll("button"))
-    button.setAttribute("aria-pressed", String(button.dataset[attribute] === value));
-}
 
 function draw() {
   root.dataset.kind = kind;
@@ -54,14 +22,7 @@ function draw() {
   byId("map-caption").textContent = description;
   byId("ramp-legend").hidden = !chosen.ramp;
   if (byId("mixture-legend")) byId("mixture-legend").hidden = Boolean(chosen.ramp);
-  if (chosen.ramp) {
-    byId("ramp").style.background = `linear-gradient(to right, ${chosen.ramp.join(", ")})`;
-    byId("ticks").replaceChildren(...chosen.ticks.map((tick) => {
-      const made = document.createElement("span");
-      made.textContent = tick;
-      return made;
-    }));
-  }
+  if (chosen.ramp) drawScale(chosen.ramp, chosen.ticks);
   press(byId("maps"), "map", chosen.key);
   if (byId("kinds")) press(byId("kinds"), "kind", kind);
 }
@@ -72,11 +33,9 @@ function rest() {
 }
 
 function point(event) {
-  const { left, top, width, height } = event.currentTarget.getBoundingClientRect();
-  const column = Math.floor(((event.clientX - left) / width) * data.width / data.stride);
-  const row = Math.floor(((event.clientY - top) / height) * data.height / data.stride);
-  if (column < 0 || row < 0 || column >= data.columns || row >= data.rows) return;
-  const place = row * data.columns + column, found = bits(place);
+  const under = placeUnder(event, event.currentTarget, data);
+  if (!under) return;
+  const { column, row, index: place } = under, found = bits(place);
   const parts = [
     `column ${column * data.stride}, row ${row * data.stride}: ${found.toFixed(1)} bits, ${(found / data.stride ** 2).toFixed(3)} bpp`,
     ...(data.names.length > 1

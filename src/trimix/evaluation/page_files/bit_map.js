@@ -3,11 +3,10 @@
 function startBitMap() {
   const { maps, highest, colours } = pictures.bit_maps;
   const stage = byId("bit-map-stage"), heat = byId("bit-map-heat");
-  let map = maps[0], values;
+  let map = maps[0], bitsOf;
 
   function draw() {
-    const bytes = Uint8Array.from(atob(map.values), (letter) => letter.charCodeAt(0));
-    values = new DataView(bytes.buffer);
+    bitsOf = reader(map);
     stage.style.aspectRatio = `${map.width} / ${map.height}`;
     // Tall pictures stay within the window.
     stage.style.width = `min(100%, ${1.5 * map.width}px, 68vh * ${map.width / map.height})`;
@@ -32,13 +31,11 @@ function startBitMap() {
     const padding = map.padding_bits >= 1 ? ` ${grouped(map.padding_bits)} bits lie in the padding beyond the border.` : "";
     byId("bit-map-readout").textContent = `Point at the picture for the bits of a place.${padding}`;
     if (!event) return;
-    const { left, top, width, height } = stage.getBoundingClientRect();
-    const column = Math.floor(((event.clientX - left) / width) * map.width / map.stride);
-    const row = Math.floor(((event.clientY - top) / height) * map.height / map.stride);
-    if (column < 0 || row < 0 || column >= map.columns || row >= map.rows) return;
-    const bits = values.getUint16(2 * (row * map.columns + column), true) * map.value_step;
+    const place = placeUnder(event, stage, map);
+    if (!place) return;
+    const bits = bitsOf(place.index);
     byId("bit-map-readout").textContent =
-      `Column ${column * map.stride}, row ${row * map.stride}: ${fixed(bits, 1)} bits on ${map.stride} × ${map.stride} pixels, ` +
+      `Column ${place.column * map.stride}, row ${place.row * map.stride}: ${fixed(bits, 1)} bits on ${map.stride} × ${map.stride} pixels, ` +
       `${fixed(bits / map.stride ** 2, 3)} bpp`;
   }
 
@@ -79,8 +76,7 @@ function startBitMap() {
   }
 
   byId("bit-map-download").addEventListener("click", download);
-  byId("ramp").style.background = `linear-gradient(to right, ${colours.join(", ")})`;
-  byId("ticks").replaceChildren(...[0, 0.25, 0.5, 0.75, 1].map((share) => element("span", {}, tick(share))));
+  drawScale(colours, [0, 0.25, 0.5, 0.75, 1].map(tick));
   fill(byId("bit-map-picture"), maps.map((one, index) => [String(index), one.name]), "0");
   byId("bit-map-picture").addEventListener("change", (event) => {
     map = maps[Number(event.target.value)];

@@ -1,25 +1,9 @@
-// What all parts share. Names come from results: they are only ever set as text.
+// What all parts of a report share.
 
-const root = document.documentElement;
 const report = JSON.parse(document.getElementById("report-data").textContent);
 const pictures = JSON.parse(document.getElementById("pictures-data").textContent);
 const curveOf = Object.fromEntries(report.curves.map((curve) => [curve.key, curve]));
 const absent = "–";
-
-function byId(name) {
-  return document.getElementById(name);
-}
-
-function element(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name === "onclick") made.addEventListener("click", value);
-    else if (value === true) made.setAttribute(name, "");
-    else if (value !== false && value !== null && value !== undefined) made.setAttribute(name, value);
-  }
-  made.append(...children);
-  return made;
-}
 
 function dot(key) {
   return element("i", { class: "dot", style: `background: var(--series-${key})` });
@@ -54,19 +38,6 @@ function fill(select, entries, chosen) {
   );
 }
 
-function press(group, attribute, value) {
-  for (const button of group.querySelectorAll("button"))
-    button.setAttribute("aria-pressed", String(button.dataset[attribute] === String(value)));
-}
-
-// The theme: that of the system until the button is pressed.
-const systemIsDark = matchMedia("(prefers-color-scheme: dark)");
-const themeListeners = [];
-
-function isDark() {
-  return root.dataset.theme ? root.dataset.theme === "dark" : systemIsDark.matches;
-}
-
 function colourOf(variable) {
   const probe = element("span", { style: `color: var(${variable})`, hidden: true });
   document.body.append(probe);
@@ -74,19 +45,6 @@ function colourOf(variable) {
   probe.remove();
   return found;
 }
-
-function themeChanged() {
-  byId("theme").textContent = isDark() ? "Light theme" : "Dark theme";
-  for (const listener of themeListeners) listener();
-}
-
-byId("theme").hidden = false;
-byId("theme").addEventListener("click", () => {
-  root.dataset.theme = isDark() ? "light" : "dark";
-  themeChanged();
-});
-systemIsDark.addEventListener("change", themeChanged);
-root.classList.add("scripted");
 
 // The distortion that plot and BD-rates speak of.
 let metric = report.metrics[0];

@@ -15,6 +15,10 @@ _COLOURS = (
     ("#0c2877", "#d59cc8"),
     ("#585431", "#f2e35c"),
     ("#fc3982", "#ec3281"),
+    ("#6c4ffa", "#1d61d3"),
+    ("#724901", "#b84008"),
+    ("#7411bd", "#7c35ff"),
+    ("#b072f6", "#ed0d55"),
 )
 _GREYS = (("#3d4650", "#d3dae1"), ("#7d858d", "#98a2ad"), ("#a88b63", "#c0a47a"))
 # (Plotly's name, Matplotlib's)
@@ -37,15 +41,9 @@ _DASHES = (
 
 @dataclass(frozen=True)
 class Style:
-    """How a curve is drawn.
+    """How a curve is drawn: colours on white and on nearly black, markers and dashes as either library calls them.
 
-    Attributes:
-        light: colour on white.
-        dark: colour on nearly black.
-        plotly_marker: Plotly's name of the marker.
-        matplotlib_marker: Matplotlib's; empty for none.
-        plotly_dash: Plotly's name of the dash.
-        matplotlib_dash: offset and lengths, in line widths; None for a solid line.
+    Without a marker of Matplotlib there is none; a dash of it is an offset and lengths in line widths.
     """
 
     light: str
@@ -57,7 +55,7 @@ class Style:
 
 
 def measured_style(index: int) -> Style:
-    """Style of a measured curve; 56 are different."""
+    """Style of a measured curve; 84 are different, 12 of them by colour alone."""
     light, dark = _COLOURS[index % len(_COLOURS)]
     return Style(light, dark, *_MARKERS[index % len(_MARKERS)])
 

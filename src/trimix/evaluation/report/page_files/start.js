@@ -1,2 +1,0 @@
-// All parts are there.
-themeChanged();
