@@ -16,7 +16,7 @@ import time
 
 import numpy as np
 
-from trimix.coding import MixtureParameters, RangeDecoder, RangeEncoder, scale_index_from_float
+from trimix.coding import MixtureParameters, RangeDecoder, RangeEncoder
 
 
 def draw_parameters(
@@ -30,7 +30,7 @@ def draw_parameters(
     center = generator.normal(0.0, 5 * spread, size=(count, 1))
     means = np.rint(64 * (center + generator.normal(0.0, spread, size=(count, components)))).astype(np.int32)
     logarithms = generator.uniform(*np.log(scales), size=(count, components))
-    return MixtureParameters(families, weights, means, scale_index_from_float(np.exp(logarithms)))
+    return MixtureParameters(families, weights, means(np.exp(logarithms)))
 
 
 def draw_symbols(generator: np.random.Generator, parameters: MixtureParameters) -> np.ndarray:

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from trimix.distortion.constants import SSIMULACRA2_MINIMUM_SIDE
-from trimix.distortion.ssimulacra2_of_arrays import ssimulacra2_of_pixels
+from trimix.distortion.ssimulacra2 import ssimulacra2_of_pixels
 from trimix.errors import TrimixError, UsageError
 from trimix.evaluation.metrics import measure_point
 from trimix.evaluation.peers import AVIF, JPEG_PROGRESSIVE, WEBP

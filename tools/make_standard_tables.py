@@ -19,7 +19,6 @@ STEPS_PER_UNIT = 32
 REACH = 24
 SCALE_LEVELS = 256
 INVERSE_SCALE_BITS = 22
-SCALE_THRESHOLD_BITS = 40
 
 TARGET = Path(__file__).parents[1] / "src" / "trimix" / "coding" / "standard_tables.npz"
 
@@ -30,7 +29,6 @@ def make_tables() -> dict[str, np.ndarray]:
     total = 1 << CDF_BITS
     half = REACH * STEPS_PER_UNIT
     cdf = np.zeros((len(Family), 2 * half + 1), dtype=np.uint32)
-    scale_exponents = [-4 + mpmath.mpf(i) / 32 for i in range(2 * SCALE_LEVELS - 1)]
     for family in Family:
         for step in range(half + 1):
             value = int(mpmath.nint(family.lower_tail(mpmath.mpf(-step) / STEPS_PER_UNIT, mpmath) * total))
@@ -38,12 +36,9 @@ def make_tables() -> dict[str, np.ndarray]:
             cdf[family, half + step] = total - value
     return {
         "cdf": cdf,
-        # Even exponents are the scales, odd ones the borders half an index between them.
         "inverse_scales": np.array(
-            [int(mpmath.nint(2 ** (INVERSE_SCALE_BITS - e))) for e in scale_exponents[0::2]], dtype=np.int32
-        ),
-        "scale_thresholds": np.array(
-            [int(mpmath.nint(2 ** (SCALE_THRESHOLD_BITS + e))) for e in scale_exponents[1::2]], dtype=np.int64
+            [int(mpmath.nint(2 ** (INVERSE_SCALE_BITS + 4 - mpmath.mpf(i) / 16))) for i in range(SCALE_LEVELS)],
+            dtype=np.int32,
         ),
     }
 

@@ -82,11 +82,7 @@ def _contents(source: FileSource) -> bytes:
 
 
 def _number(name: str, value: object) -> float:
-    """A number of Python or numpy.
-
-    Raises:
-        UsageError: it is none.
-    """
+    """A number of Python or numpy; UsageError for anything else."""
     if not isinstance(value, Real) or isinstance(value, bool) or math.isnan(value):
         raise UsageError(f"{name} must be a number (int or float), found {short(value)}; change it")
     return float(value)
@@ -94,15 +90,6 @@ def _number(name: str, value: object) -> float:
 
 def _if_given(name: str, value: object) -> float | None:
     return None if value is None else _number(name, value)
-
-
-def _whole_effort(effort: object) -> int:
-    if not isinstance(effort, Integral) or isinstance(effort, bool):
-        raise UsageError(
-            f"effort must be a whole number from {MINIMUM} (fastest) to {MAXIMUM} (smallest file), found "
-            f"{short(effort)}; change it"
-        )
-    return int(effort)
 
 
 def _check_device(name: str) -> None:
@@ -142,7 +129,6 @@ def compress(
             and alpha; a picture file's path, contents or open stream; or a ``Picture``.
         quality: 1..100, continuous; 75 without a target.
         model: name or weights file; by default that of the tune.
-        device: ``cpu`` or ``cuda``.
         tune: what the picture shall be best for: ``eye``, the default, ``psnr`` or ``ms-ssim``.
         effort: 1 (fastest) to 9 (smallest file); decoding takes as long as ever.
         time_limit_seconds: ends the search in time; its best so far is kept.
@@ -166,7 +152,12 @@ def compress(
     >>> decompress(data).size
     (32, 32)
     """
-    effort, quality = _whole_effort(effort), _if_given("quality", quality)
+    if not isinstance(effort, Integral) or isinstance(effort, bool):
+        raise UsageError(
+            f"effort must be a whole number from {MINIMUM} (fastest) to {MAXIMUM} (smallest file), found "
+            f"{short(effort)}; change it"
+        )
+    quality = _if_given("quality", quality)
     target = one_target(
         _if_given("target_bits_per_pixel", target_bits_per_pixel),
         _if_given("target_bytes", target_bytes),
@@ -184,7 +175,7 @@ def compress(
         warnings.warn(note, PictureWarning, stacklevel=2)
     picture = replace(picture, metadata=stripped(picture.metadata, strip))
     aim = target or (DEFAULT_QUALITY if quality is None else quality)
-    encoded = codec.encode_to(picture, aim, effort, time_limit_seconds=time_limit_seconds)
+    encoded = codec.encode_to(picture, aim, int(effort), time_limit_seconds=time_limit_seconds)
     if encoded.ended == "interrupt":
         raise KeyboardInterrupt  # else a program that compresses many could not be stopped
     return encoded.data
@@ -200,7 +191,6 @@ def decompress(
 
     Args:
         data: the file's path, bytes or open stream.
-        device: ``cpu`` or ``cuda``.
         maximum_pixels: larger pictures are refused.
         scale: 1, 1/2, 1/4, 1/8 or 1/16, sides rounded up; the last two take about half the time.
 

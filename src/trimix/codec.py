@@ -43,8 +43,7 @@ class Codec:
     """Encodes and decodes pictures with one frozen model. Immutable; its tables exist from here on.
 
     Args:
-        model: the frozen model.
-        device: where the transforms run, see ``engine_for``; the file does not depend on it but for ties of rounding.
+        device: where the transforms run, see ``network_for``; the file does not depend on it but for ties of rounding.
 
     >>> import numpy as np
     >>> codec = Codec.load()
@@ -98,7 +97,6 @@ class Codec:
             aim: a quality 1..100, continuous, one step about 7 % in lambda; or a ``Target``.
             effort: 1 (fastest) to 9 (smallest file).
             time_limit_seconds: ends a search in time; its best so far is kept. So does Ctrl-C; a second one raises.
-            on_step: called after every step of a search.
             on_trial: called after every encoding on the way to a target.
 
         Raises:
@@ -129,7 +127,7 @@ class Codec:
             self.latents.put(symbols, SymbolWriter(encoder))
         z = symbols.hyper_latent
         side_encoder = RangeEncoder()
-        channels = self.model.hyper_channels_of((z.shape[0], z.shape[1], z.shape[2]))
+        channels = self.model.hyper_channels_of(z.shape)
         side_encoder.encode_factorized(z.astype(np.int32).ravel(), channels, self.model.hyper_table)
         container = Container(
             header=Header(

@@ -33,7 +33,6 @@ class Symbols:
     Args:
         latent: y_hat, magnitudes below 2^15.
         hyper_latent: z_hat, magnitudes below 2^15.
-        quality_integer: the header's quality.
         values: of the latents, in the model's steps, where they are rounded around their means; None where the
             symbols are the values, or where the schedule was not run yet.
     """
@@ -67,9 +66,6 @@ class Latents:
 
     Args:
         by_position: y, in steps of the quantizer, magnitudes up to ``ACTIVATION_LIMIT``.
-        hyper_latent: z_hat.
-        side: of ``FrozenModel.side_features``.
-        quality_integer: the header's quality.
     """
 
     by_position: Float[np.ndarray, "h w M"]
@@ -79,12 +75,7 @@ class Latents:
 
 
 class LatentCodec:
-    """The networks of a frozen model at work. Immutable.
-
-    Args:
-        model: the frozen model.
-        device: where the transforms run; see ``engine_for``.
-    """
+    """The networks of a frozen model at work. Immutable."""
 
     def __init__(self, model: FrozenModel, device: str = "cpu") -> None:
         self.model = model.to(device)
@@ -95,7 +86,6 @@ class LatentCodec:
 
         Args:
             picture: grey or RGB, 8 or 16 bits.
-            quality: 1..100.
 
         Raises:
             UsageError: the quality is out of range.
@@ -126,8 +116,6 @@ class LatentCodec:
         """Parts of a latent that the transforms work on one after the other; memory is bounded by them.
 
         Args:
-            rows: of the latent.
-            columns: of the latent.
             share: how many times as much memory is needed as without gradients.
         """
         facts = self.model.transforms.facts
@@ -145,9 +133,6 @@ class LatentCodec:
         """The symbols of a source, in one run over the schedule.
 
         Args:
-            side: of ``side_features``.
-            hyper_latent: its symbols.
-            quality_integer: the header's.
             source: rounds, chooses or reads.
             sink: writes or counts.
         """
@@ -168,7 +153,7 @@ class LatentCodec:
         return self.quantize(side, symbols.hyper_latent, symbols.quality_integer, source, sink)
 
     def count(self, symbols: Symbols) -> SymbolBits:
-        """Bits of symbols under the coder's own integers, by position and channel, without writing a file."""
+        """Bits of symbols; see ``FrozenModel.count_bits``."""
         return self.model.count_bits(symbols.latent, symbols.hyper_latent, symbols.quality_integer)
 
     def dequantize(self, symbols: Symbols) -> Float[np.ndarray, "M h w"]:
@@ -180,33 +165,35 @@ class LatentCodec:
         return values.astype(np.float32) / np.float32(latent_model.value_steps)
 
     def synthesize_strip(
-        self, y_hat: Float[np.ndarray, "M h w"], strip: Strip, height: int, width: int, quality_integer: int
-    ) -> Float[np.ndarray, "3 H W"]:
+        self,
+        y_hat: Float[np.ndarray, "M h w"],
+        strip: Strip,
+        height: int,
+        width: int,
+        quality_integer: int,
+        *,
+        differentiate: bool = False,
+    ) -> tuple[Float[np.ndarray, "3 H W"], Callable[[np.ndarray], np.ndarray]]:
         """The part of a picture that comes of the latent rows of a strip; nominally in [0, 1], not clamped.
 
         Args:
             y_hat: values from the strip's first to its last row.
-            strip: of the latent.
-            height: of the picture.
-            width: of the picture.
-            quality_integer: the header's.
+            differentiate: the second is then what turns a slope of that part into one of the values.
         """
-        x_hat = self.model.transforms.decode(y_hat, quality_integer / QUALITY_STEPS)
-        return x_hat[:, _shown_rows(strip, height), :width]
-
-    def synthesize_strip_with_adjoint(
-        self, y_hat: Float[np.ndarray, "M h w"], strip: Strip, height: int, width: int, quality_integer: int
-    ) -> tuple[Float[np.ndarray, "3 H W"], Callable[[np.ndarray], np.ndarray]]:
-        """The same, and what turns a slope of that part into one of the values."""
-        x_hat, adjoint = self.model.transforms.decode_with_adjoint(y_hat, quality_integer / QUALITY_STEPS)
-        rows = _shown_rows(strip, height)
+        run = self.model.transforms.decode_with_adjoint if differentiate else self.model.transforms.decode
+        found = run(y_hat, quality_integer / QUALITY_STEPS)
+        x_hat, adjoint = found if isinstance(found, tuple) else (found, None)
+        top = LATENT_STRIDE * (strip.start - strip.first)
+        bottom = min(LATENT_STRIDE * strip.stop, height) - LATENT_STRIDE * strip.first
+        kept = (slice(None), slice(top, max(top, bottom)), slice(width))
 
         def of_values(slope: np.ndarray) -> np.ndarray:
+            assert adjoint is not None, "it was not asked for"
             whole = np.zeros_like(x_hat)
-            whole[:, rows, :width] = slope
+            whole[kept] = slope
             return adjoint(whole)
 
-        return x_hat[:, rows, :width], of_values
+        return x_hat[kept], of_values
 
     def synthesize(
         self, symbols: Symbols, height: int, width: int, channels: int = 3, bit_depth: int = 8, reduction: int = 1
@@ -228,15 +215,8 @@ class LatentCodec:
         pixels = np.empty((height, width, channels), dtype=np.uint8 if bit_depth == 8 else np.uint16)
         for strip in self.strips(rows, columns):
             part = y_hat[:, strip.first : strip.last]
-            x_hat = self.synthesize_strip(part, strip, height, width, symbols.quality_integer)
+            x_hat, _ = self.synthesize_strip(part, strip, height, width, symbols.quality_integer)
             rows_of_strip = slice(LATENT_STRIDE * strip.start, LATENT_STRIDE * strip.stop)
             x_hat = collapse_to_grey(x_hat) if channels == 1 else x_hat
             pixels[rows_of_strip] = to_pixels(x_hat, bit_depth)
         return reduced(pixels, reduction)
-
-
-def _shown_rows(strip: Strip, height: int) -> slice:
-    """Of the pixels that a strip makes, those that are kept and lie in the picture."""
-    top = LATENT_STRIDE * (strip.start - strip.first)
-    bottom = min(LATENT_STRIDE * strip.stop, height) - LATENT_STRIDE * strip.first
-    return slice(top, max(top, bottom))

@@ -4,7 +4,7 @@ import pytest
 from searched import FITTED, smooth_picture, tiny_codec
 
 from trimix.bitstream import Metadata, describe
-from trimix.distortion.ssimulacra2_of_arrays import ssimulacra2_of_pixels
+from trimix.distortion.ssimulacra2 import ssimulacra2_of_pixels
 from trimix.encoder.search import find_symbols
 from trimix.encoder.targets import TRIALS, Target, TargetKind
 from trimix.errors import OutOfReachError, PictureError

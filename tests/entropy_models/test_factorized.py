@@ -126,8 +126,6 @@ def test_state_dict_names_and_shapes():
 def test_medians_are_a_buffer_only_where_asked_for():
     assert "medians" not in FactorizedPrior(2).state_dict()
     assert FactorizedPrior(2, has_medians=True).state_dict()["medians"].tolist() == [0.0, 0.0]
-    with pytest.raises(ValueError, match="has_medians=True"):
-        FactorizedPrior(2).fit_medians()
 
 
 def test_rounds_around_medians_with_the_gradient_of_the_identity():
@@ -139,26 +137,3 @@ def test_rounds_around_medians_with_the_gradient_of_the_identity():
     rounded.sum().backward()
     assert (latent.grad == 1).all()
     assert FactorizedPrior(2).round(latent.detach()).flatten().tolist() == [1.0, 1.0, 0.0, 0.0]
-
-
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_fitted_medians_halve_the_mass(seed):
-    torch.manual_seed(seed)
-    prior = FactorizedPrior(4, has_medians=True).double()
-    with torch.no_grad():
-        for parameter in prior.parameters():
-            parameter.add_(torch.randn(parameter.shape))
-    prior.fit_medians()
-    half = torch.sigmoid(prior.logits(prior.medians[:, None, None])).flatten()
-    torch.testing.assert_close(half, torch.full_like(half, 0.5))
-
-
-def test_fitting_medians_changes_no_likelihood():
-    prior = random_prior()
-    other = FactorizedPrior(3, has_medians=True).double()
-    other.load_state_dict({**prior.state_dict(), "medians": torch.zeros(3)})
-    before = other.log_likelihood(on_integers(other, -5, 5))
-    other.fit_medians()
-    assert other.medians.any()
-    assert torch.equal(other.log_likelihood(on_integers(other, -5, 5)), before)
-    assert torch.equal(prior.log_likelihood(on_integers(prior, -5, 5)), before)

@@ -121,15 +121,6 @@ def test_a_product_that_could_pass_two_to_63_is_refused():
         IntegerLayer(**huge)
 
 
-@pytest.mark.parametrize("name", IntegerLayer.NAMES)
-def test_a_missing_or_misshapen_tensor_is_refused(name):
-    layer = random_layer(0)
-    with pytest.raises(ModelError, match="must"):
-        IntegerLayer(**{n: t for n, t in layer.arrays.items() if n != name})
-    with pytest.raises(ModelError, match="must"):
-        IntegerLayer(**{**layer.arrays, name: layer.arrays[name].astype(np.float32)})
-
-
 def test_an_integer_convolution_equals_the_float_convolution_of_its_integers():
     random = np.random.default_rng(4)
     inputs = random.integers(-9, 10, (3, 6, 5), dtype=np.int16)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from small_runs import contents, same_checkpoint, small_run, stop_after, write_pictures
 
-from trimix.distortion.ssimulacra2 import ssimulacra2
+from trimix.distortion.ssimulacra2 import ssimulacra2_and_slope
 from trimix.training import drawn_pictures
 from trimix.training.loop import Trainer
 from trimix.training.validation import validate
@@ -53,7 +53,7 @@ def test_validation_tells_the_score_of_whole_pictures(run, tmp_path):
     model = trainer.average.module
     with torch.no_grad():
         output = model(trainer.crops, torch.tensor([100.0]), rounding="round")
-    score = ssimulacra2(trainer.crops, output.reconstruction)
+    score = ssimulacra2_and_slope(trainer.crops, output.reconstruction)[0]
     assert row["ssimulacra2"] == pytest.approx(score.tolist(), abs=1e-3)
     (found,) = validate(model, trainer.crops, objective=trainer.config.objective, linear_only=False)
     assert f"{float(score):.2f} points" in found.summary

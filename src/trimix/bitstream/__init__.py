@@ -13,8 +13,17 @@ from trimix.bitstream.container import (
     read_header,
 )
 from trimix.bitstream.fields import FieldReader, FieldWriter
-from trimix.bitstream.header import FORMAT_VERSION, MAGIC, QUALITY_STEPS, SIDE_MAXIMUM, Header
-from trimix.bitstream.limits import MAXIMUM_PIXELS, MAXIMUM_SIDE, check_header, check_sides
+from trimix.bitstream.header import (
+    FORMAT_VERSION,
+    MAGIC,
+    MAXIMUM_PIXELS,
+    MAXIMUM_SIDE,
+    QUALITY_STEPS,
+    SIDE_MAXIMUM,
+    Header,
+    check_header,
+    check_sides,
+)
 
 __all__ = [
     "FORMAT_VERSION",

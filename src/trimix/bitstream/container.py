@@ -13,15 +13,8 @@ import zlib
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from trimix.bitstream.fields import VARINT_MAXIMUM, FieldReader, FieldWriter
-from trimix.bitstream.header import (
-    Header,
-    check_header,
-    read_header_fields,
-    read_magic_and_version,
-    write_header,
-    write_magic_and_version,
-)
+from trimix.bitstream.fields import FieldReader, FieldWriter
+from trimix.bitstream.header import Header, check_fields, read_header_fields, read_magic_and_version, write_header
 from trimix.errors import CorruptedFileError, TruncatedFileError, UnsupportedVersionError, UsageError
 
 METADATA_BYTES_MAXIMUM = 16 * 2**20
@@ -92,8 +85,6 @@ class Section:
 
     Attributes:
         type_byte: as in the file, with the ancillary and the deflate bit.
-        stored_bytes: bytes the section takes in the file.
-        crc: CRC-32 of those bytes.
     """
 
     type_byte: int
@@ -117,10 +108,8 @@ class Description:
     """What a file says about itself, known without reading its sections.
 
     Attributes:
-        format_version: version of the file format.
         header: the picture's size, model and quality.
         symbol_checksum: CRC-32 over the decoded symbols.
-        sections: the section table, in the order of the file.
         header_bytes: bytes before the first section.
     """
 
@@ -155,12 +144,10 @@ class Container:
     """The contents of one `.tmix` file.
 
     Attributes:
-        header: what is known of the picture.
         side: range-coded hyper-latents.
         latent: range-coded latents.
         symbol_checksum: CRC-32 over the decoded symbols, 0 .. 2^32 - 1.
         alpha: alpha plane, a picture file; empty where the header says there is none.
-        metadata: what travels with the picture.
 
     >>> header = Header(1, bytes(8), width=768, height=512, channels=3, bit_depth=8, quality=25600)
     >>> data = Container(header, side=b"side", latent=b"latent", symbol_checksum=0).to_bytes()
@@ -176,19 +163,14 @@ class Container:
     metadata: Metadata = NO_METADATA
 
     def to_bytes(self) -> bytes:
-        """The file.
-
-        Raises:
-            UsageError: a header field or a section that the format cannot hold.
-        """
+        """The file. Raises UsageError: a header field or a section that the format cannot hold."""
         stored = [
-            _stored_payload(SectionType.SIDE, self.side),
-            _stored_payload(SectionType.LATENT, self.latent),
-            *([_stored_payload(SectionType.ALPHA, self.alpha)] if self.header.has_alpha else []),
+            (SectionType.SIDE, self.side),
+            (SectionType.LATENT, self.latent),
+            *([(SectionType.ALPHA, self.alpha)] if self.header.has_alpha else []),
             *(_stored_metadata(section_type, data) for section_type, data in self.metadata.sections()),
         ]
         writer = FieldWriter()
-        write_magic_and_version(writer, self.header.format_version)
         write_header(writer, self.header)
         writer.unsigned(self.symbol_checksum, size=4, name="symbol checksum")
         writer.unsigned(len(stored), size=1, name="section count")
@@ -250,18 +232,6 @@ class Container:
         )
 
 
-def read_header(data: bytes) -> Header:
-    """The header of a file.
-
-    Args:
-        data: the file, or at least its first `HEADER_BYTES_MAXIMUM` bytes.
-
-    Raises:
-        CodecError: not a header that this reader knows; the subclass says why.
-    """
-    return describe(data).header
-
-
 def describe(data: bytes) -> Description:
     """What a file says about itself; its sections are neither read nor checked.
 
@@ -273,6 +243,11 @@ def describe(data: bytes) -> Description:
         CodecError: not a header that this reader knows; the subclass says why.
     """
     return _read_description(FieldReader(data))
+
+
+def read_header(data: bytes) -> Header:
+    """The header of a file; see `describe`."""
+    return describe(data).header
 
 
 def _read_description(reader: FieldReader) -> Description:
@@ -295,7 +270,7 @@ def _read_description(reader: FieldReader) -> Description:
         raise CorruptedFileError(
             f"the header must have CRC-32 {stored:08x}, found {computed:08x}; the file is damaged: fetch it again"
         )
-    check_header(header, format_version)
+    check_fields(header, format_version)
     _check_sections(sections, has_alpha=header.has_alpha)
     return Description(format_version, header, symbol_checksum, sections, header_bytes=reader.position)
 
@@ -328,15 +303,6 @@ def _check_sections(sections: tuple[Section, ...], *, has_alpha: bool) -> None:
             )
 
 
-def _stored_payload(section_type: SectionType, data: bytes) -> tuple[int, bytes]:
-    if len(data) > VARINT_MAXIMUM:
-        raise UsageError(
-            f"section {section_type.name.lower()} may have at most {VARINT_MAXIMUM} bytes, "
-            f"found {len(data)}; code a smaller picture"
-        )
-    return section_type, data
-
-
 def _stored_metadata(section_type: SectionType, data: bytes) -> tuple[int, bytes]:
     if len(data) > METADATA_BYTES_MAXIMUM:
         raise UsageError(
@@ -347,25 +313,20 @@ def _stored_metadata(section_type: SectionType, data: bytes) -> tuple[int, bytes
     writer.varint(len(data), name="raw length")
     writer.raw(zlib.compress(data, 9))
     deflated = writer.to_bytes()
-    if len(deflated) < len(data):
-        return section_type | _DEFLATED, deflated
-    return section_type, data
+    return (section_type | _DEFLATED, deflated) if len(deflated) < len(data) else (section_type, data)
 
 
 def _raw_contents(section: Section, stored: bytes, maximum_bytes: int) -> bytes:
     """Undo the deflation of a section; no more than its declared, bounded length is ever produced."""
     if not section.type_byte & _ANCILLARY:
         return stored
-    declared = len(stored)
-    stream = stored
+    declared, reader = len(stored), FieldReader(stored)
     if section.is_deflated:
-        reader = FieldReader(stored)
         try:
             declared = reader.varint(name=f"raw length of {section.name}")
         except TruncatedFileError as error:
             # The section is whole (its CRC-32 is right): its writer cut it short, not the transfer.
             raise CorruptedFileError(str(error)) from None
-        stream = reader.raw(reader.remaining, name=section.name)
     if declared > maximum_bytes:
         raise CorruptedFileError(
             f"{section.name} may have at most {maximum_bytes} bytes, found {declared} declared; "
@@ -376,7 +337,7 @@ def _raw_contents(section: Section, stored: bytes, maximum_bytes: int) -> bytes:
     decompressor = zlib.decompressobj()
     try:
         # One byte more than declared is enough to notice a stream that is too long.
-        raw = decompressor.decompress(stream, declared + 1)
+        raw = decompressor.decompress(reader.raw(reader.remaining, name=section.name), declared + 1)
     except zlib.error as error:
         raise CorruptedFileError(
             f"{section.name} must be a zlib stream, found that it is not ({error}); write the file again"

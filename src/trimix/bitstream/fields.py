@@ -24,36 +24,22 @@ class FieldWriter:
         self._data = bytearray()
 
     def unsigned(self, value: int, *, size: int, name: str) -> None:
-        """Append an integer in `size` bytes, little-endian.
-
-        Args:
-            value: 0 .. 256^size - 1.
-            size: bytes the field takes.
-            name: the field, for the message of an error.
-
-        Raises:
-            UsageError: the value does not fit.
-        """
-        if not 0 <= value < 1 << (8 * size):
-            raise UsageError(f"{name} must lie in 0..{(1 << (8 * size)) - 1}, found {value}; give a value that fits")
+        """Append an integer in `size` bytes, little-endian. UsageError with the field's name if it does not fit."""
+        self._check(value, (1 << (8 * size)) - 1, name)
         self._data += value.to_bytes(size, "little")
 
     def varint(self, value: int, *, name: str) -> None:
-        """Append an integer as LEB128.
-
-        Args:
-            value: 0 .. 2^32 - 1.
-            name: the field, for the message of an error.
-
-        Raises:
-            UsageError: the value does not fit.
-        """
-        if not 0 <= value <= VARINT_MAXIMUM:
-            raise UsageError(f"{name} must lie in 0..{VARINT_MAXIMUM}, found {value}; give a value that fits")
+        """Append an integer as LEB128. UsageError with the field's name if it does not lie in 0 .. 2^32 - 1."""
+        self._check(value, VARINT_MAXIMUM, name)
         while value >= 0x80:
             self._data.append(value & 0x7F | 0x80)
             value >>= 7
         self._data.append(value)
+
+    @staticmethod
+    def _check(value: int, maximum: int, name: str) -> None:
+        if not 0 <= value <= maximum:
+            raise UsageError(f"{name} must lie in 0..{maximum}, found {value}; give a value that fits")
 
     def raw(self, data: bytes) -> None:
         """Append bytes as they are."""
@@ -67,9 +53,6 @@ class FieldWriter:
 class FieldReader:
     """Takes fields off the front of `data` and never reads past its end.
 
-    Args:
-        data: the bytes to read; they may come from anywhere.
-
     >>> reader = FieldReader(bytes.fromhex("0201ac02"))
     >>> reader.unsigned(size=2, name="model identifier"), reader.varint(name="width")
     (258, 300)
@@ -77,47 +60,30 @@ class FieldReader:
 
     def __init__(self, data: bytes) -> None:
         self._data = data
-        self._position = 0
-
-    @property
-    def position(self) -> int:
+        self.position = 0
         """Bytes read so far."""
-        return self._position
 
     @property
     def remaining(self) -> int:
         """Bytes not read yet."""
-        return len(self._data) - self._position
+        return len(self._data) - self.position
 
     def before_position(self) -> bytes:
         """Everything read so far, for a checksum."""
-        return self._data[: self._position]
+        return self._data[: self.position]
 
     def raw(self, size: int, *, name: str) -> bytes:
-        """The next `size` bytes.
-
-        Args:
-            size: bytes to take; compared with what is there before anything is allocated.
-            name: the field, for the message of an error.
-
-        Raises:
-            TruncatedFileError: fewer bytes are left.
-        """
+        """The next `size` bytes. TruncatedFileError with the field's name if fewer are left; nothing is allocated."""
         if size > self.remaining:
             raise TruncatedFileError(
-                f"{name} takes {size} bytes at offset {self._position}, found {self.remaining}; "
+                f"{name} takes {size} bytes at offset {self.position}, found {self.remaining}; "
                 "the file was cut short: fetch it again"
             )
-        start = self._position
-        self._position += size
-        return self._data[start : self._position]
+        self.position += size
+        return self._data[self.position - size : self.position]
 
     def unsigned(self, *, size: int, name: str) -> int:
-        """The next `size` bytes as a little-endian integer.
-
-        Raises:
-            TruncatedFileError: fewer bytes are left.
-        """
+        """The next `size` bytes as a little-endian integer; raises as `raw` does."""
         return int.from_bytes(self.raw(size, name=name), "little")
 
     def varint(self, *, name: str) -> int:
@@ -133,12 +99,10 @@ class FieldReader:
             value |= (byte & 0x7F) << (7 * index)
             if byte & 0x80:
                 continue
-            if byte == 0 and index > 0:
-                break
-            if value > VARINT_MAXIMUM:
+            if value > VARINT_MAXIMUM or (byte == 0 and index > 0):
                 break
             return value
         raise CorruptedFileError(
             f"{name} must be a varint of at most 2^32 - 1 in its shortest form, "
-            f"found another at offset {self._position}; the file is damaged: fetch it again"
+            f"found another at offset {self.position}; the file is damaged: fetch it again"
         )

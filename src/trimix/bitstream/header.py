@@ -3,7 +3,14 @@
 from dataclasses import dataclass
 
 from trimix.bitstream.fields import FieldReader, FieldWriter
-from trimix.errors import CorruptedFileError, NotATrimixFileError, UnsupportedVersionError, UsageError
+from trimix.errors import (
+    CorruptedFileError,
+    NotATrimixFileError,
+    PictureTooLargeError,
+    UnknownModelError,
+    UnsupportedVersionError,
+    UsageError,
+)
 
 # The first byte is no ASCII letter, so no text file begins like this, and a text-mode copy shows.
 MAGIC = b"\xd4TMX"
@@ -12,6 +19,10 @@ FORMAT_VERSION = 2
 
 SIDE_MAXIMUM = 2**30
 """Largest width and largest height, in pixels."""
+MAXIMUM_PIXELS = 2**28
+"""Of a picture that is decoded, unless a caller allows more."""
+MAXIMUM_SIDE = 2**16
+"""Of a picture that is coded."""
 QUALITY_STEPS = 512
 """Steps of the `quality` field per unit of quality."""
 WEIGHTS_HASH_SIZE = 8
@@ -64,17 +75,8 @@ class Header:
         return 2 if self.has_alpha or self.bit_depth > 8 or self.has_equal_colours else 1
 
 
-def write_magic_and_version(writer: FieldWriter, version: int) -> None:
-    """Append what every version of the format begins with."""
-    writer.raw(MAGIC)
-    writer.unsigned(version, size=1, name="format version")
-
-
 def read_magic_and_version(reader: FieldReader) -> int:
-    """Take the magic bytes and the version, and refuse what is not a file of this format.
-
-    Returns:
-        The format version.
+    """The format version, after the magic bytes.
 
     Raises:
         NotATrimixFileError: other first bytes; the message says which.
@@ -100,13 +102,11 @@ def read_magic_and_version(reader: FieldReader) -> int:
 
 
 def write_header(writer: FieldWriter, header: Header) -> None:
-    """Append the fields of `header`.
-
-    Raises:
-        UsageError: a field that the format does not allow, or reserves.
-    """
+    """Append the magic bytes, the version and the fields; UsageError for one that the format does not allow."""
     if problem := _reserved(header, FORMAT_VERSION) or _impossible(header):
         raise UsageError(f"{problem}; give a header that this format version can hold")
+    writer.raw(MAGIC)
+    writer.unsigned(header.format_version, size=1, name="format version")
     writer.unsigned(header.model_identifier, size=2, name="model identifier")
     writer.raw(header.weights_hash)
     writer.varint(header.width, name="width")
@@ -118,12 +118,7 @@ def write_header(writer: FieldWriter, header: Header) -> None:
 
 
 def read_header_fields(reader: FieldReader) -> Header:
-    """Take the fields of a header, not yet believed: see `check_header`.
-
-    Raises:
-        TruncatedFileError: the file ends inside them.
-        CorruptedFileError: a malformed varint.
-    """
+    """The fields of a header, not yet believed: see `check_fields`. Raises as `FieldReader` does."""
     return Header(
         model_identifier=reader.unsigned(size=2, name="model identifier"),
         weights_hash=reader.raw(WEIGHTS_HASH_SIZE, name="weights hash"),
@@ -137,14 +132,10 @@ def read_header_fields(reader: FieldReader) -> Header:
     )
 
 
-def check_header(header: Header, version: int) -> None:
+def check_fields(header: Header, version: int) -> None:
     """Refuse a header that was read whole but cannot be used.
 
     Call it after the header's CRC-32 was found right, so that damage is not taken for a newer feature.
-
-    Args:
-        header: as read.
-        version: of the format, as the file says.
 
     Raises:
         CorruptedFileError: a value that no writer may write.
@@ -182,3 +173,38 @@ def _impossible(header: Header) -> str | None:
     if not QUALITY_STEPS <= header.quality <= 100 * QUALITY_STEPS:
         return f"quality must lie in {QUALITY_STEPS}..{100 * QUALITY_STEPS} steps, found {header.quality}"
     return None
+
+
+def check_sides(width: int, height: int) -> None:
+    """Refuse a picture with a side that is too long; raises PictureTooLargeError."""
+    # Strips bound the memory of tall pictures, not of wide ones; and a picture one pixel high is padded to 64.
+    if max(width, height) > MAXIMUM_SIDE:
+        raise PictureTooLargeError(
+            f"a side must have at most {MAXIMUM_SIDE} pixels, found {width}x{height}; cut the picture"
+        )
+
+
+def check_header(header: Header, model: str, model_identifier: int, weights_hash: bytes, maximum_pixels: int) -> None:
+    """Refuse a file before anything else of it is read.
+
+    Raises:
+        PictureTooLargeError: the header claims more.
+        UnknownModelError: it names another model.
+        CorruptedFileError: it names the model, and another architecture.
+    """
+    if header.width * header.height > maximum_pixels:
+        raise PictureTooLargeError(
+            f"the picture must have at most {maximum_pixels} pixels, the file claims "
+            f"{header.width}x{header.height}; raise the limit if you trust the file"
+        )
+    check_sides(header.width, header.height)
+    if header.weights_hash != weights_hash:
+        raise UnknownModelError(
+            f"the file needs the model with hash {header.weights_hash.hex()}, this codec has {model} "
+            f"({weights_hash.hex()})"
+        )
+    if header.model_identifier != model_identifier:
+        raise CorruptedFileError(
+            f"a file of the model {model} must name the architecture {model_identifier}, found "
+            f"{header.model_identifier}: the file is damaged, get it again"
+        )

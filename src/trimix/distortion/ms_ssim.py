@@ -1,17 +1,21 @@
-"""MS-SSIM that can be differentiated: the distortion of models that are trained for how pictures look.
+"""MS-SSIM with its slope: the distortion of models that are trained for how pictures look.
 
 ::
 
     x, x_hat --> cs_1 --> halve --> cs_2 --> halve --> cs_3 --> halve --> cs_4 --> halve --> ssim_5
                   |                  |                  |                  |                  |
                   '------------------'------------------'-- weighted geometric mean of each channel --> mean
+
+With A = 2 s_xy + C2, B = s_x^2 + s_y^2 + C2 and cs = A / B, over the window's means M:
+
+    d cs / d M(xy) = 2 / B      d cs / d M(y^2) = -A / B^2      d cs / d m_y = (2 m_y A / B - 2 m_x) / B
+
+and back through the window and the halvings, whose adjoints are a window and a spreading.
 """
 
 import math
 from collections.abc import Iterator
-
-import torch
-from torch.nn import functional
+from typing import Any
 
 from trimix.distortion.constants import (
     MS_SSIM_CONTRAST_STABILIZER,
@@ -21,24 +25,11 @@ from trimix.distortion.constants import (
     MS_SSIM_SMALLEST_FACTOR,
     MS_SSIM_WINDOW,
 )
-from trimix.distortion.windows import windowed_sums
-from trimix.shapes import Float, Tensor
+from trimix.distortion.planes import Planes, by_plane, halved, library_of, padded, plane_means, spread, windowed_sums
 
 
-class _GaussianMean(torch.autograd.Function):
-    """Weighted mean in an 11 x 11 window that stays inside the picture."""
-
-    @staticmethod
-    def forward(ctx, x: Float[Tensor, "C H W"]) -> Float[Tensor, "C h w"]:  # noqa: ANN001
-        return windowed_sums(x, MS_SSIM_WINDOW, margin=0)
-
-    @staticmethod
-    def backward(ctx, gradient: Float[Tensor, "C h w"]) -> Float[Tensor, "C H W"]:  # noqa: ANN001
-        return windowed_sums(gradient, MS_SSIM_WINDOW, margin=2 * MS_SSIM_REACH)
-
-
-def ms_ssim(x: Float[Tensor, "N 3 H W"], x_hat: Float[Tensor, "N 3 H W"]) -> Float[Tensor, "N"]:
-    """Multi-scale structural similarity of every picture, mean over the channels; in float32, also under autocast.
+def ms_ssim_and_slope(x: Planes, x_hat: Planes, *, with_slope: bool) -> tuple[Any, Planes | None]:
+    """Multi-scale structural similarity, the mean over the channels, and its slope by ``x_hat``.
 
     prod_j cs_j^w_j (scales 1 .. 4) times ssim_5^w_5; cs = (2 s_xy + C2) / (s_x^2 + s_y^2 + C2),
     ssim = cs (2 m_x m_y + C1) / (m_x^2 + m_y^2 + C1), in an 11 x 11 Gaussian window of sigma 1.5 that stays inside
@@ -49,71 +40,81 @@ def ms_ssim(x: Float[Tensor, "N 3 H W"], x_hat: Float[Tensor, "N 3 H W"]) -> Flo
     Values beyond [0, 1] are taken as they are, so that the gradient leads back from there, too.
 
     Args:
-        x: pictures in [0, 1], both sides at least 161 pixels.
-        x_hat: what came of them; gets the gradient.
+        x: pictures in [0, 1], [... C H W], both sides at least 161 pixels.
 
-    >>> x = torch.linspace(0, 1, 161).expand(1, 3, 161, 161)
-    >>> ms_ssim(x, x).item()
-    1.0
-    >>> round(ms_ssim(x, 0.9 * x).item(), 3)
+    >>> import numpy as np
+    >>> x = np.broadcast_to(np.linspace(0, 1, 161, dtype=np.float32), (1, 161, 161))
+    >>> value, slope = ms_ssim_and_slope(x, x, with_slope=True)
+    >>> round(float(value), 6), float(np.abs(slope).max()) < 1e-6
+    (1.0, True)
+    >>> round(ms_ssim_and_slope(x, np.float32(0.9) * x, with_slope=False)[0], 3)
     0.995
     """
-    with torch.autocast(x.device.type, enabled=False):
-        factors = _factors(*(_planes(pictures) for pictures in (x, x_hat)))
-        logarithm = sum(
-            weight * _bounded_logarithm(factor) for weight, factor in zip(MS_SSIM_SCALE_WEIGHTS, factors, strict=True)
-        )
-        return torch.as_tensor(logarithm).exp().view(x.shape[:2]).mean(dim=1)
+    found = list(_similarities(x, x_hat, with_slope=with_slope))
+    logarithms = sum(
+        weight * _bounded_logarithm(factors) for weight, (factors, _) in zip(MS_SSIM_SCALE_WEIGHTS, found, strict=True)
+    )
+    values = library_of(x).exp(logarithms)
+    slope = None
+    for weight, (factors, of_factor) in reversed(list(zip(MS_SSIM_SCALE_WEIGHTS, found, strict=True))):
+        if of_factor is not None:
+            # The slope of the logarithm, or of its tangent.
+            share = weight * values / values.shape[-1] / factors.clip(min=MS_SSIM_SMALLEST_FACTOR)
+            own = of_factor * by_plane(share, x)
+            height, width = own.shape[-2:]
+            slope = own if slope is None else own + spread(slope)[..., height % 2 :, width % 2 :]
+    return values.mean(axis=-1), slope
 
 
-def _factors(x: Float[Tensor, "C H W"], x_hat: Float[Tensor, "C H W"]) -> Iterator[Float[Tensor, "C"]]:
-    """What every scale gives of each plane, finest first: cs of the first four, ssim of the last."""
+def ms_ssim_factors(x: Planes, x_hat: Planes) -> Iterator[Any]:
+    """What every scale gives of each plane, finest first: cs of the first four, ssim of the last; see above."""
+    return (factors for factors, _ in _similarities(x, x_hat, with_slope=False))
+
+
+def _similarities(x: Planes, x_hat: Planes, *, with_slope: bool) -> Iterator[tuple[Any, Planes | None]]:
+    """Of every scale, finest first: the factors of the planes, and their slopes."""
     last = len(MS_SSIM_SCALE_WEIGHTS) - 1
     for scale in range(last + 1):
-        yield _similarity(x, x_hat, with_luminance=scale == last)
+        yield _similarity(x, x_hat, with_luminance=scale == last, with_slope=with_slope)
         if scale < last:
-            x, x_hat = _halve(x), _halve(x_hat)
+            # An odd side is padded with a zero before its first pixel, as pytorch-msssim does.
+            odd_rows, odd_columns = ((side % 2, 0) for side in x.shape[-2:])
+            x, x_hat = (halved(padded(planes, odd_rows, odd_columns)) for planes in (x, x_hat))
 
 
-def _planes(pictures: Float[Tensor, "N 3 H W"]) -> Float[Tensor, "C H W"]:
-    if pictures.dtype in (torch.bfloat16, torch.float16):
-        pictures = pictures.float()
-    return pictures.contiguous().flatten(0, 1)
-
-
-def _similarity(x: Float[Tensor, "C H W"], y: Float[Tensor, "C H W"], *, with_luminance: bool) -> Float[Tensor, "C"]:
-    """Mean of ssim, or of cs alone, over each plane."""
-    # Variances are differences of squares: about the mean of the plane these are small, and so is what rounding leaves.
-    # They do not depend on what is subtracted, and so nor does the gradient.
-    level_x, level_y = (plane.detach().mean(dim=(1, 2), keepdim=True) for plane in (x, y))
-    x, y = x - level_x, y - level_y
-    mean_x = _mean_in_window(x)
-    mean_y, squares, product = _mean_in_window(torch.cat([y, x.square() + y.square(), x * y])).chunk(3)
-    means_squared = mean_x.square() + mean_y.square()
-    covariance = product - mean_x * mean_y
-    similarity = (2 * covariance + MS_SSIM_CONTRAST_STABILIZER) / (
-        squares - means_squared + MS_SSIM_CONTRAST_STABILIZER
-    )
-    if with_luminance:
-        mean_x, mean_y = mean_x + level_x, mean_y + level_y
-        similarity = (
-            similarity
-            * (2 * mean_x * mean_y + MS_SSIM_LUMINANCE_STABILIZER)
-            / (mean_x.square() + mean_y.square() + MS_SSIM_LUMINANCE_STABILIZER)
-        )
-    return similarity.mean(dim=(1, 2))
-
-
-def _mean_in_window(x: Float[Tensor, "C H W"]) -> Float[Tensor, "C h w"]:
-    return _GaussianMean.apply(x)  # type: ignore[return-value]
-
-
-def _halve(x: Float[Tensor, "C H W"]) -> Float[Tensor, "C h w"]:
-    """Means of 2 x 2 pixels; an odd side is padded with zeros at both ends, as pytorch-msssim does."""
-    return functional.avg_pool2d(x, 2, padding=(x.shape[1] % 2, x.shape[2] % 2))
-
-
-def _bounded_logarithm(factor: Float[Tensor, "C"]) -> Float[Tensor, "C"]:
+def _bounded_logarithm(factor: Any) -> Any:
     """log c, and below 0.01 its tangent."""
-    tangent = math.log(MS_SSIM_SMALLEST_FACTOR) + (factor - MS_SSIM_SMALLEST_FACTOR) / MS_SSIM_SMALLEST_FACTOR
-    return torch.where(factor > MS_SSIM_SMALLEST_FACTOR, factor.clamp(min=MS_SSIM_SMALLEST_FACTOR).log(), tangent)
+    bounded = factor.clip(min=MS_SSIM_SMALLEST_FACTOR)
+    return library_of(factor).log(bounded) + (factor - bounded) / MS_SSIM_SMALLEST_FACTOR
+
+
+def _similarity(x: Planes, y: Planes, *, with_luminance: bool, with_slope: bool) -> tuple[Any, Planes | None]:
+    """Mean of ssim, or of cs alone, over each plane, and the slope of that."""
+    # Variances are differences of squares: about the mean of the plane these are small, and so is what rounding leaves.
+    level_x, level_y = (plane.mean(axis=(-2, -1))[..., None, None] for plane in (x, y))
+    x, y = x - level_x, y - level_y
+    mean_x, mean_y, squares, product = (
+        windowed_sums(planes, MS_SSIM_WINDOW, margin=0) for planes in (x, y, x * x + y * y, x * y)
+    )
+    above = 2 * (product - mean_x * mean_y) + MS_SSIM_CONTRAST_STABILIZER
+    below = squares - mean_x * mean_x - mean_y * mean_y + MS_SSIM_CONTRAST_STABILIZER
+    contrast = above / below
+    shown_x, shown_y = mean_x + level_x, mean_y + level_y
+    luminance, sum_of_squares = 1, None
+    if with_luminance:
+        sum_of_squares = shown_x * shown_x + shown_y * shown_y + MS_SSIM_LUMINANCE_STABILIZER
+        luminance = (2 * shown_x * shown_y + MS_SSIM_LUMINANCE_STABILIZER) / sum_of_squares
+    factors = plane_means(contrast * luminance)
+    if not with_slope:
+        return factors, None
+    by_product = 2 * luminance / below
+    by_square = -0.5 * by_product * contrast
+    by_mean = -by_product * mean_x - 2 * by_square * mean_y
+    if sum_of_squares is not None:
+        by_mean += 2 * contrast * (shown_x - shown_y * luminance) / sum_of_squares
+    of_product, of_square, of_mean = (
+        windowed_sums(planes, MS_SSIM_WINDOW, margin=2 * MS_SSIM_REACH) for planes in (by_product, by_square, by_mean)
+    )
+    slope = of_product * x + 2 * of_square * y + of_mean
+    slope /= math.prod(contrast.shape[-2:])
+    return factors, slope

@@ -1,5 +1,7 @@
 """The source that chooses symbols near given values."""
 
+from dataclasses import dataclass, field
+
 import numpy as np
 
 from trimix.entropy_models.integer_mixture import VALUE_STEPS, LatentParameters
@@ -11,6 +13,7 @@ def by_position(planes: Float[np.ndarray, "M h w"]) -> Float[np.ndarray, "h w M"
     return np.ascontiguousarray(planes.transpose(1, 2, 0))
 
 
+@dataclass(eq=False)
 class Choosing:
     """Takes for every latent the symbol of least ``bits + linear * d + quadratic * d^2``, d from a given value.
 
@@ -22,51 +25,40 @@ class Choosing:
         values: around which is chosen, in steps of the quantizer, float32 [h w M].
         linear: bits a step, float32 [h w M].
         quadratic: bits a squared step, float32 [M].
-        limit: largest magnitude of a symbol.
         shares: by which the quadratic term counts at a position, float32 [h w], 0 where it does not matter to the
             picture; None for 1 everywhere.
         movable: which latents may leave the symbol nearest to their value, bool [h w M or 1]; None for all.
     """
 
-    known: np.ndarray | None = None
-
-    def __init__(
-        self,
-        values: np.ndarray,
-        linear: np.ndarray,
-        quadratic: np.ndarray,
-        limit: int,
-        shares: np.ndarray | None = None,
-        movable: np.ndarray | None = None,
-    ) -> None:
-        self._values = values
-        self._linear = linear
-        self._quadratic = quadratic
-        self._limit = limit
-        self._shares = shares
-        self._movable = movable
-        self.bits = 0.0
-        """Of the chosen symbols."""
+    values: np.ndarray
+    linear: np.ndarray
+    quadratic: np.ndarray
+    limit: int
+    shares: np.ndarray | None = None
+    movable: np.ndarray | None = None
+    bits: float = field(default=0.0, init=False)
+    """Of the chosen symbols."""
+    known: np.ndarray | None = field(default=None, init=False)
 
     def take(self, rows: np.ndarray, columns: np.ndarray, parameters: LatentParameters) -> np.ndarray:
         """Choose the symbols at the positions."""
-        values = self._values[rows, columns]
+        values = self.values[rows, columns]
         centres: np.ndarray | float = 0.0
         if parameters.centres is not None:
             centres = parameters.centres.reshape(values.shape) * np.float32(1 / VALUE_STEPS)
-        linear, quadratic = self._linear[rows, columns], self._quadratic
+        linear, quadratic = self.linear[rows, columns], self.quadratic
         outside = None
-        if self._shares is not None:
-            shares = self._shares[rows, columns][:, None]
+        if self.shares is not None:
+            shares = self.shares[rows, columns][:, None]
             quadratic, outside = shares * quadratic, shares == 0
         nearest = np.rint(values - centres)
-        chosen = np.clip(nearest, -self._limit, self._limit)
+        chosen = np.clip(nearest, -self.limit, self.limit)
         bits = parameters.bits_of(chosen)
         distance = chosen + centres - values
         least = bits + linear * distance + quadratic * np.square(distance)
-        movable = True if self._movable is None else self._movable[rows, columns]
+        movable = True if self.movable is None else self.movable[rows, columns]
         for step in (-1, 1):
-            candidate = np.clip(nearest + step, -self._limit, self._limit)
+            candidate = np.clip(nearest + step, -self.limit, self.limit)
             distance = candidate + centres - values
             bits_there = parameters.bits_of(candidate)
             cost = bits_there + linear * distance + quadratic * np.square(distance)
@@ -75,7 +67,7 @@ class Choosing:
             bits = np.where(better, bits_there, bits)
             chosen = np.where(better, candidate, chosen)
         if outside is not None and outside.any():
-            expected = np.clip(parameters.expected.reshape(values.shape), -self._limit, self._limit)
+            expected = np.clip(parameters.expected.reshape(values.shape), -self.limit, self.limit)
             bits_there = parameters.bits_of(expected)
             better = (bits_there < bits) & outside & movable
             bits = np.where(better, bits_there, bits)

@@ -39,9 +39,6 @@ def half_curvatures(
 
     Args:
         gradient_at: gradient of the function at other values.
-        values: where.
-        gradient: there.
-        signs: -1 or 1, drawn at random.
 
     >>> values, signs = np.zeros((2, 8, 8), np.float32), random_signs((2, 8, 8), seed=1)
     >>> slopes = lambda values: values * np.array([[[2.0]], [[6.0]]], np.float32) + 1  # of x^2 + x and 3 x^2 + x

@@ -51,11 +51,11 @@ class _Layer:
         self.slope, self.minimum, self.maximum = (
             tensor.float()[:, None, None] for tensor in (slope, tensors["minimum"], tensors["maximum"])
         )
-
         self._has_activation = bool((self.slope != 1).any())
 
     def __call__(self, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N D h w"]:
-        x = F.conv2d(x, self.weight, self.bias, padding=self.padding, dilation=self.dilation)
+        with torch.autocast(x.device.type, enabled=False):
+            x = F.conv2d(x, self.weight, self.bias, padding=self.padding, dilation=self.dilation)
         if self._has_activation:
             x = torch.where(x < 0, x * self.slope, x)
         x = torch.clamp(x, self.minimum, self.maximum)
@@ -87,12 +87,7 @@ def _reach(layers: Sequence[IntegerConvolution]) -> int:
 
 
 class DifferentiablePath:
-    """Bits of latents as a function of the latents that their contexts see.
-
-    Args:
-        model: frozen.
-        device: where the search runs: ``cpu``, or torch's name of a device.
-    """
+    """Bits of latents as a function of the latents that their contexts see."""
 
     @torch.inference_mode(False)
     def __init__(self, model: FrozenModel, device: str = "cpu") -> None:
@@ -111,12 +106,7 @@ class DifferentiablePath:
         self._contexts = [_SquareContext(one, self._channels, self.device) for one in latent_model.contexts]
 
     def side_features(self, hyper_latent: Float[Tensor, "Z hh hw"], quality_integer: int) -> Float[Tensor, "1 S h w"]:
-        """h_s of hyper-latents, as ``FrozenModel.side_features``.
-
-        Args:
-            hyper_latent: symbols.
-            quality_integer: the header's.
-        """
+        """h_s of hyper-latents, as ``FrozenModel.side_features``."""
         model, features = self._model, hyper_latent[None]
         if model.hyper_medians is not None:
             features = VALUE_STEPS * features + torch.from_numpy(model.hyper_medians).to(features)[:, None, None]
@@ -135,7 +125,6 @@ class DifferentiablePath:
 
         Args:
             seen: latents, in steps of the quantizer.
-            looking: of ``looking_planes``.
         """
         values = seen * (VALUE_STEPS if self._layout.around_mean else 1)
         features = [context(values) * looking[:, index : index + 1] for index, context in enumerate(self._contexts)]
@@ -148,8 +137,6 @@ class DifferentiablePath:
 
         Args:
             values: whose bits are meant, in steps of the quantizer.
-            context: of ``context_features``.
-            side: side features.
         """
         features = torch.cat([side, context], dim=1)
         for layer in self._head:
@@ -165,6 +152,8 @@ class DifferentiablePath:
                 planes[0, one.context, rows, columns] = 1.0
         return planes
 
+    @torch.inference_mode(False)
+    @torch.enable_grad()
     def context_gradient(
         self, latents: Float[np.ndarray, "M h w"], side: Int[np.ndarray, "h w S"]
     ) -> Float[np.ndarray, "M h w"]:
@@ -172,18 +161,13 @@ class DifferentiablePath:
 
         Args:
             latents: in steps of the quantizer.
-            side: integer side features.
         """
         if not self._contexts:
             return np.zeros_like(latents)
-        with torch.inference_mode(False), torch.enable_grad(), torch.autocast(self.device.type, enabled=False):
-            values = torch.from_numpy(latents).to(self.device)
-            return self._context_gradient(values, torch.from_numpy(side).to(self.device)).cpu().numpy()
-
-    def _context_gradient(self, values: Float[Tensor, "M h w"], side: Int[Tensor, "h w S"]) -> Float[Tensor, "M h w"]:
+        values = torch.from_numpy(latents).to(self.device)
         gradient = torch.zeros_like(values)
         _, height, width = values.shape
-        planes = side.permute(2, 0, 1)[None].float()
+        planes = torch.from_numpy(side).to(self.device).permute(2, 0, 1)[None].float()
         looking = self.looking_planes(height, width)
         for strip in latent_strips(height, width, self._margin, _POSITIONS_AT_ONCE):
             part = slice(strip.first, strip.last)
@@ -192,8 +176,10 @@ class DifferentiablePath:
             bits = self.bits(values[None, :, part], context, planes[:, :, part])
             kept = bits[:, :, strip.start - strip.first : strip.stop - strip.first].sum()
             gradient[:, part] += torch.autograd.grad(kept, seen)[0][0]
-        return gradient
+        return gradient.cpu().numpy()
 
+    @torch.inference_mode(False)
+    @torch.enable_grad()
     def hyper_gradient(
         self,
         values: Float[Tensor, "M h w"],
@@ -207,22 +193,8 @@ class DifferentiablePath:
 
         Args:
             values: latents, in steps of the quantizer.
-            context: of ``context_features``.
-            hyper_latent: symbols.
-            quality_integer: the header's.
             differentiate: without, the second is zero, in half the time.
         """
-        with torch.inference_mode(False), torch.enable_grad(), torch.autocast(self.device.type, enabled=False):
-            return self._hyper_gradient(values, context, hyper_latent, quality_integer, differentiate)
-
-    def _hyper_gradient(
-        self,
-        values: Float[Tensor, "M h w"],
-        context: Float[Tensor, "1 C h w"],
-        hyper_latent: Float[Tensor, "Z hh hw"],
-        quality_integer: int,
-        differentiate: bool,
-    ) -> tuple[Float[Tensor, "h w"], Float[Tensor, "Z hh hw"]]:
         rows, columns = hyper_latent.shape[1:]
         scale = values.shape[1] // rows
         gradient, by_position = torch.zeros_like(hyper_latent), values.new_zeros(values.shape[1:])

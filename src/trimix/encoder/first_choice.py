@@ -12,7 +12,7 @@ from trimix.encoder.picture_distortion import PictureDistortion, where_it_matter
 from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT
 from trimix.entropy_models.passes import BitCounter, SymbolWriter
 from trimix.images import Picture
-from trimix.latent_codec import LatentCodec, Latents, Symbols
+from trimix.latent_codec import LatentCodec, Symbols
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,8 @@ class FirstChoice:
     """Where a search begins.
 
     Args:
-        symbols: of the whole picture.
         encoder: has written the latents, if it was wanted.
         seconds: that g_a and one run over the schedule took.
-        damping: what was learned of the curvature.
     """
 
     symbols: Symbols
@@ -49,9 +47,7 @@ def first_choice(codec: LatentCodec, picture: Picture, quality: float, *, chosen
     beforehand gets the nearest integers, too.
 
     Args:
-        codec: of the model.
         picture: 8 bits, grey or RGB.
-        quality: 1..100.
         chosen: otherwise the nearest.
         writes: whether the run writes the latents, too.
 
@@ -86,7 +82,10 @@ def first_choice(codec: LatentCodec, picture: Picture, quality: float, *, chosen
     slope = distortion.slope(values)
     weights = distortion.step_weights
     around, linear = by_position(values), by_position(slope.gradient)
-    nearest_bits = 0.0 if distortion.is_squared_error else _latent_bits(codec, latents)
+    nearest_bits = 0.0
+    if not distortion.is_squared_error:
+        codec.round(latents, counter := BitCounter(latents.by_position.shape))
+        nearest_bits = float(counter.bits.sum())
     for _ in range(CHOICES):
         quadratic = CURVATURE * damping.factor * weights
         source = Choosing(around, linear, quadratic, ACTIVATION_LIMIT, slope.shares)
@@ -104,10 +103,3 @@ def first_choice(codec: LatentCodec, picture: Picture, quality: float, *, chosen
     beyond = np.zeros((*y.shape[:2], 1), bool) if slope.shares is None else slope.shares[:, :, None] == 0
     nothing = np.zeros_like(y), np.zeros_like(weights)
     return run(Choosing(y, *nothing, ACTIVATION_LIMIT, slope.shares, beyond))
-
-
-def _latent_bits(codec: LatentCodec, latents: Latents) -> float:
-    """Of the nearest integers."""
-    counter = BitCounter(latents.by_position.shape)
-    codec.round(latents, counter)
-    return float(counter.bits.sum())

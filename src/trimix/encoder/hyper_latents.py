@@ -25,12 +25,6 @@ class HyperLatentSearch:
         gradient, curvature --> the most promising change of +-1 at half the positions --> bits around each
               ^                                                                                  |
               +---- what is known there now <---- kept where bits got fewer, taken back elsewhere +
-
-    Args:
-        model: frozen.
-        path: of the model.
-        quality_integer: of the file.
-        random: for the positions.
     """
 
     def __init__(
@@ -49,13 +43,7 @@ class HyperLatentSearch:
     def improved(
         self, latents: Float[np.ndarray, "M h w"], hyper_latent: Int16[np.ndarray, "Z hh hw"], steps: int
     ) -> Int16[np.ndarray, "Z hh hw"]:
-        """Better hyper-latents for latents that stay.
-
-        Args:
-            latents: in steps of the quantizer.
-            hyper_latent: symbols to begin with.
-            steps: at most.
-        """
+        """Better hyper-latents for latents that stay."""
         if not steps:
             return hyper_latent
         with torch.inference_mode(False), torch.no_grad():
@@ -150,8 +138,7 @@ class HyperLatentSearch:
         return half_curvatures(gradient_at, at, gradient[:, band], signs)
 
     def _table_bits(self, symbols: np.ndarray) -> np.ndarray:
-        channels, rows, columns = symbols.shape
-        of = self._model.hyper_channels_of((channels, rows, columns))
+        of = self._model.hyper_channels_of(symbols.shape)
         flat = np.ascontiguousarray(symbols, np.int32).ravel()
         return self._model.hyper_table.information_bits(flat, of).reshape(symbols.shape)
 

@@ -38,10 +38,6 @@ class _Bits(torch.autograd.Function):
 def bits_of(values: Float[Tensor, "1 M h w"], parameters: MixtureParameters) -> Float[Tensor, "1 M h w"]:
     """``-log2 p`` of every value, at most 30; the gradient is of the parameters, once.
 
-    Args:
-        values: in steps of the quantizer.
-        parameters: mixture of every value.
-
     >>> one = torch.ones(1, 1, 1, 1, 1, 1)
     >>> from trimix.probability import Family
     >>> mixture = MixtureParameters((Family.LOGISTIC,), one * 0, one * 0, one)

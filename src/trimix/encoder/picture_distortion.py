@@ -6,7 +6,7 @@
        ^                                    |
        `--g_s backwards, strip by strip-- slope of the squared error, or of what stands for D
 
-What stands for another D is told in ``distortion/stand_in.py``.
+What stands for another D is told in ``distortion/slopes.py``.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ import numpy as np
 
 from trimix.bitstream import QUALITY_STEPS
 from trimix.distortion import Distortion
-from trimix.distortion.of_arrays import distortion_and_slope, stand_in_of_arrays
+from trimix.distortion.slopes import distortion_and_slope, stand_in
 from trimix.frozen.strips import Strip
 from trimix.images import PEAK, collapse_to_grey, psnr_of_error_db, shares_in_picture
 from trimix.images.padding import replicate_grey
@@ -43,10 +43,6 @@ def shares_that_matter(
     in width: a position beyond the border still reaches into the picture.
 
     Args:
-        height: of the picture, before padding.
-        width: of the picture, before padding.
-        rows: of the latent.
-        columns: of the latent.
         reach: pixels around a block that a latent changes nearly as much.
 
     >>> shares_that_matter(16, 44, 1, 5).tolist()
@@ -67,7 +63,6 @@ class Slope:
     """A distortion near some values of the latents.
 
     Args:
-        bits: the distortion.
         gradient: what moving each latent changes, in bits a step.
         shares: by which the curvature of a channel counts at a position; None for 1 everywhere.
     """
@@ -85,7 +80,6 @@ class PictureDistortion:
     picture that is too small for the distortion is measured by its squared error.
 
     Args:
-        codec: whose g_s.
         pixels: of the picture, 0 .. 255, whole numbers or not.
         quality_integer: of the file, which decides lambda.
     """
@@ -130,7 +124,7 @@ class PictureDistortion:
             return self._of_picture(self._picture(values), with_slope=False)[0]
         total = 0.0
         for strip in self._strips(values):
-            shown = self._shown(values[:, strip.first : strip.last], strip)
+            shown, _ = self._shown(values[:, strip.first : strip.last], strip)
             total += self._squared_error(self._error(shown, _pixel_rows(strip, shown)))
         return total
 
@@ -141,14 +135,14 @@ class PictureDistortion:
         if not self.is_squared_error:
             if len(strips) == 1:
                 # What was made on the way there serves the way back.
-                kept = self._shown_with_adjoint(values, strips[0])
+                kept = self._shown(values, strips[0], differentiate=True)
             x_hat = self._picture(values) if kept is None else kept[0]
             total, slope, weights = self._replaced(x_hat, values.shape[1:])
             shares = weights if shares is None else shares * weights
         gradient = np.zeros_like(values)
         for strip in strips:
             part = slice(strip.first, strip.last)
-            shown, adjoint = kept or self._shown_with_adjoint(values[:, part], strip)
+            shown, adjoint = kept or self._shown(values[:, part], strip, differentiate=True)
             rows = _pixel_rows(strip, shown)
             if slope is None:
                 error = self._error(shown, rows)
@@ -167,7 +161,7 @@ class PictureDistortion:
         assert own is not None
         error = x_hat - self._pixels / np.float32(PEAK)
         rows, columns = size
-        slope, weights = stand_in_of_arrays(error, own, LATENT_STRIDE, (rows, columns))
+        slope, weights = stand_in(error, own, LATENT_STRIDE, (rows, columns))
         return bits, slope, weights / np.float32(self._squared_error_lambda / self._channels * PEAK**2)
 
     def _strips(self, values: Float[np.ndarray, "M h w"]) -> Iterator[Strip]:
@@ -183,21 +177,15 @@ class PictureDistortion:
     def _squared_error(self, error: Float[np.ndarray, "C H W"]) -> float:
         return self._lambda / self._channels * float(np.square(error).sum(dtype=np.float64))
 
-    def _shown(self, y: Float[np.ndarray, "M h w"], strip: Strip) -> Float[np.ndarray, "C H W"]:
-        """The rows of the picture that a strip makes."""
-        x_hat = self._codec.synthesize_strip(y, strip, self._height, self._width, self._quality_integer)
-        return (collapse_to_grey(x_hat) if self._channels == 1 else x_hat).clip(0, 1)
-
-    def _shown_with_adjoint(
-        self, y: Float[np.ndarray, "M h w"], strip: Strip
+    def _shown(
+        self, y: Float[np.ndarray, "M h w"], strip: Strip, *, differentiate: bool = False
     ) -> tuple[Float[np.ndarray, "C H W"], Callable[[np.ndarray], np.ndarray]]:
-        """The same, and what turns a slope of them into one of the latents."""
-        x_hat, adjoint = self._codec.synthesize_strip_with_adjoint(
-            y, strip, self._height, self._width, self._quality_integer
-        )
-        planes = collapse_to_grey(x_hat) if self._channels == 1 else x_hat
+        """The rows of the picture that a strip makes, and what turns their slope into one of latents, if wanted."""
+        size = self._height, self._width, self._quality_integer
+        planes, adjoint = self._codec.synthesize_strip(y, strip, *size, differentiate=differentiate)
+        planes = collapse_to_grey(planes) if self._channels == 1 else planes
         shown = planes.clip(0, 1)
-        is_clamped = planes != shown
+        is_clamped: np.ndarray | bool = planes != shown if differentiate else False
 
         def of_latents(slope: np.ndarray) -> np.ndarray:
             slope = np.where(is_clamped, np.float32(0), slope)
@@ -206,7 +194,7 @@ class PictureDistortion:
         return shown, of_latents
 
     def _picture(self, values: Float[np.ndarray, "M h w"]) -> Float[np.ndarray, "C H W"]:
-        parts = [self._shown(values[:, s.first : s.last], s) for s in self._strips(values)]
+        parts = [self._shown(values[:, s.first : s.last], s)[0] for s in self._strips(values)]
         return np.concatenate(parts, axis=1)
 
     def _of_picture(

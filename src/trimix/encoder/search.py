@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,9 +18,6 @@ from trimix.errors import needing_torch
 from trimix.images import Picture
 from trimix.latent_codec import LatentCodec, Symbols
 from trimix.shapes import Float
-
-if TYPE_CHECKING:
-    from trimix.encoder.differentiable_path import DifferentiablePath
 
 _SEED = 1
 _FIRST_HYPER_STEPS, _HYPER_STEPS = 4, 2
@@ -40,8 +36,6 @@ class SearchProgress:
     """How far a search has come.
 
     Args:
-        step: steps done.
-        steps: in all.
         bits_per_pixel: of the best symbols so far, without headers.
         distortion: of their picture, before it is rounded to 8 bits, as people read it.
     """
@@ -57,8 +51,6 @@ class FoundSymbols:
     """What a search came to.
 
     Args:
-        symbols: the best.
-        steps: done.
         ended: why before all were done: ``time`` or ``interrupt``; None where all were.
         encoder: has written the latents already; None where nobody has.
     """
@@ -82,13 +74,9 @@ def find_symbols(
     lambda is that of the quality, so a quality means the same at every effort. Ctrl-C ends the search, not the call.
 
     Args:
-        codec: of the model.
         picture: 8 bits, grey or RGB.
-        quality: 1..100.
-        effort: 1..9, see ``search_steps``.
         time_limit_seconds: no step is begun after which the file would probably be written later. What a search begins
             with is made even so.
-        on_step: called after every step.
 
     Raises:
         UsageError: quality or effort are out of range.
@@ -96,14 +84,16 @@ def find_symbols(
         KeyboardInterrupt: before there was anything to keep.
     """
     began, steps = time.monotonic(), search_steps(effort)
-    make_path = _differentiable_path(codec) if steps else None
+    if steps:  # whether there is torch shows before anything is computed
+        with needing_torch("an effort from 3 on", "search"):
+            import trimix.encoder.hyper_latents  # noqa: F401
     first = first_choice(codec, picture, quality, chosen=effort > 1, writes=not steps)
-    if make_path is None:
+    if not steps:
         return FoundSymbols(first.symbols, encoder=first.encoder)
     deadline = None if time_limit_seconds is None else began + time_limit_seconds
     state = None
     try:
-        state = _Search(codec, picture, first, make_path())
+        state = _Search(codec, picture, first)
         return state.run(steps, deadline, on_step)
     except KeyboardInterrupt:
         if state is None:
@@ -111,25 +101,9 @@ def find_symbols(
         return state.found("interrupt")
 
 
-def _differentiable_path(codec: LatentCodec) -> Callable[[], "DifferentiablePath"]:
-    """What makes it. It is torch's and imported here: whether there is one shows before anything is computed."""
-    with needing_torch("an effort from 3 on", "search"):
-        from trimix.encoder.differentiable_path import DifferentiablePath
-    return lambda: DifferentiablePath(codec.model, codec.device)
-
-
 @dataclass(frozen=True)
 class _Point:
-    """Symbols, and all that is known of them.
-
-    Args:
-        symbols: of the picture.
-        values: what they stand for.
-        bits: of latents and hyper-latents.
-        distortion: in bits.
-        slope: of the distortion; None where it was not asked for.
-        encoder: has written the latents, if it was wanted.
-    """
+    """Symbols, and all that is known of them."""
 
     symbols: Symbols
     values: Float[np.ndarray, "M h w"]
@@ -145,14 +119,15 @@ class _Point:
 
 
 class _Search:
-    def __init__(self, codec: LatentCodec, picture: Picture, start: FirstChoice, path: "DifferentiablePath") -> None:
+    def __init__(self, codec: LatentCodec, picture: Picture, start: FirstChoice) -> None:
+        from trimix.encoder.differentiable_path import DifferentiablePath
+        from trimix.encoder.hyper_latents import HyperLatentSearch
+
         self._codec = codec
         self._model = codec.model
         self._start = start
         self._distortion = PictureDistortion(codec, picture.levels, start.symbols.quality_integer)
-        from trimix.encoder.hyper_latents import HyperLatentSearch
-
-        self._path = path
+        self._path = DifferentiablePath(codec.model, codec.device)
         self._random = np.random.default_rng(_SEED)
         self._hyper_search = HyperLatentSearch(codec.model, self._path, start.symbols.quality_integer, self._random)
         self._damping = start.damping

@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 from trimix.bitstream import QUALITY_STEPS
 from trimix.coding import RangeEncoder
-from trimix.distortion.ssimulacra2_of_arrays import ssimulacra2_of_pixels
+from trimix.distortion.ssimulacra2 import ssimulacra2_of_pixels
 from trimix.encoder.effort import search_steps
 from trimix.encoder.search import FoundSymbols, SearchProgress, find_symbols
 from trimix.encoder.targets import (
@@ -46,9 +47,7 @@ class Encoded:
     """A file, and what it took.
 
     Args:
-        data: contents of a ``.tmix`` file.
         quality: the header's, 1..100.
-        steps: of the search.
         ended: why before all were done: ``time`` or ``interrupt``; None where all were.
         encodings: of the latents.
         measured: of the target, in its unit; None without one.
@@ -83,14 +82,9 @@ def encode_to_target(
     the target before one above. Ctrl-C ends it; it is not raised where a file that meets the target is there.
 
     Args:
-        codec: of the model.
-        pack: makes a file.
         picture: 8 bits, grey or RGB.
         target: bits per pixel and bytes are those of the whole file, metadata and all; PSNR is that of 8-bit pixels.
-        effort: 1..9.
         time_limit_seconds: of all; the trials without steps take place even so.
-        on_step: called after every step of a search.
-        on_trial: called after every encoding.
 
     Raises:
         OutOfReachError: no quality meets the target.
@@ -110,7 +104,6 @@ def even_if_interrupted(action: Callable[[], _Result], ended: str | None) -> tup
     """The result of a last short step, which the first Ctrl-C delays and the second one prevents.
 
     Args:
-        action: may be done twice.
         ended: how the search before it ended; ``interrupt`` is the first Ctrl-C.
     """
     try:
@@ -119,6 +112,10 @@ def even_if_interrupted(action: Callable[[], _Result], ended: str | None) -> tup
         if ended == "interrupt":
             raise
         return action(), "interrupt"
+
+
+def _at_once(action: Callable[[], _Result], ended: str | None) -> tuple[_Result, str | None]:
+    return action(), ended
 
 
 @dataclass(frozen=True)
@@ -133,61 +130,53 @@ class _Attempt:
     data: bytes | None
 
 
+@dataclass(eq=False)
 class _TargetSearch:
-    def __init__(
-        self,
-        codec: LatentCodec,
-        pack: Packing,
-        picture: Picture,
-        target: Target,
-        on_step: Callable[[SearchProgress], None],
-        on_trial: Callable[[Trial], None],
-    ) -> None:
-        self._codec = codec
-        self._pack = pack
-        self._picture = picture
-        self._target = target
-        self._on_step = on_step
-        self._on_trial = on_trial
-        self._attempts: list[_Attempt] = []
-        self._is_interrupted = False
-        self._is_late = False
+    codec: LatentCodec
+    pack: Packing
+    picture: Picture
+    target: Target
+    on_step: Callable[[SearchProgress], None]
+    on_trial: Callable[[Trial], None]
+    attempts: list[_Attempt] = field(default_factory=list)
+    is_interrupted: bool = False
+    is_late: bool = False
 
     def run(self, effort: int, deadline: float | None) -> None:
         takes_steps = search_steps(effort) > 0
         fast = min(effort, _FAST_EFFORT)
-        if not self._codec.model.transforms.facts.all_rates:
-            trials = [self._attempt(nearest_quality(50.0), fast, None)]
+        if not self.codec.model.transforms.facts.all_rates:
+            trials = [self._attempt(nearest_quality(50.0), fast)]
             self._search_or_refuse(trials, effort, deadline)
             return
         trials = seek(
-            lambda quality: self._attempt(quality, fast, None).measured,
-            self._target,
-            first_guess(self._target, self._picture.width * self._picture.height),
+            lambda quality: self._attempt(quality, fast).measured,
+            self.target,
+            first_guess(self.target, self.picture.width * self.picture.height),
             # Trials of the search are to come: nearer would be for nothing, and some must be left for them.
-            near=self._target.aim.tolerance / 2 if takes_steps else None,
+            near=self.target.aim.tolerance / 2 if takes_steps else None,
             trials=TRIALS - _SEARCHES if takes_steps else TRIALS,
         )
-        if is_out_of_reach(trials, self._target):
+        if is_out_of_reach(trials, self.target):
             self._search_or_refuse(trials, effort, deadline)
         elif takes_steps:
             self._search(effort, fast, deadline, trials)
 
     def _search_or_refuse(self, trials: list[Trial], effort: int, deadline: float | None) -> None:
         """Where no quality meets the target without steps, or there is only one quality."""
-        target = self._target
+        target = self.target
         nearest = best(trials, target)
         is_near = abs(target.error(nearest.measured)) <= target.aim.search_shift
         if is_near and search_steps(effort):
             self._attempt(nearest.quality_integer, effort, deadline)
         if self._has_met():
             return
-        if self._is_interrupted:
+        if self.is_interrupted:
             raise KeyboardInterrupt
         raise OutOfReachError(self._reach())
 
     def _has_met(self) -> bool:
-        return any(self._target.is_met(attempt.trial.measured) for attempt in self._attempts)
+        return any(self.target.is_met(attempt.trial.measured) for attempt in self.attempts)
 
     def interrupt(self) -> None:
         """Take note of Ctrl-C.
@@ -195,95 +184,82 @@ class _TargetSearch:
         Raises:
             KeyboardInterrupt: it is the second one, or there is no file yet that meets the target.
         """
-        if self._is_interrupted or not self._has_met():
+        if self.is_interrupted or not self._has_met():
             raise KeyboardInterrupt
-        self._is_interrupted = True
+        self.is_interrupted = True
 
     def encoded(self) -> Encoded:
         """The best of what was made."""
-        chosen = min(self._attempts, key=self._preference)
+
+        def order(attempt: _Attempt) -> tuple[bool, int, bool, float]:
+            is_missed, is_above, distance = preference(attempt.trial.measured, self.target)
+            return is_missed, -attempt.effort, is_above, distance
+
+        chosen = min(self.attempts, key=order)
         data, found, ended = chosen.data, chosen.found, chosen.ended
-        if self._is_interrupted or self._is_late:
-            ended = "interrupt" if self._is_interrupted else "time"
+        if self.is_interrupted or self.is_late:
+            ended = "interrupt" if self.is_interrupted else "time"
         if data is None:
             assert found is not None
-            data, ended = self._packed(found, ended)
+            data, ended = even_if_interrupted(partial(self.pack, self.picture, found.symbols, found.encoder), ended)
         return Encoded(
             data,
             chosen.trial.quality,
             chosen.steps,
             ended,
-            len(self._attempts),
+            len(self.attempts),
             chosen.trial.measured,
-            self._target.is_met(chosen.trial.measured),
+            self.target.is_met(chosen.trial.measured),
         )
 
-    def _preference(self, attempt: _Attempt) -> tuple[bool, int, bool, float]:
-        is_missed, is_above, distance = preference(attempt.trial.measured, self._target)
-        return is_missed, -attempt.effort, is_above, distance
-
-    def _attempt(self, quality_integer: int, effort: int, deadline: float | None) -> Trial:
-        if search_steps(effort):
-            attempt = self._searched(quality_integer, effort, deadline)
-        else:
-            attempt = self._fast(quality_integer, effort)
-        self._attempts.append(attempt)
-        self._on_trial(attempt.trial)
-        return attempt.trial
-
-    def _fast(self, quality_integer: int, effort: int) -> _Attempt:
-        found = find_symbols(self._codec, self._picture, quality_integer / QUALITY_STEPS, effort)
-        if self._target.is_rate:
-            data = self._pack(self._picture, found.symbols, found.encoder)
-            return _Attempt(Trial(quality_integer, self._size(data)), effort, 0, None, None, data)
-        trial = Trial(quality_integer, self._measured(found.symbols))
-        return _Attempt(trial, effort, 0, None, found, None)
-
-    def _searched(self, quality_integer: int, effort: int, deadline: float | None) -> _Attempt:
+    def _attempt(self, quality_integer: int, effort: int, deadline: float | None = None) -> Trial:
         found = find_symbols(
-            self._codec,
-            self._picture,
+            self.codec,
+            self.picture,
             quality_integer / QUALITY_STEPS,
             effort,
-            time_limit_seconds=None if deadline is None else max(0.0, deadline - time.monotonic()),
-            on_step=self._on_step,
+            None if deadline is None else max(0.0, deadline - time.monotonic()),
+            self.on_step,
         )
         # First of all: another Ctrl-C is the second one from here on.
-        self._is_interrupted |= found.ended == "interrupt"
-        effort = effort if found.steps else _FAST_EFFORT
-        if self._target.is_rate:
-            data, ended = self._packed(found, found.ended)
-            trial, kept = Trial(quality_integer, self._size(data)), None
+        self.is_interrupted |= found.ended == "interrupt"
+        data, ended, finish = None, found.ended, even_if_interrupted
+        if not search_steps(effort):
+            finish = _at_once
+        elif not found.steps:
+            effort = _FAST_EFFORT
+        if self.target.is_rate:
+            data, ended = finish(partial(self.pack, self.picture, found.symbols, found.encoder), ended)
+            measured = self._size(data)
         else:
-            measured, ended = even_if_interrupted(lambda: self._measured(found.symbols), found.ended)
-            trial, kept, data = Trial(quality_integer, measured), found, None
-        self._is_interrupted |= ended == "interrupt"
-        return _Attempt(trial, effort, found.steps, ended, kept, data)
-
-    def _packed(self, found: FoundSymbols, ended: str | None) -> tuple[bytes, str | None]:
-        return even_if_interrupted(lambda: self._pack(self._picture, found.symbols, found.encoder), ended)
+            measured, ended = finish(partial(self._measured, found.symbols), ended)
+        self.is_interrupted |= ended == "interrupt"
+        trial = Trial(quality_integer, measured)
+        self.attempts.append(_Attempt(trial, effort, found.steps, ended, found if data is None else None, data))
+        self.on_trial(trial)
+        return trial
 
     def _size(self, data: bytes) -> float:
-        if self._target.kind is TargetKind.BYTES:
+        if self.target.kind is TargetKind.BYTES:
             return float(len(data))
-        return 8 * len(data) / (self._picture.width * self._picture.height)
+        return 8 * len(data) / (self.picture.width * self.picture.height)
 
     def _measured(self, symbols: Symbols) -> float:
-        picture = self._picture
-        if self._target.kind is TargetKind.SSIMULACRA2:
+        picture = self.picture
+        if self.target.kind is TargetKind.SSIMULACRA2:
             pixels = picture.in_8_bits().pixels
-            return ssimulacra2_of_pixels(pixels, self._codec.synthesize(symbols, *pixels.shape))
-        decoded = self._codec.synthesize(symbols, *picture.pixels.shape, bit_depth=picture.bit_depth)
+            return ssimulacra2_of_pixels(pixels, self.codec.synthesize(symbols, *pixels.shape))
+        decoded = self.codec.synthesize(symbols, *picture.pixels.shape, bit_depth=picture.bit_depth)
         return min(psnr_db(picture.pixels, decoded), _HIGHEST_PSNR_DB)
 
     def _search(self, effort: int, fast: int, deadline: float | None, trials: list[Trial]) -> None:
         """Searches of many steps, each at a quality that is corrected by what came of the last."""
-        target = self._target
+        target = self.target
         quality_integer = best(trials, target).quality_integer
         searched: list[Trial] = []
         for number in range(_SEARCHES):
-            self._is_late = deadline is not None and time.monotonic() >= deadline
-            if self._is_late or len(self._attempts) >= TRIALS:
+            self.is_late = deadline is not None and time.monotonic() >= deadline
+            if self.is_late or len(self.attempts) >= TRIALS:
                 return
             part = deadline
             if deadline is not None and number == 0:
@@ -291,16 +267,17 @@ class _TargetSearch:
             trial = self._attempt(quality_integer, effort, part)
             searched.append(trial)
             error = target.error(trial.measured) + target.aim.searched_below
-            if self._is_interrupted or abs(error) <= target.aim.searched_near:
+            if self.is_interrupted or abs(error) <= target.aim.searched_near:
                 return
             slope = slope_near(trials, target, quality_integer)
             wanted = nearest_quality(trial.quality - error / slope)
-            if number == 0 and wanted != quality_integer and len(self._attempts) < TRIALS - 1:
+            if number == 0 and wanted != quality_integer and len(self.attempts) < TRIALS - 1:
                 # One more trial without steps tells the slope between here and there, and costs little.
-                trials.append(self._attempt(wanted, fast, None))
-                between = (target.curve(trials[-1].measured) - self._curve_at(trials, quality_integer)) / (
-                    trials[-1].quality - trial.quality
-                )
+                here = min(trials, key=lambda one: abs(one.quality_integer - quality_integer))
+                there = self._attempt(wanted, fast)
+                trials.append(there)
+                rise = target.curve(there.measured) - target.curve(here.measured)
+                between = rise / (there.quality - trial.quality)
                 if between > 0:
                     wanted = nearest_quality(trial.quality - error / between)
             if number == 1:
@@ -310,25 +287,19 @@ class _TargetSearch:
                 return
             quality_integer = wanted
 
-    def _curve_at(self, trials: list[Trial], quality_integer: int) -> float:
-        at = min(trials, key=lambda trial: abs(trial.quality_integer - quality_integer))
-        return self._target.curve(at.measured)
-
     def _reach(self) -> str:
-        target, name = self._target, self._codec.model.identity.name
-        beginning = f"{target.text(target.value)} is out of reach for this picture: {name}"
-        if not self._codec.model.transforms.facts.all_rates:
-            return f"{beginning} has one rate and gives {self._range(with_quality=False)}"
-        tried = {attempt.trial.quality_integer for attempt in self._attempts}
+        target, model = self.target, self.codec.model
+        has_one_rate = not model.transforms.facts.all_rates
+        tried = {attempt.trial.quality_integer for attempt in self.attempts}
         for end in (LOWEST, HIGHEST):
-            if end not in tried:
-                self._attempt(end, _FAST_EFFORT, None)
-        return f"{beginning} gives {self._range(with_quality=True)}"
-
-    def _range(self, *, with_quality: bool) -> str:
-        trials = sorted((attempt.trial for attempt in self._attempts), key=lambda trial: trial.measured)
-        texts = []
-        for trial in (trials[0], trials[-1]):
-            quality = f" (quality {trial.quality:g})" if with_quality else ""
-            texts.append(f"{self._target.text(trial.measured)}{quality}")
-        return " to ".join(dict.fromkeys(texts))
+            if end not in tried and not has_one_rate:
+                self._attempt(end, _FAST_EFFORT)
+        trials = sorted((attempt.trial for attempt in self.attempts), key=lambda trial: trial.measured)
+        ends = [
+            target.text(trial.measured) + ("" if has_one_rate else f" (quality {trial.quality:g})")
+            for trial in (trials[0], trials[-1])
+        ]
+        return (
+            f"{target.text(target.value)} is out of reach for this picture: {model.identity.name} "
+            f"{'has one rate and ' * has_one_rate}gives {' to '.join(dict.fromkeys(ends))}"
+        )

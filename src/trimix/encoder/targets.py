@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
+from typing import NamedTuple
 
 from trimix.bitstream import QUALITY_STEPS
 from trimix.errors import UsageError
@@ -34,61 +35,30 @@ class TargetKind(Enum):
     SSIMULACRA2 = "points"
 
 
-@dataclass(frozen=True)
-class _Aim:
-    """How a kind is aimed at, on the scale where the curve over the quality is about straight.
-
-    Args:
-        tolerance: how far the target may be missed.
-        below: how far below the target is aimed: a size is often a limit.
-        near: how far from there is near enough.
-        searched_below: as below, for a search of many steps.
-        searched_near: as near, for a search: another one takes as long again.
-        search_shift: how far a search may move what a quality gives, at most.
-        typical_slope: of the curve on photographs, a step of quality.
-        typical_middle: about the value at quality 50; of bits per pixel where it is a size.
-    """
+class _Aim(NamedTuple):
+    """How a kind is aimed at, on the scale where the curve over the quality is about straight."""
 
     tolerance: float
+    """How far the target may be missed."""
     below: float
+    """How far below the target is aimed: a size is often a limit."""
     near: float
+    """How far from there is near enough."""
     searched_below: float
+    """As below, for a search of many steps."""
     searched_near: float
+    """As near, for a search: another one takes as long again."""
     search_shift: float
+    """How far a search may move what a quality gives, at most."""
     typical_slope: float
+    """Of the curve on photographs, a step of quality."""
     typical_middle: float
+    """About the value at quality 50; of bits per pixel where it is a size."""
 
 
-_RATE = _Aim(
-    tolerance=0.02,
-    below=0.0025,
-    near=0.0025,
-    searched_below=0.005,
-    searched_near=0.005,
-    search_shift=0.15,
-    typical_slope=0.037,
-    typical_middle=math.log(0.5),
-)
-_PSNR = _Aim(
-    tolerance=0.1,
-    below=0.0,
-    near=0.02,
-    searched_below=0.0,
-    searched_near=0.05,
-    search_shift=0.5,
-    typical_slope=0.17,
-    typical_middle=31.5,
-)
-_SSIMULACRA2 = _Aim(
-    tolerance=0.5,
-    below=0.0,
-    near=0.1,
-    searched_below=0.0,
-    searched_near=0.25,
-    search_shift=3.0,
-    typical_slope=0.7,
-    typical_middle=60.0,
-)
+_RATE = _Aim(0.02, 0.0025, 0.0025, 0.005, 0.005, 0.15, 0.037, math.log(0.5))
+_PSNR = _Aim(0.1, 0.0, 0.02, 0.0, 0.05, 0.5, 0.17, 31.5)
+_SSIMULACRA2 = _Aim(0.5, 0.0, 0.1, 0.0, 0.25, 3.0, 0.7, 60.0)
 
 
 @dataclass(frozen=True)
@@ -217,11 +187,9 @@ def seek(
 
     Args:
         measure: size or PSNR at a quality, which grow with it, but for a little.
-        target: what is aimed at.
         start: quality of the first trial, as the header has it.
         near: how near is near enough, on the scale of ``Target.curve``; by default a rate within 0.5 % and not above,
             a PSNR within 0.02 dB.
-        trials: at most so many.
 
     Returns:
         All trials in their order. Where the target is out of reach, both ends of the scale are among them.
@@ -271,15 +239,15 @@ def slope_near(trials: Sequence[Trial], target: Target, quality_integer: int) ->
 
 
 def _next_quality(tried: Sequence[Trial], target: Target) -> int | None:
-    points = sorted((trial.quality_integer, target.error(trial.measured) + target.aim.below) for trial in tried)
+    in_order = [(trial.quality_integer, target.error(trial.measured) + target.aim.below) for trial in tried]
+    points = sorted(in_order)
     bracket = _bracket(points)
     if bracket is None:
         return _outside(points, target)
     (low, low_error), (high, high_error) = bracket
     if high - low < 2:
         return None
-    before = sorted((trial.quality_integer, target.error(trial.measured) + target.aim.below) for trial in tried[:-2])
-    earlier = _bracket(before)
+    earlier = _bracket(sorted(in_order[:-2]))
     is_slow = earlier is not None and high - low > (earlier[1][0] - earlier[0][0]) / 2
     guess = (low + high) / 2
     if not is_slow:

@@ -44,7 +44,6 @@ def read_parameters(raw: Float[Tensor, "N D h w"], layout: MixtureLayout) -> Mix
 
     Args:
         raw: output of the head, ``layout.numbers`` channels for every latent channel.
-        layout: what the channels are.
 
     Raises:
         ValueError: the channels are not a multiple of the layout's numbers.
@@ -88,7 +87,6 @@ def mixture_log_weights(
     Args:
         family_logits: as ``layout.sizes`` has them, none where the softmax has one level.
         logits: as ``layout.sizes`` has them; what a single component has says nothing.
-        layout: says which there are.
     """
     if layout.count == 1:
         return logits.new_zeros(*logits.shape[:3], 1, logits.shape[4])

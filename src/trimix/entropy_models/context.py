@@ -40,11 +40,6 @@ class CheckerboardContext(nn.Module):
     """Features of the second pass of a checkerboard from the latents of the first (He et al. 2021).
 
     Zero at the positions of the first pass, and blind to the latents of the second.
-
-    Args:
-        latent_channels: M.
-        features: channels of the result.
-        kernel: side of the window, odd.
     """
 
     def __init__(self, latent_channels: int, features: int, kernel: int = 5) -> None:
@@ -58,13 +53,7 @@ class CheckerboardContext(nn.Module):
 
 
 class RasterContext(nn.Module):
-    """Features of every position from the latents before it in raster order (Minnen et al. 2018).
-
-    Args:
-        latent_channels: M.
-        features: channels of the result.
-        kernel: side of the window, odd.
-    """
+    """Features of every position from the latents before it in raster order (Minnen et al. 2018)."""
 
     def __init__(self, latent_channels: int, features: int, kernel: int = 5) -> None:
         super().__init__()
@@ -84,10 +73,6 @@ class InterlacedContext(nn.Module):
         . 3 . 3     level 0: those at 1    0 -> 1: diagonally, 2 away    2 -> 3: diagonally, 1 away
         2 . 1 .     level 1: those at 2    0 1 -> 2: straight, 2 away    0 1 2 3 -> the rest: as a checkerboard
         . 3 . 3     ...
-
-    Args:
-        latent_channels: M.
-        features: channels of the result.
     """
 
     def __init__(self, latent_channels: int, features: int) -> None:
@@ -113,8 +98,6 @@ class _Place:
     """A lattice in an array of latents.
 
     Args:
-        own: rows and columns of its positions.
-        shape: how many there are each way.
         taps: for each offset of the level, rows and columns of what they look at, in an array with a margin.
     """
 

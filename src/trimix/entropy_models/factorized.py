@@ -9,8 +9,6 @@ from torch.nn import functional as F
 from trimix.quantization import round_straight_through
 from trimix.shapes import Float, Tensor
 
-_MEDIAN_REACH = 2.0**17
-_MEDIAN_HALVINGS = 64
 """More than a double has bits: the bisection ends at neighbouring numbers."""
 
 
@@ -21,8 +19,6 @@ class FactorizedPrior(nn.Module):
     the mass of a bin is the difference at its two edges.
 
     Args:
-        channels: hyper-latent channels.
-        widths: widths of the hidden layers.
         initial_scale: the distribution starts with about this spread.
         has_medians: hyper-latents are rounded around a number of their channel, a buffer called ``medians`` that starts
             at zero; otherwise as they are.
@@ -75,23 +71,6 @@ class FactorizedPrior(nn.Module):
             return round_straight_through(hyper_latent)
         medians = self.medians[:, None, None].to(hyper_latent.dtype)
         return round_straight_through(hyper_latent - medians) + medians
-
-    @torch.no_grad()
-    def fit_medians(self) -> None:
-        """Set ``medians`` to where the distributions reach 1/2, by bisection in double precision.
-
-        Raises:
-            ValueError: the prior has no medians.
-        """
-        if self.medians is None:
-            raise ValueError("a prior must have medians to fit them, found none: make it with has_medians=True")
-        high = torch.full((self.channels, 1, 1), _MEDIAN_REACH, dtype=torch.float64, device=self.medians.device)
-        low = -high
-        for _ in range(_MEDIAN_HALVINGS):
-            middle = (low + high) / 2
-            above = self.logits(middle) > 0
-            low, high = torch.where(above, low, middle), torch.where(above, middle, high)
-        self.medians.copy_(((low + high) / 2).flatten())
 
     def log_likelihood(self, hyper_latent: Float[Tensor, "N C h w"]) -> Float[Tensor, "N C h w"]:
         """Natural logarithm of the mass of the unit bin around each hyper-latent.

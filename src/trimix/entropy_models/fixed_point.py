@@ -67,20 +67,7 @@ class IntegerLayer:
     NAMES = ("weight", "bias", "multiplier", "negative_multiplier", "shift", "minimum", "maximum", "input_limit")
 
     def __init__(self, **arrays: np.ndarray) -> None:
-        missing = set(self.NAMES) - set(arrays)
-        if missing:
-            raise ModelError(f"an integer layer must have {', '.join(self.NAMES)}; {sorted(missing)} missing")
         self.arrays = arrays
-        outputs, inputs = arrays["weight"].shape
-        for name in self.NAMES[1:]:
-            expected = inputs if name == "input_limit" else outputs
-            if arrays[name].shape != (expected,) or arrays[name].dtype != np.int64:
-                raise ModelError(
-                    f"integer layer: {name} must be int64 [{expected}], found "
-                    f"{arrays[name].dtype} {list(arrays[name].shape)}"
-                )
-        if arrays["weight"].dtype != np.int16:
-            raise ModelError(f"integer layer: weight must be int16, found {arrays['weight'].dtype}")
         self._prove_bounds()
         # Inputs first: so the parts that a row of inputs has are parts of memory, too.
         self._weight = np.ascontiguousarray(arrays["weight"].T, np.float64)
@@ -149,11 +136,8 @@ def freeze_layer(
     """Round a float layer to integers.
 
     Args:
-        weight: real weights.
-        bias: real biases.
         input_steps: real value of one step of each input.
         input_limit: largest magnitude of each input, in steps.
-        output: format of the result.
         weight_bits: 16, or 8: then each input's weights are 8-bit integers times a power of two of that input, so
             that inputs of large activations, whose weights are small, keep their resolution.
     """

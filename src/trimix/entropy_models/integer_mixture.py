@@ -109,7 +109,6 @@ class LatentParameters:
     """What the coder and the rounding need of a group of latents, row by row.
 
     Args:
-        mixture: of the symbols.
         centres: mean that a latent is rounded around, in steps of 1/64, int32 [n * M]; None where latents are
             rounded as they are. The mixture's own mean is then zero.
     """
@@ -153,7 +152,6 @@ class IntegerMixtureModel:
         contexts: as passes name them, all of equally many features; none for a model without context.
         head: layers over side features and context features; none where the side features are the parameters.
         layout: what the last layer's numbers are, each over all latent channels.
-        latent_channels: M.
 
     Raises:
         ModelError: sizes do not fit.
@@ -211,10 +209,7 @@ class IntegerMixtureModel:
         """Parameters of all channels at the given positions, position by position, channels innermost.
 
         Args:
-            prepared: side features at the positions, prepared.
             padded: values of the latents, with ``margin`` zeros around them.
-            rows: without the margin.
-            columns: without the margin.
             context: which of the contexts looks at its taps; features are zero without.
         """
         if not self.head:

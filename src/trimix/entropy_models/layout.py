@@ -38,7 +38,6 @@ class MixtureLayout:
         two_level: a softmax inside each family and one over the families, which then have logits too (Fu et al.
             2023); otherwise one softmax over all. Where there is one family, or one component of each, these are the
             same, and there are no logits but those of the components.
-        scale_form: how scales are given.
         scale_minimum: smallest scale, in steps of the quantizer; see ``ScaleForm``.
         zero_mean: means are zero and not given.
         around_mean: latents are rounded around the mean of their only component; otherwise as they are.

@@ -21,7 +21,7 @@ time. Groups are bounded, and memory with them.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -60,70 +60,55 @@ class SymbolSink(Protocol):
         ...
 
 
+@dataclass(eq=False)
 class KnownSymbols:
-    """Source: symbols that are there already.
+    """Source: symbols that are there already."""
 
-    Args:
-        symbols: int32 [h w M].
-    """
-
-    def __init__(self, symbols: np.ndarray) -> None:
-        self.known: np.ndarray | None = symbols
-        self._symbols = symbols
+    known: np.ndarray | None
 
     def take(self, rows: np.ndarray, columns: np.ndarray, parameters: LatentParameters) -> np.ndarray:
         """Pick the symbols at the positions."""
-        return self._symbols[rows, columns].ravel()
+        assert self.known is not None
+        return self.known[rows, columns].ravel()
 
 
+@dataclass(eq=False)
 class Rounding:
     """Source: latents rounded to the nearest integer, around their mean where the model does so.
 
     Args:
         latents: before rounding, float32 [h w M].
-        limit: largest magnitude of a symbol.
     """
 
-    known: np.ndarray | None = None
-
-    def __init__(self, latents: np.ndarray, limit: int) -> None:
-        self._latents = latents
-        self._limit = limit
+    latents: np.ndarray
+    limit: int
+    known: np.ndarray | None = field(default=None, init=False)
 
     def take(self, rows: np.ndarray, columns: np.ndarray, parameters: LatentParameters) -> np.ndarray:
         """Round the latents at the positions."""
-        y = self._latents[rows, columns]
+        y = self.latents[rows, columns]
         if parameters.centres is not None:
             y = y - parameters.centres.reshape(y.shape) * np.float32(1 / VALUE_STEPS)
-        return np.clip(np.rint(y), -self._limit, self._limit).astype(np.int32).ravel()
+        return np.clip(np.rint(y), -self.limit, self.limit).astype(np.int32).ravel()
 
 
+@dataclass(eq=False)
 class SymbolReader:
-    """Source: the payload of a file.
+    """Source: the payload of a file."""
 
-    Args:
-        decoder: gives the symbols.
-    """
-
-    known: np.ndarray | None = None
-
-    def __init__(self, decoder: RangeDecoder) -> None:
-        self._decoder = decoder
+    decoder: RangeDecoder
+    known: np.ndarray | None = field(default=None, init=False)
 
     def take(self, rows: np.ndarray, columns: np.ndarray, parameters: LatentParameters) -> np.ndarray:
         """Decode the symbols at the positions."""
-        return self._decoder.decode_mixture(parameters.mixture)
+        return self.decoder.decode_mixture(parameters.mixture)
 
 
+@dataclass(eq=False)
 class SymbolWriter:
-    """Sink: the payload of a file.
+    """Sink: the payload of a file."""
 
-    Args:
-        encoder: takes the symbols.
-    """
-
-    def __init__(self, encoder: RangeEncoder) -> None:
-        self.encoder = encoder
+    encoder: RangeEncoder
 
     def put(self, rows: np.ndarray, columns: np.ndarray, parameters: LatentParameters, symbols: np.ndarray) -> None:
         """Encode the symbols at the positions."""
@@ -151,7 +136,6 @@ class QuantizedLatents:
     """The latents after a run over the schedule.
 
     Args:
-        symbols: what is coded.
         values: in steps of ``IntegerMixtureModel.value_steps``; the symbols where latents are rounded as they are.
     """
 
@@ -195,11 +179,7 @@ def run_schedule(
     """Go through all positions of a latent and return its symbols and values.
 
     Args:
-        model: gives the parameters.
-        side: side features.
         passes: the schedule; every position once.
-        source: gives the symbols.
-        sink: takes them, if anything does.
         merged: merge passes where the values of the context are known; the stream is the same either way.
     """
     height, width, _ = side.shape

@@ -50,7 +50,6 @@ class Level:
     """Positions of an interlaced pass that looks at earlier ones.
 
     Args:
-        lattices: where they are.
         offsets: of the earlier positions that each looks at, relative to it.
     """
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from trimix.distortion.constants import MS_SSIM_MINIMUM_SIDE, MS_SSIM_SCALE_WEIGHTS
-from trimix.distortion.ms_ssim_of_arrays import ms_ssim_factors
-from trimix.distortion.ssimulacra2_of_arrays import published_ssimulacra2
+from trimix.distortion.ms_ssim import ms_ssim_factors
+from trimix.distortion.ssimulacra2 import published_ssimulacra2
 from trimix.errors import TrimixError
 from trimix.evaluation.rate_points import RatePoint
 from trimix.images import BT601_LUMA_WEIGHTS, PEAK, check_shapes, psnr_db, psnr_of_error_db
@@ -68,7 +68,7 @@ def luma_psnr_db(original: _Original, decoded: _Decoded) -> float:
 def ms_ssim(original: _Original, decoded: _Decoded) -> float | None:
     """Multi-scale structural similarity, mean over the channels: 0 .. 1; None when a side has fewer than 161 pixels.
 
-    prod_j cs_j^w_j (scales 1 .. 4) times ssim_5^w_5, see `trimix.distortion.ms_ssim_of_arrays`; negative factors
+    prod_j cs_j^w_j (scales 1 .. 4) times ssim_5^w_5, see `trimix.distortion.ms_ssim`; negative factors
     count as 0, as in pytorch-msssim.
 
     Raises:

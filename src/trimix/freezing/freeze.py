@@ -57,21 +57,8 @@ _CODER_MINIMUM = 2.0**-30
 _HYPER_REACH = 512
 
 
-@dataclass(frozen=True)
-class ParameterFormat:
-    """Format of the head's numbers, one row of M channels each, and what is added to their biases first.
-
-    Args:
-        output: bounds and steps.
-        bias: real, as the steps are.
-    """
-
-    output: RequantizedActivation
-    bias: Float[Tensor, "D"]
-
-
-def parameter_format(config: CompressionConfig) -> ParameterFormat:
-    """The format in which a model of this configuration tells its parameters."""
+def parameter_format(config: CompressionConfig) -> tuple[RequantizedActivation, Float[Tensor, "D"]]:
+    """Format of the head's numbers, one row of M channels each, and what is added to their biases first."""
     layout = config.head_layout
     family_logits, logits, means, scales = layout.sizes
     rows: list[tuple[float, int, int, float]] = []  # step, minimum, maximum, added to the bias
@@ -89,7 +76,7 @@ def parameter_format(config: CompressionConfig) -> ParameterFormat:
     steps, minimum, maximum, bias = (
         np.repeat(np.array(column), config.latent_channels) for column in zip(*rows, strict=True)
     )
-    return ParameterFormat(RequantizedActivation(steps, minimum, maximum), torch.from_numpy(bias).float())
+    return RequantizedActivation(steps, minimum, maximum), torch.from_numpy(bias).float()
 
 
 def _run(model: CompressionModel, pictures: Float[Tensor, "N 3 H W"], qualities: Sequence[float]) -> None:
@@ -134,24 +121,14 @@ def freeze(
 
 @dataclass(frozen=True)
 class FloatPrograms:
-    """The transforms of a model as programs.
-
-    Args:
-        facts: that stand beside them.
-        programs: by name.
-        tensors: that they name, and that the facts name.
-    """
+    """The transforms of a model as programs."""
 
     facts: TransformFacts
     programs: dict[str, Program]
     tensors: dict[str, Tensor]
 
     def stored(self, *, in_bytes: bool) -> dict[str, np.ndarray]:
-        """The tensors as a file has them.
-
-        Args:
-            in_bytes: store weights of large convolutions in 8 bits.
-        """
+        """The tensors as a file has them."""
         stored: dict[str, np.ndarray] = {}
         for name, value in self.tensors.items():
             half = value.half().contiguous()
@@ -253,9 +230,8 @@ def _freeze_entropy_model(
     limits = np.full(channels, ACTIVATION_LIMIT)
     if model.hyper_sees_quality:
         steps, limits = np.append(steps, 1 / QUALITY_PLANE_STEPS), np.append(limits, QUALITY_PLANE_STEPS)
-    last = parameter_format(config)
-    ending = {} if head else {"last": last.output, "last_bias": last.bias}
-    side = freeze_chain(chain, seen, steps, limits, weight_bits, **ending)
+    last, last_bias = parameter_format(config)
+    side = freeze_chain(chain, seen, steps, limits, weight_bits, *((None, None) if head else (last, last_bias)))
     layers = {f"hyper_synthesis.{i}": one.layer for i, one in enumerate(side.convolutions)}
     contexts, heads = {}, {}
     if head:
@@ -272,7 +248,7 @@ def _freeze_entropy_model(
             }
             steps = np.concatenate([steps, output.steps])
             limits = np.concatenate([limits, output.maximum])
-        frozen_head = freeze_chain(head, seen, steps, limits, weight_bits, last.output, last.bias)
+        frozen_head = freeze_chain(head, seen, steps, limits, weight_bits, last, last_bias)
         heads = {f"head.{i}": one.layer for i, one in enumerate(frozen_head.convolutions)}
     tensors: dict[str, np.ndarray] = {}
     for name, layer in (layers | contexts | heads).items():
@@ -293,10 +269,7 @@ def entropy_model_to_json(
     """What a program says of the integer path.
 
     Args:
-        model: its float form.
         forms: side of the kernel, and factor of the depth to space, of the convolutions of h_s.
-        contexts: names of their layers.
-        head: names of its layers.
     """
     looking = () if model.context is None else layers_of(model.context)
     schedule = schedule_of(model.context)

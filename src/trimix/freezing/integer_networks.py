@@ -47,11 +47,7 @@ class Stage:
 
 
 def stages_of(chain: nn.Module) -> list[Stage]:
-    """The stages of a sequential network.
-
-    Raises:
-        ModelError: a module that integers do not know.
-    """
+    """The stages of a sequential network. Raises ModelError: a module that integers do not know."""
     stages: list[Stage] = []
     for module in (m for m in chain.modules() if not isinstance(m, nn.Sequential)):
         if isinstance(module, nn.Conv2d):
@@ -103,7 +99,6 @@ class FrozenChain:
     """Integer convolutions and the format of their result.
 
     Args:
-        convolutions: in order.
         steps: real value of one step of each output channel.
         limits: largest magnitude of each output channel, in steps.
     """
@@ -125,7 +120,6 @@ def freeze_chain(
     """Freeze the stages of a network.
 
     Args:
-        stages: from ``stages_of``.
         seen: largest output of each stage's module.
         steps: real value of one step of each input channel.
         limits: largest magnitude of each input channel, in steps.

@@ -17,9 +17,9 @@ from trimix.coding import FactorizedTable
 from trimix.coding.kernels import TOTAL
 from trimix.entropy_models.context import layers_of
 from trimix.entropy_models.factorized import FactorizedPrior
-from trimix.entropy_models.fixed_point import IntegerLayer
+from trimix.entropy_models.fixed_point import IntegerLayer, RequantizedActivation
 from trimix.entropy_models.integer_mixture import VALUE_STEPS
-from trimix.freezing.freeze import ParameterFormat, float_weights, parameter_format
+from trimix.freezing.freeze import float_weights, parameter_format
 from trimix.freezing.integer_networks import Stage, stages_of
 from trimix.frozen.model import QUALITY_PLANE_STEPS, FrozenModel
 from trimix.shapes import Tensor
@@ -70,23 +70,23 @@ def thaw(frozen: FrozenModel) -> CompressionModel:
 
 
 def _thaw_chain(
-    pairs: Sequence[tuple[Stage, IntegerLayer]], steps: np.ndarray, last: ParameterFormat | None
+    pairs: Sequence[tuple[Stage, IntegerLayer]], steps: np.ndarray, last: tuple[RequantizedActivation, Tensor] | None
 ) -> np.ndarray:
     """Fill the networks of a chain; returns the steps of what it gives.
 
     Args:
         pairs: a stage and what became of it.
         steps: real value of one step of each input channel.
-        last: format of the last one's numbers; none where they go on inside.
+        last: format of the last one's numbers and what was added to its biases; none where they go on inside.
     """
     for stage, layer in pairs:
         taps = stage.weight.shape[2] * stage.weight.shape[3]
         of_inputs = np.repeat(steps, taps)
         is_last = last is not None and stage is pairs[-1][0]
-        steps = last.output.steps if is_last and last else np.full(layer.outputs, _usual_step(layer, of_inputs))
+        steps = last[0].steps if is_last and last else np.full(layer.outputs, _usual_step(layer, of_inputs))
         weight, bias = _real(layer, of_inputs, steps)
         if is_last and last:
-            bias = bias - last.bias.numpy()
+            bias = bias - last[1].numpy()
         parameters = dict(stage.module.named_parameters())
         _put(parameters["weight"], stage.weight.flatten(1), weight)
         if "bias" in parameters:

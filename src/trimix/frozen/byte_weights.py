@@ -27,12 +27,7 @@ def is_for_bytes(name: str, value: np.ndarray) -> bool:
 
 
 def byte_tensors(key: str, weight: Float[np.ndarray, "D C k l"]) -> dict[str, np.ndarray]:
-    """A weight in 8 bits, with a scale for each output and one for each input; `weight_of_bytes` is the way back.
-
-    Args:
-        key: of the weight.
-        weight: in single precision.
-    """
+    """A weight in 8 bits, with a scale for each output and one for each input; `weight_of_bytes` is the way back."""
     tiny = np.finfo(np.float32).tiny
     of_inputs = np.maximum(np.abs(weight).max(axis=(0, 2, 3), keepdims=True), tiny)
     relative = weight / of_inputs

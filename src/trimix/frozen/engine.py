@@ -20,12 +20,7 @@ class Network(Protocol):
     """A program with its tensors, ready to run."""
 
     def __call__(self, x: Float[np.ndarray, "C H W"], quality: float | None = None) -> Float[np.ndarray, "D h w"]:
-        """The result.
-
-        Args:
-            x: the input.
-            quality: 1..100; None for a program that does not look at it.
-        """
+        """The result."""
         ...
 
     def with_adjoint(
@@ -35,35 +30,21 @@ class Network(Protocol):
         ...
 
 
-@runtime_checkable
-class Engine(Protocol):
-    """Makes networks of programs."""
+def network_for(device: str, program: Program, tensors: Mapping[str, np.ndarray], channels: int) -> Network:
+    """A program, ready to run: by ONNX Runtime on ``cpu``, by torch on other devices and on ``torch``, its CPU.
 
-    @property
-    def name(self) -> str:
-        """For people."""
-        ...
-
-    def network(self, program: Program, tensors: Mapping[str, np.ndarray], channels: int) -> Network:
-        """A program, ready to run.
-
-        Args:
-            program: that is checked already.
-            tensors: in single precision, by name.
-            channels: of the input.
-        """
-        ...
-
-
-def engine_for(device: str) -> Engine:
-    """ONNX Runtime for ``cpu``, torch for any other device and for ``torch``, which is torch on a CPU."""
+    Args:
+        program: that is checked already.
+        tensors: in single precision, by name.
+        channels: of the input.
+    """
     if device == "cpu":
-        from trimix.frozen.onnx_engine import OnnxEngine
+        from trimix.frozen.onnx_engine import OnnxNetwork
 
-        return OnnxEngine()
-    from trimix.frozen.torch_engine import TorchEngine
+        return OnnxNetwork(program, tensors, channels)
+    from trimix.frozen.torch_engine import TorchArrays
 
-    return TorchEngine("cpu" if device == "torch" else device)
+    return TorchArrays(program, tensors, "cpu" if device == "torch" else device)
 
 
 def interpolated_factors(logarithms: Float[np.ndarray, "anchors C"], quality: float) -> Float[np.ndarray, "C"]:

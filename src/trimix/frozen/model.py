@@ -80,7 +80,6 @@ class SymbolBits:
 
     Args:
         latent_bits: of every latent, float64 [h w M].
-        hyper_latent_bits: sum over the hyper-latents.
     """
 
     latent_bits: np.ndarray
@@ -97,13 +96,6 @@ class FrozenModel:
     """Everything that coding needs; immutable.
 
     Args:
-        identity: name and hash.
-        stored: what it was made of.
-        transforms: the float part.
-        hyper_synthesis: integer h_s.
-        latent_model: integer context and head.
-        hyper_table: probabilities of the hyper-latents.
-        schedule: passes for a latent's height and width.
         hyper_medians: what hyper-latents are rounded around, in steps of 1/64, int64 [Z]; None where they are
             rounded as they are.
         sees_quality: whether h_s has a plane with the quality for its last input.
@@ -133,12 +125,7 @@ class FrozenModel:
         return (ACTIVATION_LIMIT - int(np.abs(self.hyper_medians).max())) // VALUE_STEPS
 
     def side_features(self, z_hat: Int16[np.ndarray, "Z hh hw"], quality_integer: int) -> Int[np.ndarray, "h w S"]:
-        """Integer side features of a picture.
-
-        Args:
-            z_hat: magnitudes below 2^15.
-            quality_integer: the header's.
-        """
+        """Integer side features of a picture."""
         features = np.clip(z_hat, -ACTIVATION_LIMIT, ACTIVATION_LIMIT)
         if self.hyper_medians is not None:
             values = VALUE_STEPS * features.astype(np.int64) + self.hyper_medians[:, None, None]
@@ -158,8 +145,8 @@ class FrozenModel:
         limit = self.hyper_latent_limit
         return np.clip(np.rint(z), -limit, limit).astype(np.int16)
 
-    def hyper_channels_of(self, z_hat_shape: tuple[int, int, int]) -> np.ndarray:
-        """Channel of every hyper-latent in the order channel, row, column, int32."""
+    def hyper_channels_of(self, z_hat_shape: tuple[int, ...]) -> np.ndarray:
+        """Channel of every hyper-latent [Z hh hw] in the order channel, row, column, int32."""
         channels, rows, columns = z_hat_shape
         return np.repeat(np.arange(channels, dtype=np.int32), rows * columns)
 
@@ -167,7 +154,7 @@ class FrozenModel:
         self, y_hat: Int16[np.ndarray, "M h w"], z_hat: Int16[np.ndarray, "Z hh hw"], quality_integer: int
     ) -> SymbolBits:
         """Bits of symbols under the coder's own integers, by position and channel, without writing them."""
-        channels = self.hyper_channels_of((z_hat.shape[0], z_hat.shape[1], z_hat.shape[2]))
+        channels = self.hyper_channels_of(z_hat.shape)
         hyper_bits = self.hyper_table.information_bits(z_hat.astype(np.int32).ravel(), channels)
         known = np.ascontiguousarray(y_hat.transpose(1, 2, 0), np.int32)
         side, counter = self.side_features(z_hat, quality_integer), BitCounter(known.shape)

@@ -210,13 +210,3 @@ def _in_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_MAKING.acquire, after_in_parent=_MAKING.release, after_in_child=_in_child)
-
-
-class OnnxEngine:
-    """ONNX Runtime on a CPU."""
-
-    name = "ONNX Runtime"
-
-    def network(self, program: Program, tensors: Mapping[str, np.ndarray], channels: int) -> OnnxNetwork:
-        """A program, ready to run."""
-        return OnnxNetwork(program, tensors, channels)

@@ -81,7 +81,6 @@ class Graph:
 
     Args:
         first: number of its first node; that of another graph, which has values of the same names, goes on there.
-        nodes, tensors, inputs, outputs: messages.
     """
 
     first: int = 0

@@ -40,7 +40,6 @@ class Written:
     """An operation in a graph.
 
     Args:
-        result: its name.
         needed: values of the graph that the adjoint looks at.
         adjoint: writes the adjoint, into the same graph or into one to which the values are given by the same names.
         signs: values whose ``sign_of`` the adjoint looks at.
@@ -57,10 +56,7 @@ class Given:
     """What there is when an operation is written.
 
     Args:
-        graph: where to.
-        inputs: names of its inputs.
         shapes: of the inputs; their sides are examples.
-        tensors: by name.
         factors: name of the value [1 C 1 1] with the factors of this operation, should it have some.
         quality: name of the value with the quality as a plane has it.
     """
@@ -77,6 +73,10 @@ class Given:
         """The first input."""
         return self.inputs[0]
 
+    def tensor(self, name: str | None) -> np.ndarray | None:
+        """An optional tensor."""
+        return None if name is None else self.tensors[name]
+
 
 def written(one: Operation, at: Given) -> Written:
     """Write an operation into a graph."""
@@ -84,22 +84,14 @@ def written(one: Operation, at: Given) -> Written:
     match one:
         case Convolution():
             weight = at.tensors[one.weight]
-            bias = None if one.bias is None else at.tensors[one.bias]
             missing = [(side + 2 * one.padding - weight.shape[2]) % one.stride for side in (shape.height, shape.width)]
             assert missing[0] == missing[1], "sides are multiples of the strides"
-            return Written(
-                _convolved(graph, x, weight, bias, one.stride, one.padding),
-                (),
-                lambda graph, slope: [_spread(graph, slope, weight, None, one.stride, one.padding, missing[0])],
-            )
+            result = _convolved(graph, x, weight, at.tensor(one.bias), one.stride, one.padding)
+            return _linear(result, lambda to, y: _spread(to, y, weight, None, one.stride, one.padding, missing[0]))
         case TransposedConvolution():
             weight = at.tensors[one.weight]
-            bias = None if one.bias is None else at.tensors[one.bias]
-            return Written(
-                _spread(graph, x, weight, bias, one.stride, one.padding, one.output_padding),
-                (),
-                lambda graph, slope: [_convolved(graph, slope, weight, None, one.stride, one.padding)],
-            )
+            result = _spread(graph, x, weight, at.tensor(one.bias), one.stride, one.padding, one.output_padding)
+            return _linear(result, lambda to, y: _convolved(to, y, weight, None, one.stride, one.padding))
         case LeakyRelu():
             result = graph.node("LeakyRelu", [x], alpha=float(one.slope))
             # The result has the sign of the input; and an input that nobody else sees need not be written.
@@ -120,62 +112,41 @@ def written(one: Operation, at: Given) -> Written:
 
             return Written(result, (result,), through_sigmoid)
         case Absolute():
-            return Written(
-                graph.node("Abs", [x]), (x,), lambda graph, slope: [graph.node("Mul", [slope, graph.node("Sign", [x])])]
-            )
+            result = graph.node("Abs", [x])
+            return Written(result, (x,), lambda to, y: [to.node("Mul", [y, to.node("Sign", [x])])])
         case Affine():
             result = _scaled(graph, x, one.factor)
             if one.offset or result == x:
                 result = graph.node("Add", [result, graph.number(one.offset)])
-            return Written(result, (), lambda graph, slope: [_scaled(graph, slope, one.factor)])
+            return _linear(result, lambda to, y: _scaled(to, y, one.factor))
         case Add():
             return _added(at)
         case Multiply():
             a, b = at.inputs
             return Written(
-                graph.node("Mul", [a, b]),
-                (a, b),
-                lambda graph, slope: [graph.node("Mul", [slope, b]), graph.node("Mul", [slope, a])],
+                graph.node("Mul", [a, b]), (a, b), lambda to, y: [to.node("Mul", [y, b]), to.node("Mul", [y, a])]
             )
         case QualityFactors():
             factors = at.factors
-            return Written(
-                graph.node("Mul", [x, factors]), (factors,), lambda graph, slope: [graph.node("Mul", [slope, factors])]
-            )
+            return Written(graph.node("Mul", [x, factors]), (factors,), lambda to, y: [to.node("Mul", [y, factors])])
         case QualityPlane():
-            return Written(
-                graph.node("Pad", [x, graph.integers([0, 0, 0, 0, 0, 1, 0, 0]), at.quality]),
-                (),
-                lambda graph, slope: [_sliced(graph, slope, _CHANNELS, 0, shape.channels)],
-            )
+            result = graph.node("Pad", [x, graph.integers([0, 0, 0, 0, 0, 1, 0, 0]), at.quality])
+            return _linear(result, lambda to, y: _sliced(to, y, _CHANNELS, 0, shape.channels))
         case Normalization():
             return _normalized(one, at)
         case DepthToSpace():
-            return Written(
-                _to_space(graph, x, one.factor),
-                (),
-                lambda graph, slope: [_to_depth(graph, slope, one.factor, shape.channels)],
-            )
+            result = _to_space(graph, x, one.factor)
+            return _linear(result, lambda to, y: _to_depth(to, y, one.factor, shape.channels))
         case SpaceToDepth():
-            return Written(
-                _to_depth(graph, x, one.factor, shape.channels * one.factor**2),
-                (),
-                lambda graph, slope: [_to_space(graph, slope, one.factor)],
-            )
+            result = _to_depth(graph, x, one.factor, shape.channels * one.factor**2)
+            return _linear(result, lambda to, y: _to_space(to, y, one.factor))
         case ReplicatePadding():
-            margins = graph.integers([0, 0, one.margin, one.margin] * 2)
-            return Written(
-                graph.node("Pad", [x, margins], mode="edge"),
-                (),
-                lambda graph, slope: [_folded(graph, slope, one.margin)],
-            )
+            result = graph.node("Pad", [x, graph.integers([0, 0, one.margin, one.margin] * 2)], mode="edge")
+            return _linear(result, lambda to, y: _folded(to, y, one.margin))
         case FirstChannels():
             rest = shape.channels - one.channels
-            return Written(
-                _sliced(graph, x, _CHANNELS, 0, one.channels),
-                (),
-                lambda graph, slope: [_with_channels(graph, slope, rest)],
-            )
+            result = _sliced(graph, x, _CHANNELS, 0, one.channels)
+            return _linear(result, lambda to, y: _with_channels(to, y, rest))
     raise TypeError(f"no operators of ONNX for {type(one).__name__}: add them to onnx_operations.py")
 
 
@@ -187,6 +158,11 @@ def sign_of(value: str) -> str:
 def above_zero(graph: Graph, value: str) -> str:
     """Where a value is above 0, a byte each."""
     return graph.node("Greater", [value, graph.number(0.0)])
+
+
+def _linear(result: str, adjoint: Callable[[Graph, str], str]) -> Written:
+    """An operation of one input whose adjoint looks at no value."""
+    return Written(result, (), lambda graph, slope: [adjoint(graph, slope)])
 
 
 def _scaled(graph: Graph, x: str, factor: float) -> str:

@@ -10,6 +10,7 @@ quality. The meaning of every operation stands in its docstring and in ``docs/fo
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import ClassVar, NamedTuple
@@ -176,25 +177,9 @@ class FirstChannels(Operation):
     channels: int
 
 
-OPERATIONS: dict[str, type[Operation]] = {
-    "convolution": Convolution,
-    "transposed_convolution": TransposedConvolution,
-    "leaky_relu": LeakyRelu,
-    "sigmoid": Sigmoid,
-    "absolute": Absolute,
-    "affine": Affine,
-    "add": Add,
-    "multiply": Multiply,
-    "quality_factors": QualityFactors,
-    "quality_plane": QualityPlane,
-    "normalization": Normalization,
-    "depth_to_space": DepthToSpace,
-    "space_to_depth": SpaceToDepth,
-    "replicate_padding": ReplicatePadding,
-    "first_channels": FirstChannels,
-}
-"""By the name that a model file has."""
-_NAMES = {kind: name for name, kind in OPERATIONS.items()}
+_NAMES = {kind: re.sub("(?<=.)(?=[A-Z])", "_", kind.__name__).lower() for kind in Operation.__subclasses__()}
+OPERATIONS = {name: kind for kind, name in _NAMES.items()}
+"""By the name that a model file has: that of the class, words joined by underscores."""
 
 Program = tuple[Operation, ...]
 

@@ -39,11 +39,7 @@ _STORED_AS = {
 
 
 class StoredTensors:
-    """The tensors of a weights file; each is taken once, with the type and shape that it must have.
-
-    Args:
-        tensors: by name.
-    """
+    """The tensors of a weights file; each is taken once, with the type and shape that it must have."""
 
     def __init__(self, tensors: Mapping[str, np.ndarray]) -> None:
         self._left = dict(tensors)
@@ -60,8 +56,6 @@ class StoredTensors:
         """A tensor.
 
         Args:
-            name: its name.
-            kind: its type.
             shape: its shape; None for a dimension of any size.
 
         Raises:
@@ -81,9 +75,6 @@ class StoredTensors:
 
     def take_floats(self, name: str) -> Float[np.ndarray, "*shape"]:
         """A tensor of the transforms, in single precision: it is in float16 or float32, or in 8 bits with scales.
-
-        Args:
-            name: its name.
 
         Raises:
             ModelError: it is missing, of another type, or not finite.
@@ -106,11 +97,7 @@ class StoredTensors:
         return value
 
     def refuse_rest(self) -> None:
-        """Check that everything was taken.
-
-        Raises:
-            ModelError: there is a tensor that the model does not have.
-        """
+        """Check that everything was taken. Raises ModelError: there is a tensor that the model does not have."""
         if self._left:
             raise ModelError(
                 f"the weights must hold the model's tensors only, found {len(self._left)} more: {min(self._left)!r}"
@@ -135,8 +122,6 @@ def read_layer(stored: StoredTensors, prefix: str, largest_inputs: Int64[np.ndar
     """A layer.
 
     Args:
-        stored: where its tensors are.
-        prefix: of their names.
         largest_inputs: largest magnitude of each input that feeds it.
 
     Raises:

@@ -27,9 +27,6 @@ def latent_strips(rows: int, pixels_a_row: int, halo: int, pixels_at_once: int) 
     """Strips that cover all latent rows.
 
     Args:
-        rows: latent rows of the picture.
-        pixels_a_row: pixels of one latent row.
-        halo: latent rows on both sides of a strip.
         pixels_at_once: about the largest strip, without its halo; one of fewer rows than the halo is not worth it.
 
     >>> [(s.first, s.start, s.stop, s.last) for s in latent_strips(100, 2**18, 12, 2**24)]

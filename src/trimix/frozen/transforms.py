@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from trimix.frozen.engine import QUALITY_MAXIMUM, QUALITY_MINIMUM, Network, engine_for, interpolated_factors
+from trimix.frozen.engine import QUALITY_MAXIMUM, QUALITY_MINIMUM, Network, interpolated_factors, network_for
 from trimix.frozen.linear_path import reduced_linear_path
 from trimix.frozen.program import Program
 from trimix.shapes import Float
@@ -21,8 +21,6 @@ class TransformFacts:
     """What stands in a model file beside the programs of the transforms.
 
     Args:
-        latent_channels: M.
-        hyper_channels: Z.
         all_rates: whether there are other files at other qualities; otherwise the quality is ignored.
         halo: latent rows around a strip of a large picture that g_a and g_s look at, or more.
         pixels_at_once: largest strip of a large picture.
@@ -45,39 +43,30 @@ class TransformFacts:
     energies: str | None = None
 
 
+@dataclass(eq=False, repr=False)
 class FrozenTransforms:
     """The programs on a device. They are prepared when they are needed first.
 
     Args:
-        facts: of the model.
         programs: ``analysis``, ``hyper_analysis`` and ``synthesis``.
         tensors: in single precision, by name.
-        device: where they run; see ``engine_for``.
+        device: where they run; see ``network_for``.
     """
 
-    def __init__(
-        self,
-        facts: TransformFacts,
-        programs: Mapping[str, Program],
-        tensors: Mapping[str, np.ndarray],
-        device: str = "cpu",
-    ) -> None:
-        self.facts = facts
-        self.device = device
-        self.programs = programs
-        self.tensors = tensors
-        self._networks: dict[str, Network] = {}
+    facts: TransformFacts
+    programs: Mapping[str, Program]
+    tensors: Mapping[str, np.ndarray]
+    device: str = "cpu"
+    _networks: dict[str, Network] = field(default_factory=dict, init=False)
 
     def to(self, device: str) -> "FrozenTransforms":
         """The same on another device."""
-        if device == self.device:
-            return self
-        return FrozenTransforms(self.facts, self.programs, self.tensors, device)
+        return self if device == self.device else replace(self, device=device)
 
     def _network(self, name: str) -> Network:
         if name not in self._networks:
             channels = 3 if name == "analysis" else self.facts.latent_channels
-            network = engine_for(self.device).network(self.programs[name], self.tensors, channels)
+            network = network_for(self.device, self.programs[name], self.tensors, channels)
             return self._networks.setdefault(name, network)  # of several threads the first one's
         return self._networks[name]
 
@@ -106,7 +95,7 @@ class FrozenTransforms:
         path = reduced_linear_path(self.programs["synthesis"], self.tensors)
         if path is None:
             return None
-        network = engine_for(self.device).network(*path, self.facts.latent_channels)
+        network = network_for(self.device, *path, self.facts.latent_channels)
         flat = np.zeros((self.facts.latent_channels, _FLAT_SIDE, _FLAT_SIDE), np.float32)
         shift = _middle(self.decode(flat, quality)) - _middle(network(flat, quality))
         return network(y_hat, quality) + shift[:, None, None]

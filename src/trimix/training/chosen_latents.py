@@ -20,7 +20,7 @@ import torch
 from trimix.architectures.compression_model import CompressionModel
 from trimix.distortion import Distortion
 from trimix.distortion.differentiable import distortion_of
-from trimix.distortion.stand_in import stand_in
+from trimix.distortion.slopes import stand_in
 from trimix.encoder.curvature import CHOICES, CURVATURE, first_damping
 from trimix.frozen.transforms import step_weights
 from trimix.images import PEAK
@@ -62,7 +62,7 @@ def encoder_latents(
         if measure.kind != "mse":
             height, width = nearest.shape[2:]
             own, weights = stand_in(shown.detach() - x, own, LATENT_STRIDE, (height, width))
-            curvature = curvature * weights / (error_lambda / _CHANNELS * PEAK**2)[:, :, None, None]
+            curvature = curvature * weights[:, None] / (error_lambda / _CHANNELS * PEAK**2)[:, :, None, None]
         slope = torch.autograd.grad(x_hat, values, own)[0]
     parameters_at = partial(model.mixture_parameters, side)
 

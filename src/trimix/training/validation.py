@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from trimix.architectures.compression_model import CompressionModel
-from trimix.distortion.ssimulacra2 import ssimulacra2
+from trimix.distortion.differentiable import differentiable
+from trimix.distortion.ssimulacra2 import ssimulacra2_and_slope
 from trimix.layers.quality import QUALITY_MAXIMUM
 from trimix.shapes import Float, Tensor
 from trimix.training.config import ObjectiveConfig
@@ -73,7 +74,7 @@ def validate(
             decibels.append(psnr_db(parts.mean_squared_error))
             objectives.append(parts.bits_per_pixel + parts.weighted_distortion)
             if objective.distortion == "ssimulacra2":
-                scores.append(ssimulacra2(x, output.reconstruction))
+                scores.append(differentiable(ssimulacra2_and_slope, x, output.reconstruction))
         measured = [bits, decibels, objectives, *([scores] if scores else [])]
         means = (float(torch.cat(values).mean()) for values in measured)
         rows.append(ValidationRow(quality, *means))

@@ -50,7 +50,7 @@ def map_bits(codec: Codec, symbols: Symbols, file_bytes: int, width: int, height
     """
     counted = codec.latents.count(symbols)
     z = symbols.hyper_latent
-    channels = codec.model.hyper_channels_of((z.shape[0], z.shape[1], z.shape[2]))
+    channels = codec.model.hyper_channels_of(z.shape)
     values = z.astype(np.int32).ravel()
     hyper_bits = codec.model.hyper_table.information_bits(values, channels).reshape(tuple(z.shape)).sum(axis=0)
     spread = np.repeat(np.repeat(hyper_bits, HYPER_LATENT_REACH, axis=0), HYPER_LATENT_REACH, axis=1)
