@@ -39,13 +39,13 @@ from rich.console import Console
 from measuring import bd_rate_or_none, explained, percent_text, read_record, run
 from trimix.architectures.complexity import complexity
 from trimix.architectures.compression_model import CompressionModel
-from trimix.cli.checkpoints import read_checkpoint
 from trimix.errors import UsageError
 from trimix.evaluation.bd_rate import BdRate
 from trimix.evaluation.machine import machine
 from trimix.evaluation.rate_points import RateCurve, RatePoint
 from trimix.images import write_atomically
 from trimix.shapes import Float, Tensor
+from trimix.training.checkpoint import load_checkpoint, run_of
 from trimix.training.config import PhaseConfig, TrainingConfig
 from trimix.training.loop import Trainer
 from trimix.training.patches import load_pictures, no_source, validation_crops
@@ -433,7 +433,7 @@ def check_resumable(folder: Path, config: TrainingConfig) -> None:
     checkpoint = folder / "last.ckpt"
     if not checkpoint.exists():
         return
-    before = read_checkpoint(checkpoint).configuration
+    before = run_of(checkpoint, load_checkpoint(checkpoint))
     changed = [name for name in type(config).model_fields if getattr(config, name) != getattr(before, name)]
     if changed:
         raise UsageError(

@@ -1,11 +1,8 @@
 """Bytes of files against -log2 of the float model's likelihoods of the same symbols: the cost of integers and coder.
 
-    python tools/checkpoint_of_weights.py src/trimix/weights/gllmm-lite-0.7.safetensors \\
-        weights/gllmm-lite-0.7-entropy-model.safetensors start.ckpt
-    python benchmarks/file_size.py --data kodak --checkpoint start.ckpt [--qualities 10,50,90]
+    python benchmarks/file_size.py --data kodak [--qualities 10,50,90]
 
-The checkpoint must be the one that the model was frozen from. Fails where a file is larger than 1.005 times the
-likelihood plus 64 bytes.
+The float model is the thawed one. Fails where a file is larger than 1.005 times the likelihood plus 64 bytes.
 """
 
 import argparse
@@ -19,17 +16,15 @@ from rich.progress import track
 from rich.table import Table
 
 from measuring import run
-from trimix.architectures.building import build
 from trimix.architectures.compression_model import CompressionModel
-from trimix.architectures.config import read_configuration
 from trimix.codec import Codec
 from trimix.errors import UsageError
+from trimix.freezing.thaw import thaw
 from trimix.frozen.catalogue import find_model
 from trimix.frozen.storage import load_frozen
 from trimix.images import read_picture
 from trimix.latent_codec import Symbols
 from trimix.probability import log_likelihood
-from trimix.training.checkpoint import load_checkpoint
 
 ALLOWED_SHARE = 0.005
 ALLOWED_BYTES = 64
@@ -50,7 +45,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of PNG pictures")
-    parser.add_argument("--checkpoint", type=Path, required=True, help="float model that was frozen")
     parser.add_argument("--model", default="gllmm-lite", help="name or weights file (default: %(default)s)")
     parser.add_argument(
         "--qualities",
@@ -64,9 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise UsageError(f"{options.data} must hold PNG pictures, found none; check --data")
     frozen = load_frozen(find_model(options.model).path)
     codec = Codec(frozen)
-    model = build(read_configuration(frozen.stored.configuration))
-    model.load_state_dict(load_checkpoint(options.checkpoint)["average"])  # type: ignore[arg-type]
-    model.eval()
+    model = thaw(frozen)
     table = Table("quality", title=f"{len(paths)} pictures of {options.data.name}, {options.model}")
     for heading in ("file bytes", "likelihood bytes", "all files", "closest to the bound"):
         table.add_column(heading, justify="right")

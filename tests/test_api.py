@@ -137,6 +137,33 @@ def test_opaque_alpha_costs_nothing_and_hidden_colours_change_nothing(model):
     assert trimix.compress(samples, 60, model) == trimix.compress(other, 60, model)
 
 
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_a_scale_reduces_pixels_and_alpha_alike(model, channels, kind):
+    samples = np.random.default_rng(0).integers(0, np.iinfo(kind).max + 1, (37, 70, channels), kind)
+    data = trimix.compress(samples, 60, model)
+    for reduction in (2, 4, 8, 16):
+        small = trimix.decompress_to_picture(data, scale=1 / reduction).samples
+        assert small.shape == (-(-37 // reduction), -(-70 // reduction), channels)
+        assert small.dtype == kind
+        if channels in (2, 4):
+            squares = samples[: 37 // reduction * reduction, : 70 // reduction * reduction, -1].astype(float)
+            means = squares.reshape(37 // reduction, reduction, 70 // reduction, reduction).mean((1, 3))
+            assert np.abs(small[: 37 // reduction, : 70 // reduction, -1] - means).max() <= 0.5
+
+
+@pytest.mark.parametrize("scale", [0, 2, 1 / 3, float("nan"), "1/2"])
+def test_other_scales_are_refused(api, model, scale):
+    with pytest.raises(UsageError, match="scale must be"):
+        api.decompress(trimix.compress(np.zeros((8, 9), np.uint8), 60, model), scale=scale)
+
+
+def test_a_picture_made_by_hand_costs_what_its_samples_cost(model):
+    samples = np.random.default_rng(0).integers(0, 256, (40, 50, 1), np.uint8).repeat(3, axis=2)
+    alpha = np.full((40, 50), 255, np.uint8)
+    assert trimix.compress(Picture(samples, alpha), 60, model) == trimix.compress(samples, 60, model)
+
+
 def test_nothing_is_lost_in_silence(model, tmp_path):
     image = Image.fromarray(np.zeros((8, 8, 4), np.uint8) + 60)
     with pytest.warns(trimix.PictureWarning, match="CMYK without a profile"):

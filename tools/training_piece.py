@@ -21,7 +21,7 @@ import zipfile
 from collections.abc import Sequence
 from email.parser import Parser
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import torch
 import typer
@@ -32,7 +32,8 @@ from safetensors import SafetensorError, safe_open
 import trimix
 from trimix.architectures.building import build
 from trimix.errors import ConfigurationError, OutputError, TrainingError, TrimixError
-from trimix.freezing.freeze import float_weights
+from trimix.freezing.thaw import thaw
+from trimix.frozen.catalogue import find_model
 from trimix.frozen.storage import load_frozen
 from trimix.images.atomic_files import write_atomically
 from trimix.training.checkpoint import AVERAGED_WEIGHTS, checkpoint_of_averaged, load_checkpoint
@@ -66,8 +67,7 @@ def pack(
             "--start",
             metavar="[NAME=]FILE",
             help="Weights to start from, of all recipes or of the one of that name: a checkpoint, averaged weights of "
-            "a run that goes on, or a model file and the float entropy model that belongs to it. Without it, the "
-            "recipe's start_from.",
+            "a run that goes on, or a model. Without it, the recipe's start_from.",
         ),
     ] = None,
     wheels: Annotated[
@@ -152,66 +152,57 @@ def _mebibytes(path: Path) -> float:
     return sum(file.stat().st_size for file in files) / MEBIBYTE
 
 
-def _of_run(starts: Sequence[str], name: str) -> list[Path]:
-    """The files that a run starts from: those of its name, or those without any."""
-    own = [Path(start.removeprefix(f"{name}=")) for start in starts if start.startswith(f"{name}=")]
-    return own or [Path(start) for start in starts if "=" not in start]
+def _of_run(starts: Sequence[str], name: str) -> str | None:
+    """What a run starts from: the file of its name, or that without any."""
+    own = [start.removeprefix(f"{name}=") for start in starts if start.startswith(f"{name}=")]
+    found = own or [start for start in starts if "=" not in start]
+    return found[-1] if found else None
 
 
-def start_weights(files: Sequence[Path], config: TrainingConfig) -> dict[str, Any] | None:
-    """A checkpoint with the weights of files together, in float16, and where they stood; None where there are none.
+def start_weights(start: str | None, config: TrainingConfig) -> dict[str, Any] | None:
+    """A checkpoint with the weights of a file or a model, in float16, and where they stood; None where there is none.
 
     Raises:
-        TrimixError: a file cannot be read, or they are not the weights of the configuration's model.
+        TrimixError: it cannot be read, or has not the weights of the configuration's model.
     """
-    if not files and config.start_from is not None:
-        files = [config.start_from]
-    if not files:
+    start = start or (None if config.start_from is None else str(config.start_from))
+    if start is None:
         return None
-    weights: Weights = {}
-    progress = {}
-    for file in files:
-        read = _read_weights(file)
-        weights |= read.weights
-        progress = read.progress or progress
+    weights, progress = _read_weights(start)
     try:
         build(config.model).load_state_dict(weights)
     except RuntimeError as error:
         raise ConfigurationError(
-            f"{', '.join(map(str, files))}: must hold the weights of the recipe's model, found others "
-            f"({' '.join(str(error).split())}); a model file needs its float entropy model beside it"
+            f"{start}: must hold the weights of the recipe's model, found others ({' '.join(str(error).split())}); "
+            "take those of a model with its [model]"
         ) from error
     halved = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
     return {"average": halved, "progress": progress}
 
 
-class _Read(NamedTuple):
-    """What a file holds; no progress where it does not say."""
+def _read_weights(start: str) -> tuple[Weights, dict[str, Any]]:
+    """Weights, and where they stood, as far as that is told."""
+    file = Path(start)
+    if not file.is_file() or (file.suffix == ".safetensors" and AVERAGED_WEIGHTS not in _metadata(file)):
+        return thaw(load_frozen(find_model(start).path)).state_dict(), {}
+    if file.suffix == ".safetensors":
+        return _of_checkpoint(file, checkpoint_of_averaged(file.read_bytes(), start))
+    return _of_checkpoint(file, load_checkpoint(file))
 
-    weights: Weights
-    progress: dict[str, Any] | None = None
 
-
-def _read_weights(file: Path) -> _Read:
-    if file.suffix != ".safetensors":
-        return _of_checkpoint(file, load_checkpoint(file))
+def _metadata(file: Path) -> dict[str, str]:
     try:
-        with safe_open(file, framework="pt") as opened:
-            entries = opened.metadata() or {}
-            if AVERAGED_WEIGHTS in entries:
-                return _of_checkpoint(file, checkpoint_of_averaged(file.read_bytes(), str(file)))
-            if "configuration" in entries:
-                return _Read(float_weights(load_frozen(file)))
-            return _Read({name: opened.get_tensor(name) for name in opened.keys()})  # noqa: SIM118
+        with safe_open(file, framework="np") as opened:
+            return opened.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise TrainingError(f"{file}: cannot be read as weights: {error}") from error
 
 
-def _of_checkpoint(file: Path, checkpoint: dict[str, Any]) -> _Read:
+def _of_checkpoint(file: Path, checkpoint: dict[str, Any]) -> tuple[Weights, dict[str, Any]]:
     average = checkpoint.get("average")
     if not isinstance(average, dict):
         raise TrainingError(f"{file}: must hold averaged weights, found none; take a checkpoint of trimix")
-    return _Read(dict(average), checkpoint.get("progress"))
+    return dict(average), checkpoint.get("progress") or {}
 
 
 def download_wheels(packages: Sequence[str], without: Sequence[str], python: str, folder: Path) -> None:

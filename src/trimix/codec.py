@@ -16,9 +16,11 @@ Only integers decide probabilities, so every reader decodes the same symbols; pi
 one step between machines.
 """
 
+import os
 from collections.abc import Callable
 from functools import lru_cache, partial
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 
@@ -33,7 +35,7 @@ from trimix.errors import DesynchronizedError, ModelError
 from trimix.frozen.catalogue import DEFAULT_MODEL, find_model, find_model_by_hash
 from trimix.frozen.model import FrozenModel
 from trimix.frozen.storage import load_frozen
-from trimix.images import Picture, decode_alpha, encode_alpha
+from trimix.images import Picture, decode_alpha, encode_alpha, reduced
 from trimix.latent_codec import PICTURE_MULTIPLE, LatentCodec, Symbols
 
 
@@ -63,7 +65,8 @@ class Codec:
             state = path.stat()
         except OSError as error:
             raise ModelError(f"{path}: the model cannot be read: {error.strerror}") from error
-        return _loaded(path.resolve(), state.st_mtime_ns, state.st_size, device)
+        with _LOADING:
+            return _loaded(path.resolve(), state.st_mtime_ns, state.st_size, device)
 
     @classmethod
     def for_file(cls, data: bytes, device: str = "cpu") -> "Codec":
@@ -145,8 +148,13 @@ class Codec:
         )
         return container.to_bytes()
 
-    def decode(self, data: bytes, maximum_pixels: int = MAXIMUM_PIXELS) -> Picture:
+    def decode(self, data: bytes, maximum_pixels: int = MAXIMUM_PIXELS, reduction: int = 1) -> Picture:
         """Decompress a file.
+
+        Args:
+            data: the file.
+            maximum_pixels: of the file's picture, whatever the reduction.
+            reduction: pixels to one, in both directions, see ``LatentCodec.synthesize``.
 
         Raises:
             CodecError: the bytes are no valid file of this model.
@@ -155,8 +163,9 @@ class Codec:
         container = self._read(data, maximum_pixels)
         header, symbols = container.header, self._symbols(container)
         height, width, bit_depth = header.height, header.width, header.bit_depth
-        pixels = self.latents.synthesize(symbols, height, width, header.colour_channels, bit_depth)
+        pixels = self.latents.synthesize(symbols, height, width, header.colour_channels, bit_depth, reduction)
         alpha = decode_alpha(container.alpha, height, width, bit_depth) if header.has_alpha else None
+        alpha = alpha if alpha is None else reduced(alpha[:, :, None], reduction)[:, :, 0]
         return Picture(pixels, alpha, container.metadata, header.has_equal_colours)
 
     def unpack(self, data: bytes, maximum_pixels: int = MAXIMUM_PIXELS) -> Symbols:
@@ -183,6 +192,11 @@ class Codec:
                 "the file was not made by this model, or is damaged"
             )
         return symbols
+
+
+_LOADING = Lock()
+if hasattr(os, "register_at_fork"):  # a child must not inherit a lock that another thread holds
+    os.register_at_fork(before=_LOADING.acquire, after_in_parent=_LOADING.release, after_in_child=_LOADING.release)
 
 
 @lru_cache(maxsize=4)

@@ -16,9 +16,10 @@ from trimix.bitstream import QUALITY_STEPS, check_sides
 from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT
 from trimix.entropy_models.passes import KnownSymbols, Rounding, SymbolSink, SymbolSource, run_schedule
 from trimix.errors import UsageError
+from trimix.frozen.linear_path import REDUCTION
 from trimix.frozen.model import FrozenModel, SymbolBits, quality_to_integer
 from trimix.frozen.strips import Strip, latent_strips
-from trimix.images import Picture, collapse_to_grey, pad_to_multiple, to_pixels, to_planes
+from trimix.images import Picture, collapse_to_grey, pad_to_multiple, reduced, to_pixels, to_planes
 from trimix.shapes import LATENT_STRIDE, Float, Int, Int16, UInt
 
 PICTURE_MULTIPLE = 64
@@ -195,10 +196,21 @@ class LatentCodec:
         return x_hat[kept], of_values
 
     def synthesize(
-        self, symbols: Symbols, height: int, width: int, channels: int = 3, bit_depth: int = 8
+        self, symbols: Symbols, height: int, width: int, channels: int = 3, bit_depth: int = 8, reduction: int = 1
     ) -> UInt[np.ndarray, "H W C"]:
-        """Pixels of symbols, [height width channels]: gain, g_s, crop, clamp; one channel is their mean."""
+        """Pixels of symbols, [height width channels]: gain, g_s, crop, clamp; one channel is their mean.
+
+        With a reduction each pixel is the mean over a square of so many a side, sides rounded up. From 8 on the linear
+        path alone makes them, where the model has one.
+        """
         y_hat = self.dequantize(symbols)
+        if (
+            reduction >= REDUCTION
+            and (x_hat := self.model.transforms.decode_reduced(y_hat, symbols.quality)) is not None
+        ):
+            x_hat = x_hat[:, : -(-height // REDUCTION), : -(-width // REDUCTION)]
+            x_hat = collapse_to_grey(x_hat) if channels == 1 else x_hat
+            return reduced(to_pixels(x_hat, bit_depth), reduction // REDUCTION)
         _, rows, columns = y_hat.shape
         pixels = np.empty((height, width, channels), dtype=np.uint8 if bit_depth == 8 else np.uint16)
         for strip in self.strips(rows, columns):
@@ -207,4 +219,4 @@ class LatentCodec:
             rows_of_strip = slice(LATENT_STRIDE * strip.start, LATENT_STRIDE * strip.stop)
             x_hat = collapse_to_grey(x_hat) if channels == 1 else x_hat
             pixels[rows_of_strip] = to_pixels(x_hat, bit_depth)
-        return pixels
+        return reduced(pixels, reduction)

@@ -1,8 +1,8 @@
 """Pillow learns `.tmix`: `import trimix.pillow`, then `Image.open("a.tmix")` and `image.save("a.tmix", quality=60)`.
 
-Opening reads the header, profile, EXIF and XMP. Torch, the model, resolution and comment come with the pixels. Saving
-takes the arguments of `trimix.compress`. Metadata are treated as by Pillow's other plugins: `icc_profile` and `xmp` are
-kept unless others are given, `exif` is written if given.
+Opening reads the header and the metadata. The model comes with the pixels. Saving takes the arguments of
+`trimix.compress`. Metadata are treated as by Pillow's other plugins: `icc_profile` and `xmp` are kept unless others are
+given, `exif` is written if given.
 """
 
 import contextlib
@@ -11,23 +11,16 @@ from typing import Any
 
 from PIL import Image, ImageFile
 
-from trimix.bitstream import MAGIC, QUALITY_STEPS, Container, Description, Header, Metadata, describe
+from trimix.bitstream import MAGIC, QUALITY_STEPS, Container, Metadata, describe
 from trimix.errors import CodecError, TrimixError
+from trimix.images import Picture, metadata_information, picture_of_image, to_image
 
 _FORMAT = "TMIX"
 _EXIF_PREFIX = b"Exif\0\0"
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "I;16", "YCbCr")
 _ARGUMENTS = (
-    "quality",
-    "model",
-    "tune",
-    "device",
-    "effort",
-    "time_limit_seconds",
-    "target_bits_per_pixel",
-    "target_bytes",
-    "target_psnr_db",
-    "target_ssimulacra2",
+    *("quality", "model", "tune", "device", "effort", "time_limit_seconds"),
+    *("target_bits_per_pixel", "target_bytes", "target_psnr_db", "target_ssimulacra2"),
 )
 
 
@@ -46,19 +39,19 @@ class TrimixImageFile(ImageFile.ImageFile):
             raise OSError(str(error)) from error
         header = description.header
         self._size = (header.width, header.height)
-        self._mode = _mode(header)
-        self.info.update(_information(self._data, description))
+        # 16 bits in colour or with alpha come with 8.
+        is_deep_grey = header.bit_depth == 16 and header.channels == 1
+        self._mode = "I;16" if is_deep_grey else ("L", "LA", "RGB", "RGBA")[header.channels - 1]
+        self.info |= {"quality": round(header.quality / QUALITY_STEPS, 2), "bit_depth": header.bit_depth}
+        # Loading says what is wrong: a file that is cut short can still tell its size.
+        with contextlib.suppress(CodecError):
+            self.info |= metadata_information(Container.from_bytes(self._data).metadata)
         self._is_decoded = False
 
     def load(self) -> Any:
-        """Decode, once.
-
-        Raises:
-            OSError: the file is damaged, or its model is missing; the message says which.
-        """
+        """Decode, once (OSError: the file is damaged, or its model is missing; the message says which)."""
         if not self._is_decoded:
             from trimix.api import decompress_to_picture
-            from trimix.images import to_image
 
             try:
                 picture = decompress_to_picture(self._data, maximum_pixels=self.width * self.height)
@@ -74,35 +67,8 @@ class TrimixImageFile(ImageFile.ImageFile):
         return super().load()
 
 
-def _mode(header: Header) -> str:
-    """As Pillow can hold it: 16 bits in colour or with alpha come with 8."""
-    if header.bit_depth == 16 and header.channels == 1:
-        return "I;16"
-    return ("L", "LA", "RGB", "RGBA")[header.channels - 1]
-
-
-def _information(data: bytes, description: Description) -> dict[str, Any]:
-    header, metadata = description.header, Metadata()
-    # Loading says what is wrong: a file that is cut short can still tell its size.
-    with contextlib.suppress(CodecError):
-        metadata = Container.from_bytes(data).metadata
-    information = {
-        "quality": round(header.quality / QUALITY_STEPS, 2),
-        "bit_depth": header.bit_depth,
-        "icc_profile": metadata.icc_profile,
-        "exif": _EXIF_PREFIX + metadata.exif if metadata.exif else b"",
-        "xmp": metadata.xmp,
-    }
-    return {key: value for key, value in information.items() if value}
-
-
-def _accept(prefix: bytes) -> bool:
-    return prefix.startswith(MAGIC)
-
-
 def _save(image: Image.Image, stream: Any, filename: str | bytes) -> None:
     from trimix.api import compress
-    from trimix.images import Picture, picture_of_image
 
     if image.mode not in _MODES:
         raise OSError(f"cannot write mode {image.mode} as {_FORMAT}")
@@ -126,7 +92,7 @@ def _save(image: Image.Image, stream: Any, filename: str | bytes) -> None:
     stream.write(data)
 
 
-Image.register_open(_FORMAT, TrimixImageFile, _accept)
+Image.register_open(_FORMAT, TrimixImageFile, lambda prefix: prefix.startswith(MAGIC))
 Image.register_save(_FORMAT, _save)
 Image.register_extension(_FORMAT, ".tmix")
 Image.register_mime(_FORMAT, "image/x-trimix")

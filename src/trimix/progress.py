@@ -6,7 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -30,13 +30,7 @@ def harmless(text: str) -> str:
 
 
 class ProgressDisplay:
-    """Shows where something stands; made by `showing_progress`.
-
-    Args:
-        bar: of rich; None for lines.
-        silent: show nothing (a process that is not the first).
-        at_once: the first line comes at once, not after a while.
-    """
+    """Shows where something stands; made by `showing_progress`, see there. Without a bar of rich it prints lines."""
 
     def __init__(self, bar: Any = None, *, silent: bool = False, at_once: bool = False) -> None:
         self._bar = bar
@@ -126,14 +120,10 @@ def showing_progress(
         at_once: the first line comes at once.
         transient: the bar vanishes at the end.
     """
-    if silent or not sys.stderr.isatty():
-        progress = ProgressDisplay(silent=silent, at_once=at_once)
-        progress._seen.append((time.monotonic(), done))
-        yield progress
-        return
-    with _bar(transient=transient) as bar:
-        bar.add_task(text, total=total, completed=done, place=_place(done, total), pace="")
-        progress = ProgressDisplay(bar, at_once=True)
+    with nullcontext() if silent or not sys.stderr.isatty() else _bar(transient=transient) as bar:
+        if bar is not None:
+            bar.add_task(text, total=total, completed=done, place=_place(done, total), pace="")
+        progress = ProgressDisplay(bar, silent=silent, at_once=at_once or bar is not None)
         progress._seen.append((time.monotonic(), done))
         try:
             yield progress
@@ -143,11 +133,7 @@ def showing_progress(
 
 @contextmanager
 def working(text: str) -> Iterator[None]:
-    """Show what is being done, once it lasts and if standard error is a terminal.
-
-    Args:
-        text: for example ``encoding photo.png``.
-    """
+    """Show what is being done, "encoding photo.png" say, once it lasts and if standard error is a terminal."""
     if not sys.stderr.isatty():
         yield
         return

@@ -1,15 +1,25 @@
-"""Array types whose shapes stand in the signature (jaxtyping).
+"""Array types whose shapes stand in the signature (jaxtyping, which checks them while tests run).
 
 Letters of the shapes: ``N`` pictures, ``C`` channels, ``H`` ``W`` rows and columns, ``M`` latent channels,
 ``F`` families of a mixture, ``K`` components of a family.
 """
 
+import sys
 from typing import TYPE_CHECKING
-
-from jaxtyping import Float, Int, Int16, Int64, Shaped, UInt, UInt8
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+# Its import takes as long as all of NumPy's: where nobody checks shapes, they are for the reader.
+if TYPE_CHECKING or "jaxtyping" in sys.modules:
+    from jaxtyping import Float, Int, Int16, Int64, Shaped, UInt, UInt8
+else:
+
+    class _Unchecked:
+        def __class_getitem__(cls, array_and_shape: tuple[object, str]) -> object:
+            return array_and_shape[0]
+
+    Float = Int = Int16 = Int64 = Shaped = UInt = UInt8 = _Unchecked
 
 __all__ = ["HYPER_STRIDE", "LATENT_STRIDE", "Float", "Int", "Int16", "Int64", "Shaped", "Tensor", "UInt", "UInt8"]
 

@@ -213,6 +213,12 @@ def test_other_pictures_are_warned_of(trimix: Command, tmp_path: Path, data: str
         assert warnings == []
 
 
+def test_a_rate_in_other_units_is_warned_of(trimix: Command, tmp_path: Path) -> None:
+    outcome = trimix("bd-rate", "vtm", write_compressai(tmp_path / "kbit.json", "kbit", 1000.0))
+    assert outcome.code == 0
+    assert "warning: kbit: rates must be bits per pixel, found " in outcome.line
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [

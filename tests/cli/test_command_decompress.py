@@ -59,6 +59,23 @@ def test_json(trimix: Command, compressed: Path) -> None:
     assert record["decode_seconds"] > 0
 
 
+def test_smaller_pictures(trimix: Command, compressed: Path, tmp_path: Path) -> None:
+    for arguments, size in (
+        (("--scale", "1/2"), (35, 25)),
+        (("--scale", "1/16"), (5, 4)),
+        (("--thumbnail", 20), (20, 14)),
+        (("--thumbnail", 128), (70, 50)),
+    ):
+        outcome = trimix("decompress", compressed, "-o", tmp_path / "a.png", "--force", *arguments)
+        assert outcome.code == 0
+        assert f"{size[0]}x{size[1]}, " in outcome.line
+        with Image.open(tmp_path / "a.png") as image:
+            assert image.size == size
+    assert trimix("decompress", compressed, "--scale", "1/3").code == 2
+    outcome = trimix("decompress", compressed, "--scale", "1/2", "--thumbnail", 9)
+    assert "--scale and --thumbnail exclude each other" in outcome.line
+
+
 def test_streams(trimix: Command, compressed: Path) -> None:
     data = compressed.read_bytes()
     outcome = trimix("decompress", "-", standard_input=data)

@@ -9,7 +9,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from trimix.cli import freezing
-from trimix.cli.freezing import noise_crops
+from trimix.freezing.model_file import noise_crops
 
 RECORDED = Path(__file__).parents[1] / "integrations" / "recorded"
 
@@ -109,9 +109,9 @@ def test_mistakes_are_one_line_and_leave_nothing(trimix: Command, checkpoint: Pa
 
 
 def test_noise_for_calibration_is_always_the_same_and_uses_the_whole_range() -> None:
-    crops = noise_crops()
-    assert crops.shape == (freezing.CROP_COUNT, 3, freezing.CROP_SIDE, freezing.CROP_SIDE)
-    assert torch.equal(crops, noise_crops())
+    crops = noise_crops(16, 256)
+    assert crops.shape == (16, 3, 256, 256)
+    assert torch.equal(crops, noise_crops(16, 256))
     assert (crops.amin(), crops.amax()) == (0, 1)
     contrasts = crops.std(dim=(1, 2, 3))
     assert (contrasts.diff() > 0).float().mean() > 0.8

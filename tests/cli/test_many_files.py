@@ -3,12 +3,15 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import MODEL_NAME, Command
+from command_line import MODEL_NAME, Command, process_environment
 from PIL import Image
 
 from trimix.codec import Codec
@@ -119,6 +122,33 @@ def test_ctrl_c_finishes_what_is_in_hand_and_a_second_run_goes_on(
     outcome = trimix(*command)
     assert outcome.code == 0
     assert "5 files: 4 compressed, 1 there already" in outcome.error
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_batch_leaves_whole_files_and_goes_on(
+    trimix: Command, folder: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    out = tmp_path / "out"
+    command = ("compress", folder, "-o", out, "--jobs", "1", "--effort", "5", *MODEL)
+    killed = subprocess.Popen(
+        [sys.executable, "-m", "trimix", *map(str, command)], env=process_environment(), stderr=subprocess.DEVNULL
+    )
+    try:
+        while not (whole := {path: path.read_bytes() for path in out.glob("*.tmix")}):
+            assert killed.poll() is None
+            time.sleep(0.01)
+        killed.send_signal(number)
+        assert killed.wait() == (-number if number is signal.SIGKILL else 128 + number)
+    finally:
+        killed.kill()
+        killed.wait()
+    there = len(set(out.glob("*.tmix")))
+    assert there < 5
+    assert f"5 files: {5 - there} compressed, {there} there already" in trimix(*command).error
+    for path, data in whole.items():
+        assert Codec.for_file(path.read_bytes()).decode(data).height == 20
 
 
 def test_outputs_are_folders(trimix: Command, folder: Path, picture: Path, tmp_path: Path) -> None:

@@ -34,10 +34,10 @@ def run(folder, code=ONE_SYMBOL, **environment):
 
 @pytest.fixture
 def installation(tmp_path):
-    """A copy of what the coder needs, without machine code."""
+    """A copy of what the coder needs, without machine code of either kind."""
     package = tmp_path / "installed" / "trimix"
     package.mkdir(parents=True)
-    shutil.copytree(SOURCE / "coding", package / "coding", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(SOURCE / "coding", package / "coding", ignore=shutil.ignore_patterns("__pycache__", "*.so"))
     shutil.copy(SOURCE / "errors.py", package)
     (package / "__init__.py").touch()
     return package.parent

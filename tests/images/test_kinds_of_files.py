@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from trimix.bitstream import Metadata
 from trimix.errors import PictureError, PictureTooLargeError
 from trimix.images import picture_of_image, picture_of_samples, read_picture
-from trimix.images.deep import jpeg_xl_size
+from trimix.images.jpeg_xl import jpeg_xl_size
 
 FRAMES = [Image.new("RGB", (16, 16), (50 + 80 * k, 0, 0)) for k in range(3)]
 
@@ -117,7 +118,17 @@ def test_jpeg_xl():
         picture = read_picture(imagecodecs.jpegxl_encode(samples, lossless=True))
         visible = samples[:, :, 3] > 0 if samples.shape[2] == 4 else np.ones((9, 11), bool)
         assert (picture.samples[visible] == samples[visible]).all()
-        assert picture.notes == ("profile, EXIF and XMP of JPEG XL are not read",)
+        assert picture.notes == ("the profile of JPEG XL is not read",)
+
+
+def test_packed_metadata_of_jpeg_xl_are_announced_and_damaged_boxes_change_no_pixel():
+    import imagecodecs
+
+    data = imagecodecs.jpegxl_encode(np.zeros((9, 11, 3), np.uint8), lossless=True, usecontainer=True)
+    for box in (b"\0\0\0\x0dbrobExif!", b"\0\0\0\1brob" + (17).to_bytes(8, "big") + b"!"):
+        assert read_picture(data + box).notes[1:] == ("packed metadata of JPEG XL are not read",)
+    for box in (b"\0\0\0\x0cExif\xff\xff\xff\xff", b"\0\0\0\0Exif", b"\0\0\xff\xffxml "):
+        assert read_picture(data + box).metadata == Metadata()
 
 
 @pytest.mark.parametrize("size", [(8, 8), (11, 9), (64, 48), (1000, 3), (700, 9000), (256, 256), (160, 90)])

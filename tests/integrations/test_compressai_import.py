@@ -1,9 +1,11 @@
 """Weights of CompressAI's models: against what they compute, recorded, and against CompressAI where it is installed."""
 
 import importlib.util
+import io
 import math
 import warnings
 from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import pytest
 import torch
@@ -194,7 +196,14 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
     path = tmp_path / "checkpoint.pth"
     with pytest.raises(ModelError, match="no such checkpoint"):
         read_checkpoint(path)
-    for contents in (b"", b"nonsense", b"PK\x03\x04 nonsense"):
+    packed = io.BytesIO()
+    torch.save({"a": torch.zeros(10**6)}, path)
+    with ZipFile(path) as stored, ZipFile(packed, "w", ZIP_DEFLATED) as archive:
+        for name in stored.namelist():
+            archive.writestr(name, stored.read(name))
+    # Pickles that are cut off, and that call on what is not there.
+    damaged = (b"\x80\x02j", b"\x80\x02a.", b"\x80\x02K\x01Q.", b"\x80\x02h\x07.")
+    for contents in (b"", b"nonsense", b"PK\x03\x04 nonsense", packed.getvalue(), *damaged):
         path.write_bytes(contents)
         with pytest.raises(ModelError, match="must be a checkpoint"):
             read_checkpoint(path)
@@ -203,6 +212,7 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
         ({}, "found nothing"),
         ({"epoch": 3}, "found 'epoch'"),
         ({"state_dict": {"a": torch.zeros(1), "b": 3}}, "found 'b'"),
+        ({("a", 1): torch.zeros(1)}, r"found \('a', 1\)"),
     ):
         torch.save(checkpoint, path)
         with pytest.raises(ModelError, match=message):

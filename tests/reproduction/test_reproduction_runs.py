@@ -42,7 +42,7 @@ def test_rates_are_those_of_the_pixels_that_a_picture_has(pictures):
         decoded = (output.reconstruction.clamp(0, 1) * 255).round()[0, :, :rows, :columns].permute(1, 2, 0)
         error = np.square(decoded.numpy().astype(float) - pixels).mean()
         bits = float(output.latent_bits + output.hyper_latent_bits)
-        assert rate == pytest.approx(bits / (rows * columns), rel=1e-5)
+        assert rate == pytest.approx(bits / (rows * columns), abs=1e-6)
         assert decibels == pytest.approx(10 * math.log10(255**2 / error), abs=1e-4)
     assert found.mean.bits_per_pixel == pytest.approx(np.mean(found.bits_per_pixel))
 

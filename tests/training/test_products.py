@@ -5,8 +5,10 @@ import torch
 from small_runs import small_run
 from torch.nn import functional as F
 
+from tiny_models import TINY
 from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT
-from trimix.training import products
+from trimix.training import loop, products
+from trimix.training.config import PhaseConfig, TrainingConfig
 from trimix.training.loop import Trainer
 from trimix.training.products import fast_products, rounds_nothing
 
@@ -102,3 +104,20 @@ def test_a_run_has_the_leave_while_it_trains(picture_folder, tmp_path, monkeypat
     trainer.run(after_phase=lambda: seen.append(settings.fp32_precision))
     assert seen == ["bf16"]
     assert settings.fp32_precision == before
+
+
+@pytest.mark.parametrize("device", ["cuda", "meta"])
+def test_other_devices_are_taken_to_be_fast_in_bfloat16(device):
+    assert products.is_fast_in_bfloat16(torch.device(device))
+
+
+def test_a_cpu_that_is_slow_in_bfloat16_trains_in_single_precision(picture_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "is_fast_in_bfloat16", lambda _: False)
+    weights = []
+    for precision in ("32-true", "bf16-mixed"):
+        phase = PhaseConfig(name="all", steps=2, batch_size=2, patch_size=64, precision=precision)
+        config = TrainingConfig(model=TINY, data={"training": [picture_folder]}, phases=[phase])
+        trainer = loop.Trainer(config, tmp_path / precision, "cpu")
+        trainer.run()
+        weights.append(trainer.model.state_dict())
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])

@@ -277,6 +277,8 @@ def test_a_list_of_phases_replaces_that_of_the_base(write):
     [
         ("base = 3", r"run\.toml: base: must be the path of a TOML file, found 3$"),
         ('base = ["base.toml"]', r"run\.toml: base: must be the path of a TOML file, found \["),
+        (r'base = "a\u0000b"', r"run\.toml: base: must be the path of a TOML file, found 'a\\x00b'$"),
+        ("a = " + 2000 * "[", r"run\.toml: is not valid TOML"),
         ('base = "none.toml"', r"run\.toml: base: must be a TOML file, but \S*none\.toml cannot be read: No such"),
         ('base = "run.toml"', r"run\.toml: base: must not lead back to where it came from, found \S+ -> \S+;"),
         ('base = "round.toml"', r"round\.toml: base: must not lead back.* found \S+ -> \S+ -> \S+;"),

@@ -2,53 +2,71 @@
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from io import TextIOWrapper
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from trimix import __version__
-from trimix.cli.bd_rate import bd_rate
-from trimix.cli.compress import compress
-from trimix.cli.decompress import decompress
-from trimix.cli.evaluate import evaluate
 from trimix.cli.failures import INTERRUPTED, drop_standard_output, explain
-from trimix.cli.freeze import freeze
-from trimix.cli.import_compressai import import_compressai
-from trimix.cli.info import info
-from trimix.cli.inspect import inspect
 from trimix.cli.interrupts import ending_on_signals, interrupt_was_seen, remembering_interrupts
-from trimix.cli.models import models
-from trimix.cli.report import report
-from trimix.cli.reproduce import reproduce
-from trimix.cli.train import train
-from trimix.cli.view import view
 
-app = typer.Typer(
-    name="trimix",
-    add_completion=False,
-    no_args_is_help=True,
-    # Failures are told by `explain`; Typer would install its own hook for tracebacks.
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-for _command, _panel, _example in (
-    (compress, "Pictures", "trimix compress photo.png -q 60 -o photo.tmix; trimix compress photos/ -r -o compressed/"),
-    (decompress, "Pictures", "trimix decompress photo.tmix -o photo.png; trimix decompress compressed/ -r -o decoded/"),
-    (info, "Pictures", "trimix info photo.tmix"),
-    (view, "Pictures", "trimix view photo.tmix"),
-    (inspect, "Pictures", "trimix inspect photo.tmix -o photo.html"),
-    (models, "Models", "trimix models gllmm-lite"),
-    (evaluate, "Models", "trimix evaluate kodak --data-root data/ --quality 20,50,80 --peers default"),
-    (bd_rate, "Models", "trimix bd-rate vtm results/kodak/gllmm-lite.json"),
-    (report, "Models", "trimix report runs/evaluate/kodak -o report.html --picture photo.png"),
-    (train, "Models", "trimix train run.toml --data pictures/ --data more.tar"),
-    (freeze, "Models", "trimix freeze runs/run/last.ckpt -o mine-1.safetensors --name mine-1 --calibrate pictures/"),
-    (import_compressai, "Models", "trimix import-compressai mbt2018-4.pth.tar -o mbt2018-4.safetensors"),
-):
-    app.command(rich_help_panel=_panel, no_args_is_help=_command is not models, epilog=f"Example: {_example}")(_command)
-app.add_typer(reproduce, name="reproduce", rich_help_panel="Models")
+_COMMANDS = {
+    "compress": ("Pictures", "trimix compress photo.png -q 60; trimix compress photos/ -r -o compressed/"),
+    "decompress": (
+        "Pictures",
+        "trimix decompress photo.tmix -o photo.png; trimix decompress compressed/ -r -o decoded/",
+    ),
+    "info": ("Pictures", "trimix info photo.tmix"),
+    "view": ("Pictures", "trimix view photo.tmix"),
+    "inspect": ("Pictures", "trimix inspect photo.tmix -o photo.html"),
+    "models": ("Models", "trimix models gllmm-lite"),
+    "evaluate": ("Models", "trimix evaluate kodak --data-root data/ --quality 20,50,80 --peers default"),
+    "bd-rate": ("Models", "trimix bd-rate vtm results/kodak/gllmm-lite.json"),
+    "report": ("Models", "trimix report runs/evaluate/kodak -o report.html --picture photo.png"),
+    "train": ("Models", "trimix train run.toml --data pictures/ --data more.tar"),
+    "freeze": ("Models", "trimix freeze runs/run/last.ckpt -o mine-1.safetensors --name mine-1 --calibrate pictures/"),
+    "import-compressai": ("Models", "trimix import-compressai mbt2018-4.pth.tar -o mbt2018-4.safetensors"),
+    "reproduce": ("Models", None),
+    "integrate": ("Installation", "trimix integrate --user"),
+    "warm-up": ("Installation", "trimix warm-up"),
+}
+"""Panel of the help and example by name, which is the module's and the function's, too."""
+
+
+def app(args: Sequence[str] | None, **settings: Any) -> object:
+    """The command line, with the command that is asked for; with all of them where it is none of them."""
+    named = next(iter(sys.argv[1:] if args is None else args), "")
+    return _application([named] if named in _COMMANDS else list(_COMMANDS))(args=args, **settings)
+
+
+def _application(names: Sequence[str]) -> typer.Typer:
+    application = typer.Typer(
+        name="trimix",
+        add_completion=True,
+        no_args_is_help=True,
+        # Failures are told by `explain`; Typer would install its own hook for tracebacks.
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    epilog = (
+        "Exit codes: 0 done, 2 wrong usage, 3 picture, 4 compressed file, 5 model, 6 output, 7 training, "
+        "1 anything else. TRIMIX_MODELS names folders with further models; TRIMIX_DEBUG=1 shows tracebacks."
+    )
+    application.callback(epilog=epilog)(trimix)
+    for name in names:
+        panel, example = _COMMANDS[name]
+        function = name.replace("-", "_")
+        command = getattr(import_module(f"trimix.cli.{function}"), function)
+        if example is None:
+            application.add_typer(command, name=name, rich_help_panel=panel)
+            continue
+        needs_arguments = name not in ("models", "warm-up")
+        settings = {"no_args_is_help": needs_arguments, "epilog": f"Example: {example}"}
+        application.command(name, rich_help_panel=panel, **settings)(command)
+    return application
 
 
 def _print_version(wanted: bool) -> bool:
@@ -58,24 +76,17 @@ def _print_version(wanted: bool) -> bool:
     return wanted
 
 
-@app.callback(
-    epilog="Exit codes: 0 done, 2 wrong usage, 3 picture, 4 compressed file, 5 model, 6 output, 7 training, "
-    "1 anything else. TRIMIX_MODELS names folders with further models; TRIMIX_DEBUG=1 shows tracebacks."
-)
 def trimix(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+        bool,
+        typer.Option("-V", "--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
     ] = False,
 ) -> None:
     """Compress pictures with learned models, look into the files, and train models of your own."""
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code.
-
-    Args:
-        arguments: instead of those of the process.
-    """
+    """Run the command line, by default with the arguments of the process, and return its exit code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             # A file name that the terminal's encoding lacks must not end the program.

@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
@@ -13,7 +13,7 @@ from trimix.cli.failures import INTERRUPTED, message_and_code
 from trimix.cli.inputs import Source, naming
 from trimix.cli.interrupts import end_at_once, noting_interrupts
 from trimix.cli.options import MAXIMUM_THREADS, Device
-from trimix.cli.outputs import Destination, keep_times, make_folder, print_json, print_summary
+from trimix.cli.outputs import Destination, Writing, make_folder, print_json, print_summary
 from trimix.cli.selection import Job, Selection, exists, nothing_found
 from trimix.errors import TrimixError
 from trimix.progress import ProgressDisplay, showing_progress
@@ -51,15 +51,7 @@ SkipExistingOption = Annotated[
 
 @dataclass(frozen=True)
 class Made:
-    """What was made of one input.
-
-    Attributes:
-        data: the contents of the output.
-        pixels: of the picture.
-        record: for JSON, without the names.
-        notes: one line each.
-        is_larger: than the input.
-    """
+    """What was made of one input: data, its pixels, a record for JSON without names, notes of one line, if it grew."""
 
     data: bytes
     pixels: int
@@ -68,57 +60,25 @@ class Made:
     is_larger: bool = False
 
 
-@dataclass(frozen=True)
-class BatchOptions:
-    """How many files are written."""
-
-    force: bool = False
-    keep_times: bool = False
-    only_smaller: bool = False
-    json: bool = False
-
-
-@dataclass
-class Tally:
-    """What has come of the inputs so far."""
-
-    made: int = 0
-    there: int = 0
-    larger: int = 0
-    input_bytes: int = 0
-    output_bytes: int = 0
-    pixels: int = 0
-    failed: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def done(self) -> int:
-        """All but those that were there."""
-        return self.made + self.larger + len(self.failed)
-
-
 def default_jobs(jobs: int | None, device: Device) -> int:
     """How many files at a time: one on a CUDA device, which is busy with one."""
     return jobs or (1 if device is not Device.CPU else min(_MOST_JOBS, os.cpu_count() or 1))
 
 
 class Batch:
-    """Makes a file of each of many.
+    """Makes a file of each of many; errors about an input are of one class, the verb is as in "3 compressed"."""
 
-    Args:
-        selection: what is to be done.
-        error: class of the errors about an input.
-        verb: as in "3 compressed".
-        options: how they are written.
-    """
-
-    def __init__(self, selection: Selection, error: type[TrimixError], verb: str, options: BatchOptions) -> None:
-        self._selection = selection
-        self._error = error
-        self._verb = verb
-        self._options = options
-        self._tally = Tally()
+    def __init__(self, selection: Selection, error: type[TrimixError], verb: str, writing: Writing) -> None:
+        self._selection, self._error, self._verb, self._writing = selection, error, verb, writing
+        self._made = self._there = self._larger = 0
+        self._input_bytes = self._output_bytes = self._pixels = 0
+        self._failed: dict[str, int] = {}
         self._display = ProgressDisplay()
         self._started = time.perf_counter()
+
+    @property
+    def _done(self) -> int:
+        return self._made + self._larger + len(self._failed)
 
     def run(self, load: Callable[[int], Callable[[Source], Made]], jobs: int, threads: int | None) -> None:
         """Do all that is not done yet.
@@ -134,21 +94,17 @@ class Batch:
         if not self._selection.jobs:
             what = "picture" if self._verb == "compressed" else "compressed file"
             raise self._error(nothing_found(self._selection, what))
-        waiting = [job for job in self._selection.jobs if not self._is_there(job)]
+        force = self._writing.force
+        waiting = [job for job in self._selection.jobs if force or not exists(job.output)]
+        self._there = len(self._selection.jobs) - len(waiting)
         jobs = min(jobs, len(waiting))
         share = threads or max(1, (os.cpu_count() or 1) // max(1, jobs))
-        interrupted = self._make(waiting, load(share), jobs) if waiting else False
-        self._summarize(len(waiting) - self._tally.done)
-        if interrupted or self._tally.failed:
-            raise typer.Exit(INTERRUPTED if interrupted else next(iter(self._tally.failed.values())))
+        interrupted = self._make_all(waiting, load(share), jobs) if waiting else False
+        self._summarize(len(waiting) - self._done)
+        if interrupted or self._failed:
+            raise typer.Exit(INTERRUPTED if interrupted else next(iter(self._failed.values())))
 
-    def _is_there(self, job: Job) -> bool:
-        if self._options.force or not exists(job.output):
-            return False
-        self._tally.there += 1
-        return True
-
-    def _make(self, waiting: list[Job], work: Callable[[Source], Made], jobs: int) -> bool:
+    def _make_all(self, waiting: list[Job], work: Callable[[Source], Made], jobs: int) -> bool:
         """Whether Ctrl-C ended it. Only this thread writes, so nothing is half written when it ends."""
         pool = ThreadPoolExecutor(jobs)
         self._started = time.perf_counter()
@@ -177,62 +133,58 @@ class Batch:
     def _work(self, job: Job, work: Callable[[Source], Made]) -> tuple[Source, Destination, Made]:
         source = Source(str(job.source), self._error)
         make_folder(job.output.parent)
-        destination = Destination(str(job.output), source, force=self._options.force)
+        destination = Destination(str(job.output), source, force=self._writing.force)
         with naming(source):
             return source, destination, work(source)
 
     def _finish(self, job: Job, future: "Future[tuple[Source, Destination, Made]]", total: int) -> None:
-        tally = self._tally
         try:
             source, destination, made = future.result()
             for note in made.notes:
                 self._display.say(f"trimix: {source.name}: {note}")
             record = {"input": source.name, "output": destination.name, **made.record}
-            if made.is_larger and self._options.only_smaller:
-                tally.larger += 1
+            if made.is_larger and self._writing.only_smaller:
+                self._larger += 1
                 record["output"] = None
             else:
-                destination.write(made.data)
-                if self._options.keep_times:
-                    keep_times(source, destination)
-                tally.made += 1
-                tally.input_bytes += source.size_bytes
-                tally.output_bytes += len(made.data)
-                tally.pixels += made.pixels
-            if self._options.json:
+                self._writing.write(source, destination, made.data)
+                self._made += 1
+                self._input_bytes += source.size_bytes
+                self._output_bytes += len(made.data)
+                self._pixels += made.pixels
+            if self._writing.json:
                 print_json(record)
         except BrokenPipeError:
             raise
         except Exception as error:
             message, code = message_and_code(error)
             name = str(job.source)
-            tally.failed[name] = code
+            self._failed[name] = code
             self._display.say(f"trimix: error: {message if message.startswith(name) else f'{name}: {message}'}")
-            if self._options.json:
+            if self._writing.json:
                 print_json({"input": name, "output": None, "error": message, "exit_code": code})
         seconds = time.perf_counter() - self._started
-        saved = f", {_size(tally.input_bytes - tally.output_bytes)} saved" if self._verb == "compressed" else ""
+        saved = f", {_size(self._input_bytes - self._output_bytes)} saved" if self._verb == "compressed" else ""
         self._display.show(
-            f"{tally.pixels / 1e6 / seconds:.2f} MP/s{saved}; {job.source.name}", tally.done, total, unit="files"
+            f"{self._pixels / 1e6 / seconds:.2f} MP/s{saved}; {job.source.name}", self._done, total, unit="files"
         )
 
     def _summarize(self, not_begun: int) -> None:
-        tally, selection = self._tally, self._selection
-        seconds = time.perf_counter() - self._started
-        if self._options.json:
+        selection, seconds = self._selection, time.perf_counter() - self._started
+        if self._writing.json:
             print_json(
                 {
                     "summary": True,
-                    self._verb: tally.made,
-                    "there_already": tally.there,
-                    "left_out_as_larger": tally.larger,
-                    "failed": list(tally.failed),
+                    self._verb: self._made,
+                    "there_already": self._there,
+                    "left_out_as_larger": self._larger,
+                    "failed": list(self._failed),
                     "not_begun": not_begun,
                     "passed_over": selection.passed_over,
                     "folders_left_out": selection.folders_left_out,
-                    "input_bytes": tally.input_bytes,
-                    "output_bytes": tally.output_bytes,
-                    "pixels": tally.pixels,
+                    "input_bytes": self._input_bytes,
+                    "output_bytes": self._output_bytes,
+                    "pixels": self._pixels,
                     "seconds": seconds,
                 }
             )
@@ -241,17 +193,17 @@ class Batch:
             print_summary(f"trimix: passed over: {_names(selection.passed_over)}")
         if selection.folders_left_out:
             print_summary(f"trimix: folders not looked into: {selection.folders_left_out}; --recursive does")
-        parts = [f"{tally.made} {self._verb}"]
-        parts += [f"{tally.there} there already"] if tally.there else []
-        parts += [f"{tally.larger} left out, for they would grow"] if tally.larger else []
+        parts = [f"{self._made} {self._verb}"]
+        parts += [f"{self._there} there already"] if self._there else []
+        parts += [f"{self._larger} left out, for they would grow"] if self._larger else []
         parts += [f"{not_begun} not begun"] if not_begun else []
-        parts += [f"{len(tally.failed)} failed ({_names(tuple(tally.failed))})"] if tally.failed else []
+        parts += [f"{len(self._failed)} failed ({_names(tuple(self._failed))})"] if self._failed else []
         line = f"{len(selection.jobs)} file{'s' if len(selection.jobs) > 1 else ''}: {', '.join(parts)}"
-        if tally.made:
-            percent = f" ({100 * tally.output_bytes / tally.input_bytes:.1f} %)" if self._verb == "compressed" else ""
+        if self._made:
+            percent = f" ({100 * self._output_bytes / self._input_bytes:.1f} %)" if self._verb == "compressed" else ""
             line += (
-                f"; {_size(tally.input_bytes)} -> {_size(tally.output_bytes)}{percent}, "
-                f"{tally.pixels / 1e6:.2f} MP in {seconds:.1f} s"
+                f"; {_size(self._input_bytes)} -> {_size(self._output_bytes)}{percent}, "
+                f"{self._pixels / 1e6:.2f} MP in {seconds:.1f} s"
             )
         print_summary(line)
 

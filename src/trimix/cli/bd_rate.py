@@ -101,16 +101,16 @@ def bd_rate(
     ]
     if not comparisons:
         raise UsageError("curves must have a finite distortion in common, found none; measure with loss")
+    warnings = list(_doubts(chosen, others))
+    for warning in () if json else warnings:
+        print_summary(f"trimix: warning: {warning}")
     found = [value for one in comparisons for value in one[2:]]
     reasons = list(dict.fromkeys(value for value in found if isinstance(value, str)))
     if all(isinstance(value, str) for value in found):
         raise UsageError(reasons[0])
-    warnings = list(_doubts(chosen, others))
     if json:
         print_json(_record(chosen, comparisons, method, warnings))
         return
-    for warning in warnings:
-        print_summary(f"trimix: warning: {warning}")
     print(f"against {chosen.curve.name} of {len(chosen.curve.points)} points, interpolated by {method}")
     rows = [_COLUMNS, *map(_row, comparisons)]
     print_table(rows, _TEXT_COLUMNS)
@@ -183,7 +183,13 @@ def _compare(anchor: _Contender, test: _Contender, metric: Metric, method: Metho
 
 
 def _doubts(anchor: _Contender, others: Sequence[_Contender]) -> Iterator[str]:
-    """Pairs that are not of the same pictures, as far as that is known."""
+    """Rates that are none of pictures, and pairs that are not of the same pictures, as far as that is known."""
+    for one in (anchor, *others):
+        if (highest := max(point.bits_per_pixel for point in one.curve.points)) > _RAW_BITS_PER_PIXEL:
+            yield (
+                f"{one.curve.name}: rates must be bits per pixel, found {highest:g}, more than raw pixels have; "
+                "convert them if they are bytes or kbit/s"
+            )
     for other in others:
         pairs = ((anchor.data, other.data), (anchor.picture_count, other.picture_count))
         differing = next((pair for pair in pairs if all(pair) and pair[0] != pair[1]), None)
@@ -194,6 +200,7 @@ def _doubts(anchor: _Contender, others: Sequence[_Contender]) -> Iterator[str]:
             )
 
 
+_RAW_BITS_PER_PIXEL = 64
 _COLUMNS = ("curve", "metric", "BD-rate %", "over", "share %", "BD", "over bpp", "share %")
 _TEXT_COLUMNS = 2
 _MARK = "*"

@@ -1,72 +1,32 @@
 """``trimix compress``: a picture file to a ``.tmix`` file."""
 
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import count
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from trimix.bitstream import MAGIC, MAXIMUM_PIXELS
-from trimix.cli.batch import (
-    Batch,
-    BatchOptions,
-    JobsOption,
-    KeepTimesOption,
-    Made,
-    RecursiveOption,
-    SkipExistingOption,
-    default_jobs,
-)
-from trimix.cli.inputs import STANDARD_STREAM, Source, naming
+from trimix.cli import batch, options
+from trimix.cli.batch import Batch, Made, default_jobs
+from trimix.cli.inputs import Source, naming
 from trimix.cli.interrupts import heed_interrupt, raise_if_interrupted
 from trimix.cli.networks import announce_compilation, prepare_coding
-from trimix.cli.options import (
-    BackgroundOption,
-    Device,
-    DeviceOption,
-    ForceOption,
-    JsonOption,
-    MaximumPixelsOption,
-    QualityOption,
-    Stripping,
-    ThreadsOption,
-    check_quality,
-    checked_background,
-)
-from trimix.cli.outputs import (
-    Destination,
-    default_output,
-    output_in_folder,
-    print_json,
-    print_summary,
-    refuse_json_with_data,
-)
-from trimix.cli.outputs import keep_times as keep_times_of
-from trimix.cli.search_display import searching
-from trimix.cli.search_options import (
-    EffortOption,
-    TargetBitsPerPixelOption,
-    TargetPsnrOption,
-    TargetSizeOption,
-    TargetSsimulacra2Option,
-    TimeLimitOption,
-    check_time_limit,
-    checked_target,
-)
-from trimix.cli.selection import COMPRESSED_SUFFIX, are_many, is_folder, refuse_output_among_inputs, select
+from trimix.cli.outputs import Writing, print_json, print_summary
+from trimix.cli.selection import COMPRESSED_SUFFIX, are_many, refuse_output_among_inputs, select
 from trimix.encoder.effort import DEFAULT_EFFORT, DEFAULT_QUALITY, search_steps
 from trimix.errors import PictureError
 from trimix.frozen.catalogue import ModelEntry, Tune, find_model, model_for
-from trimix.progress import working
+from trimix.progress import showing_progress, working
 
 if TYPE_CHECKING:
     from trimix.codec import Codec
+    from trimix.encoder.search import SearchProgress
     from trimix.encoder.target_search import Encoded
-    from trimix.encoder.targets import Target
-    from trimix.frozen.model import ModelIdentity
+    from trimix.encoder.targets import Target, Trial
     from trimix.images import Picture
 
 
@@ -89,13 +49,13 @@ def compress(
             show_default="IN with the suffix .tmix",
         ),
     ] = None,
-    quality: QualityOption = None,
-    target_bits_per_pixel: TargetBitsPerPixelOption = None,
-    target_size: TargetSizeOption = None,
-    target_psnr: TargetPsnrOption = None,
-    target_ssimulacra2: TargetSsimulacra2Option = None,
-    effort: EffortOption = DEFAULT_EFFORT,
-    time_limit: TimeLimitOption = None,
+    quality: options.QualityOption = None,
+    target_bits_per_pixel: options.TargetBitsPerPixelOption = None,
+    target_size: options.TargetSizeOption = None,
+    target_psnr: options.TargetPsnrOption = None,
+    target_ssimulacra2: options.TargetSsimulacra2Option = None,
+    effort: options.EffortOption = DEFAULT_EFFORT,
+    time_limit: options.TimeLimitOption = None,
     tune: Annotated[
         Tune | None,
         typer.Option(
@@ -113,7 +73,7 @@ def compress(
             show_default=False,
         ),
     ] = None,
-    background: BackgroundOption = None,
+    background: options.BackgroundOption = None,
     frame: Annotated[
         int | None,
         typer.Option(
@@ -125,25 +85,25 @@ def compress(
         ),
     ] = None,
     strip: Annotated[
-        Stripping | None,
+        options.Stripping | None,
         typer.Option(
             "--strip",
             help="Leave out metadata: the place (gps), all but the description of colours (all), that too (profile).",
             show_default=False,
         ),
     ] = None,
-    recursive: RecursiveOption = False,
-    jobs: JobsOption = None,
-    skip_existing: SkipExistingOption = False,
+    recursive: batch.RecursiveOption = False,
+    jobs: batch.JobsOption = None,
+    skip_existing: batch.SkipExistingOption = False,
     only_smaller: Annotated[
         bool, typer.Option("--only-smaller", help="Write no file that is not smaller than its picture.")
     ] = False,
-    keep_times: KeepTimesOption = False,
-    device: DeviceOption = Device.CPU,
-    threads: ThreadsOption = None,
-    force: ForceOption = False,
-    json: JsonOption = False,
-    maximum_pixels: MaximumPixelsOption = MAXIMUM_PIXELS,
+    keep_times: batch.KeepTimesOption = False,
+    device: options.DeviceOption = options.Device.CPU,
+    threads: options.ThreadsOption = None,
+    force: options.ForceOption = False,
+    json: options.JsonOption = False,
+    maximum_pixels: options.MaximumPixelsOption = MAXIMUM_PIXELS,
 ) -> None:
     """Compress pictures to .tmix files.
 
@@ -155,173 +115,164 @@ def compress(
     is named and the rest done; Ctrl-C finishes the pictures in hand, and the same
     command goes on. Names and the tree of folders are kept.
     """
-    target = checked_target(quality, target_bits_per_pixel, target_size, target_psnr, target_ssimulacra2)
+    target = options.checked_target(quality, target_bits_per_pixel, target_size, target_psnr, target_ssimulacra2)
     quality = DEFAULT_QUALITY if quality is None else quality
-    check_quality(quality)
-    check_time_limit(time_limit, effort)
-    settings = _Settings(
-        target or quality, effort, time_limit, maximum_pixels, frame, checked_background(background), strip
-    )
+    options.check_quality(quality)
+    options.check_time_limit(time_limit, effort)
+    colour = options.checked_background(background)
+    encoding = _Encoding(target, quality, effort, time_limit, maximum_pixels, frame, colour, strip)
     refuse_output_among_inputs(pictures, COMPRESSED_SUFFIX)
-    options = BatchOptions(force, keep_times, only_smaller, json)
-    is_search = target is not None or search_steps(effort) > 0
+    writing = Writing(force, keep_times, only_smaller, skip_existing, json)
     if are_many(pictures):
         selection = select(pictures, output, "tmix", recursive=recursive, of_pictures=True)
         entry = find_model(model_for(tune, model))
-        batch = Batch(selection, PictureError, "compressed", options)
 
         def load(share: int) -> Callable[[Source], Made]:
-            work = _load(settings, entry, device, share)
-            announce_compilation("searching" if is_search else "encoding")
-            return lambda source: _made(source, *work(source, {}), settings, work.model)
+            codec = encoding.load(entry, device, share)
+            return lambda source: encoding.made(codec, source)[0]
 
-        batch.run(load, default_jobs(jobs, device), threads)
+        Batch(selection, PictureError, "compressed", writing).run(load, default_jobs(jobs, device), threads)
         return
     source = Source(pictures[0], PictureError)
-    refuse_compressed(source)
-    if output is None:
-        output = default_output(source, "tmix")
-    elif is_folder(output):
-        output = output_in_folder(output, source, "tmix")
-    if json:
-        refuse_json_with_data(output)
-    if skip_existing and not force and output != STANDARD_STREAM and Path(output).exists():
-        print_summary(f"{output} is there already")
+    _refuse_compressed(source)
+    destination = writing.destination(output, source, "tmix")
+    if destination is None:
         return
-    destination = Destination(output, source, force=force)
-    entry = find_model(model_for(tune, model))
-    work = _load(settings, entry, device, threads)
-    with nullcontext() if is_search else working(f"compressing {source.name}"):
-        announce_compilation("searching" if is_search else "encoding")
-        with searching(target) if is_search else nullcontext() as display:
-            callbacks = {} if display is None else {"on_step": display.step, "on_trial": display.tried}
-            with naming(source):
-                original, encoded, encode_seconds = work(source, callbacks)
+    codec = encoding.load(find_model(model_for(tune, model)), device, threads)
+    with nullcontext() if encoding.is_search else working(f"compressing {source.name}"):
+        with _searching(target) if encoding.is_search else nullcontext({}) as callbacks, naming(source):
+            made, encoded = encoding.made(codec, source, callbacks)
         if encoded.ended == "interrupt":
             heed_interrupt()
             print_summary("trimix: interrupted: the best so far is written; Ctrl-C again writes nothing")
-        made = _made(source, original, encoded, encode_seconds, settings, work.model)
         is_left_out = only_smaller and made.is_larger
         if not is_left_out:
-            destination.write(made.data)
-            if keep_times:
-                keep_times_of(source, destination)
+            writing.write(source, destination, made.data)
     for note in made.notes:
         print_summary(f"trimix: {source.name}: {note}")
     if json:
         print_json({"input": source.name, "output": None if is_left_out else destination.name, **made.record})
         return
     print_summary(
-        f"{source.name} ({original.width}x{original.height}, {source.size_bytes} bytes) -> "
+        f"{source.name} ({made.record['width']}x{made.record['height']}, {source.size_bytes} bytes) -> "
         f"{'nothing, for it would grow' if is_left_out else destination.name}: {len(made.data)} bytes, "
-        f"{8 * len(made.data) / made.pixels:.3f} bpp {_how(encoded, quality, effort, target)}, "
-        f"{encode_seconds:.2f} s"
+        f"{made.record['bits_per_pixel']:.3f} bpp {encoding.how(encoded)}, {made.record['encode_seconds']:.2f} s"
     )
 
 
-def refuse_compressed(source: Source) -> None:
-    """Refuse what is compressed already.
+@contextmanager
+def _searching(target: "Target | None") -> Iterator[dict[str, Any]]:
+    """What a search calls, to show where it stands: a bar if standard error is a terminal, else now and then a line."""
+    trials = count(1)
+    with showing_progress("searching", transient=True) as display:
 
-    Raises:
-        PictureError: it is.
-    """
+        def on_step(progress: "SearchProgress") -> None:
+            raise_if_interrupted()  # a Ctrl-C that a library has swallowed
+            reached = f"{progress.bits_per_pixel:.4f} bpp, {progress.distortion}"
+            display.show(f"step {progress.step} of {progress.steps}: {reached}", progress.step, progress.steps)
+
+        def on_trial(trial: "Trial") -> None:
+            measured = "" if target is None else target.text(trial.measured)
+            display.show(f"trial {next(trials)}: quality {trial.quality:.2f} gives {measured}")
+
+        yield {"on_step": on_step, "on_trial": on_trial}
+
+
+def _refuse_compressed(source: Source) -> None:
     if source.beginning(len(MAGIC)) == MAGIC:
         raise PictureError(f"{source.name}: is compressed already; 'trimix decompress' makes a picture of it")
 
 
 @dataclass(frozen=True)
-class _Settings:
+class _Encoding:
     """How pictures are read and encoded."""
 
-    aim: "float | Target"
+    target: "Target | None"
+    quality: float
     effort: int
     time_limit: float | None
     maximum_pixels: int
     frame: int | None
     background: tuple[int, int, int] | None
-    strip: Stripping | None
+    strip: options.Stripping | None
 
     @property
-    def target(self) -> "Target | None":
-        return None if isinstance(self.aim, float | int) else self.aim
+    def is_search(self) -> bool:
+        return self.target is not None or search_steps(self.effort) > 0
 
+    def load(self, entry: ModelEntry, device: options.Device, threads: int | None) -> "Codec":
+        with working("loading the model"):
+            device_name = prepare_coding(device, threads)
+            from trimix.codec import Codec
 
-@dataclass(frozen=True)
-class _Work:
-    """Reads and encodes one picture; several threads may call it."""
+            raise_if_interrupted()
+            codec = Codec.load(entry.path, device_name)
+        announce_compilation("searching" if self.is_search else "encoding")
+        return codec
 
-    codec: "Codec"
-    settings: _Settings
-
-    @property
-    def model(self) -> "ModelIdentity":
-        return self.codec.model.identity
-
-    def __call__(self, source: Source, callbacks: dict[str, Any]) -> "tuple[Picture, Encoded, float]":
+    def made(
+        self, codec: "Codec", source: Source, callbacks: Mapping[str, Any] | None = None
+    ) -> "tuple[Made, Encoded]":
+        """The file of a picture, and what it took; several threads may call it."""
         from trimix.images import Strip, read_picture
 
-        settings = self.settings
-        refuse_compressed(source)
+        _refuse_compressed(source)
         picture = read_picture(
             source.path_or_contents(),
-            maximum_pixels=settings.maximum_pixels,
-            frame=settings.frame,
-            background=settings.background,
-            strip=Strip.NOTHING if settings.strip is None else Strip(settings.strip),
+            maximum_pixels=self.maximum_pixels,
+            frame=self.frame,
+            background=self.background,
+            strip=Strip.NOTHING if self.strip is None else Strip(self.strip),
         )
         started = time.perf_counter()
-        encoded = self.codec.encode_to(
-            picture, settings.aim, settings.effort, time_limit_seconds=settings.time_limit, **callbacks
+        encoded = codec.encode_to(
+            picture, self.target or self.quality, self.effort, time_limit_seconds=self.time_limit, **(callbacks or {})
         )
-        return picture, encoded, time.perf_counter() - started
+        encode_seconds = time.perf_counter() - started
+        data, target, pixels = encoded.data, self.target, picture.width * picture.height
+        is_larger = len(data) >= source.size_bytes
+        notes = (*picture.notes, *_warnings(source, picture, data))
+        if target is not None and not encoded.is_met:
+            notes += (
+                f"warning: {target.text(target.value)} was not met in {encoded.encodings} encodings; "
+                f"the nearest is {target.text(encoded.measured or 0.0)}",
+            )
+        record = {
+            "width": picture.width,
+            "height": picture.height,
+            "channels": picture.samples.shape[2],
+            "bit_depth": picture.bit_depth,
+            "notes": notes,
+            "input_bytes": source.size_bytes,
+            "bytes": len(data),
+            "is_larger": is_larger,
+            "bits_per_pixel": 8 * len(data) / pixels,
+            "quality": round(encoded.quality, 3),  # enough to give the same again
+            "effort": self.effort,
+            "search_steps": encoded.steps,
+            "ended": encoded.ended,
+            "encodings": encoded.encodings,
+            "target_met": None if target is None else encoded.is_met,
+            "model": codec.model.identity.name,
+            "model_hash": codec.model.identity.weights_hash.hex(),
+            "encode_seconds": encode_seconds,
+        }
+        return Made(data, pixels, record, notes, is_larger), encoded
 
-
-def _load(settings: _Settings, entry: ModelEntry, device: Device, threads: int | None) -> _Work:
-    with working("loading the model"):
-        device_name = prepare_coding(device, threads)
-        from trimix.codec import Codec
-
-        raise_if_interrupted()
-        return _Work(Codec.load(entry.path, device_name), settings)
-
-
-def _made(
-    source: Source,
-    original: "Picture",
-    encoded: "Encoded",
-    encode_seconds: float,
-    settings: _Settings,
-    model: "ModelIdentity",
-) -> Made:
-    data, target, pixels = encoded.data, settings.target, original.width * original.height
-    is_larger = len(data) >= source.size_bytes
-    notes = (*original.notes, *_warnings(source, original, data))
-    if target is not None and not encoded.is_met:
-        notes += (
-            f"warning: {target.text(target.value)} was not met in {encoded.encodings} encodings; "
-            f"the nearest is {target.text(encoded.measured or 0.0)}",
-        )
-    record = {
-        "width": original.width,
-        "height": original.height,
-        "channels": original.samples.shape[2],
-        "bit_depth": original.bit_depth,
-        "notes": notes,
-        "input_bytes": source.size_bytes,
-        "bytes": len(data),
-        "is_larger": is_larger,
-        "bits_per_pixel": 8 * len(data) / pixels,
-        "quality": round(encoded.quality, 3),  # enough to give the same again
-        "effort": settings.effort,
-        "search_steps": encoded.steps,
-        "ended": encoded.ended,
-        "encodings": encoded.encodings,
-        "target_met": None if target is None else encoded.is_met,
-        "model": model.name,
-        "model_hash": model.weights_hash.hex(),
-        "encode_seconds": encode_seconds,
-    }
-    return Made(data, pixels, record, notes, is_larger)
+    def how(self, encoded: "Encoded") -> str:
+        """Quality and effort, and what ended it, for the line at the end."""
+        if self.target is None:
+            text = f"at quality {self.quality:g}"
+        else:
+            measured = None if self.target.is_rate else encoded.measured
+            text = "" if measured is None else f"and {self.target.text(measured)} "
+            text += f"at quality {encoded.quality:.2f}"
+        if self.effort != DEFAULT_EFFORT:
+            text += f", effort {self.effort}"
+        if encoded.ended is not None:
+            reason = {"time": "the time limit", "interrupt": "Ctrl-C"}[encoded.ended]
+            text += f" (ended by {reason} after {encoded.steps} steps)"
+        return text
 
 
 def _warnings(source: Source, original: "Picture", data: bytes) -> list[str]:
@@ -347,19 +298,3 @@ def _warnings(source: Source, original: "Picture", data: bytes) -> list[str]:
             f"takes {lossless_bytes} bytes and this file {len(data)}; use 'cwebp -lossless'"
         )
     return found
-
-
-def _how(encoded: "Encoded", quality: float, effort: int, target: "Target | None") -> str:
-    """Quality and effort, and what ended it, for the line at the end."""
-    if target is None:
-        text = f"at quality {quality:g}"
-    else:
-        measured = None if target.is_rate else encoded.measured
-        text = "" if measured is None else f"and {target.text(measured)} "
-        text += f"at quality {encoded.quality:.2f}"
-    if effort != DEFAULT_EFFORT:
-        text += f", effort {effort}"
-    if encoded.ended is not None:
-        reason = {"time": "the time limit", "interrupt": "Ctrl-C"}[encoded.ended]
-        text += f" (ended by {reason} after {encoded.steps} steps)"
-    return text

@@ -21,12 +21,7 @@ ModelOfFileOption = Annotated[
 
 
 def checked_header(source: Source, maximum_pixels: int) -> Header:
-    """The header of a compressed file whose bytes are whole.
-
-    Raises:
-        CodecError: the bytes are no valid file.
-        PictureTooLargeError: the header claims more pixels than allowed.
-    """
+    """The header of a compressed file whose bytes are whole; else CodecError, or PictureTooLargeError by its claim."""
     with naming(source):
         header = read_header(source.contents())
         if header.width * header.height > maximum_pixels:
@@ -39,11 +34,6 @@ def checked_header(source: Source, maximum_pixels: int) -> Header:
 
 
 def model_of_file(source: Source, header: Header, model: str | None) -> ModelEntry:
-    """The model that was asked for, else the one that the file names by its hash.
-
-    Raises:
-        ModelError: there is none of that name.
-        UnknownModelError: none with that hash is installed.
-    """
+    """The model that was asked for, else the one that the file names by its hash; ModelError for none."""
     with naming(source):
         return find_model_by_hash(header.weights_hash) if model is None else find_model(model)

@@ -2,57 +2,42 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
 from io import BytesIO
-from pathlib import Path
 from threading import Lock
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from trimix.bitstream import MAXIMUM_PIXELS, QUALITY_STEPS, Header
-from trimix.cli.batch import (
-    Batch,
-    BatchOptions,
-    JobsOption,
-    KeepTimesOption,
-    Made,
-    RecursiveOption,
-    SkipExistingOption,
-    default_jobs,
-)
+from trimix.bitstream import MAXIMUM_PIXELS, QUALITY_STEPS, SIDE_MAXIMUM, Header
+from trimix.cli import batch, options
+from trimix.cli.batch import Batch, Made, default_jobs
 from trimix.cli.compressed_files import ModelOfFileOption, checked_header, model_of_file
-from trimix.cli.inputs import STANDARD_STREAM, Source, naming
+from trimix.cli.inputs import Source, naming
 from trimix.cli.interrupts import raise_if_interrupted
 from trimix.cli.networks import announce_compilation, prepare_coding
-from trimix.cli.options import (
-    PICTURE_FORMATS,
-    BackgroundOption,
-    Device,
-    DeviceOption,
-    ForceOption,
-    JsonOption,
-    MaximumPixelsOption,
-    ThreadsOption,
-    check_picture_format,
-    checked_background,
-)
-from trimix.cli.outputs import (
-    Destination,
-    default_output,
-    output_in_folder,
-    print_json,
-    print_summary,
-    refuse_json_with_data,
-)
-from trimix.cli.outputs import keep_times as keep_times_of
-from trimix.cli.selection import are_many, is_folder, refuse_output_among_inputs, select
+from trimix.cli.options import PICTURE_FORMATS
+from trimix.cli.outputs import Destination, Writing, print_json, print_summary
+from trimix.cli.selection import are_many, refuse_output_among_inputs, select
 from trimix.errors import CodecError, UsageError
 from trimix.frozen.catalogue import find_model
 from trimix.progress import working
 
 _DEFAULT_FORMAT = "png"
+_REDUCTIONS = (1, 2, 4, 8, 16)
 _loading = Lock()
 """Threads that begin at once must not load the same model twice."""
+
+
+class Scale(StrEnum):
+    """Sides of the picture to those of the file's."""
+
+    WHOLE = "1"
+    HALF = "1/2"
+    QUARTER = "1/4"
+    EIGHTH = "1/8"
+    SIXTEENTH = "1/16"
 
 
 def decompress(
@@ -78,17 +63,31 @@ def decompress(
             show_default="by the suffix of OUT, else png",
         ),
     ] = None,
-    background: BackgroundOption = None,
+    background: options.BackgroundOption = None,
+    scale: Annotated[
+        Scale, typer.Option("--scale", help="Smaller, sides rounded up; 1/8 and 1/16 take about half the time.")
+    ] = Scale.WHOLE,
+    thumbnail: Annotated[
+        int | None,
+        typer.Option(
+            "--thumbnail",
+            min=1,
+            max=SIDE_MAXIMUM,
+            metavar="PIXELS",
+            help="Instead of a scale: sides of at most so many pixels, with 8 bits.",
+            show_default=False,
+        ),
+    ] = None,
     model: ModelOfFileOption = None,
-    recursive: RecursiveOption = False,
-    jobs: JobsOption = None,
-    skip_existing: SkipExistingOption = False,
-    keep_times: KeepTimesOption = False,
-    device: DeviceOption = Device.CPU,
-    threads: ThreadsOption = None,
-    force: ForceOption = False,
-    json: JsonOption = False,
-    maximum_pixels: MaximumPixelsOption = MAXIMUM_PIXELS,
+    recursive: batch.RecursiveOption = False,
+    jobs: batch.JobsOption = None,
+    skip_existing: batch.SkipExistingOption = False,
+    keep_times: batch.KeepTimesOption = False,
+    device: options.DeviceOption = options.Device.CPU,
+    threads: options.ThreadsOption = None,
+    force: options.ForceOption = False,
+    json: options.JsonOption = False,
+    maximum_pixels: options.MaximumPixelsOption = MAXIMUM_PIXELS,
 ) -> None:
     """Decompress .tmix files to pictures.
 
@@ -96,45 +95,36 @@ def decompress(
     -o - the picture takes standard output: no --json then. Of many, what is there
     already is not done again without --force, what fails is named and the rest done.
     """
-    wanted = None if format is None else check_picture_format(format)
-    colour = checked_background(background)
+    if thumbnail is not None and scale is not Scale.WHOLE:
+        raise UsageError("--scale and --thumbnail exclude each other; give one of them")
+    wanted = None if format is None else options.check_picture_format(format)
+    decoding = Decoding(model, maximum_pixels, options.checked_background(background), scale, thumbnail)
     refuse_output_among_inputs(files, *(f".{one}" for one in PICTURE_FORMATS))
+    writing = Writing(force, keep_times, skip_existing=skip_existing, json=json)
     if are_many(files):
         extension = wanted or _DEFAULT_FORMAT
         selection = select(files, output, extension, recursive=recursive, of_pictures=False)
         if model is not None:
             find_model(model)
-        batch = Batch(selection, CodecError, "decompressed", BatchOptions(force, keep_times, json=json))
 
         def load(share: int) -> Callable[[Source], Made]:
-            device_name = _prepare(device, share)
-            return lambda source: _made(
-                source, checked_header(source, maximum_pixels), model, device_name, maximum_pixels, extension, colour
-            )
+            device_name = prepare(device, share)
+            return lambda source: decoding.made(source, checked_header(source, maximum_pixels), device_name, extension)
 
-        batch.run(load, default_jobs(jobs, device), threads)
+        Batch(selection, CodecError, "decompressed", writing).run(load, default_jobs(jobs, device), threads)
         return
     source = Source(files[0], CodecError)
     # Damage, limits and a missing model show here, before torch is loaded.
     header = checked_header(source, maximum_pixels)
-    if output is None:
-        output = default_output(source, wanted or _DEFAULT_FORMAT)
-    elif is_folder(output):
-        output = output_in_folder(output, source, wanted or _DEFAULT_FORMAT)
-    extension = wanted or _extension_of(output)
-    if json:
-        refuse_json_with_data(output)
-    if skip_existing and not force and output != STANDARD_STREAM and Path(output).exists():
-        print_summary(f"{output} is there already")
+    destination = writing.destination(output, source, wanted or _DEFAULT_FORMAT)
+    if destination is None:
         return
-    destination = Destination(output, source, force=force)
+    extension = wanted or _extension_of(destination)
     model_of_file(source, header, model)
-    device_name = _prepare(device, threads)
+    device_name = prepare(device, threads)
     with working(f"decompressing {source.name}"):
-        made = _made(source, header, model, device_name, maximum_pixels, extension, colour)
-        destination.write(made.data)
-        if keep_times:
-            keep_times_of(source, destination)
+        made = decoding.made(source, header, device_name, extension)
+        writing.write(source, destination, made.data)
     for note in made.notes:
         print_summary(f"trimix: {destination.name}: {note}")
     if json:
@@ -142,11 +132,13 @@ def decompress(
         return
     print_summary(
         f"{source.name} ({source.size_bytes} bytes, {made.record['bits_per_pixel']:.3f} bpp) -> {destination.name}: "
-        f"{header.width}x{header.height}, {len(made.data)} bytes, {made.record['decode_seconds']:.2f} s"
+        f"{made.record['width']}x{made.record['height']}, {len(made.data)} bytes, "
+        f"{made.record['decode_seconds']:.2f} s"
     )
 
 
-def _prepare(device: Device, threads: int | None) -> str:
+def prepare(device: options.Device, threads: int | None) -> str:
+    """The device's name, after what decoding needs."""
     with working("loading the model"):
         device_name = prepare_coding(device, threads)
         raise_if_interrupted()
@@ -154,52 +146,61 @@ def _prepare(device: Device, threads: int | None) -> str:
     return device_name
 
 
-def _made(
-    source: Source,
-    header: Header,
-    model: str | None,
-    device_name: str,
-    maximum_pixels: int,
-    extension: str,
-    background: tuple[int, int, int] | None,
-) -> Made:
-    """The picture file of a compressed one; several threads may call it."""
-    from trimix.codec import Codec
-    from trimix.images import write_picture
+@dataclass(frozen=True)
+class Decoding:
+    """How pictures are decoded and written."""
 
-    with _loading:
-        codec = Codec.load(model_of_file(source, header, model).path, device_name)
-    started = time.perf_counter()
-    with naming(source):
-        picture = codec.decode(source.contents(), maximum_pixels)
-    decode_seconds = time.perf_counter() - started
-    buffer = BytesIO()
-    notes = write_picture(picture, buffer, format=extension, background=background)
-    pixels = picture.width * picture.height
-    record: dict[str, Any] = {
-        "width": picture.width,
-        "height": picture.height,
-        "channels": picture.samples.shape[2],
-        "bit_depth": picture.bit_depth,
-        "notes": notes,
-        "bytes": source.size_bytes,
-        "output_bytes": buffer.tell(),
-        "bits_per_pixel": 8 * source.size_bytes / pixels,
-        "quality": round(header.quality / QUALITY_STEPS, 2),
-        "model": codec.model.identity.name,
-        "model_hash": codec.model.identity.weights_hash.hex(),
-        "decode_seconds": decode_seconds,
-    }
-    return Made(buffer.getvalue(), pixels, record, notes)
+    model: str | None
+    maximum_pixels: int
+    background: tuple[int, int, int] | None = None
+    scale: Scale = Scale.WHOLE
+    thumbnail: int | None = None
+
+    def made(self, source: Source, header: Header, device_name: str, extension: str) -> Made:
+        """The picture file of a compressed one; several threads may call it."""
+        from trimix.codec import Codec
+        from trimix.images import thumbnail_of, write_picture
+
+        with _loading:
+            codec = Codec.load(model_of_file(source, header, self.model).path, device_name)
+        if self.thumbnail is None:
+            reduction = int(self.scale.value.rpartition("/")[2])
+        else:
+            reduction = max(
+                one for one in _REDUCTIONS if one == 1 or one * self.thumbnail <= max(header.width, header.height)
+            )
+        started = time.perf_counter()
+        with naming(source):
+            picture = codec.decode(source.contents(), self.maximum_pixels, reduction)
+        decode_seconds = time.perf_counter() - started
+        picture = picture if self.thumbnail is None else thumbnail_of(picture, self.thumbnail)
+        buffer = BytesIO()
+        notes = write_picture(picture, buffer, format=extension, background=self.background)
+        pixels = header.width * header.height
+        record = {
+            "width": picture.width,
+            "height": picture.height,
+            "channels": picture.samples.shape[2],
+            "bit_depth": picture.bit_depth,
+            "notes": notes,
+            "bytes": source.size_bytes,
+            "output_bytes": buffer.tell(),
+            "bits_per_pixel": 8 * source.size_bytes / pixels,
+            "quality": round(header.quality / QUALITY_STEPS, 2),
+            "model": codec.model.identity.name,
+            "model_hash": codec.model.identity.weights_hash.hex(),
+            "decode_seconds": decode_seconds,
+        }
+        return Made(buffer.getvalue(), pixels, record, notes)
 
 
-def _extension_of(output: str) -> str:
-    if output == STANDARD_STREAM or Path(output).is_char_device() or Path(output).is_fifo():
+def _extension_of(destination: Destination) -> str:
+    if destination.path is None or destination.is_stream:
         return _DEFAULT_FORMAT
-    suffix = Path(output).suffix
+    suffix = destination.path.suffix
     if suffix.lower().removeprefix(".") not in PICTURE_FORMATS:
         raise UsageError(
-            f"{output}: the suffix must be one of {', '.join(PICTURE_FORMATS)}, found {suffix or 'none'}; "
+            f"{destination.name}: the suffix must be one of {', '.join(PICTURE_FORMATS)}, found {suffix or 'none'}; "
             "change it or give --format"
         )
     return suffix

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trimix.cli.networks import announce_compilation, prepare_torch
-from trimix.cli.options import Device, DeviceOption, JsonOption, ThreadsOption, check_quality
+from trimix.cli.options import Device, DeviceOption, JsonOption, ThreadsOption, check_quality, effort_option
 from trimix.cli.outputs import print_json, print_summary, print_table
-from trimix.cli.search_options import effort_option
 from trimix.encoder.effort import DEFAULT_EFFORT
 from trimix.errors import UsageError
 from trimix.evaluation.data_sets import DATA_SETS, DATA_VARIABLE, Found, data_roots, find_pictures, look_for

@@ -47,9 +47,6 @@ def explain(error: Exception) -> int:
 
     Of processes that torchrun has started, all meet the same mistakes: the first speaks for them. What is unexpected
     may have met one of them alone, so each tells its own.
-
-    Args:
-        error: what a command raised.
     """
     if isinstance(error, BrokenPipeError):
         # Nobody reads any more, as in `trimix models | head -1`: no failure worth a word.

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from trimix.cli import freezing
 from trimix.cli.freezing import (
     CALIBRATION_HELP,
     DescriptionOption,
@@ -16,7 +17,6 @@ from trimix.cli.freezing import (
     checkpoint_path,
     given_facts,
     model_destination,
-    noise_crops,
     write_frozen,
 )
 from trimix.cli.inputs import Source
@@ -80,6 +80,7 @@ def import_compressai(
     path = checkpoint_path(source)
     with working("loading torch"):
         prepare_torch(Device.CPU, threads)
+        from trimix.freezing.model_file import noise_crops
         from trimix.integrations.compressai_import import architecture_of, model_from_state_dict, read_checkpoint
 
     with working(f"reading {source.name}"):
@@ -91,7 +92,7 @@ def import_compressai(
     architecture = architecture_of(model.config)
     name = name or default_name(architecture, path)
     with working("reading the calibration pictures"):
-        crops = calibration_crops(calibrate) if calibrate else noise_crops()
+        crops = calibration_crops(calibrate) if calibrate else noise_crops(freezing.CROP_COUNT, freezing.CROP_SIDE)
     crops_named = "crops" if calibrate else "crops of noise"
     config = model.config
     print_summary(

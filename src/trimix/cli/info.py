@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from trimix.bitstream import HEADER_BYTES_MAXIMUM, QUALITY_STEPS, Description, SectionType, describe
+from trimix.bitstream import HEADER_BYTES_MAXIMUM, QUALITY_STEPS, Description, describe
 from trimix.cli.batch import RecursiveOption
 from trimix.cli.failures import explain
 from trimix.cli.inputs import Source, naming
@@ -15,14 +15,14 @@ from trimix.errors import CodecError, CorruptedFileError, TrimixError, Truncated
 from trimix.frozen.catalogue import find_model_by_hash
 from trimix.progress import harmless
 
-_CHANNEL_NAMES = {1: "grey", 2: "grey and alpha", 3: "RGB", 4: "RGB and alpha"}
+_CHANNEL_NAMES = ("grey", "grey and alpha", "RGB", "RGB and alpha")
 _METADATA_NAMES = {
-    SectionType.ICC_PROFILE: "ICC profile",
-    SectionType.EXIF: "EXIF",
-    SectionType.XMP: "XMP",
-    SectionType.CHUNKS: "chunks of PNG",
-    SectionType.IPTC: "IPTC",
-    SectionType.EXTENDED_XMP: "extended XMP",
+    "icc_profile": "ICC profile",
+    "exif": "EXIF",
+    "xmp": "XMP",
+    "chunks": "chunks of PNG",
+    "iptc": "IPTC",
+    "extended_xmp": "extended XMP",
 }
 
 
@@ -61,34 +61,23 @@ def _show(file: str, *, json: bool) -> None:
     source = Source(file, CodecError)
     with naming(source):
         description = describe(source.beginning(HEADER_BYTES_MAXIMUM))
-    model = _model_name(description.header.weights_hash)
+    try:
+        model = find_model_by_hash(description.header.weights_hash).name
+    except UnknownModelError:
+        model = None
     if json:
         print_json(_record(description, source, model))
     else:
         _print_table(description, source, model)
-    missing = description.file_bytes - source.size_bytes
-    if missing > 0:
-        raise TruncatedFileError(
-            f"{source.name}: the file must have {description.file_bytes} bytes, found {source.size_bytes}; "
-            "it was cut short: fetch it again"
-        )
-    if missing < 0:
-        raise CorruptedFileError(
-            f"{source.name}: the file must have {description.file_bytes} bytes, found {source.size_bytes}; "
-            "remove what follows its end or fetch it again"
-        )
-
-
-def _model_name(weights_hash: bytes) -> str | None:
-    try:
-        return find_model_by_hash(weights_hash).name
-    except UnknownModelError:
-        return None
+    found = f"{source.name}: the file must have {description.file_bytes} bytes, found {source.size_bytes}"
+    if source.size_bytes < description.file_bytes:
+        raise TruncatedFileError(f"{found}; it was cut short: fetch it again")
+    if source.size_bytes > description.file_bytes:
+        raise CorruptedFileError(f"{found}; remove what follows its end or fetch it again")
 
 
 def _metadata(description: Description) -> list[str]:
-    names = {kind.name.lower(): title for kind, title in _METADATA_NAMES.items()}
-    return [names[section.name] for section in description.sections if section.name in names]
+    return [_METADATA_NAMES[one.name] for one in description.sections if one.name in _METADATA_NAMES]
 
 
 def _bits_per_pixel(description: Description) -> float:
@@ -131,7 +120,7 @@ def _print_table(description: Description, source: Source, model: str | None) ->
         f"{section.name} {section.stored_bytes}{' (deflated)' if section.is_deflated else ''}"
         for section in description.sections
     ]
-    channels = _CHANNEL_NAMES.get(header.channels, f"{header.channels} channels")
+    channels = _CHANNEL_NAMES[header.channels - 1]
     rows = (
         ("file", f"{source.name}, format version {description.format_version}"),
         ("picture", f"{header.width} x {header.height} pixels, {channels}, {header.bit_depth} bits per sample"),

@@ -13,11 +13,7 @@ STANDARD_STREAM = "-"
 
 
 class Source:
-    """The input of a command, checked when it is made.
-
-    Args:
-        argument: a path, or ``-`` for standard input.
-        error: class of the errors about it.
+    """The input of a command, a path or ``-`` for standard input, checked when it is made.
 
     Raises:
         TrimixError: of class ``error``: missing, a folder, not readable, or empty.
@@ -60,9 +56,8 @@ class Source:
 
     def beginning(self, count: int) -> bytes:
         """The first ``count`` bytes, or fewer if there are no more."""
-        if self._contents is not None:
-            return self._contents[:count]
-        assert self.path is not None
+        if self._contents is not None or self.path is None:
+            return self.contents()[:count]
         with self.path.open("rb") as file:
             return file.read(count)
 
@@ -75,10 +70,7 @@ class Source:
 
     def path_or_contents(self) -> Path | bytes:
         """The path of a regular file; the bytes of anything else."""
-        if self._contents is not None:
-            return self._contents
-        assert self.path is not None
-        return self.path
+        return self.contents() if self._contents is not None or self.path is None else self.path
 
 
 @contextmanager

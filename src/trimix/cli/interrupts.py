@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
@@ -18,11 +18,7 @@ def interrupt_was_seen() -> bool:
 
 
 def heed_interrupt() -> None:
-    """Forget Ctrl-C, for it has done what it should: what follows is not to end with it.
-
-    Raises:
-        KeyboardInterrupt: it was pressed more than once.
-    """
+    """Forget Ctrl-C, for it has done what it should; KeyboardInterrupt if it was pressed more than once."""
     global _seen
     if _seen > 1:
         raise KeyboardInterrupt
@@ -30,13 +26,29 @@ def heed_interrupt() -> None:
 
 
 def raise_if_interrupted() -> None:
-    """Raise the interrupt that a library has swallowed.
-
-    Raises:
-        KeyboardInterrupt: there was one.
-    """
+    """Raise the interrupt that a library has swallowed (KeyboardInterrupt: there was one)."""
     if _seen:
         raise KeyboardInterrupt
+
+
+@contextmanager
+def _handling(number: int, handler: Callable[[int, FrameType | None], None], before: object = None) -> Iterator[bool]:
+    """Handle a signal; yields whether it is. In another thread signals do not come.
+
+    Left alone is what is not handled as ``before``; by default what is ignored, as under nohup and for background jobs.
+    """
+    found = signal.getsignal(number)
+    is_ours = found is not signal.SIG_IGN if before is None else found is before
+    try:
+        if is_ours:
+            signal.signal(number, handler)
+    except ValueError:
+        is_ours = False
+    try:
+        yield is_ours
+    finally:
+        if is_ours:
+            signal.signal(number, found)
 
 
 @contextmanager
@@ -54,18 +66,8 @@ def noting_interrupts() -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         noted = True
 
-    before = signal.getsignal(signal.SIGINT)
-    try:
-        # Ignored, as for a shell's background jobs, it stays so; in another thread signals do not come.
-        if before is not signal.SIG_IGN:
-            signal.signal(signal.SIGINT, note)
-    except ValueError:
-        yield lambda: False
-        return
-    try:
+    with _handling(signal.SIGINT, note):
         yield lambda: noted
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def end_at_once(code: object) -> NoReturn:
@@ -79,18 +81,11 @@ def end_at_once(code: object) -> NoReturn:
 @contextmanager
 def ending_on_signals() -> Iterator[None]:
     """Let SIGTERM and SIGHUP end the command as an exception would, so that its part files are removed."""
-    before = {}
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)  # there is no SIGHUP on Windows
-        # Ignored, as under nohup, it stays so; in another thread signals do not come.
-        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
-            with suppress(ValueError):
-                before[number] = signal.signal(number, _end)
-    try:
+    with ExitStack() as stack:
+        for name in ("SIGTERM", "SIGHUP"):
+            if number := getattr(signal, name, None):  # there is no SIGHUP on Windows
+                stack.enter_context(_handling(number, _end, signal.SIG_DFL))
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:
@@ -102,18 +97,8 @@ def remembering_interrupts() -> Iterator[None]:
     """Let Ctrl-C raise as ever, and remember it."""
     global _seen
     _seen = 0
-    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield  # ignored, as for a shell's background jobs, or the caller's own
-        return
-    try:
-        signal.signal(signal.SIGINT, _remember)
-    except ValueError:
-        yield  # not the main thread: signals do not come here
-        return
-    try:
+    with _handling(signal.SIGINT, _remember, signal.default_int_handler):
         yield
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _remember(number: int, frame: FrameType | None) -> None:

@@ -2,8 +2,7 @@
 
 import json as json_format
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,6 +15,7 @@ from trimix.frozen.catalogue import (
     DEFAULT_MODEL,
     IDENTIFIERS,
     MODELS_VARIABLE,
+    PARAMETERS,
     ModelEntry,
     Tune,
     entries,
@@ -24,16 +24,10 @@ from trimix.frozen.catalogue import (
 )
 from trimix.progress import harmless, working
 
-if TYPE_CHECKING:
-    from trimix.architectures.complexity import NetworkComplexity
-    from trimix.architectures.config import CompressionConfig
-
-PARAMETERS = "parameters"
-"""Heading of a model's description under which the number of its parameters stands."""
 LAST_RUN_STEPS = "steps of the last run"
 """Heading of the steps of the run whose checkpoint was frozen; runs that it started from are not counted."""
 _FORMER_LAST_RUN_STEPS = "training steps"
-NO_WEIGHTS = "architecture, no weights installed"
+_NO_WEIGHTS = "architecture, no weights installed"
 
 
 def models(
@@ -81,7 +75,8 @@ def models(
         )
         return
     if found:
-        _print_list(found)
+        rows = [["-" if value is None else str(value) for value in _record(entry).values()] for entry in found]
+        print_table([("name", "hash", "bytes", "parameters", "path"), *rows], text_columns=5)
     print(f"default: {default or f'none, no {DEFAULT_MODEL} is installed'}")
     print(", ".join(f"--tune {tune}: {name or 'none'}" for tune, name in tunes.items()))
     print(f"searched: {', '.join(str(folder) for folder in folders())} ({MODELS_VARIABLE} adds folders)")
@@ -114,97 +109,63 @@ def _show(name: str, width: int, height: int, *, json: bool) -> None:
             if entry is None
             else _record(entry) | {"model_identifier": entry.identifier, "description": entry.description}
         )
-        print_json(record | {"configuration": cost.configuration} | cost.record())
+        print_json(record | cost)
         return
     if entry is None:
-        print(f"{name}: {NO_WEIGHTS}; this is its default configuration")
+        print(f"{name}: {_NO_WEIGHTS}; this is its default configuration")
     else:
         _print_card(entry)
     print()
-    _print_cost(cost)
+    networks = cost["networks"]
+    rows = [("network", "parameters", "kMAC/pixel")]
+    rows += [(one["name"], str(one["parameters"]), f"{one['kilo_mac_per_pixel']:.1f}") for one in networks]
+    rows += [
+        ("all", str(sum(one["parameters"] for one in networks)), ""),
+        ("to encode", "", f"{cost['kilo_mac_per_pixel_to_encode']:.1f}"),
+        ("to decode", "", f"{cost['kilo_mac_per_pixel_to_decode']:.1f}"),
+    ]
+    print_table(rows, text_columns=1)
+    print(f"passes of the entropy model: {cost['entropy_model_passes']} for {width}x{height}")
 
 
-@dataclass(frozen=True)
-class _Cost:
-    """What a model costs.
-
-    Args:
-        configuration: of its architecture.
-        networks: in the order of the data.
-        passes: of the entropy model.
-        width: of the picture that the passes are for, in pixels.
-        height: of it.
-    """
-
-    configuration: dict[str, object]
-    networks: "tuple[NetworkComplexity, ...]"
-    passes: int
-    width: int
-    height: int
-
-    @property
-    def to_encode(self) -> float:
-        """Thousand multiplications a pixel."""
-        return sum(_kilo_mac(network) for network in self.networks if network.encodes)
-
-    @property
-    def to_decode(self) -> float:
-        """Thousand multiplications a pixel."""
-        return sum(_kilo_mac(network) for network in self.networks if network.decodes)
-
-    def record(self) -> dict[str, object]:
-        """For JSON; MACs in thousands."""
-        return {
-            "networks": [
-                {
-                    "name": network.name,
-                    "parameters": network.parameters,
-                    "kilo_mac_per_pixel": _kilo_mac(network),
-                    "encodes": network.encodes,
-                    "decodes": network.decodes,
-                }
-                for network in self.networks
-            ],
-            "kilo_mac_per_pixel_to_encode": self.to_encode,
-            "kilo_mac_per_pixel_to_decode": self.to_decode,
-            "entropy_model_passes": self.passes,
-            "width": self.width,
-            "height": self.height,
-        }
-
-
-def _kilo_mac(network: "NetworkComplexity") -> float:
-    return network.multiply_accumulates_per_pixel / 1000
-
-
-def _cost(name: str, entry: ModelEntry | None, width: int, height: int) -> _Cost:
+def _cost(name: str, entry: ModelEntry | None, width: int, height: int) -> dict[str, Any]:
+    """What a model costs: its configuration, its networks in the order of the data, thousand MAC a pixel, passes."""
     prepare_torch(Device.CPU, None)
-    from trimix.architectures.complexity import complexity, entropy_model_passes
-
-    config = _default_configuration(name) if entry is None else _stored_configuration(entry)
-    return _Cost(
-        config.model_dump(mode="json"), complexity(config), entropy_model_passes(config, height, width), width, height
-    )
-
-
-def _default_configuration(kind: str) -> "CompressionConfig":
     from pydantic import TypeAdapter
 
-    from trimix.architectures.config import ModelConfig
+    from trimix.architectures.complexity import complexity, entropy_model_passes
+    from trimix.architectures.config import ModelConfig, read_configuration
 
-    return TypeAdapter(ModelConfig).validate_python({"kind": kind})
+    if entry is None:
+        config = TypeAdapter(ModelConfig).validate_python({"kind": name})
+    else:
+        from trimix.frozen.storage import load_frozen
 
-
-def _stored_configuration(entry: ModelEntry) -> "CompressionConfig":
-    from trimix.architectures.config import read_configuration
-    from trimix.frozen.storage import load_frozen
-
-    # The whole file is read: what is damaged is not described.
-    text = load_frozen(entry.path).stored.configuration
-    try:
-        return read_configuration(text)
-    except ModelError as error:
-        raise ModelError(f"{entry.path}: {error}") from error
+        # The whole file is read: what is damaged is not described.
+        text = load_frozen(entry.path).stored.configuration
+        try:
+            config = read_configuration(text)
+        except ModelError as error:
+            raise ModelError(f"{entry.path}: {error}") from error
+    networks = [
+        {
+            "name": one.name,
+            "parameters": one.parameters,
+            "kilo_mac_per_pixel": one.multiply_accumulates_per_pixel / 1000,
+            "encodes": one.encodes,
+            "decodes": one.decodes,
+        }
+        for one in complexity(config)
+    ]
+    return {
+        "configuration": config.model_dump(mode="json"),
+        "networks": networks,
+        "kilo_mac_per_pixel_to_encode": sum(one["kilo_mac_per_pixel"] for one in networks if one["encodes"]),
+        "kilo_mac_per_pixel_to_decode": sum(one["kilo_mac_per_pixel"] for one in networks if one["decodes"]),
+        "entropy_model_passes": entropy_model_passes(config, height, width),
+        "width": width,
+        "height": height,
+    }
 
 
 def _installed_name(model: str) -> str | None:
@@ -221,10 +182,6 @@ def _size_bytes(entry: ModelEntry) -> int:
         raise ModelError(f"{entry.path}: cannot be read: {error.strerror}") from error
 
 
-def _configuration(entry: ModelEntry) -> dict[str, object]:
-    return json_format.loads(entry.configuration)
-
-
 def _record(entry: ModelEntry) -> dict[str, object]:
     return {
         "name": entry.name,
@@ -235,20 +192,6 @@ def _record(entry: ModelEntry) -> dict[str, object]:
     }
 
 
-def _print_list(found: list[ModelEntry]) -> None:
-    rows = [("name", "hash", "bytes", "parameters", "path")] + [
-        (
-            entry.name,
-            entry.weights_hash.hex(),
-            str(_size_bytes(entry)),
-            str(entry.description.get(PARAMETERS, "-")),
-            str(entry.path),
-        )
-        for entry in found
-    ]
-    print_table(rows, text_columns=len(rows[0]))
-
-
 def _print_card(entry: ModelEntry) -> None:
     facts = dict(entry.description)
     # Files that know the new heading may use the former one for what they like.
@@ -257,7 +200,7 @@ def _print_card(entry: ModelEntry) -> None:
     rows = [
         ("name", entry.name),
         ("hash", entry.weights_hash.hex()),
-        ("architecture", f"{_configuration(entry).get('kind', 'unknown')}, number {entry.identifier}"),
+        ("architecture", f"{json_format.loads(entry.configuration).get('kind', 'unknown')}, number {entry.identifier}"),
         ("size", f"{_size_bytes(entry)} bytes"),
         ("file", str(entry.path)),
         *((LAST_RUN_STEPS if name == former else name, value) for name, value in facts.items()),
@@ -265,15 +208,3 @@ def _print_card(entry: ModelEntry) -> None:
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         print(harmless(f"{name:<{width}}  {value}"))
-
-
-def _print_cost(cost: _Cost) -> None:
-    rows = [("network", "parameters", "kMAC/pixel")]
-    rows += [(network.name, str(network.parameters), f"{_kilo_mac(network):.1f}") for network in cost.networks]
-    rows += [
-        ("all", str(sum(network.parameters for network in cost.networks)), ""),
-        ("to encode", "", f"{cost.to_encode:.1f}"),
-        ("to decode", "", f"{cost.to_decode:.1f}"),
-    ]
-    print_table(rows, text_columns=1)
-    print(f"passes of the entropy model: {cost.passes} for {cost.width}x{cost.height}")

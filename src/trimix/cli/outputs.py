@@ -5,24 +5,21 @@ import os
 import stat
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from trimix.cli.inputs import STANDARD_STREAM, Source
+from trimix.cli.selection import is_folder
 from trimix.errors import OutputError, OutputExistsError, UsageError
 from trimix.progress import harmless
 
 
 class Destination:
-    """The output of a command, checked when it is made: a long computation must not end in a refusal.
-
-    Args:
-        argument: a path, or ``-`` for standard output.
-        source: what it must not overwrite.
-        force: replace a file that exists.
+    """The output of a command, a path or ``-``, checked when it is made: a long computation must not end in a refusal.
 
     Raises:
-        OutputError: it exists, is a folder, or its folder is missing or cannot be written.
-        UsageError: it is the input, or a terminal.
+        OutputError: it exists and ``force`` is not given, is a folder, or its folder is missing or cannot be written.
+        UsageError: it is the source, or a terminal.
     """
 
     def __init__(self, argument: str, source: Source, *, force: bool) -> None:
@@ -59,11 +56,7 @@ class Destination:
             raise OutputError(f"{self.name}: the folder {parent} cannot be written; choose another")
 
     def write(self, data: bytes) -> None:
-        """Write the whole output.
-
-        Raises:
-            OutputError: it cannot be written.
-        """
+        """Write the whole output; OutputError if that cannot be."""
         if self.path is not None and not self.is_stream:
             from trimix.images import write_atomically
 
@@ -81,49 +74,58 @@ class Destination:
             raise OutputError(f"{self.name}: cannot be written: {error.strerror}") from error
 
 
+@dataclass(frozen=True)
+class Writing:
+    """How outputs are written."""
+
+    force: bool = False
+    keep_times: bool = False
+    only_smaller: bool = False
+    skip_existing: bool = False
+    json: bool = False
+
+    def destination(self, output: str | None, source: Source, extension: str) -> Destination | None:
+        """Where the output of the only input goes, checked; None if it is there and shall be left alone.
+
+        A folder is made if it is missing; None stands for beside the input, with the extension.
+        """
+        if output is None:
+            output = default_output(source, extension)
+        elif is_folder(output):
+            if source.path is None:
+                raise UsageError(f"{output}: is a folder, and standard input has no name; add a file name")
+            make_folder(Path(output))
+            output = str(Path(output) / source.path.with_suffix(f".{extension}").name)
+        if self.json:
+            refuse_json_with_data(output)
+        if self.skip_existing and not self.force and output != STANDARD_STREAM and Path(output).exists():
+            print_summary(f"{output} is there already")
+            return None
+        return Destination(output, source, force=self.force)
+
+    def write(self, source: Source, destination: Destination, data: bytes) -> None:
+        """Write an output, with the times of its input if they are kept and both are files."""
+        destination.write(data)
+        if self.keep_times and source.path is not None and destination.path is not None and not destination.is_stream:
+            status = source.path.stat()
+            os.utime(destination.path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
 def default_output(source: Source, extension: str) -> str:
     """The output for an input: the same name with another extension; standard output for standard input."""
     return STANDARD_STREAM if source.path is None else str(source.path.with_suffix(f".{extension}"))
 
 
-def output_in_folder(folder: str, source: Source, extension: str) -> str:
-    """The output for an input in a folder, which is made if it is missing.
-
-    Raises:
-        UsageError: standard input has no name for it.
-        OutputError: the folder cannot be made.
-    """
-    if source.path is None:
-        raise UsageError(f"{folder}: is a folder, and standard input has no name; add a file name")
-    make_folder(Path(folder))
-    return str(Path(folder) / source.path.with_suffix(f".{extension}").name)
-
-
 def make_folder(folder: Path) -> None:
-    """Make a folder with those above it.
-
-    Raises:
-        OutputError: it cannot be made.
-    """
+    """Make a folder with those above it; OutputError if that cannot be."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be made a folder: {error.strerror}; give another with -o") from error
 
 
-def keep_times(source: Source, destination: Destination) -> None:
-    """Give an output the times of its input, where both are files."""
-    if source.path is not None and destination.path is not None and not destination.is_stream:
-        status = source.path.stat()
-        os.utime(destination.path, ns=(status.st_atime_ns, status.st_mtime_ns))
-
-
 def refuse_json_with_data(output: str) -> None:
-    """Refuse JSON and data on the same stream.
-
-    Raises:
-        UsageError: the output is standard output.
-    """
+    """Refuse JSON and data on the same stream, with a UsageError."""
     if output == STANDARD_STREAM:
         raise UsageError("--json and the output cannot share standard output; give -o FILE")
 
@@ -134,12 +136,7 @@ def print_json(record: dict[str, object]) -> None:
 
 
 def print_table(rows: Sequence[Sequence[str]], text_columns: int = 0) -> None:
-    """Print rows with their cells below one another.
-
-    Args:
-        rows: of equally many cells; headings are a row.
-        text_columns: how many columns, the first ones, start at the left; the others are numbers and end at the right.
-    """
+    """Print rows, headings among them, with cells below one another; after the first columns of text come numbers."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = (

@@ -41,14 +41,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Selection:
-    """What is to be done, and what is left out.
-
-    Attributes:
-        inputs: as given.
-        jobs: in the order of the inputs, within a folder by name.
-        passed_over: files of folders that are nothing for the command.
-        folders_left_out: how many folders within folders were not looked into.
-    """
+    """What is to be done, within a folder by name, and what is left out: files that are nothing for it, folders."""
 
     inputs: tuple[str, ...]
     jobs: tuple[Job, ...]
@@ -56,23 +49,11 @@ class Selection:
     folders_left_out: int
 
 
-def exists(path: str | Path) -> bool:
-    """Whether there is something of that name."""
-    try:
-        return Path(path).exists()
-    except OSError:
-        return False
+exists, is_directory = os.path.exists, os.path.isdir
+"""Those of `Path` raise where the system does not allow a name."""
 
 
-def is_directory(argument: str) -> bool:
-    """Whether there is a folder of that name; a name that the system does not allow is none."""
-    try:
-        return Path(argument).is_dir()
-    except OSError:
-        return False
-
-
-def is_picture(path: Path) -> bool:
+def _is_picture(path: Path) -> bool:
     """Whether a file of a folder is meant as a picture: by its suffix, else by how it begins."""
     if path.suffix.lower() in _PICTURE_SUFFIXES:
         return True
@@ -82,11 +63,6 @@ def is_picture(path: Path) -> bool:
     except OSError:
         return False
     return head.startswith(_PICTURE_BEGINNINGS) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
-
-
-def is_compressed(path: Path) -> bool:
-    """Whether a file of a folder is meant as a compressed one."""
-    return path.suffix.lower() == COMPRESSED_SUFFIX
 
 
 def is_folder(argument: str | None) -> bool:
@@ -100,11 +76,7 @@ def are_many(inputs: Sequence[str]) -> bool:
 
 
 def refuse_output_among_inputs(inputs: Sequence[str], *suffixes: str) -> None:
-    """Refuse ``IN OUT``, as other programs have it.
-
-    Raises:
-        UsageError: the second of two inputs has the suffix of an output, the first has not.
-    """
+    """Refuse ``IN OUT``, as other programs have it: UsageError where only the second has the suffix of an output."""
     if len(inputs) == 2:
         first, second = (Path(one).suffix.lower() for one in inputs)
         if second in suffixes and first not in suffixes:
@@ -132,16 +104,14 @@ def select(
     """
     if output == STANDARD_STREAM or STANDARD_STREAM in inputs:
         raise UsageError("several inputs and a standard stream exclude each other; name files, and a folder with -o")
-    looks_like_a_file = (
+    if (
         output is not None
         and not is_folder(output)
-        and Path(output).suffix.lower() in (COMPRESSED_SUFFIX, *_PICTURE_SUFFIXES)
-    )
-    if output is not None and (looks_like_a_file or (exists(output) and not is_directory(output))):
+        and (exists(output) or Path(output).suffix.lower() in (COMPRESSED_SUFFIX, *_PICTURE_SUFFIXES))
+    ):
         raise OutputError(
             f"{output}: the output of several inputs must be a folder, found a file's name; give -o FOLDER"
         )
-    is_wanted = is_picture if of_pictures else is_compressed
     several_folders = sum(map(is_directory, inputs)) > 1
     found: dict[Path, Path] = {}
     passed_over: list[str] = []
@@ -158,9 +128,10 @@ def select(
                 subfolders.clear()
             for name in names:
                 file = folder / name
-                if not name.startswith(".") and is_wanted(file):
+                is_compressed = file.suffix.lower() == COMPRESSED_SUFFIX
+                if not name.startswith(".") and (_is_picture(file) if of_pictures else is_compressed):
                     found.setdefault(file, top / file.relative_to(path))
-                elif not is_compressed(file):
+                elif not is_compressed:
                     passed_over.append(str(file))
     jobs = _outputs(found, None if output is None else Path(output), f".{extension}")
     return Selection(tuple(inputs), tuple(jobs), tuple(passed_over), folders_left_out)
@@ -181,7 +152,10 @@ def _walk(path: Path, output: str | None) -> Iterator[tuple[Path, list[str], lis
 
 
 def _outputs(found: dict[Path, Path], folder: Path | None, suffix: str) -> Iterator[Job]:
-    plain = {source: _output(source, relative, folder).with_suffix(suffix) for source, relative in found.items()}
+    plain = {
+        source: (source if folder is None else folder / relative).with_suffix(suffix)
+        for source, relative in found.items()
+    }
     # Some file systems take A and a for one.
     count = Counter(str(output).casefold() for output in plain.values())
     taken: dict[str, Path] = {}
@@ -192,7 +166,3 @@ def _outputs(found: dict[Path, Path], folder: Path | None, suffix: str) -> Itera
         if other != source:
             raise UsageError(f"{other} and {source} would both become {output}; give them their own -o in two commands")
         yield Job(source, output)
-
-
-def _output(source: Path, relative: Path, folder: Path | None) -> Path:
-    return source if folder is None else folder / relative

@@ -8,8 +8,8 @@ import typer
 
 from trimix.bitstream import MAXIMUM_PIXELS
 from trimix.cli.compressed_files import ModelOfFileOption, checked_header, model_of_file
-from trimix.cli.inputs import Source, naming
-from trimix.cli.networks import announce_compilation, prepare_coding
+from trimix.cli.decompress import Decoding, prepare
+from trimix.cli.inputs import Source
 from trimix.cli.options import Device, DeviceOption, MaximumPixelsOption
 from trimix.cli.outputs import print_summary
 from trimix.errors import CodecError, OutputError
@@ -28,19 +28,16 @@ def view(
     clears in its time: the viewer may still need it when this command has ended.
     """
     source = Source(file, CodecError)
-    entry = model_of_file(source, checked_header(source, maximum_pixels), model)
+    header = checked_header(source, maximum_pixels)
+    model_of_file(source, header, model)
+    device_name = prepare(device, None)
     with working(f"decompressing {source.name}"):
-        device_name = prepare_coding(device, None)
-        announce_compilation("decoding")
-        from trimix.codec import Codec
-        from trimix.images import write_picture
-
-        with naming(source):
-            picture = Codec.load(entry.path, device_name).decode(source.contents(), maximum_pixels)
+        made = Decoding(model, maximum_pixels).made(source, header, device_name, "png")
         name = "standard-input" if source.path is None else source.path.stem
         shown = Path(tempfile.mkdtemp(prefix="trimix-")) / f"{name}.png"
-        for note in write_picture(picture, shown):
-            print_summary(f"trimix: {note}")
+        shown.write_bytes(made.data)
+    for note in made.notes:
+        print_summary(f"trimix: {note}")
     if typer.launch(str(shown)) != 0:
         raise OutputError(f"{shown}: the system must have a viewer of pictures, found none; open it by hand")
     print_summary(f"{source.name}: shown from {shown}")

@@ -1,4 +1,4 @@
-"""Integer probabilities of symbols, and the range coder that turns symbols into bytes. NumPy and Numba only.
+"""Integer probabilities of symbols, and the range coder that turns symbols into bytes. NumPy, and C or Numba.
 
 `standard_tables` holds the shared numbers, `mixture_cdf` the distributions, `range_coder` the coder;
 `float_mixture` is a guide for searches. Nothing is compiled before the first use.
@@ -10,6 +10,7 @@ from trimix.coding.compilation import (
     ENCODING_KERNELS,
     SEARCHING_KERNELS,
     compilation_is_cached,
+    is_native,
 )
 from trimix.coding.families import Family
 from trimix.coding.float_mixture import Information, information
@@ -46,5 +47,6 @@ __all__ = [
     "RangeEncoder",
     "compilation_is_cached",
     "information",
+    "is_native",
     "scale_of_index",
 ]

@@ -76,7 +76,8 @@ def windowed_sums(x: Planes, window: Sequence[float], margin: int) -> Planes:
         height, width = x.shape[-2:]
         result = np.empty((*x.shape[:-2], height + more, width + more), np.float32)
         flat = np.ascontiguousarray(x, np.float32).reshape(-1, height, width)
-        add_up(flat, np.array(window, np.float32), margin, result.reshape(-1, *result.shape[-2:]))
+        of_row = np.empty(width, np.float32)
+        add_up(flat, np.array(window, np.float32), margin, of_row, result.reshape(-1, *result.shape[-2:]))
         return result
     for axis in (-2, -1):
         length, shape = x.shape[axis], list(x.shape)
@@ -91,11 +92,10 @@ def windowed_sums(x: Planes, window: Sequence[float], margin: int) -> Planes:
 
 
 @kernel
-def add_up(x: Any, window: Any, margin: int, result: Any) -> None:
+def add_up(x: Any, window: Any, margin: int, total: Any, result: Any) -> None:
     """The sums of every plane, row by row: what is added up fits into the nearest cache."""
     channels, height, width = x.shape
     rows, columns = result.shape[1:]
-    total = np.empty(width, np.float32)
     for channel in range(channels):
         for row in range(rows):
             total[:] = 0

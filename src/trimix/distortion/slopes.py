@@ -10,8 +10,7 @@ from trimix.distortion.measure import Distortion
 from trimix.distortion.ms_ssim import ms_ssim_and_slope
 from trimix.distortion.planes import Planes, by_plane, library_of, like, padded, plane_means
 from trimix.distortion.ssimulacra2 import ssimulacra2_and_slope
-from trimix.images.colour import BT601_LUMA_WEIGHTS
-from trimix.images.psnr import PEAK
+from trimix.images.psnr import BT601_LUMA_WEIGHTS, PEAK
 
 
 def distortion_and_slope(

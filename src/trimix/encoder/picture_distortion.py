@@ -20,7 +20,7 @@ from trimix.distortion import Distortion
 from trimix.distortion.slopes import distortion_and_slope, stand_in
 from trimix.frozen.strips import Strip
 from trimix.images import PEAK, collapse_to_grey, psnr_of_error_db, shares_in_picture
-from trimix.images.colour import replicate_grey
+from trimix.images.padding import replicate_grey
 from trimix.latent_codec import LatentCodec
 from trimix.shapes import LATENT_STRIDE, Float, Shaped
 

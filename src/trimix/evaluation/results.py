@@ -241,7 +241,7 @@ class Results:
                 measurements=tuple(Measurement.from_json(one) for one in value.get("pictures", ())),
                 provenance=dict(value.get("provenance", {})),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise UsageError(
                 f"a results file must have a name and parallel arrays bpp and psnr-rgb, found {in_words(error)}; "
                 "give one that 'trimix evaluate' or CompressAI has written"
@@ -261,7 +261,7 @@ def read_results(path: Path) -> Results:
         return Results.from_json(value)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: must be JSON, found {error}") from error
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from error

@@ -57,8 +57,21 @@ _CODER_MINIMUM = 2.0**-30
 _HYPER_REACH = 512
 
 
-def _parameter_format(config: CompressionConfig) -> tuple[RequantizedActivation, Float[Tensor, "D"]]:
-    """Format of the head's numbers, one row of M channels each, and what is added to their biases first."""
+@dataclass(frozen=True)
+class ParameterFormat:
+    """Format of the head's numbers, one row of M channels each, and what is added to their biases first.
+
+    Args:
+        output: bounds and steps.
+        bias: real, as the steps are.
+    """
+
+    output: RequantizedActivation
+    bias: Float[Tensor, "D"]
+
+
+def parameter_format(config: CompressionConfig) -> ParameterFormat:
+    """The format in which a model of this configuration tells its parameters."""
     layout = config.head_layout
     family_logits, logits, means, scales = layout.sizes
     rows: list[tuple[float, int, int, float]] = []  # step, minimum, maximum, added to the bias
@@ -76,7 +89,7 @@ def _parameter_format(config: CompressionConfig) -> tuple[RequantizedActivation,
     steps, minimum, maximum, bias = (
         np.repeat(np.array(column), config.latent_channels) for column in zip(*rows, strict=True)
     )
-    return RequantizedActivation(steps, minimum, maximum), torch.from_numpy(bias).float()
+    return ParameterFormat(RequantizedActivation(steps, minimum, maximum), torch.from_numpy(bias).float())
 
 
 def _run(model: CompressionModel, pictures: Float[Tensor, "N 3 H W"], qualities: Sequence[float]) -> None:
@@ -230,8 +243,9 @@ def _freeze_entropy_model(
     limits = np.full(channels, ACTIVATION_LIMIT)
     if model.hyper_sees_quality:
         steps, limits = np.append(steps, 1 / QUALITY_PLANE_STEPS), np.append(limits, QUALITY_PLANE_STEPS)
-    last, last_bias = _parameter_format(config)
-    side = freeze_chain(chain, seen, steps, limits, weight_bits, *((None, None) if head else (last, last_bias)))
+    last = parameter_format(config)
+    ending = {} if head else {"last": last.output, "last_bias": last.bias}
+    side = freeze_chain(chain, seen, steps, limits, weight_bits, **ending)
     layers = {f"hyper_synthesis.{i}": one.layer for i, one in enumerate(side.convolutions)}
     contexts, heads = {}, {}
     if head:
@@ -248,7 +262,7 @@ def _freeze_entropy_model(
             }
             steps = np.concatenate([steps, output.steps])
             limits = np.concatenate([limits, output.maximum])
-        frozen_head = freeze_chain(head, seen, steps, limits, weight_bits, last, last_bias)
+        frozen_head = freeze_chain(head, seen, steps, limits, weight_bits, last.output, last.bias)
         heads = {f"head.{i}": one.layer for i, one in enumerate(frozen_head.convolutions)}
     tensors: dict[str, np.ndarray] = {}
     for name, layer in (layers | contexts | heads).items():

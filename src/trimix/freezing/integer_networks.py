@@ -52,10 +52,10 @@ def stages_of(chain: nn.Module) -> list[Stage]:
     for module in (m for m in chain.modules() if not isinstance(m, nn.Sequential)):
         if isinstance(module, nn.Conv2d):
             bias = torch.zeros(module.out_channels) if module.bias is None else module.bias
-            stages.append(Stage(module, module.weight.detach(), bias.detach(), 1, 1.0))
+            stages.append(Stage(module, module.weight, bias, 1, 1.0))
         elif isinstance(module, nn.ConvTranspose2d):
             weight, bias = subpixel_weights_of_transposed(module)
-            stages.append(Stage(module, weight.detach(), bias.detach(), 2, 1.0))
+            stages.append(Stage(module, weight, bias, 2, 1.0))
         elif stages and isinstance(module, nn.PixelShuffle):
             stages[-1] = replace(stages[-1], upscale=module.upscale_factor)
         elif stages and isinstance(module, nn.LeakyReLU):
@@ -135,8 +135,8 @@ def freeze_chain(
         taps = stage.weight.shape[2] * stage.weight.shape[3]
         bias = stage.bias if last_bias is None or stage is not stages[-1] else stage.bias + last_bias
         layer = freeze_layer(
-            stage.weight.double().flatten(1).cpu().numpy(),
-            bias.double().cpu().numpy(),
+            stage.weight.detach().double().flatten(1).cpu().numpy(),
+            bias.detach().double().cpu().numpy(),
             np.repeat(steps, taps),
             np.repeat(limits, taps),
             output,

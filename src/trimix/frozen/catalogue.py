@@ -16,6 +16,8 @@ from trimix.errors import ModelError, UnknownModelError, UsageError
 
 MODELS_VARIABLE = "TRIMIX_MODELS"
 """Environment variable: folders with further weights files, separated like PATH."""
+PARAMETERS = "parameters"
+"""Heading of a model's description under which the number of its parameters stands."""
 IDENTIFIERS = {"gllmm-lite": 1, "hyperprior": 2, "autoregressive": 3, "attention": 4, "gllmm": 5}
 """Number of the architecture in every file; frozen."""
 WEIGHTS_FORMAT = "trimix-frozen-2"

@@ -8,18 +8,20 @@
 Sessions are made when they are needed first. What a graph keeps for the way back are the values that adjoints look at.
 """
 
+import ctypes
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from threading import Lock
+from weakref import WeakSet
 
 import numpy as np
 import onnxruntime
 
 from trimix.frozen.engine import interpolated_factors, quality_on_plane
 from trimix.frozen.onnx_graph import Graph
-from trimix.frozen.onnx_operations import Given, Written, written
+from trimix.frozen.onnx_operations import Given, Written, above_zero, sign_of, written
 from trimix.frozen.program import Program, QualityFactors, QualityPlane, Shape, inputs_of, value_shapes
 from trimix.shapes import Float
 
@@ -67,6 +69,11 @@ class _Forward:
         made = {name for one, _ in self.operations for name in one.needed}
         return sorted(name for name in made if not _is_given(name))
 
+    @property
+    def signs(self) -> list[str]:
+        """Values of which adjoints see the sign only: a byte is kept of each number."""
+        return sorted({name for one, _ in self.operations for name in one.signs})
+
 
 def _is_given(name: str) -> bool:
     return name == "x" or name.startswith("factors")
@@ -90,7 +97,7 @@ class OnnxNetwork:
             for index, one in enumerate(program)
             if isinstance(one, QualityFactors)
         }
-        self._lock = Lock()
+        _networks.add(self)
 
     def __call__(self, x: Float[np.ndarray, "C H W"], quality: float | None = None) -> Float[np.ndarray, "D h w"]:
         """The result."""
@@ -119,8 +126,14 @@ class OnnxNetwork:
         return found[0].numpy()[0], adjoint
 
     def _made(self, name: str):
-        with self._lock:
+        with _MAKING:
             return getattr(self, name)
+
+    def forget_sessions(self) -> None:
+        """In a forked child: the threads of sessions stayed with the parent, and freeing one would wait for them."""
+        for name in ("_plain", "_keeping", "_backward"):
+            if name in self.__dict__:
+                ctypes.pythonapi.Py_IncRef(ctypes.py_object(self.__dict__.pop(name)))
 
     def _given(
         self, session: onnxruntime.InferenceSession, x: np.ndarray, quality: float | None
@@ -158,10 +171,11 @@ class OnnxNetwork:
     @cached_property
     def _keeping(self) -> tuple[onnxruntime.InferenceSession, list[str]]:
         forward = self._written()
-        names = [forward.result, *(name for name in forward.kept if name != forward.result)]
-        for name in names:
+        made = {forward.result: forward.result} | {name: name for name in forward.kept}
+        made |= {sign_of(name): above_zero(forward.graph, name) for name in forward.signs}
+        for name in made.values():
             forward.graph.output(name)
-        return _session(forward.graph), names
+        return _session(forward.graph), list(made)
 
     @cached_property
     def _backward(self) -> onnxruntime.InferenceSession:
@@ -170,6 +184,8 @@ class OnnxNetwork:
         slopes: dict[int, str] = {len(forward.operations): graph.input("slope", (1, "d", "h", "w"))}
         for name in {name for one, _ in forward.operations for name in one.needed}:
             graph.input(name, (1, *(f"{name}_{axis}" for axis in "chw")))
+        for name in forward.signs:
+            graph.input(sign_of(name), (1, *(f"{name}_{axis}" for axis in "chw")), is_bool=True)
         for index in range(len(forward.operations), 0, -1):
             one, taken = forward.operations[index - 1]
             if index not in slopes:
@@ -180,3 +196,17 @@ class OnnxNetwork:
                 slopes[number] = slope if before is None else graph.node("Add", [before, slope])
         graph.output(slopes[0])
         return _session(graph)
+
+
+_MAKING = Lock()
+_networks: WeakSet[OnnxNetwork] = WeakSet()
+
+
+def _in_child() -> None:
+    for network in _networks:
+        network.forget_sessions()
+    _MAKING.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_MAKING.acquire, after_in_parent=_MAKING.release, after_in_child=_in_child)

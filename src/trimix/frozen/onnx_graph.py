@@ -12,8 +12,10 @@ import numpy as np
 
 _OPERATORS_VERSION = 17
 _FORMAT_VERSION = 8
-_FLOAT32, _INT64 = 1, 7
+_FLOAT32, _INT64, _BOOL = 1, 7, 9
 _OF_FLOAT, _OF_INTEGER, _OF_TEXT, _OF_INTEGERS = 1, 2, 3, 7
+
+_SMALL_BYTES = 2**12
 
 Attribute = int | float | str | Sequence[int]
 
@@ -52,16 +54,25 @@ def _attribute(name: str, value: Attribute) -> bytes:
     return _field(1, name) + b"".join(_field(8, one) for one in value) + _field(20, _OF_INTEGERS)
 
 
-def _tensor(name: str, array: np.ndarray) -> bytes:
+Parts = list[bytes | memoryview]
+"""Of a message: weights are large, and copied once, when all parts are joined."""
+
+
+def _message(number: int, parts: Parts) -> Parts:
+    return [_varint(number << 3 | 2) + _varint(sum(map(len, parts))), *parts]
+
+
+def _tensor(name: str, array: np.ndarray) -> Parts:
     kind = _INT64 if array.dtype == np.int64 else _FLOAT32
     dimensions = b"".join(_field(1, size) for size in array.shape)
-    return dimensions + _field(2, kind) + _field(8, name) + _field(9, np.ascontiguousarray(array).tobytes())
+    contents = np.ascontiguousarray(array).ravel().view(np.uint8).data
+    return [dimensions + _field(2, kind) + _field(8, name), *_message(9, [contents])]
 
 
-def _value(name: str, sizes: Sequence[int | str]) -> bytes:
-    """A float32 value; a size that is known at run time only has a name."""
+def _value(name: str, sizes: Sequence[int | str], kind: int) -> bytes:
+    """A value; a size that is known at run time only has a name."""
     shape = b"".join(_field(1, _field(1 if isinstance(size, int) else 2, size)) for size in sizes)
-    return _field(1, name) + _field(2, _field(1, _field(1, _FLOAT32) + _field(2, shape)))
+    return _field(1, name) + _field(2, _field(1, _field(1, kind) + _field(2, shape)))
 
 
 @dataclass
@@ -75,7 +86,7 @@ class Graph:
     first: int = 0
 
     nodes: list[bytes] = field(default_factory=list)
-    tensors: dict[bytes, tuple[str, bytes]] = field(default_factory=dict)
+    tensors: dict[bytes, tuple[str, Parts]] = field(default_factory=dict)
     inputs: list[bytes] = field(default_factory=list)
     outputs: list[bytes] = field(default_factory=list)
 
@@ -91,9 +102,10 @@ class Graph:
         return result
 
     def constant(self, array: np.ndarray) -> str:
-        """A tensor of the graph, float32 or int64; equal ones are stored once."""
+        """A tensor of the graph, float32 or int64, which must not change; small ones that are equal are stored once."""
         array = np.asarray(array)
-        key = f"{array.dtype}{array.shape}".encode() + array.tobytes()
+        key = f"{array.dtype}{array.shape}".encode()
+        key += array.tobytes() if array.nbytes <= _SMALL_BYTES else f" number {len(self.tensors)}".encode()
         if key not in self.tensors:
             name = f"c{len(self.tensors)}"
             self.tensors[key] = name, _tensor(name, array)
@@ -107,9 +119,9 @@ class Graph:
         """A constant of some integers."""
         return self.constant(np.array(values, np.int64))
 
-    def input(self, name: str, sizes: Sequence[int | str]) -> str:
-        """A value that is given."""
-        self.inputs.append(_value(name, sizes))
+    def input(self, name: str, sizes: Sequence[int | str], *, is_bool: bool = False) -> str:
+        """A value that is given, float32 or bool."""
+        self.inputs.append(_value(name, sizes, _BOOL if is_bool else _FLOAT32))
         return name
 
     def output(self, name: str) -> None:
@@ -118,12 +130,12 @@ class Graph:
 
     def to_bytes(self) -> bytes:
         """The model's file."""
-        graph = (
-            b"".join(_field(1, node) for node in self.nodes)
-            + _field(2, "program")
-            + b"".join(_field(5, tensor) for _, tensor in self.tensors.values())
-            + b"".join(_field(11, one) for one in self.inputs)
-            + b"".join(_field(12, one) for one in self.outputs)
-        )
+        graph: Parts = [
+            *(_field(1, node) for node in self.nodes),
+            _field(2, "program"),
+            *(part for _, tensor in self.tensors.values() for part in _message(5, tensor)),
+            *(_field(11, one) for one in self.inputs),
+            *(_field(12, one) for one in self.outputs),
+        ]
         operators = _field(1, "") + _field(2, _OPERATORS_VERSION)
-        return _field(1, _FORMAT_VERSION) + _field(7, graph) + _field(8, operators)
+        return b"".join([_field(1, _FORMAT_VERSION), *_message(7, graph), _field(8, operators)])

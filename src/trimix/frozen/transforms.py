@@ -3,14 +3,17 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from threading import Lock
 from typing import Any
 
 import numpy as np
 
 from trimix.frozen.engine import QUALITY_MAXIMUM, QUALITY_MINIMUM, Network, interpolated_factors, network_for
+from trimix.frozen.linear_path import reduced_linear_path
 from trimix.frozen.program import Program
 from trimix.shapes import Float
+
+_FLAT_SIDE = 9
+"""Latents, in both directions, of a flat picture whose middle sees next to nothing of its borders."""
 
 
 @dataclass(frozen=True)
@@ -55,18 +58,17 @@ class FrozenTransforms:
     tensors: Mapping[str, np.ndarray]
     device: str = "cpu"
     _networks: dict[str, Network] = field(default_factory=dict, init=False)
-    _lock: Any = field(default_factory=Lock, init=False)
 
     def to(self, device: str) -> "FrozenTransforms":
         """The same on another device."""
         return self if device == self.device else replace(self, device=device)
 
     def _network(self, name: str) -> Network:
-        with self._lock:
-            if name not in self._networks:
-                channels = 3 if name == "analysis" else self.facts.latent_channels
-                self._networks[name] = network_for(self.device, self.programs[name], self.tensors, channels)
-            return self._networks[name]
+        if name not in self._networks:
+            channels = 3 if name == "analysis" else self.facts.latent_channels
+            network = network_for(self.device, self.programs[name], self.tensors, channels)
+            return self._networks.setdefault(name, network)  # of several threads the first one's
+        return self._networks[name]
 
     def encode_latent(self, x: Float[np.ndarray, "3 H W"], quality: float) -> Float[np.ndarray, "M h w"]:
         """Latent before rounding, in steps of the quantizer.
@@ -84,6 +86,19 @@ class FrozenTransforms:
     def decode(self, y_hat: Float[np.ndarray, "M h w"], quality: float) -> Float[np.ndarray, "3 H W"]:
         """Picture of rounded latents, nominally in [0, 1], not clamped."""
         return self._network("synthesis")(y_hat, quality)
+
+    def decode_reduced(self, y_hat: Float[np.ndarray, "M h w"], quality: float) -> Float[np.ndarray, "3 H W"] | None:
+        """About the means over 8x8 pixels of `decode`, by the linear path alone; None for a model without one.
+
+        What the network adds to a flat picture is added here, too: a trained one shifts all levels.
+        """
+        path = reduced_linear_path(self.programs["synthesis"], self.tensors)
+        if path is None:
+            return None
+        network = network_for(self.device, *path, self.facts.latent_channels)
+        flat = np.zeros((self.facts.latent_channels, _FLAT_SIDE, _FLAT_SIDE), np.float32)
+        shift = _middle(self.decode(flat, quality)) - _middle(network(flat, quality))
+        return network(y_hat, quality) + shift[:, None, None]
 
     def decode_with_adjoint(
         self, y_hat: Float[np.ndarray, "M h w"], quality: float
@@ -120,3 +135,10 @@ def step_weights(energies: Any, squared_error_lambda: Any, steps: Any) -> Any:
     ``energy * lambda * step^2 / 3``: the objective's mean divides by three channels and the pixels. Arrays or tensors.
     """
     return energies * (squared_error_lambda / 3) * steps**2
+
+
+def _middle(picture: Float[np.ndarray, "3 H W"]) -> Float[np.ndarray, "3"]:
+    """Means over what the latent in the middle of a flat picture makes."""
+    side = picture.shape[1] // _FLAT_SIDE
+    inner = slice(side * (_FLAT_SIDE // 2), side * (_FLAT_SIDE // 2 + 1))
+    return picture[:, inner, inner].mean((1, 2))

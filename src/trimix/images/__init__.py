@@ -2,22 +2,33 @@
 
 from trimix.images.alpha import decode_alpha, encode_alpha
 from trimix.images.atomic_files import write_atomically
-from trimix.images.colour import BT601_LUMA_WEIGHTS, collapse_to_grey, replicate_grey
 from trimix.images.drawn import lossless_bytes_if_drawn
-from trimix.images.padding import pad_to_multiple, shares_in_picture, to_pixels, to_planes
-from trimix.images.picture import WHITE, Picture, picture_of_samples
-from trimix.images.psnr import PEAK, check_shapes, psnr_db, psnr_of_error_db
-from trimix.images.reading import INPUT_FORMATS, ByteSource, picture_of_image, read_picture
+from trimix.images.padding import (
+    collapse_to_grey,
+    pad_to_multiple,
+    reduced,
+    replicate_grey,
+    shares_in_picture,
+    to_pixels,
+    to_planes,
+)
+from trimix.images.picture import Picture, picture_of_samples
+from trimix.images.psnr import BT601_LUMA_WEIGHTS, PEAK, check_shapes, psnr_db, psnr_of_error_db
+from trimix.images.reading import ByteSource, picture_of_image, read_picture
 from trimix.images.stripping import Strip, stripped
-from trimix.images.writing import OUTPUT_FORMATS, ByteSink, metadata_information, output_format, to_image, write_picture
+from trimix.images.writing import (
+    OUTPUT_FORMATS,
+    metadata_information,
+    output_format,
+    thumbnail_of,
+    to_image,
+    write_picture,
+)
 
 __all__ = [
     "BT601_LUMA_WEIGHTS",
-    "INPUT_FORMATS",
     "OUTPUT_FORMATS",
     "PEAK",
-    "WHITE",
-    "ByteSink",
     "ByteSource",
     "Picture",
     "Strip",
@@ -34,9 +45,11 @@ __all__ = [
     "psnr_db",
     "psnr_of_error_db",
     "read_picture",
+    "reduced",
     "replicate_grey",
     "shares_in_picture",
     "stripped",
+    "thumbnail_of",
     "to_image",
     "to_pixels",
     "to_planes",

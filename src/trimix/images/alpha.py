@@ -13,10 +13,7 @@ _WEBP_SIDE_MAXIMUM = 16383
 
 
 def encode_alpha(alpha: UInt[np.ndarray, "H W"]) -> bytes:
-    """The plane as a lossless picture file: WebP, or PNG where WebP cannot hold it.
-
-    Args:
-        alpha: uint8 or uint16.
+    """The plane, uint8 or uint16, as a lossless picture file: WebP, or PNG where WebP cannot hold it.
 
     >>> plane = np.arange(6, dtype=np.uint8).reshape(2, 3)
     >>> (decode_alpha(encode_alpha(plane), 2, 3, 8) == plane).all().item()
@@ -31,17 +28,7 @@ def encode_alpha(alpha: UInt[np.ndarray, "H W"]) -> bytes:
 
 
 def decode_alpha(data: bytes, height: int, width: int, bit_depth: int) -> UInt[np.ndarray, "H W"]:
-    """The plane of `encode_alpha`.
-
-    Args:
-        data: from a file that anyone may have written.
-        height: of the picture.
-        width: of the picture.
-        bit_depth: of the picture, 8 or 16.
-
-    Raises:
-        CorruptedFileError: no such plane.
-    """
+    """The plane of `encode_alpha` for a picture of 8 or 16 bits; CorruptedFileError if the bytes are none."""
     modes = {"WEBP": "RGB", "PNG": "L"} if bit_depth == 8 else {"PNG": "I;16"}
     try:
         if webp_size(data) not in (None, (width, height)):
@@ -79,13 +66,7 @@ def webp_size(data: bytes) -> tuple[int, int] | None:
 def flatten(
     pixels: UInt[np.ndarray, "H W C"], alpha: UInt[np.ndarray, "H W"], background: tuple[int, ...]
 ) -> UInt[np.ndarray, "H W C"]:
-    """Pixels on a background: `alpha * pixels + (1 - alpha) * background`, rounded.
-
-    Args:
-        pixels: uint8 or uint16.
-        alpha: of the type of the pixels.
-        background: of every channel, 0 .. 255.
-    """
+    """Pixels on a background of 0 .. 255: `alpha * pixels + (1 - alpha) * background`, rounded."""
     peak = int(np.iinfo(pixels.dtype).max)
     behind = np.array(background, np.uint64) * np.uint64(peak // 255)
     flat = np.empty_like(pixels)
@@ -97,15 +78,11 @@ def flatten(
 
 
 def fill_hidden(pixels: UInt[np.ndarray, "H W C"], alpha: UInt[np.ndarray, "H W"]) -> UInt[np.ndarray, "H W C"]:
-    """Pixels with a smooth continuation of the visible colours where alpha is 0.
+    """Pixels with a smooth continuation of the visible colours where alpha, of their type, is 0.
 
     Means over ever larger squares, weighted by alpha, until each has a visible pixel ("push"), and back with what is
     missing interpolated from the next coarser ("pull"). So the hidden parts take few bits and have no edge of
     their own, and nothing foreign bleeds into the visible ones.
-
-    Args:
-        pixels: uint8 or uint16.
-        alpha: of the type of the pixels.
     """
     hidden = alpha == 0
     if not hidden.any():

@@ -9,9 +9,23 @@ from pathlib import Path
 
 from trimix.errors import OutputError, OutputExistsError
 
+_NOT_PERMITTED = "writing must be permitted, found it is not; choose another directory"
+_NO_ROOM = "the disk must have room for the file, found no space left; free some"
+_REASONS = {
+    errno.EISDIR: "the output must be a file, found a directory; add a file name",
+    errno.ENOENT: "the directory must exist, found none; create {parent}",
+    errno.ENOTDIR: "{parent} must be a directory, found a file; give another path",
+    errno.EACCES: _NOT_PERMITTED,
+    errno.EPERM: _NOT_PERMITTED,
+    errno.EROFS: "the file system must be writable, found read-only; choose another directory",
+    errno.ENOSPC: _NO_ROOM,
+    errno.EDQUOT: _NO_ROOM,
+    errno.ENAMETOOLONG: "the system must allow the name, found it too long; choose a shorter one",
+}
+
 
 def write_atomically(destination: Path, data: bytes, *, overwrite: bool) -> None:
-    """Write a file so that no other program ever sees a part of it.
+    """Write a file so that no other program ever sees a part of it; OutputError says why it cannot be.
 
     The data go to a temporary file in the same directory, are flushed to the disk and then take the final
     name. The temporary file is removed on any error, also when the program is interrupted. Permissions follow
@@ -20,11 +34,7 @@ def write_atomically(destination: Path, data: bytes, *, overwrite: bool) -> None
     Args:
         destination: file to write; a symbolic link is followed.
         data: contents of the file.
-        overwrite: whether an existing file may be replaced. If not, one is never lost, even if it
-            appears while the data are being written.
-
-    Raises:
-        OutputError: the file exists, or it cannot be written; the message says why.
+        overwrite: whether an existing file may be replaced; if not, none is lost, even if it appears meanwhile.
     """
     target = Path(os.path.realpath(destination))
     try:
@@ -48,7 +58,11 @@ def write_atomically(destination: Path, data: bytes, *, overwrite: bool) -> None
     except FileExistsError as error:
         raise OutputExistsError(f"{destination} already exists; replace it, or choose another name") from error
     except OSError as error:
-        raise OutputError(_explanation(destination, error)) from error
+        if reason := _REASONS.get(error.errno or 0):
+            raise OutputError(f"{destination}: {reason.format(parent=destination.parent)}") from error
+        raise OutputError(
+            f"{destination} cannot be written ({error.strerror or error}); choose another path"
+        ) from error
     _flush_directory(target.parent)
 
 
@@ -93,23 +107,3 @@ def _flush_directory(directory: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def _explanation(destination: Path, error: OSError) -> str:
-    match error.errno:
-        case errno.EISDIR:
-            return f"{destination}: the output must be a file, found a directory; add a file name"
-        case errno.ENOENT:
-            return f"{destination}: the directory must exist, found none; create {destination.parent}"
-        case errno.ENOTDIR:
-            return f"{destination}: {destination.parent} must be a directory, found a file; give another path"
-        case errno.EACCES | errno.EPERM:
-            return f"{destination}: writing must be permitted, found it is not; choose another directory"
-        case errno.EROFS:
-            return f"{destination}: the file system must be writable, found read-only; choose another directory"
-        case errno.ENOSPC | errno.EDQUOT:
-            return f"{destination}: the disk must have room for the file, found no space left; free some"
-        case errno.ENAMETOOLONG:
-            return f"{destination}: the system must allow the name, found it too long; choose a shorter one"
-        case _:
-            return f"{destination} cannot be written ({error.strerror or error}); choose another path"

@@ -10,7 +10,6 @@ from PIL import Image, TiffImagePlugin
 
 from trimix.bitstream import MAGIC
 from trimix.errors import PictureError, PictureTooLargeError, SeveralFramesError
-from trimix.images.alpha import webp_size
 from trimix.images.deep import PORTABLE_ANYMAP
 
 HEAD_BYTES = 65536
@@ -39,11 +38,7 @@ _OTHER_KINDS = (
 
 
 def check_head(name: str, head: bytes) -> None:
-    """Refuse by its beginning what no reader of pixels reads.
-
-    Raises:
-        PictureError: the file is empty or of such a kind.
-    """
+    """Refuse by its beginning what no reader of pixels reads (PictureError: the file is empty or of such a kind)."""
     if not head:
         raise PictureError(f"{name}: a picture file must have contents, found it empty; fetch it again")
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<") and b"<svg" in head:
@@ -55,17 +50,8 @@ def check_head(name: str, head: bytes) -> None:
             raise PictureError(f"{name}: {words}")
 
 
-def is_jpeg_xl(head: bytes) -> bool:
-    """Whether a file is a JPEG XL, bare or in its container."""
-    return head.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"))
-
-
 def check_size(name: str, width: int, height: int, maximum_pixels: int) -> None:
-    """Refuse a picture with more than `maximum_pixels` pixels.
-
-    Raises:
-        PictureTooLargeError: it has more.
-    """
+    """Refuse a picture with more than `maximum_pixels` pixels (PictureTooLargeError: it has more)."""
     if width * height > maximum_pixels:
         raise PictureTooLargeError(
             f"{name}: a picture may have at most {maximum_pixels} pixels, found {width} x {height} = "
@@ -73,28 +59,10 @@ def check_size(name: str, width: int, height: int, maximum_pixels: int) -> None:
         )
 
 
-def check_webp_size(name: str, head: bytes, maximum_pixels: int) -> None:
-    """Check the size of a WebP file before Pillow opens it, because opening already allocates its pixels.
-
-    Raises:
-        PictureTooLargeError: it has more pixels.
-    """
-    if size := webp_size(head):
-        check_size(name, *size, maximum_pixels)
-
-
 def choose_frame(name: str, image: Image.Image, frame: int | None) -> list[str]:
-    """Go to a frame or page; without a choice there must be only one.
+    """Go to a frame or page, from 0; without a choice there must be only one. What is left out, in words: a new list.
 
     A camera's JPEG counts as one picture, whatever stands behind it, and so does a page with smaller copies.
-
-    Args:
-        name: of the file, for the message.
-        image: opened.
-        frame: from 0, or None.
-
-    Returns:
-        What is left out, in words; a new list.
 
     Raises:
         PictureError: several frames and no choice, or no such frame.
@@ -128,16 +96,7 @@ def _has_one_full_page(image: TiffImagePlugin.TiffImageFile, count: int) -> bool
 
 
 def check_kind(name: str, image: Image.Image, bits: int) -> None:
-    """Refuse more than 16 bits, and samples that nobody has explained.
-
-    Args:
-        name: of the file, for the message.
-        image: opened, not yet decoded.
-        bits: of `bits_per_sample`.
-
-    Raises:
-        PictureError: one of these.
-    """
+    """Refuse more than 16 bits, see `bits_per_sample`, and samples that nobody has explained, with a PictureError."""
     if isinstance(image, TiffImagePlugin.TiffImageFile) and (
         _DNG_VERSION in image.tag_v2
         or (_SUBDIRECTORIES in image.tag_v2 and int(image.tag_v2.get(_SUBFILE_TYPE, 0)) & 1)

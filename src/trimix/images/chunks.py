@@ -44,11 +44,7 @@ class Resolution(NamedTuple):
 
 
 def read_png_chunks(stream: ByteStream) -> list[Chunk]:
-    """All chunks of a PNG file but its end, the pixels' without contents; damage ends them.
-
-    Args:
-        stream: seekable; read from the beginning on.
-    """
+    """All chunks of a PNG file, from its beginning, but its end; the pixels' without contents; damage ends them."""
     stream.seek(len(PNG_SIGNATURE))
     chunks: list[Chunk] = []
     while len(head := stream.read(8)) == 8 and head[4:] != b"IEND":
@@ -110,13 +106,7 @@ def png_chunk(chunk: Chunk) -> bytes:
 
 
 def resolution_chunk(x: float, y: float, *, has_unit: bool = True) -> Chunk:
-    """The resolution as PNG has it.
-
-    Args:
-        x: pixels to the inch, from left to right.
-        y: pixels to the inch, from top to bottom.
-        has_unit: whether these are inches, or only the ratio means something.
-    """
+    """The resolution as PNG has it, in pixels to the inch; without a unit only their ratio means something."""
     factor = 1 / _METRES_AN_INCH if has_unit else 1
     across, down = (min(max(round(value * factor), 1), 2**31 - 1) for value in (x, y))
     return Chunk(b"pHYs", struct.pack(">IIB", across, down, has_unit))

@@ -8,14 +8,7 @@ from trimix.errors import PictureError
 
 
 def to_srgb(image: Image.Image) -> tuple[Image.Image, str]:
-    """A CMYK or Lab image in sRGB.
-
-    Args:
-        image: decoded, of mode CMYK or LAB.
-
-    Returns:
-        The image, and one line on how it was converted.
-    """
+    """A decoded image of mode CMYK or LAB in sRGB, and one line on how it was converted."""
     source = _profile(image)
     if source is None:
         # As browsers and Pillow do it: every ink takes away its complement.

@@ -1,6 +1,6 @@
 """More than 8 bits: what Pillow cannot read or write.
 
-PNG, AVIF, JPEG 2000 and JPEG XL are read by imagecodecs, TIFF by tifffile: `pip install 'trimix[formats]'`. Grey PNG
+PNG, AVIF and JPEG 2000 are read by imagecodecs, TIFF by tifffile: `pip install 'trimix[formats]'`. Grey PNG
 and TIFF are Pillow's, PPM is read here. Writing needs neither.
 """
 
@@ -10,7 +10,6 @@ import zlib
 from collections.abc import Callable
 from importlib import import_module
 from io import BytesIO
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,6 @@ from trimix.shapes import UInt
 PORTABLE_ANYMAP = re.compile(rb"P[2356](?:(?:\s|#[^\n]*\n)+(\d{1,9})){3}\s")
 """The header of PGM and PPM; its group is the largest value."""
 
-_JPEG_XL_RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 _EXTRA = "pip install 'trimix[formats]'"
 _COMPRESSION_DEFLATE, _PREDICTOR_DIFFERENCE = 8, 2
 _ASSOCIATED_ALPHA, _UNASSOCIATED_ALPHA = 1, 2
@@ -47,13 +45,8 @@ def _of_peak(samples: np.ndarray, peak: int) -> np.ndarray:
 
 
 def read_png(data: bytes, chunks: list[Chunk]) -> UInt[np.ndarray, "H W C"]:
-    """All samples of a PNG of 16 bits; the colour that tRNS calls transparent becomes alpha.
-
-    Args:
-        data: the file.
-        chunks: of the file.
-    """
-    samples = _imagecodecs("16 bits in colour").png_decode(data)
+    """All samples of a PNG of 16 bits; the colour that tRNS calls transparent becomes alpha."""
+    samples = module_for("imagecodecs", "16 bits in colour").png_decode(data)
     samples = samples if samples.ndim == 3 else samples[:, :, None]
     for one in chunks:
         if one.type == b"tRNS" and samples.shape[2] in (1, 3) and len(one.data) == 2 * samples.shape[2]:
@@ -70,55 +63,16 @@ def with_key_colour(samples: UInt[np.ndarray, "H W C"], key: tuple[int, ...]) ->
 
 def read_avif(data: bytes, bits: int) -> UInt[np.ndarray, "*shape"]:
     """All samples of an AVIF of 10 or 12 bits, not yet turned."""
-    return scaled(_imagecodecs(f"{bits} bits").avif_decode(data), bits)
+    return scaled(module_for("imagecodecs", f"{bits} bits").avif_decode(data), bits)
 
 
 def read_jpeg_2000(data: bytes, bits: int) -> UInt[np.ndarray, "*shape"]:
     """All samples of a JPEG 2000 of more than 8 bits."""
-    return scaled(_imagecodecs(f"{bits} bits").jpeg2k_decode(data), bits)
-
-
-def jpeg_xl_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height that a JPEG XL claims (ISO/IEC 18181-1, size header); None where none is found.
-
-    Args:
-        data: the file, or its beginning.
-    """
-    start = 0
-    if not data.startswith(b"\xff\x0a"):
-        boxes = [at for at in (data.find(b"jxlc"), data.find(b"jxlp")) if at >= 0]
-        start = data.find(b"\xff\x0a", min(boxes)) if boxes else -1
-    bits = int.from_bytes(data[start + 2 : start + 12], "little")
-
-    def take(count: int) -> int:
-        nonlocal bits
-        value, bits = bits & ((1 << count) - 1), bits >> count
-        return value
-
-    def side(is_small: int) -> int:
-        return 8 * (take(5) + 1) if is_small else take((9, 13, 18, 30)[take(2)]) + 1
-
-    if start < 0:
-        return None
-    is_small = take(1)
-    height = side(is_small)
-    if ratio := take(3):
-        numerator, denominator = _JPEG_XL_RATIOS[ratio - 1]
-        return height * numerator // denominator, height
-    return side(is_small), height
-
-
-def read_jpeg_xl(data: bytes) -> np.ndarray:
-    """All samples of a JPEG XL."""
-    return _imagecodecs("JPEG XL").jpegxl_decode(data)
+    return scaled(module_for("imagecodecs", f"{bits} bits").jpeg2k_decode(data), bits)
 
 
 def read_anymap(data: bytes) -> UInt[np.ndarray, "H W C"]:
-    """All samples of a binary PGM or PPM of more than 8 bits.
-
-    Raises:
-        ValueError: written in digits, or cut short.
-    """
+    """All samples of a binary PGM or PPM of more than 8 bits (ValueError: written in digits, or cut short)."""
     found = PORTABLE_ANYMAP.match(data)
     if found is None or data[1:2] not in b"56":
         raise ValueError("samples of more than 8 bits must be binary, found digits")
@@ -131,17 +85,11 @@ def read_anymap(data: bytes) -> UInt[np.ndarray, "H W C"]:
 def read_tiff(
     stream: ByteStream, frame: int, check_size: Callable[[int, int], None] = lambda width, height: None
 ) -> UInt[np.ndarray, "H W C"]:
-    """All samples of a page of a TIFF, not yet turned.
+    """All samples of a page of a TIFF, from 0, not yet turned; PictureError for samples or colours of another kind.
 
-    Args:
-        stream: the file.
-        frame: number of the page, from 0.
-        check_size: is asked with width and height before pixels are decoded.
-
-    Raises:
-        PictureError: samples or colours of another kind.
+    Before pixels are decoded, `check_size` is asked with width and height.
     """
-    tifffile = _module("tifffile", "this kind of TIFF")
+    tifffile = module_for("tifffile", "this kind of TIFF")
     stream.seek(0)
     with tifffile.TiffFile(stream) as file:
         page = file.pages[frame]
@@ -175,13 +123,7 @@ def _unmultiplied(samples: UInt[np.ndarray, "H W C"]) -> UInt[np.ndarray, "H W C
 
 
 def write_png(samples: UInt[np.ndarray, "H W C"], before: list[Chunk], after: list[Chunk]) -> bytes:
-    """A PNG of 16 bits.
-
-    Args:
-        samples: uint16: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha.
-        before: chunks that stand before the pixels.
-        after: chunks that stand behind them.
-    """
+    """A PNG of 16 bits: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha; other chunks stand before and behind."""
     height, width, channels = samples.shape
     colour_type = (0, 4, 2, 6)[channels - 1]
     rows = samples.astype(">u2").view(np.uint8).reshape(height, 2 * channels * width)
@@ -195,12 +137,7 @@ def write_png(samples: UInt[np.ndarray, "H W C"], before: list[Chunk], after: li
 
 
 def write_tiff(samples: UInt[np.ndarray, "H W C"], tags: TiffImagePlugin.ImageFileDirectory_v2) -> bytes:
-    """A TIFF of 16 bits, deflated.
-
-    Args:
-        samples: uint16: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha.
-        tags: what describes the picture; those that say how it is stored are added.
-    """
+    """A TIFF of 16 bits, deflated, of 1 to 4 samples as `write_png` has them; tags that say how are added to `tags`."""
     height, width, channels = samples.shape
     differences = samples.copy()
     differences[:, 1:] -= samples[:, :-1]
@@ -233,17 +170,8 @@ def write_anymap(samples: UInt[np.ndarray, "H W C"]) -> bytes:
     return b"P%d\n%d %d\n65535\n" % (5 if channels == 1 else 6, width, height) + samples.astype(">u2").tobytes()
 
 
-def write_jpeg_xl(samples: UInt[np.ndarray, "H W C"]) -> bytes:
-    """A JPEG XL without loss."""
-    grey = samples[:, :, 0] if samples.shape[2] == 1 else samples
-    return _imagecodecs("JPEG XL").jpegxl_encode(np.ascontiguousarray(grey), lossless=True)
-
-
-def _imagecodecs(what: str) -> ModuleType:
-    return _module("imagecodecs", what)
-
-
-def _module(name: str, what: str) -> Any:
+def module_for(name: str, what: str) -> Any:
+    """A package that is an extra; PictureError if it is missing, and ``what`` needs it."""
     try:
         return import_module(name)
     except ImportError:

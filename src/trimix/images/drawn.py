@@ -17,9 +17,7 @@ _SIDE_MAXIMUM = 16383
 def lossless_bytes_if_drawn(picture: Picture, file_bytes: int) -> int | None:
     """Size of a lossless WebP of the pixels, or None for what is no drawing or does not fit into WebP.
 
-    Args:
-        picture: that was compressed.
-        file_bytes: that it took.
+    `file_bytes` is what trimix took for it.
 
     >>> lossless_bytes_if_drawn(Picture(np.zeros((64, 64, 3), np.uint8)), 200) < 100
     True

@@ -25,24 +25,13 @@ _XMP_POSITION = re.compile(
 
 
 def read_orientation(exif: bytes) -> int:
-    """The orientation an EXIF block gives.
-
-    Args:
-        exif: the block from its TIFF header on; it may be damaged.
-
-    Returns:
-        1 .. 8 as in the EXIF standard; 1 (upright) where the block gives none.
-    """
+    """The orientation that an EXIF block from its TIFF header on gives, 1 .. 8; 1 (upright) where it gives none."""
     found = _find_orientation(exif)
     return found[1] if found else UPRIGHT
 
 
 def reset_orientation(exif: bytes) -> bytes:
-    """The same block with orientation 1, upright.
-
-    Args:
-        exif: the block from its TIFF header on; one without an orientation is returned as it is.
-    """
+    """The same block with orientation 1, upright; one without an orientation as it is."""
     found = _find_orientation(exif)
     if found is None:
         return exif
@@ -56,11 +45,7 @@ def reset_xmp_orientation(xmp: bytes) -> bytes:
 
 
 def erase_position(exif: bytes) -> bytes:
-    """The same block without the directory that says where the picture was taken.
-
-    Args:
-        exif: the block from its TIFF header on; one without a position, or a damaged one, is returned as it is.
-    """
+    """The block without the directory of where the picture was taken; without one, or damaged, as it is."""
     block = bytearray(exif)
     for start, tag, kind, count, order in _entries(exif):
         if tag != _POSITION_TAG or kind != _LONG or count != 1:
@@ -90,12 +75,7 @@ def erase_xmp_position(xmp: bytes) -> bytes:
 
 
 def apply_orientation(pixels: UInt[np.ndarray, "H W C"], orientation: int) -> UInt[np.ndarray, "Hu Wu C"]:
-    """The picture as it is meant to be seen.
-
-    Args:
-        pixels: as they stand in the file.
-        orientation: 1 .. 8 as in the EXIF standard; 5 .. 8 swap height and width.
-    """
+    """The picture as it is meant to be seen, by an orientation 1 .. 8; 5 .. 8 swap height and width."""
     # All eight are a swap of the axes, a flip of the rows and a flip of the columns, each done or not.
     turned = pixels.swapaxes(0, 1) if orientation >= 5 else pixels
     if orientation in (3, 4, 7, 8):

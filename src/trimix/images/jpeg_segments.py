@@ -43,14 +43,9 @@ def wrapped_iptc(records: bytes) -> bytes:
 
 
 def extended_xmp_of(image: JpegImagePlugin.JpegImageFile, packet: bytes) -> tuple[bytes, bool]:
-    """The part of the XMP that did not fit into its segment.
+    """The part of the XMP that did not fit into its segment, the main packet: 32 bytes of identifier, then the part.
 
-    Args:
-        image: its segments.
-        packet: the main one.
-
-    Returns:
-        The part's identifier, which is 32 bytes, and the part, empty for none; and whether one is missing or damaged.
+    Empty for none; and whether one is missing or damaged.
     """
     parts: dict[bytes, dict[int, bytes]] = {}
     lengths: dict[bytes, int] = {}
@@ -72,14 +67,9 @@ def extended_xmp_of(image: JpegImagePlugin.JpegImageFile, packet: bytes) -> tupl
 
 
 def merged_xmp(packet: bytes, extended: bytes) -> bytes | None:
-    """One packet of the main one and its extended part, for files that have room for it.
+    """One packet of the main one and that of `extended_xmp_of`, for files that have room for it.
 
-    Args:
-        packet: the main one.
-        extended: of `extended_xmp_of`.
-
-    Returns:
-        The packet; None where the two are not of the form in which they can be put together.
+    None where the two are not of the form in which they can be put together.
     """
     # Found without a pattern: a hostile file must not take time that grows with the square of its length.
     opening = extended.find(b"<rdf:RDF", _IDENTIFIER_BYTES)
@@ -92,14 +82,11 @@ def merged_xmp(packet: bytes, extended: bytes) -> bytes | None:
 
 
 def xmp_segments(packet: bytes, extended: bytes) -> tuple[bytes, bytes]:
-    """XMP in the form of JPEG.
+    """The packet of JPEG's main segment, and the segments that hold the rest; empty for none.
 
     Args:
         packet: of any length.
         extended: of `extended_xmp_of`; empty for none.
-
-    Returns:
-        The packet of the main segment, and the segments that hold the rest; empty for none.
     """
     if len(packet) > XMP_BYTES_MAXIMUM:
         merged = merged_xmp(packet, extended) if extended else packet

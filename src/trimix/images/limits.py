@@ -1,4 +1,4 @@
-"""Pillow's own limits, set aside because ours are checked."""
+"""Pillow's own limits, set aside because ours are checked, and its errors in one line."""
 
 import logging
 import threading
@@ -27,3 +27,8 @@ def without_pillow_limits() -> Iterator[None]:
             yield
         finally:
             Image.MAX_IMAGE_PIXELS = limit
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, else its kind."""
+    return " ".join(str(error).split()) or type(error).__name__

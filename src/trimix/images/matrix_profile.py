@@ -25,10 +25,9 @@ _CURVE_STEPS = 1024
 
 
 def profile_of_chunks(chunks: Iterable[Chunk]) -> bytes:
-    """The profile of the colours that chunks describe.
+    """The ICC profile of the colours that chunks describe.
 
-    Returns:
-        An ICC profile; empty where they describe none, or one that no matrix and curve can say (PQ, HLG).
+    Empty where they describe none, or one that no matrix and curve can say (PQ, HLG).
 
     >>> len(profile_of_chunks([Chunk(b"gAMA", (45455).to_bytes(4, "big"))]))
     476

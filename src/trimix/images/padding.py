@@ -5,18 +5,25 @@ pixels [H W C] of 8 or 16 bits -> pad_to_multiple -> to_planes -> network -> to_
 
 import numpy as np
 
-from trimix.images.colour import replicate_grey
 from trimix.shapes import Float, UInt
 
 
+def replicate_grey(image: Float[np.ndarray, "1 H W"]) -> Float[np.ndarray, "3 H W"]:
+    """The grey picture as three equal channels: so the RGB network codes it."""
+    return image.repeat(3, axis=0)
+
+
+def collapse_to_grey(image: Float[np.ndarray, "3 H W"]) -> Float[np.ndarray, "1 H W"]:
+    """The mean of the three channels: so a decoder gets grey pictures back.
+
+    The mean and not luma: the three channels are three estimates of one value by a network trained with
+    equal weights; of independent errors the mean leaves the least (variance 1/3, BT.601 luma 0.45).
+    """
+    return image.mean(axis=0, keepdims=True)
+
+
 def to_planes(pixels: UInt[np.ndarray, "H W C"]) -> Float[np.ndarray, "3 H W"]:
-    """Pixels as the network takes them.
-
-    Args:
-        pixels: uint8 or uint16, the largest value is 1; one channel (grey, which is replicated) or three (RGB).
-
-    Returns:
-        float32 in [0, 1], its own memory.
+    """Pixels, grey (replicated) or RGB, as the network takes them: float32 in [0, 1], its own memory.
 
     >>> to_planes(np.full((1, 2, 1), 255, np.uint8)).shape
     (3, 1, 2)
@@ -27,14 +34,7 @@ def to_planes(pixels: UInt[np.ndarray, "H W C"]) -> Float[np.ndarray, "3 H W"]:
 
 
 def pad_to_multiple(pixels: UInt[np.ndarray, "H W C"], multiple: int) -> UInt[np.ndarray, "Hp Wp C"]:
-    """Repeat the last row and column until height and width are multiples of `multiple`.
-
-    Args:
-        pixels: at least 1 x 1.
-        multiple: pixels, at least 1.
-
-    Returns:
-        The picture with rows added below and columns at the right; `pixels` itself where none are missing.
+    """Repeat the last row and column until height and width are multiples of `multiple`; itself where none are missing.
 
     >>> pad_to_multiple(np.zeros((1, 65, 3), np.uint8), 64).shape
     (64, 128, 3)
@@ -43,6 +43,20 @@ def pad_to_multiple(pixels: UInt[np.ndarray, "H W C"], multiple: int) -> UInt[np
     if rows == columns == 0:
         return pixels
     return np.pad(pixels, ((0, rows), (0, columns), (0, 0)), mode="edge")
+
+
+def reduced(samples: UInt[np.ndarray, "H W C"], factor: int) -> UInt[np.ndarray, "h w C"]:
+    """Means over squares of ``factor`` pixels a side, rounded; the last ones continue the picture as padding does.
+
+    >>> reduced(np.array([[[0], [4], [9]]], np.uint8), 2).ravel().tolist()
+    [2, 9]
+    """
+    if factor == 1:
+        return samples
+    padded = pad_to_multiple(samples, factor)
+    height, width, channels = padded.shape
+    squares = padded.reshape(height // factor, factor, width // factor, factor, channels)
+    return ((squares.sum((1, 3), dtype=np.uint32) + factor**2 // 2) // factor**2).astype(samples.dtype)
 
 
 def shares_in_picture(
@@ -54,10 +68,10 @@ def shares_in_picture(
 
     Args:
         height: of the picture, before padding.
-        width: of the picture, before padding.
+        width: of it.
         block: side of a block, in pixels.
         rows: blocks from top to bottom, padding included.
-        columns: blocks from left to right, padding included.
+        columns: blocks from left to right.
         reach: how many pixels around a block are its own, too.
 
     >>> shares_in_picture(20, 8, 16, 2, 2).tolist()
@@ -76,17 +90,9 @@ def shares_in_picture(
 
 
 def to_pixels(image: Float[np.ndarray, "C H W"], bit_depth: int = 8) -> UInt[np.ndarray, "H W C"]:
-    """Pixels of a network's output.
+    """Pixels of 8 or 16 bits of a network's output; exact inverse of `to_planes` for three channels.
 
-    Values outside [0, 1] are clamped, NaN becomes 0, then value * (2^bits - 1) is rounded to the nearest integer,
-    halves to even.
-
-    Args:
-        image: float32.
-        bit_depth: of the pixels, 8 or 16.
-
-    Returns:
-        uint8 or uint16. Exact inverse of `to_planes` for three channels.
+    Values outside [0, 1] are clamped, NaN becomes 0, then value * (2^bits - 1) is rounded, halves to even.
 
     >>> to_pixels(np.array([-1.0, 0.5, np.nan], np.float32).reshape(3, 1, 1)).ravel().tolist()
     [0, 128, 0]

@@ -89,10 +89,7 @@ class Picture:
         return pixels if self.alpha is None else np.concatenate([pixels, self.alpha[:, :, None]], axis=2)
 
     def flattened(self, background: tuple[int, int, int] = WHITE) -> "Picture":
-        """The picture on a background, without alpha.
-
-        Args:
-            background: R, G, B, 0 .. 255.
+        """The picture on a background, R, G, B, 0 .. 255, without alpha.
 
         >>> half = Picture(np.zeros((1, 1, 1), np.uint8), np.full((1, 1), 51, np.uint8))
         >>> half.flattened().pixels.item()
@@ -129,13 +126,10 @@ def picture_of_samples(
     around them. Three channels that are equal everywhere become one.
 
     Args:
-        samples: uint8 or uint16 [H W] or [H W C]: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha.
+        samples: uint8 or uint16 [H W] or [H W C]: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha; else PictureError.
         metadata: to travel with it.
         notes: what has been changed or left out already.
         background: R, G, B, 0 .. 255, that takes the place of transparency; None keeps alpha.
-
-    Raises:
-        PictureError: samples of another type or shape.
 
     >>> picture_of_samples(np.zeros((4, 5, 3), np.uint8)).pixels.shape
     (4, 5, 1)

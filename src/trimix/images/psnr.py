@@ -7,20 +7,17 @@ import numpy as np
 from trimix.errors import UsageError
 from trimix.shapes import UInt
 
+BT601_LUMA_WEIGHTS = (0.299, 0.587, 0.114)
+"""Weights of R, G, B in the luma of ITU-R BT.601: the one PSNR-Y of JPEG-like codecs is measured on."""
 PEAK = 255.0
 """Largest value of a sample."""
 _ROWS_AT_ONCE = 256
 
 
 def psnr_db(original: UInt[np.ndarray, "H W C"], decoded: UInt[np.ndarray, "h w c"]) -> float:
-    """Peak signal-to-noise ratio: 10 log10(255^2 / MSE), MSE over all pixels and channels together.
+    """Peak signal-to-noise ratio in dB: 10 log10(255^2 / MSE), MSE over all pixels and channels together.
 
-    Args:
-        original: pixels, RGB or grey, of 8 or 16 bits; 255 stands for the largest value of either.
-        decoded: the same shape and type.
-
-    Returns:
-        dB; infinity for equal pictures.
+    Of pixels of 8 or 16 bits; 255 stands for the largest value of either. Infinity for equal pictures.
 
     Raises:
         UsageError: shapes or types differ.
@@ -51,11 +48,7 @@ def psnr_of_error_db(mean_squared_error: float) -> float:
 
 
 def check_shapes(original: np.ndarray, decoded: np.ndarray) -> None:
-    """Refuse to compare pictures of different shapes or depths.
-
-    Raises:
-        UsageError: shapes or types differ.
-    """
+    """Refuse to compare pictures of different shapes or depths (UsageError: shapes or types differ)."""
     if (original.shape, original.dtype) != (decoded.shape, decoded.dtype):
         raise UsageError(
             f"compared pictures must have one shape, found {original.dtype} {list(original.shape)} and "

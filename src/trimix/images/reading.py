@@ -1,5 +1,6 @@
 """From picture files and Pillow images to pictures: what is read, what is converted, what is left out."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -13,19 +14,12 @@ from trimix.errors import PictureError, SeveralFramesError
 from trimix.images import chunks as png
 from trimix.images import deep, jpeg_segments
 from trimix.images import exif as exif_blocks
-from trimix.images.checks import (
-    HEAD_BYTES,
-    bits_per_sample,
-    check_head,
-    check_kind,
-    check_size,
-    check_webp_size,
-    choose_frame,
-    is_jpeg_xl,
-)
+from trimix.images.alpha import webp_size
+from trimix.images.checks import HEAD_BYTES, bits_per_sample, check_head, check_kind, check_size, choose_frame
 from trimix.images.chunks import ByteStream
 from trimix.images.colour_conversion import to_srgb
-from trimix.images.limits import without_pillow_limits
+from trimix.images.jpeg_xl import is_jpeg_xl, jpeg_xl_size, read_jpeg_xl
+from trimix.images.limits import one_line, without_pillow_limits
 from trimix.images.picture import Picture, picture_of_samples
 from trimix.images.stripping import Strip, stripped
 from trimix.images.tags import descriptive_exif, iptc_of_tiff
@@ -36,7 +30,7 @@ INPUT_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "PPM", "AVIF", "GIF", "JP
 _NO_LIMIT = 2**62
 """Pixels: of an image that is in memory already."""
 
-FORMATS_BY_NAME = {".tga": "TGA", ".pcx": "PCX"}
+FORMATS_BY_NAME = {".tga": ("TGA",), ".pcx": ("PCX",)}
 """Formats without a clear beginning: read only from a file of this suffix."""
 
 _EXIF_PREFIX = b"Exif\0\0"
@@ -93,7 +87,7 @@ def read_picture(
             f"{source}: reading must be permitted, found it is not; change the permissions of the file"
         ) from None
     except (OSError, ValueError) as error:
-        raise PictureError(f"{source} cannot be opened ({_one_line(error)}); check the path") from error
+        raise PictureError(f"{source} cannot be opened ({one_line(error)}); check the path") from error
     with stream:
         seekable = stream if stream.seekable() else BytesIO(stream.read())
         return _read_stream(seekable, _Wanted(str(source), maximum_pixels, frame, background, strip))
@@ -104,12 +98,7 @@ def picture_of_image(
 ) -> Picture:
     """The picture that a Pillow image shows, with the metadata that its `info` holds.
 
-    Of an image whose file is open and not yet decoded all is kept that `read_picture` keeps.
-
-    Args:
-        image: of any mode of 8 bits, or grey of 16.
-        frame: as in `read_picture`.
-        background: as in `read_picture`.
+    Of an image whose file is open and not yet decoded all is kept that `read_picture` keeps, whose arguments these are.
 
     Raises:
         PictureError: of a kind that is not handled, or of several frames and none is chosen.
@@ -128,20 +117,12 @@ def picture_of_image(
         return _read_image(image, contents, head, wanted)
     # Damage that shows only now: see `_read_stream`.
     except (OSError, SyntaxError, ValueError) as error:
-        raise PictureError(f"{wanted.name}: a picture must decode, found it damaged ({_one_line(error)})") from error
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+        raise PictureError(f"{wanted.name}: a picture must decode, found it damaged ({one_line(error)})") from error
 
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What is asked for; see `read_picture`.
-
-    Args:
-        name: of the picture, for messages.
-    """
+    """What is asked for, see `read_picture`; the picture's name is for messages."""
 
     name: str
     maximum_pixels: int
@@ -156,11 +137,13 @@ def _read_stream(stream: ByteStream, wanted: _Wanted) -> Picture:
         head = stream.read(HEAD_BYTES)
         stream.seek(0)
         check_head(name, head)
-        check_webp_size(name, head, wanted.maximum_pixels)
+        if size := webp_size(head):  # Pillow allocates its pixels when it opens it
+            check_size(name, *size, wanted.maximum_pixels)
         if is_jpeg_xl(head):
             return _read_jpeg_xl(stream, wanted)
         with without_pillow_limits():
-            image = Image.open(stream, formats=_formats(name))
+            by_name = FORMATS_BY_NAME.get(Path(name).suffix.lower(), ())
+            image = Image.open(stream, formats=(*INPUT_FORMATS, *by_name))
         with image:
             return _read_image(image, stream, head, wanted)
     except PictureError as error:
@@ -179,24 +162,12 @@ def _read_stream(stream: ByteStream, wanted: _Wanted) -> Picture:
     # A damaged file leads Pillow to OSError, SyntaxError, ValueError, struct.error and more.
     except Exception as error:
         raise PictureError(
-            f"{name}: a picture must decode, found it damaged or truncated ({_one_line(error)}); fetch it again"
+            f"{name}: a picture must decode, found it damaged or truncated ({one_line(error)}); fetch it again"
         ) from error
 
 
-def _formats(name: str) -> tuple[str, ...]:
-    by_name = FORMATS_BY_NAME.get(Path(name).suffix.lower())
-    return (*INPUT_FORMATS, by_name) if by_name else INPUT_FORMATS
-
-
 def _read_image(image: Image.Image, stream: ByteStream, head: bytes, wanted: _Wanted) -> Picture:
-    """The picture of an image that is open.
-
-    Args:
-        image: perhaps not yet decoded.
-        stream: its file, from the beginning; empty where only the image is there.
-        head: the first bytes of the file.
-        wanted: name, limit, frame, background and what to strip.
-    """
+    """The picture of an image that is open, perhaps not decoded; `stream` and `head` are empty where it has no file."""
     name, frame = wanted.name, wanted.frame
     check_size(name, image.width, image.height, wanted.maximum_pixels)
     notes = choose_frame(name, image, frame)
@@ -205,10 +176,7 @@ def _read_image(image: Image.Image, stream: ByteStream, head: bytes, wanted: _Wa
     check_kind(name, image, bits)
     chunks = png.read_png_chunks(stream) if image.format == "PNG" and head else []
     # Only TIFF comes back to Pillow's own limit while it decodes; others may decode in parallel.
-    if isinstance(image, TiffImagePlugin.TiffImageFile):
-        with without_pillow_limits():
-            samples = _samples(image, stream, bits, frame or 0, chunks, notes)
-    else:
+    with without_pillow_limits() if isinstance(image, TiffImagePlugin.TiffImageFile) else nullcontext():
         samples = _samples(image, stream, bits, frame or 0, chunks, notes)
     metadata, orientation = _metadata(image, head, chunks, notes)
     if orientation != exif_blocks.UPRIGHT:
@@ -235,17 +203,12 @@ def _samples(
         key = image.info.get("transparency")
         return deep.with_key_colour(samples, (key,)) if isinstance(key, int) else samples
     mode = _MODES.get(image.mode, "RGB")
-    if _has_transparency(image):
+    palette = image.palette if image.mode == "P" else None
+    if "transparency" in image.info or (palette is not None and palette.mode == "RGBA"):  # or a key colour
         mode = "LA" if mode == "L" else "RGBA"
         image = image.convert("L") if image.mode == "1" else image
     samples = np.asarray(image if image.mode == mode else image.convert(mode))
     return samples if samples.ndim == 3 else samples[:, :, None]
-
-
-def _has_transparency(image: Image.Image) -> bool:
-    """Whether the palette or a key colour (GIF, tRNS of PNG) is transparent."""
-    palette = image.palette if image.mode == "P" else None
-    return "transparency" in image.info or (palette is not None and palette.mode == "RGBA")
 
 
 def _deep_samples(image: Image.Image, stream: ByteStream, bits: int, frame: int, chunks: list[png.Chunk]) -> np.ndarray:
@@ -270,10 +233,10 @@ def _deep_samples(image: Image.Image, stream: ByteStream, bits: int, frame: int,
 def _read_jpeg_xl(stream: ByteStream, wanted: _Wanted) -> Picture:
     name, frame = wanted.name, wanted.frame
     contents = stream.read()
-    if (size := deep.jpeg_xl_size(contents)) is None:
+    if (size := jpeg_xl_size(contents)) is None:
         raise PictureError(f"{name}: a picture must decode, found it damaged or truncated; fetch it again")
     check_size(name, *size, wanted.maximum_pixels)
-    samples = deep.read_jpeg_xl(contents)
+    samples, exif, xmp, is_packed = read_jpeg_xl(contents)
     if samples.dtype not in (np.uint8, np.uint16):
         raise PictureError(f"{name}: samples must have up to 16 bits, found {samples.dtype}; convert them")
     if samples.ndim == 4:
@@ -283,8 +246,12 @@ def _read_jpeg_xl(stream: ByteStream, wanted: _Wanted) -> Picture:
                 f"0 to {len(samples) - 1}"
             )
         samples = samples[frame]
-    notes = ("profile, EXIF and XMP of JPEG XL are not read",)
-    return picture_of_samples(samples, NO_METADATA, notes, wanted.background)
+    notes = ("the profile of JPEG XL is not read", *(("packed metadata of JPEG XL are not read",) if is_packed else ()))
+    # The decoder has turned the pixels.
+    metadata = Metadata(
+        exif=exif_blocks.reset_orientation(exif.removeprefix(_EXIF_PREFIX)), xmp=exif_blocks.reset_xmp_orientation(xmp)
+    )
+    return picture_of_samples(samples, stripped(metadata, wanted.strip), notes, wanted.background)
 
 
 def _read_unusual_tiff(stream: ByteStream, wanted: _Wanted) -> Picture:
@@ -298,7 +265,7 @@ def _read_unusual_tiff(stream: ByteStream, wanted: _Wanted) -> Picture:
         raise type(error)(f"{name}: {str(error).removeprefix(f'{name}: ')}") from error
     except Exception as error:
         raise PictureError(
-            f"{name}: a picture must decode, found it damaged or of an unusual kind ({_one_line(error)}); "
+            f"{name}: a picture must decode, found it damaged or of an unusual kind ({one_line(error)}); "
             "convert it to PNG"
         ) from error
     notes = ("profile, EXIF and XMP of this kind of TIFF are not read",)

@@ -44,12 +44,7 @@ def iptc_of_tiff(image: TiffImagePlugin.TiffImageFile) -> bytes:
 
 
 def tiff_tags(metadata: Metadata, xmp: bytes) -> TiffImagePlugin.ImageFileDirectory_v2:
-    """What a TIFF takes up in its own directory.
-
-    Args:
-        metadata: EXIF and IPTC.
-        xmp: one packet.
-    """
+    """What a TIFF takes up in its own directory: EXIF, IPTC and one packet of XMP."""
     exif = Image.Exif()
     exif.load(metadata.exif)
     tags = TiffImagePlugin.ImageFileDirectory_v2()

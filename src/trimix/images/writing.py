@@ -14,8 +14,10 @@ from trimix.images import chunks as png
 from trimix.images import deep
 from trimix.images.atomic_files import write_atomically
 from trimix.images.jpeg_segments import iptc_segments, merged_xmp, xmp_segments
+from trimix.images.jpeg_xl import write_jpeg_xl
+from trimix.images.limits import one_line
 from trimix.images.matrix_profile import profile_of_chunks
-from trimix.images.picture import WHITE, Picture
+from trimix.images.picture import WHITE, Picture, picture_of_samples
 from trimix.images.tags import PROFILE_TAG, SUBDIRECTORIES, tiff_tags
 
 OUTPUT_FORMATS = {
@@ -32,12 +34,23 @@ OUTPUT_FORMATS = {
     "jxl": "JXL",
 }
 """Formats that are written: file name extension -> Pillow's name."""
+_OUTPUT_NAMES = ", ".join(OUTPUT_FORMATS)
 
 _EXIF_PREFIX = b"Exif\0\0"
 _PNG_HEADER_BYTES = 33
 _WITH_ALPHA = ("PNG", "WEBP", "TIFF", "AVIF", "JXL")
 _WITH_16_BITS = ("PNG", "TIFF", "PPM", "JXL")
-_WITH_METADATA = ("PNG", "WEBP", "TIFF", "JPEG", "AVIF")
+_WITH_PROFILE = ("PNG", "WEBP", "TIFF", "JPEG", "AVIF")
+_WITH_EXIF = (*_WITH_PROFILE, "JXL")
+"""And XMP."""
+_WITH_IPTC = ("PNG", "TIFF", "JPEG")
+_WITH_RESOLUTION = ("TIFF", "JPEG", "BMP")
+"""PNG as a chunk."""
+_OPTIONS = {
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "AVIF": {"quality": 95, "subsampling": "4:4:4"},
+    "WEBP": {"lossless": True, "exact": True, "quality": 80, "method": 4},
+}
 _NAMES = {"WEBP": "WebP", "JXL": "JPEG XL"}
 
 
@@ -67,7 +80,7 @@ def write_picture(
     | JPEG | | | yes | yes | a comment | yes | as a profile |
     | WebP | | yes | yes | | | | as a profile |
     | AVIF | | yes | yes | | | | as a profile |
-    | JPEG XL | yes | yes | | | | | |
+    | JPEG XL | yes | yes | all but ICC | | | | |
     | BMP | | | | yes | | | |
     | PPM | yes | | | | | | |
 
@@ -90,11 +103,11 @@ def write_picture(
     if format is not None:
         pillow_format = OUTPUT_FORMATS.get(format.lower().removeprefix("."))
         if pillow_format is None:
-            raise UsageError(f"the output format must be one of {_output_names()}, found {format}; choose one")
+            raise UsageError(f"the output format must be one of {_OUTPUT_NAMES}, found {format}; choose one")
     elif isinstance(destination, Path):
         pillow_format = output_format(destination)
     else:
-        raise UsageError(f"the output format of a stream must be given, found none; choose of {_output_names()}")
+        raise UsageError(f"the output format of a stream must be given, found none; choose of {_OUTPUT_NAMES}")
     name = str(destination) if isinstance(destination, Path) else "the picture"
     try:
         data, notes = _encode(picture, pillow_format, background)
@@ -104,7 +117,7 @@ def write_picture(
     except Exception as error:
         raise OutputError(
             f"{name}: the picture and its metadata must fit into {pillow_format}, found they do not "
-            f"({_one_line(error)}); choose another format"
+            f"({one_line(error)}); choose another format"
         ) from error
     if isinstance(destination, Path):
         write_atomically(destination, data, overwrite=True)
@@ -112,15 +125,12 @@ def write_picture(
     try:
         destination.write(data)
     except OSError as error:
-        raise OutputError(f"{name} cannot be written ({_one_line(error)}); choose another output") from error
+        raise OutputError(f"{name} cannot be written ({one_line(error)}); choose another output") from error
     return notes
 
 
 def output_format(destination: Path) -> str:
-    """The format that the extension of a path asks for, by Pillow's name.
-
-    Raises:
-        UsageError: an extension that is not in `OUTPUT_FORMATS`.
+    """The format that the extension of a path asks for, by Pillow's name; UsageError if it is none of `OUTPUT_FORMATS`.
 
     >>> output_format(Path("picture.jpg"))
     'JPEG'
@@ -128,24 +138,31 @@ def output_format(destination: Path) -> str:
     pillow_format = OUTPUT_FORMATS.get(destination.suffix.lower().removeprefix("."))
     if pillow_format is None:
         raise UsageError(
-            f"{destination}: the extension must be one of {_output_names()}, "
+            f"{destination}: the extension must be one of {_OUTPUT_NAMES}, "
             f"found {destination.suffix or 'none'}; change it"
         )
     return pillow_format
 
 
 def to_image(picture: Picture) -> tuple[Image.Image, tuple[str, ...]]:
-    """A Pillow image with the metadata under the keys that Pillow's own readers use.
-
-    Returns:
-        The image, of mode L, LA, RGB, RGBA or I;16, and what Pillow cannot hold, one line each.
-    """
+    """A Pillow image, L, LA, RGB, RGBA or I;16, with metadata as Pillow's readers have them; what it cannot hold."""
     notes: tuple[str, ...] = ()
     if picture.bit_depth > 8 and picture.samples.shape[2] > 1:
         picture, notes = (picture.in_8_bits(), ("Pillow cannot hold 16 bits in colour or with alpha: reduced to 8",))
     image = _image(picture.samples)
     image.info.update(metadata_information(picture.metadata))
     return image, notes
+
+
+def thumbnail_of(picture: Picture, side: int) -> Picture:
+    """The picture with 8 bits and sides of at most so many pixels, of its own proportions.
+
+    >>> thumbnail_of(Picture(np.zeros((30, 40, 1), np.uint8)), 20).pixels.shape
+    (15, 20, 1)
+    """
+    image, _ = to_image(picture.in_8_bits())
+    image.thumbnail((side, side))
+    return picture_of_samples(np.asarray(image), picture.metadata)
 
 
 def metadata_information(metadata: Metadata) -> dict[str, Any]:
@@ -160,14 +177,6 @@ def metadata_information(metadata: Metadata) -> dict[str, Any]:
         "dpi": (resolution.x, resolution.y) if resolution and resolution.has_unit else None,
     }
     return {key: value for key, value in information.items() if value}
-
-
-def _output_names() -> str:
-    return ", ".join(OUTPUT_FORMATS)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _image(samples: np.ndarray) -> Image.Image:
@@ -187,12 +196,13 @@ def _encode(
         notes.append(f"{name} cannot hold 16 bits: reduced to 8")
     chunks = png.unpack_chunks(picture.metadata.chunks)
     options, lost = _options(picture.metadata, chunks, pillow_format)
-    own_chunks = _png_chunks(picture.metadata, chunks, lost) if pillow_format == "PNG" else []
+    xmp = options.pop("xmp", b"") if pillow_format in ("PNG", "JXL") else b""  # written here, not by Pillow
+    own_chunks = _png_chunks(chunks, xmp, picture.metadata.iptc) if pillow_format == "PNG" else []
     if lost:
         notes.append(f"{name} cannot hold {', '.join(lost)}: left out")
     samples = picture.samples
     if pillow_format == "JXL":
-        return deep.write_jpeg_xl(samples), tuple(notes)
+        return write_jpeg_xl(samples, picture.metadata.exif, xmp), tuple(notes)
     if picture.bit_depth == 16 and (samples.shape[2] > 1 or pillow_format != "PNG"):
         data = _encode_16_bits(samples, pillow_format, options)
     else:
@@ -223,63 +233,47 @@ def _encode_16_bits(samples: np.ndarray, pillow_format: str, options: dict[str, 
 
 def _options(metadata: Metadata, chunks: list[png.Chunk], pillow_format: str) -> tuple[dict[str, Any], list[str]]:
     """Pillow's arguments with all metadata that the format has a place for, and the names of the rest."""
-    resolution = png.resolution_of(chunks)
-    dpi = (resolution.x, resolution.y) if resolution and resolution.has_unit else None
-    options: dict[str, Any] = {}
-    lost: list[str] = []
-    if pillow_format not in _WITH_METADATA:
-        lost += [
-            name
-            for name, data in (
-                ("ICC profile", metadata.icc_profile),
-                ("EXIF", metadata.exif),
-                ("XMP", metadata.xmp or metadata.extended_xmp),
-                ("IPTC", metadata.iptc),
-            )
-            if data
-        ]
-        if pillow_format == "BMP" and dpi:
-            options["dpi"] = dpi
-    elif pillow_format == "PNG":
-        options |= {"icc_profile": metadata.icc_profile} if metadata.icc_profile else {}
+    lost = [
+        name
+        for name, data, formats in (
+            ("ICC profile", metadata.icc_profile, _WITH_PROFILE),
+            ("EXIF", metadata.exif, _WITH_EXIF),
+            ("XMP", metadata.xmp or metadata.extended_xmp, _WITH_EXIF),
+            ("IPTC", metadata.iptc, _WITH_IPTC),
+        )
+        if data and pillow_format not in formats
+    ]
+    options, xmp, resolution = dict(_OPTIONS.get(pillow_format, {})), b"", png.resolution_of(chunks)
+    if pillow_format == "JPEG":
+        xmp, segments = xmp_segments(metadata.xmp, metadata.extended_xmp)
+        options["extra"] = segments + (iptc_segments(metadata.iptc) if metadata.iptc else b"")
+        options["comment"] = png.comment_of(chunks)
+    elif pillow_format in _WITH_EXIF:
+        xmp = _one_packet(metadata, lost)
+    if pillow_format == "TIFF":
+        options["tiffinfo"] = tags = tiff_tags(metadata, xmp)
+        # The compressing writer of Pillow cannot write the directories that EXIF and GPS tags stand in.
+        if not any(directory in tags for directory in SUBDIRECTORIES):
+            options["compression"] = "tiff_adobe_deflate"
+    elif pillow_format in _WITH_EXIF:
         options |= {"exif": _EXIF_PREFIX + metadata.exif} if metadata.exif else {}
-    else:
-        xmp, extended = metadata.xmp, metadata.extended_xmp
-        if pillow_format == "JPEG":
-            options = {"quality": 95, "subsampling": 0}
-            xmp, segments = xmp_segments(xmp, extended)
-            options["extra"] = segments + (iptc_segments(metadata.iptc) if metadata.iptc else b"")
-            options["comment"] = png.comment_of(chunks)
-        else:
-            xmp = _one_packet(metadata, lost)
-        if pillow_format == "AVIF":
-            options = {"quality": 95, "subsampling": "4:4:4"}
-            lost += ["IPTC"] if metadata.iptc else []
-        if pillow_format == "WEBP":
-            options = {"lossless": True, "exact": True, "quality": 80, "method": 4}
-            lost += ["IPTC"] if metadata.iptc else []
-        if pillow_format == "TIFF":
-            options = {"tiffinfo": (tags := tiff_tags(metadata, xmp))}
-            # The compressing writer of Pillow cannot write the directories that EXIF and GPS tags stand in.
-            if not any(directory in tags for directory in SUBDIRECTORIES):
-                options["compression"] = "tiff_adobe_deflate"
-        else:
-            options |= {"exif": _EXIF_PREFIX + metadata.exif} if metadata.exif else {}
-            options |= {"xmp": xmp} if xmp else {}
-        options |= {"dpi": dpi} if dpi and pillow_format not in ("WEBP", "AVIF") else {}
-        if profile := metadata.icc_profile or profile_of_chunks(chunks):
-            options["icc_profile"] = profile
+        options |= {"xmp": xmp} if xmp else {}
+    if pillow_format in _WITH_RESOLUTION and resolution and resolution.has_unit:
+        options["dpi"] = (resolution.x, resolution.y)
+    profile = metadata.icc_profile or (b"" if pillow_format == "PNG" else profile_of_chunks(chunks))
+    if profile and pillow_format in _WITH_PROFILE:
+        options["icc_profile"] = profile
     return options, lost + _lost_chunks(chunks, pillow_format, options)
 
 
-def _png_chunks(metadata: Metadata, chunks: list[png.Chunk], lost: list[str]) -> list[png.Chunk]:
+def _png_chunks(chunks: list[png.Chunk], xmp: bytes, iptc: bytes) -> list[png.Chunk]:
     """All chunks that Pillow does not write, or not as they are."""
     found = list(chunks)
-    if xmp := _one_packet(metadata, lost):
+    if xmp:
         found.append(png.Chunk(b"iTXt", png.XMP_KEYWORD + bytes(5) + xmp))
-    if text := metadata.iptc.hex():
+    if text := iptc.hex():
         lines = "\n".join(text[at : at + 72] for at in range(0, len(text), 72))
-        profile = f"\n8bim\n{len(metadata.iptc):8d}\n{lines}\n".encode()
+        profile = f"\n8bim\n{len(iptc):8d}\n{lines}\n".encode()
         found.append(png.Chunk(b"zTXt", b"Raw profile type 8bim\0\0" + zlib.compress(profile)))
     return found
 

@@ -76,7 +76,10 @@ class PhaseConfig(_Section):
         description="chosen: latents as the encoder chooses them at effort 2; of a linear path, with a fixed encoder",
     )
     encoder: Literal["trained", "fixed"] = "trained"
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    precision: Literal["32-true", "bf16-mixed"] = Field(
+        default="32-true",
+        description="bf16-mixed: transforms in bfloat16, where that is fast: not on a CPU without AVX-512",
+    )
 
     @model_validator(mode="after")
     def _parts_are_equal(self) -> "PhaseConfig":
@@ -115,9 +118,7 @@ class SoapConfig(_Section):
     largest_side: PositiveInt = Field(
         default=1024, description="rows or columns of which there are more keep their standard basis"
     )
-    half_products: bool = Field(
-        default=False, description="products with bases in bfloat16, which some processors are faster at"
-    )
+    half_products: bool = Field(default=False, description="products with bases in bfloat16, where that is fast")
 
 
 class OptimizerConfig(_Section):
@@ -185,6 +186,11 @@ class ObjectiveConfig(_Section):
         default=1.0,
         description="with ssimulacra2: points for each step of 8 bits by which values are off, root mean square",
     )
+    butteraugli_weight: NonNegativeFloat = Field(
+        default=0.0,
+        description="points for each unit of Butteraugli (3-norm), added to any D; of every other picture of a batch, "
+        "whose parts count twice",
+    )
     balance: float = Field(
         default=0.45,
         ge=0,
@@ -243,7 +249,10 @@ class TrainingConfig(_Section):
     checkpoint_minutes: PositiveFloat = 5.0
     validation_minutes: PositiveFloat = 10.0
     tensorboard: bool = Field(default=False, description="write scalars for TensorBoard beside log.jsonl")
-    start_from: Path | None = Field(default=None, description="checkpoint whose averaged weights are the start")
+    start_from: Path | str | None = Field(
+        default=None,
+        description="where the weights start: a checkpoint, whose averages are taken, a model file, or a model's name",
+    )
     linear_path_start: LinearPathStart = Field(
         default="karhunen_loeve",
         description="first filters of a linear path: fitted to patches, random and orthonormal, or none, so "

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from trimix.images.colour import BT601_LUMA_WEIGHTS
+from trimix.images.psnr import BT601_LUMA_WEIGHTS
 from trimix.shapes import UInt8
 
 _PICTURES = 252

@@ -28,6 +28,9 @@ from trimix.architectures.building import build
 from trimix.architectures.compression_model import CompressionModel
 from trimix.architectures.config import CompressionConfig
 from trimix.errors import TrainingError
+from trimix.freezing.thaw import thaw
+from trimix.frozen.catalogue import find_model
+from trimix.frozen.storage import load_frozen
 from trimix.progress import ProgressDisplay, showing_progress
 from trimix.shapes import Float, Tensor
 from trimix.training.checkpoint import Progress, RunState, average_of, load_checkpoint, run_of
@@ -40,7 +43,7 @@ from trimix.training.interruption import StopRequest, delayed_signals
 from trimix.training.linear_path import start_linear_path
 from trimix.training.optimizers import MAXIMUM_IN_A_ROW, NonFiniteSteps, build_average, build_optimizer
 from trimix.training.patches import PatchSampler, load_pictures, validation_crops
-from trimix.training.products import fast_products
+from trimix.training.products import fast_products, is_fast_in_bfloat16
 from trimix.training.run_log import RunLog
 from trimix.training.steps import PlainStep, Step, StepReport, check_parts, mean_report, parts_of_batch
 from trimix.training.time_limit import TimeIsUpError, TimeLimit
@@ -156,10 +159,17 @@ class Trainer:
         if self.step.auxiliary is not None:
             self.devices.copy_from_first(self.step.auxiliary.module)
 
-    def _start_from(self, path: Path) -> None:
-        """Take the averaged weights of another run, or of a narrower model where this one is wider."""
-        checkpoint = load_checkpoint(path)
-        before = run_of(path, checkpoint).model if "configuration" in checkpoint else self.model.config
+    def _start_from(self, start: Path | str) -> None:
+        """Take the averaged weights of another run or those of a model, narrower ones where this model is wider."""
+        path = Path(start)
+        checkpoint: dict[str, object]
+        if path.suffix == ".ckpt" or (path.is_file() and path.suffix != ".safetensors"):
+            checkpoint = load_checkpoint(path)
+            before = run_of(path, checkpoint).model if "configuration" in checkpoint else self.model.config
+        else:
+            released = thaw(load_frozen(find_model(start).path))
+            before = released.config
+            checkpoint = {"average": released.state_dict()}
         if may_grow(before, self.model.config):
             self.model.load_state_dict(grown(average_of(path, checkpoint, build(before)), before, self.model))
             self.grown_from = before
@@ -439,7 +449,8 @@ class Trainer:
         # After an explosion others: the same might lead there again.
         step = self.progress.step + _OTHER_PATCHES * self.progress.explosions
         for batch in parts_of_batch(self.sampler, self.config, phase, step, self.devices):
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=phase.precision == "bf16-mixed"):
+            halved = phase.precision == "bf16-mixed" and is_fast_in_bfloat16(self.device)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=halved):
                 reports.append(self.step.backward(self.model, batch, phase, 1 / phase.accumulation))
         return mean_report(reports)
 

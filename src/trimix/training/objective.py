@@ -13,6 +13,7 @@ import torch
 
 from trimix.architectures.compression_model import TrainingOutput
 from trimix.distortion import Distortion, DistortionKind
+from trimix.distortion.butteraugli import butteraugli
 from trimix.distortion.differentiable import distortion_of
 from trimix.shapes import Float, Tensor
 from trimix.training.config import ObjectiveConfig
@@ -71,6 +72,13 @@ def rate_distortion(
     with torch.set_grad_enabled(torch.is_grad_enabled() and objective.distortion == "mse"):
         error = distortion_of(Distortion(), x, x_hat)
     measured = error if objective.distortion == "mse" else distortion_of(objective.measure, x, x_hat)
+    if objective.butteraugli_weight:
+        # It takes as long as the networks do: half of the pictures tell enough.
+        some = slice(0, None, 2)
+        share = objective.butteraugli_weight * len(x) / len(x[some])
+        seen = torch.zeros_like(measured)
+        seen[some] = butteraugli(x[some], x_hat[some].float())
+        measured = measured + share * seen
     weighted = rate_distortion_lambda * measured
     weight = (rate_distortion_lambda / _LAMBDA_OF_WEIGHT_ONE[objective.distortion]) ** -balance
     return RateDistortion(weight * (bits_per_pixel + weighted), bits_per_pixel, weighted, weight, error)

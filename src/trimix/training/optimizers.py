@@ -10,6 +10,7 @@ from torch.optim.swa_utils import AveragedModel
 from trimix.layers.masked_convolution import TapConvolution
 from trimix.shapes import Float, Tensor
 from trimix.training.config import OptimizerConfig
+from trimix.training.products import is_fast_in_bfloat16
 from trimix.training.soap import Soap
 from trimix.transforms.karhunen_loeve import LinearAnalysis, LinearSynthesis
 
@@ -120,7 +121,7 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Ad
             decay=config.soap.decay,
             basis_every=config.soap.basis_every_steps,
             largest_side=config.soap.largest_side,
-            half_products=config.soap.half_products,
+            half_products=config.soap.half_products and is_fast_in_bfloat16(parameters[0].device),
         )
     else:
         optimizer = torch.optim.Adam(_groups_of_adam(parameters, model, config, ratio=1.0), lr=0.0, fused=True)

@@ -70,7 +70,7 @@ def read_recipe(path: Path) -> Recipe:
         settings = _read(following, files[-1][0] if files else None)
         base = settings.pop("base", None)
         files.append((following, settings))
-        if base is not None and not isinstance(base, str):
+        if base is not None and (not isinstance(base, str) or "\0" in base):
             raise ConfigurationError(f"{following}: base: must be the path of a TOML file, found {base!r}")
         following = following.parent / base if base is not None else None
         if following is not None and following.resolve() in [one.resolve() for one, _ in files]:
@@ -94,7 +94,7 @@ def _read(path: Path, of: Path | None) -> Settings:
             f"{of}: base: must be a TOML file, but {path} cannot be read: {error.strerror}; "
             f"correct the path, which is relative to the folder of {of.name}"
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigurationError(f"{path}: is not valid TOML: {error}") from error
 
 

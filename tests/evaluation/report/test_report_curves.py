@@ -38,7 +38,14 @@ def test_models_come_before_other_codecs_of_a_folder(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "expected"),
-    [("{", "must be JSON"), ("[]", "JSON object"), ("{}", "name and parallel arrays"), (None, "No such file")],
+    [
+        ("{", "must be JSON"),
+        (10**5 * "[", "must be JSON"),
+        ('{"name": "a", "results": {"bpp": [1], "psnr-rgb": [1]}, "pictures": [{"width": 1e999}]}', "parallel arrays"),
+        ("[]", "JSON object"),
+        ("{}", "name and parallel arrays"),
+        (None, "No such file"),
+    ],
 )
 def test_unreadable_results_are_told_with_their_name(tmp_path, content, expected):
     path = tmp_path / "a.json"

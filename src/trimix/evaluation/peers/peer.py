@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -102,7 +102,7 @@ class Peer(ABC):
         """Settings and version."""
         return f"{self.settings}; {self.version}"
 
-    def at(self, qualities: Sequence[float]) -> Self:
+    def at(self, qualities: Sequence[float]) -> "Peer":
         """The codec, to be measured at these qualities.
 
         Raises:
@@ -115,7 +115,7 @@ class Peer(ABC):
         settings = {"codec_version": self.version, "codec_settings": self.settings}
         return {"codec": self.name, **settings, "qualities": list(self.qualities)}
 
-    def open(self) -> Self:
+    def open(self) -> "Peer":
         """Itself, as a contender of an evaluation."""
         return self
 
