@@ -5,11 +5,11 @@ import importlib.util
 import numpy as np
 import pytest
 
-from trimix.coding import compilation, kernels
+from trimix.coding import FactorizedTable, compilation, kernels
 from trimix.coding.float_mixture import _TAILS
 from trimix.coding.range_coder import RangeDecoder, RangeEncoder
 from trimix.coding.standard_tables import CDF_TABLES, INVERSE_SCALES
-from trimix.distortion import array_windows
+from trimix.distortion import planes as windows
 from trimix.entropy_models import integer_kernels
 from trimix.entropy_models.integer_mixture import exponential_table
 
@@ -84,7 +84,7 @@ def finished(written):
 
 def test_edges_and_checks_of_mixtures(compare):
     parameters = mixture()
-    compare(kernels, "symbol_edges", symbols(parameters), *parameters, np.empty((COUNT, 2), np.int64))
+    compare(kernels, "code_symbols", symbols(parameters), parameters, np.empty((COUNT, 3), np.int64))
     assert compare(kernels, "first_bad_weights", parameters[1])[0] == -1
     parameters[1][17, 2] -= 1
     assert compare(kernels, "first_bad_weights", parameters[1])[0] == 17
@@ -93,15 +93,14 @@ def test_edges_and_checks_of_mixtures(compare):
 def test_mixtures_are_written_and_read_alike(compare):
     parameters = mixture()
     wanted = symbols(parameters)
-    done, given = compare(kernels, "encode_mixture", wanted, 0, *parameters, *coder())
+    codes = np.empty((COUNT, 3), np.int64)
+    kernels.code_symbols(wanted, parameters, codes)
+    done, given = compare(kernels, "encode", codes, kernels.MIXTURE_ESCAPE_ORDER, 0, *coder())
     assert done == COUNT
     state, words = coder()
-    assert 0 < compare(kernels, "encode_mixture", wanted, 0, *parameters, state, words[:200].copy())[0] < COUNT
-    wrong = wanted.copy()
-    wrong[-1] = 32768
-    assert compare(kernels, "encode_mixture", wrong, 0, *parameters, *coder())[0] == kernels.SYMBOL_OUT_OF_RANGE
+    assert 0 < compare(kernels, "encode", codes, kernels.MIXTURE_ESCAPE_ORDER, 0, state, words[:200].copy())[0] < COUNT
     found = np.zeros(COUNT, np.int32)
-    answer, read = compare(kernels, "decode_mixture", found, *parameters, *finished(given[-2:]))
+    answer, read = compare(kernels, "decode_mixture", found, parameters, *finished(given[-2:]))
     assert answer == COUNT
     assert (read[0] == wanted).all()
 
@@ -110,16 +109,14 @@ def test_tables_are_written_and_read_alike(compare):
     numbers = table()
     channels = RANDOM.integers(0, 4, COUNT).astype(np.int32)
     wanted = (numbers[2][channels] + RANDOM.integers(-3, 14, COUNT)).clip(-32767, 32767).astype(np.int32)
-    done, given = compare(kernels, "encode_factorized", wanted, 0, channels, *numbers, *coder())
+    codes = FactorizedTable(*numbers).codes(wanted, channels)
+    done, given = compare(kernels, "encode", codes, kernels.FACTORIZED_ESCAPE_ORDER, 0, *coder())
     assert done == COUNT
     answer, read = compare(
         kernels, "decode_factorized", np.zeros(COUNT, np.int32), channels, *numbers, *finished(given[-2:])
     )
     assert answer == COUNT
     assert (read[0] == wanted).all()
-    channels[5] = 4
-    answer, _ = compare(kernels, "encode_factorized", wanted, 0, channels, *numbers, *coder())
-    assert answer == kernels.CHANNEL_OUT_OF_RANGE
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -128,7 +125,7 @@ def test_any_words_are_read_alike(compare, seed):
     state = np.array([random.integers(0, 2**64 - 1, dtype=np.uint64), 2**64 - 1, 0], np.uint64)
     words = random.integers(0, 2**16, random.integers(0, 2000)).astype(np.uint16)
     words[random.random(len(words)) < 0.2] = random.choice([0, 2**16 - 1])
-    compare(kernels, "decode_mixture", np.zeros(COUNT, np.int32), *mixture(), state, words)
+    compare(kernels, "decode_mixture", np.zeros(COUNT, np.int32), mixture(), state, words)
     channels = random.integers(0, 4, COUNT).astype(np.int32)
     compare(kernels, "decode_factorized", np.zeros(COUNT, np.int32), channels, *table(), state, words)
 
@@ -158,7 +155,7 @@ def test_floats_of_searches(compare):
     x, window = RANDOM.normal(0, 1, (3, 40, 51)).astype(np.float32), np.array([0.1, 0.2, 0.4, 0.2, 0.1], np.float32)
     for margin in (0, 2, 4):
         result = np.empty((3, 36 + 2 * margin, 47 + 2 * margin), np.float32)
-        compare(array_windows, "add_up", x, window, margin, np.empty(51, np.float32), result)
+        compare(windows, "add_up", x, window, margin, np.empty(51, np.float32), result)
 
 
 def test_what_is_of_another_type_is_refused():

@@ -257,4 +257,4 @@ def test_strided_and_read_only_arrays_do_not_compile_again():
     means.flags.writeable = False
     same = MixtureParameters(parameters.families, parameters.weights, means, parameters.scale_indices)
     assert encoded(frozen, same) == data
-    assert len(getattr(kernels.encode_mixture, "signatures", ["of C"])) == 1
+    assert len(getattr(kernels.encode, "signatures", ["of C"])) == 1

@@ -5,13 +5,7 @@ import numpy as np
 import pytest
 
 from family_laws import SCIPY
-from trimix.coding.standard_tables import (
-    CDF_TABLES,
-    INVERSE_SCALES,
-    SCALE_THRESHOLDS,
-    scale_index_from_float,
-    scale_of_index,
-)
+from trimix.coding.standard_tables import CDF_TABLES, INVERSE_SCALES, scale_of_index
 
 
 @pytest.mark.parametrize(("family", "law"), SCIPY.items())
@@ -27,20 +21,6 @@ def test_a_table_is_the_rounded_cdf(family, law):
 def test_scales_have_16_levels_an_octave():
     assert scale_of_index[0] == 2.0**-4 and scale_of_index[255] == 2.0 ** (12 - 1 / 16)
     assert np.abs(INVERSE_SCALES - 2.0**22 / scale_of_index).max() <= 0.5 + 1e-6
-    middle = np.sqrt(scale_of_index[:-1] * scale_of_index[1:])
-    np.testing.assert_allclose(SCALE_THRESHOLDS, middle * 2.0**40, rtol=1e-11)
-
-
-def test_a_float_scale_gets_the_nearest_index_in_the_logarithm():
-    assert (scale_index_from_float(scale_of_index) == np.arange(256)).all()
-    scales = np.exp(np.random.default_rng(1).uniform(np.log(0.07), np.log(4000.0), (50, 20)))
-    distance = np.abs(np.log(scales)[..., None] - np.log(scale_of_index))
-    indices = scale_index_from_float(scales)
-    assert indices.dtype == np.uint8 and (indices == distance.argmin(axis=-1)).all()
-    assert scale_index_from_float(scales.astype(np.float32)).shape == (50, 20)
-    assert scale_index_from_float([-1.0, 0.0, 1e-300, 1e300, np.inf]).tolist() == [0, 0, 0, 255, 255]
-    with pytest.raises(ValueError, match="NaN"):
-        scale_index_from_float([1.0, np.nan])
 
 
 def test_the_tables_cannot_be_changed_by_accident():

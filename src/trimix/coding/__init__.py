@@ -24,7 +24,6 @@ from trimix.coding.standard_tables import (
     SCALE_LEVELS,
     SYMBOL_LIMIT,
     WEIGHT_BITS,
-    scale_index_from_float,
     scale_of_index,
 )
 
@@ -49,6 +48,5 @@ __all__ = [
     "compilation_is_cached",
     "information",
     "is_native",
-    "scale_index_from_float",
     "scale_of_index",
 ]

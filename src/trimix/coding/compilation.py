@@ -14,7 +14,7 @@ import inspect
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -27,11 +27,10 @@ LIBRARY = Path(__file__).with_name("libkernels.so")
 """Built from `kernels.c` by `hatch_build.py`."""
 _MIXTURE = "u1:1 i4 i4 u1 u4 i4"
 _ARGUMENTS = {
-    "symbol_edges": f"i4:1 {_MIXTURE} i8",
+    "code_symbols": f"i4:1 {_MIXTURE} i8",
     "first_bad_weights": "i4:2",
     "information_and_derivatives": "f4:1 u1:1 f8 f4 f4 f4 number number f4 f4 f4 f4",
-    "encode_mixture": f"i4:1 number {_MIXTURE} u8 u2:1",
-    "encode_factorized": "i4:1 number i4 u4:2 i4 i4 u8 u2:1",
+    "encode": "i8:1 number number u8 u2:1",
     "decode_mixture": f"i4:1 {_MIXTURE} u8 u2:1",
     "decode_factorized": "i4:1 i4 u4:2 i4 i4 u8 u2:1",
     "requantize": "f8:2 i8 i8 i8 i8 i8 i8 f8",
@@ -62,13 +61,16 @@ class NativeKernel:
         function.argtypes, function.restype = types, ctypes.c_int64
 
     def __call__(self, *arguments: Any) -> Any:
-        """Run it; arrays are contiguous and of its types.
+        """Run it; arrays, of which some may stand in a tuple, are contiguous and of its types.
 
         Raises:
             TypeError: they are not.
         """
         given: list[Any] = []
-        for argument, kind in zip(arguments, self._kinds, strict=True):
+        flat: list[Any] = []
+        for argument in arguments:
+            flat += cast(list[Any], argument if isinstance(argument, tuple) else [argument])
+        for argument, kind in zip(flat, self._kinds, strict=True):
             if kind is None:
                 given.append(argument)
                 continue
@@ -139,9 +141,9 @@ def kernel(function: Callable[..., _Result]) -> Callable[..., _Result]:
 
 
 _INTEGER_PATH = ("requantize", "softmax")
-ENCODING_KERNELS = (*_INTEGER_PATH, "first_bad_weights", "symbol_edges", "encode_mixture", "encode_factorized")
+ENCODING_KERNELS = (*_INTEGER_PATH, "first_bad_weights", "code_symbols", "encode")
 DECODING_KERNELS = (*_INTEGER_PATH, "first_bad_weights", "decode_mixture", "decode_factorized")
-COUNTING_KERNELS = (*_INTEGER_PATH, "first_bad_weights", "symbol_edges")
+COUNTING_KERNELS = (*_INTEGER_PATH, "first_bad_weights", "code_symbols")
 SEARCHING_KERNELS = (*ENCODING_KERNELS, "information_and_derivatives")
 
 

@@ -1,5 +1,5 @@
 /* The compiled loops of trimix in C: the same numbers as their namesakes in Python, where they are explained (kernels.py,
-   integer_kernels.py of entropy_models, array_windows.py of distortion). A test compares the two.
+   integer_kernels.py of entropy_models, planes.py of distortion). A test compares the two.
 
    Built with -ffp-contract=off: a product and a sum that become one operation would round another way.
    Shifts of negative numbers are floors, as all compilers have them that build this. */
@@ -24,7 +24,7 @@ enum {
     LAST_STEP = TABLE_REACH * TABLE_STEPS, POSITION_LIMIT = LAST_STEP << FRACTION_BITS,
     TABLE_COLUMNS = 2 * LAST_STEP + 2, TAIL_COLUMNS = LAST_STEP + 1,
     MIXTURE_ESCAPE_ORDER = 8, FACTORIZED_ESCAPE_ORDER = 0, EXPONENT_LIMIT = 15, WORDS_PER_SYMBOL = 8,
-    CORRUPTED = -1, SYMBOL_OUT_OF_RANGE = -2, CHANNEL_OUT_OF_RANGE = -3
+    CORRUPTED = -1
 };
 #define WIDTH_MINIMUM ((uint64_t)1 << 48)
 
@@ -76,20 +76,19 @@ static inline void edge_pair(int64_t value, int64_t row, MIXTURE, int64_t *lower
     *upper = squeezed(upper_total, value + 1);
 }
 
-static inline void edges_of(int64_t value, int64_t row, MIXTURE, int64_t *lower, int64_t *upper) {
-    edge_pair(least(most(value, DIRECT_MINIMUM), DIRECT_MAXIMUM), row, OF_MIXTURE, lower, upper);
-    if (value < DIRECT_MINIMUM) {
-        *upper = *lower;
-        *lower = 0;
-    } else if (value > DIRECT_MAXIMUM) {
-        *lower = *upper;
-        *upper = TOTAL;
+int64_t code_symbols(const int32_t *symbols, int64_t count, MIXTURE, int64_t *codes) {
+    for (int64_t row = 0; row < count; row++, codes += 3) {
+        int64_t value = symbols[row];
+        edge_pair(least(most(value, DIRECT_MINIMUM), DIRECT_MAXIMUM), row, OF_MIXTURE, codes, codes + 1);
+        if (value < DIRECT_MINIMUM) {
+            codes[1] = codes[0];
+            codes[0] = 0;
+        } else if (value > DIRECT_MAXIMUM) {
+            codes[0] = codes[1];
+            codes[1] = TOTAL;
+        }
+        codes[2] = most(DIRECT_MINIMUM - 1 - value, value - DIRECT_MAXIMUM - 1);
     }
-}
-
-int64_t symbol_edges(const int32_t *symbols, int64_t count, MIXTURE, int64_t *edges) {
-    for (int64_t row = 0; row < count; row++)
-        edges_of(symbols[row], row, OF_MIXTURE, edges + 2 * row, edges + 2 * row + 1);
     return 0;
 }
 
@@ -185,42 +184,14 @@ static void write_excess(encoder *to, int64_t excess, uint64_t order) {
     narrow(to, number - ((uint64_t)1 << exponent), 1, exponent);
 }
 
-static int is_out_of_range(int32_t symbol) { return symbol <= -SYMBOL_LIMIT || symbol >= SYMBOL_LIMIT; }
-
-int64_t encode_mixture(const int32_t *symbols, int64_t count, int64_t first, MIXTURE, uint64_t *state,
-                       uint16_t *words, int64_t capacity) {
-    if (first == 0)
-        for (int64_t row = 0; row < count; row++)
-            if (is_out_of_range(symbols[row])) return SYMBOL_OUT_OF_RANGE;
+int64_t encode(const int64_t *codes, int64_t count, int64_t escape_order, int64_t first, uint64_t *state,
+               uint16_t *words, int64_t capacity) {
     encoder to = {state[0], state[1], (int64_t)state[2], words};
     int64_t row = first;
     for (; row < count && to.filled <= capacity - WORDS_PER_SYMBOL; row++) {
-        int64_t value = symbols[row], lower, upper;
-        edges_of(value, row, OF_MIXTURE, &lower, &upper);
-        narrow(&to, (uint64_t)lower, (uint64_t)(upper - lower), CDF_BITS);
-        if (value < DIRECT_MINIMUM || value > DIRECT_MAXIMUM)
-            write_excess(&to, value < 0 ? DIRECT_MINIMUM - 1 - value : value - DIRECT_MAXIMUM - 1, MIXTURE_ESCAPE_ORDER);
-    }
-    state[0] = to.low, state[1] = to.width, state[2] = (uint64_t)to.filled;
-    return row;
-}
-
-int64_t encode_factorized(const int32_t *symbols, int64_t count, int64_t first, const int32_t *channels,
-                          const uint32_t *cdf, int64_t channel_count, int64_t columns, const int32_t *lengths,
-                          const int32_t *offsets, uint64_t *state, uint16_t *words, int64_t capacity) {
-    if (first == 0)
-        for (int64_t row = 0; row < count; row++) {
-            if (is_out_of_range(symbols[row])) return SYMBOL_OUT_OF_RANGE;
-            if (channels[row] < 0 || channels[row] >= channel_count) return CHANNEL_OUT_OF_RANGE;
-        }
-    encoder to = {state[0], state[1], (int64_t)state[2], words};
-    int64_t row = first;
-    for (; row < count && to.filled <= capacity - WORDS_PER_SYMBOL; row++) {
-        int64_t channel = channels[row], length = lengths[channel], place = (int64_t)symbols[row] - offsets[channel];
-        const uint32_t *at = cdf + channel * columns + least(most(place, -1), length) + 1;
-        narrow(&to, at[0], (uint64_t)at[1] - at[0], CDF_BITS);
-        if (place < 0 || place >= length)
-            write_excess(&to, place < 0 ? -1 - place : place - length, FACTORIZED_ESCAPE_ORDER);
+        const int64_t *code = codes + 3 * row;
+        narrow(&to, (uint64_t)code[0], (uint64_t)(code[1] - code[0]), CDF_BITS);
+        if (code[2] >= 0) write_excess(&to, code[2], (uint64_t)escape_order);
     }
     state[0] = to.low, state[1] = to.width, state[2] = (uint64_t)to.filled;
     return row;
@@ -312,8 +283,7 @@ int64_t decode_mixture(int32_t *symbols, int64_t count, MIXTURE, uint64_t *state
 int64_t decode_factorized(int32_t *symbols, int64_t count, const int32_t *channels, const uint32_t *cdf,
                           int64_t channel_count, int64_t columns, const int32_t *lengths, const int32_t *offsets,
                           uint64_t *state, const uint16_t *words, int64_t word_count) {
-    for (int64_t row = 0; row < count; row++)
-        if (channels[row] < 0 || channels[row] >= channel_count) return CHANNEL_OUT_OF_RANGE;
+    (void)channel_count;
     decoder from = {state[0], state[1], (int64_t)state[2], words, word_count};
     for (int64_t row = 0; row < count; row++) {
         uint64_t step = from.width >> CDF_BITS;

@@ -29,6 +29,8 @@ from trimix.coding.standard_tables import (
 
 # Numba infers the types; annotations are for the reader.
 Array = NDArray[Any]
+Mixture = tuple[Array, Array, Array, Array, Array, Array]
+"""Families, weights, means, scale indices, CDF tables, inverse scales: see `mixture_cdf`."""
 Integer = Any
 Unsigned = Any
 
@@ -62,10 +64,8 @@ TOTAL_BITS = np.uint64(CDF_BITS)
 ZERO = np.uint64(0)
 ONE = np.uint64(1)
 
-# Answers of the kernels below zero; otherwise they return how many symbols are done.
 CORRUPTED = -1
-SYMBOL_OUT_OF_RANGE = -2
-CHANNEL_OUT_OF_RANGE = -3
+"""Answer of a decoder; otherwise it returns how many symbols are done."""
 
 
 # -------------------------------------------------------------------------------------------------------
@@ -89,16 +89,8 @@ def _squeezed(weighted_sum: Integer, value: Integer) -> Integer:
 
 
 @inlined
-def _edge(
-    value: Integer,
-    row: Integer,
-    families: Array,
-    weights: Array,
-    means: Array,
-    scale_indices: Array,
-    tables: Array,
-    inverse_scales: Array,
-) -> Integer:
+def _edge(value: Integer, row: Integer, mixture: Mixture) -> Integer:
+    families, weights, means, scale_indices, tables, inverse_scales = mixture
     # Bounds, for every int32 mean: |edge - mean| < 2^32, inverse scale <= 2^26, sum of weight * T <= 2^46.
     total = np.int64(0)
     edge = np.int64(value) * MEAN_STEPS - MEAN_STEPS // 2
@@ -113,16 +105,8 @@ def _edge(
 
 
 @inlined
-def _edge_pair(
-    value: Integer,
-    row: Integer,
-    families: Array,
-    weights: Array,
-    means: Array,
-    scale_indices: Array,
-    tables: Array,
-    inverse_scales: Array,
-) -> tuple[Integer, Integer]:
+def _edge_pair(value: Integer, row: Integer, mixture: Mixture) -> tuple[Integer, Integer]:
+    families, weights, means, scale_indices, tables, inverse_scales = mixture
     # Both edges of one symbol: the same as _edge at value and value + 1, with the parameters read once.
     lower_total = np.int64(0)
     upper_total = np.int64(0)
@@ -139,43 +123,22 @@ def _edge_pair(
     return _squeezed(lower_total, value), _squeezed(upper_total, value + 1)
 
 
-@inlined
-def _symbol_edges(
-    value: Integer,
-    row: Integer,
-    families: Array,
-    weights: Array,
-    means: Array,
-    scale_indices: Array,
-    tables: Array,
-    inverse_scales: Array,
-) -> tuple[Integer, Integer]:
-    # Every value below (above) the direct range has the edges of the lower (upper) escape.
-    inside = min(max(np.int64(value), DIRECT_MINIMUM), DIRECT_MAXIMUM)
-    lower, upper = _edge_pair(inside, row, families, weights, means, scale_indices, tables, inverse_scales)
-    if value < DIRECT_MINIMUM:
-        return np.int64(0), lower
-    if value > DIRECT_MAXIMUM:
-        return upper, np.int64(TOTAL)
-    return lower, upper
-
-
 @kernel
-def symbol_edges(
-    symbols: Array,
-    families: Array,
-    weights: Array,
-    means: Array,
-    scale_indices: Array,
-    tables: Array,
-    inverse_scales: Array,
-    edges: Array,
-) -> None:
-    """Write the integer CDF at both edges of every symbol, or of its escape, to `edges` [n, 2]."""
+def code_symbols(symbols: Array, mixture: Mixture, codes: Array) -> None:
+    """Write, of every symbol, the integer CDF at both edges and the excess beyond the direct range to `codes` [n, 3].
+
+    Every value below (above) the direct range has the edges of the lower (upper) escape; inside the excess is negative.
+    """
     for row in range(symbols.shape[0]):
-        lower, upper = _symbol_edges(symbols[row], row, families, weights, means, scale_indices, tables, inverse_scales)
-        edges[row, 0] = lower
-        edges[row, 1] = upper
+        value = np.int64(symbols[row])
+        lower, upper = _edge_pair(min(max(value, DIRECT_MINIMUM), DIRECT_MAXIMUM), row, mixture)
+        if value < DIRECT_MINIMUM:
+            lower, upper = np.int64(0), lower
+        elif value > DIRECT_MAXIMUM:
+            lower, upper = upper, np.int64(TOTAL)
+        codes[row, 0] = lower
+        codes[row, 1] = upper
+        codes[row, 2] = max(DIRECT_MINIMUM - 1 - value, value - DIRECT_MAXIMUM - 1)
 
 
 @kernel
@@ -298,82 +261,18 @@ def _write_excess(
 
 
 @kernel
-def encode_mixture(
-    symbols: Array,
-    first: Integer,
-    families: Array,
-    weights: Array,
-    means: Array,
-    scale_indices: Array,
-    tables: Array,
-    inverse_scales: Array,
-    state: Array,
-    words: Array,
-) -> Integer:
+def encode(codes: Array, escape_order: Integer, first: Integer, state: Array, words: Array) -> Integer:
     """Encode symbols from index `first` on; return how many are done (fewer than all: `words` must grow)."""
-    count = symbols.shape[0]
-    if first == 0:
-        for row in range(count):
-            if abs(np.int64(symbols[row])) >= SYMBOL_LIMIT:
-                return SYMBOL_OUT_OF_RANGE
-    low = state[0]
-    width = state[1]
-    filled = np.int64(state[2])
+    low, width, filled = state[0], state[1], np.int64(state[2])
     last = words.shape[0] - WORDS_PER_SYMBOL
     row = np.int64(first)
-    while row < count and filled <= last:
-        value = np.int64(symbols[row])
-        lower, upper = _symbol_edges(value, row, families, weights, means, scale_indices, tables, inverse_scales)
-        low, width, filled = _narrow(low, width, filled, words, np.uint64(lower), np.uint64(upper - lower), TOTAL_BITS)
-        if value < DIRECT_MINIMUM or value > DIRECT_MAXIMUM:
-            excess = DIRECT_MINIMUM - 1 - value if value < 0 else value - DIRECT_MAXIMUM - 1
-            low, width, filled = _write_excess(excess, MIXTURE_ESCAPE_ORDER, low, width, filled, words)
-        row += 1
-    state[0] = low
-    state[1] = width
-    state[2] = np.uint64(filled)
-    return row
-
-
-@kernel
-def encode_factorized(
-    symbols: Array,
-    first: Integer,
-    channels: Array,
-    cdf: Array,
-    lengths: Array,
-    offsets: Array,
-    state: Array,
-    words: Array,
-) -> Integer:
-    """Encode symbols from index `first` on; return how many are done (fewer than all: `words` must grow)."""
-    count = symbols.shape[0]
-    if first == 0:
-        for row in range(count):
-            if abs(np.int64(symbols[row])) >= SYMBOL_LIMIT:
-                return SYMBOL_OUT_OF_RANGE
-            if channels[row] < 0 or channels[row] >= lengths.shape[0]:
-                return CHANNEL_OUT_OF_RANGE
-    low = state[0]
-    width = state[1]
-    filled = np.int64(state[2])
-    last = words.shape[0] - WORDS_PER_SYMBOL
-    row = np.int64(first)
-    while row < count and filled <= last:
-        channel = channels[row]
-        length = np.int64(lengths[channel])
-        place = np.int64(symbols[row]) - np.int64(offsets[channel])
-        rank = min(max(place, -1), length) + 1
-        lower = np.uint64(cdf[channel, rank])
-        upper = np.uint64(cdf[channel, rank + 1])
+    while row < codes.shape[0] and filled <= last:
+        lower, upper = np.uint64(codes[row, 0]), np.uint64(codes[row, 1])
         low, width, filled = _narrow(low, width, filled, words, lower, upper - lower, TOTAL_BITS)
-        if place < 0 or place >= length:
-            excess = -1 - place if place < 0 else place - length
-            low, width, filled = _write_excess(excess, FACTORIZED_ESCAPE_ORDER, low, width, filled, words)
+        if codes[row, 2] >= 0:
+            low, width, filled = _write_excess(codes[row, 2], escape_order, low, width, filled, words)
         row += 1
-    state[0] = low
-    state[1] = width
-    state[2] = np.uint64(filled)
+    state[0], state[1], state[2] = low, width, np.uint64(filled)
     return row
 
 
@@ -435,21 +334,10 @@ def _read_excess(
 
 
 @kernel
-def decode_mixture(
-    symbols: Array,
-    families: Array,
-    weights: Array,
-    means: Array,
-    scale_indices: Array,
-    tables: Array,
-    inverse_scales: Array,
-    state: Array,
-    words: Array,
-) -> Integer:
+def decode_mixture(symbols: Array, mixture: Mixture, state: Array, words: Array) -> Integer:
     """Decode as many symbols as `symbols` holds; return their number, or CORRUPTED."""
-    offset = state[0]
-    width = state[1]
-    used = np.int64(state[2])
+    families, weights, means, _, _, _ = mixture
+    offset, width, used = state[0], state[1], np.int64(state[2])
     for row in range(symbols.shape[0]):
         step = width >> TOTAL_BITS
         if offset >= step << TOTAL_BITS:
@@ -460,7 +348,7 @@ def decode_mixture(
             mean_sum += np.int64(weights[row, component]) * np.int64(means[row, component])
         guess = ((mean_sum >> WEIGHT_BITS) + MEAN_STEPS // 2) // MEAN_STEPS
         guess = min(max(guess, DIRECT_MINIMUM), DIRECT_MAXIMUM)
-        lower, upper = _edge_pair(guess, row, families, weights, means, scale_indices, tables, inverse_scales)
+        lower, upper = _edge_pair(guess, row, mixture)
         # The code lies in [edge of low_value, edge of high_value). Edges are compared as step * edge with the
         # offset, which saves the division offset / step.
         low_value, low_edge = np.int64(DIRECT_MINIMUM - 1), np.int64(0)
@@ -481,7 +369,7 @@ def decode_mixture(
             stride *= 2
             if probe <= low_value or probe >= high_value:
                 probe = (low_value + high_value) >> 1
-            edge = _edge(probe, row, families, weights, means, scale_indices, tables, inverse_scales)
+            edge = _edge(probe, row, mixture)
             if offset < step * np.uint64(edge):
                 high_value, high_edge = probe, edge
                 if not down:
@@ -502,9 +390,7 @@ def decode_mixture(
         if used > words.shape[0]:
             return CORRUPTED
         symbols[row] = value
-    state[0] = offset
-    state[1] = width
-    state[2] = np.uint64(used)
+    state[0], state[1], state[2] = offset, width, np.uint64(used)
     return symbols.shape[0]
 
 
@@ -513,12 +399,7 @@ def decode_factorized(
     symbols: Array, channels: Array, cdf: Array, lengths: Array, offsets: Array, state: Array, words: Array
 ) -> Integer:
     """Decode as many symbols as `symbols` holds; return their number, or CORRUPTED."""
-    for row in range(symbols.shape[0]):
-        if channels[row] < 0 or channels[row] >= lengths.shape[0]:
-            return CHANNEL_OUT_OF_RANGE
-    offset = state[0]
-    width = state[1]
-    used = np.int64(state[2])
+    offset, width, used = state[0], state[1], np.int64(state[2])
     for row in range(symbols.shape[0]):
         step = width >> TOTAL_BITS
         if offset >= step << TOTAL_BITS:
@@ -544,7 +425,5 @@ def decode_factorized(
         if used > words.shape[0]:
             return CORRUPTED
         symbols[row] = value
-    state[0] = offset
-    state[1] = width
-    state[2] = np.uint64(used)
+    state[0], state[1], state[2] = offset, width, np.uint64(used)
     return symbols.shape[0]

@@ -35,16 +35,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from trimix.coding.kernels import FACTORIZED_ESCAPE_ORDER, MIXTURE_ESCAPE_ORDER, TOTAL, first_bad_weights, symbol_edges
-from trimix.coding.standard_tables import (
-    CDF_BITS,
-    CDF_TABLES,
-    DIRECT_MAXIMUM,
-    DIRECT_MINIMUM,
-    INVERSE_SCALES,
-    SYMBOL_LIMIT,
-    WEIGHT_BITS,
-)
+from trimix.coding.kernels import FACTORIZED_ESCAPE_ORDER, MIXTURE_ESCAPE_ORDER, TOTAL, code_symbols, first_bad_weights
+from trimix.coding.standard_tables import CDF_BITS, CDF_TABLES, INVERSE_SCALES, SYMBOL_LIMIT, WEIGHT_BITS
 
 
 def plain_array(array: NDArray[Any]) -> NDArray[Any]:
@@ -69,15 +61,19 @@ def check_families(families: NDArray[np.uint8]) -> None:
         )
 
 
-def _escape_bits(excess: NDArray[np.int64], order: int) -> NDArray[np.float64]:
-    # `excess` below 0 means no escape. frexp gives the exponent of an integer exactly.
-    exponent = np.frexp(np.maximum(excess, 0) + float(1 << order))[1] - 1
-    return np.where(excess >= 0, 2.0 * exponent - order + 1, 0.0)
-
-
-def _check_symbols(symbols: NDArray[np.int32]) -> None:
+def _checked_symbols(symbols: NDArray[np.int32], count: int | None) -> NDArray[np.int32]:
+    symbols = checked_vector("symbols", symbols, count)
     if symbols.size and (symbols.min() <= -SYMBOL_LIMIT or symbols.max() >= SYMBOL_LIMIT):
         raise ValueError(f"symbols must lie in +-{SYMBOL_LIMIT - 1}: clamp them before coding")
+    return symbols
+
+
+def _information_bits(codes: NDArray[np.int64], escape_order: int) -> NDArray[np.float64]:
+    """-log2 of the frequency of every symbol, and the bits of its escape's payload."""
+    # frexp gives the exponent of an integer exactly.
+    exponent = np.frexp(np.maximum(codes[:, 2], 0) + float(1 << escape_order))[1] - 1
+    payload = np.where(codes[:, 2] >= 0, 2.0 * exponent - escape_order + 1, 0.0)
+    return CDF_BITS - np.log2(codes[:, 1] - codes[:, 0]) + payload
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +92,7 @@ class MixtureParameters:
     ...     families=np.array([Family.GAUSSIAN, Family.LAPLACIAN], np.uint8),
     ...     weights=np.array([[40000, 25536]], np.int32),
     ...     means=np.array([[64, 96]], np.int32),  # 1.0 and 1.5
-    ...     scale_indices=scale_index_from_float([[0.5, 2.0]]),
+    ...     scale_indices=np.array([[48, 80]], np.uint8),  # 0.5 and 2
     ... )
     >>> parameters.information_bits(np.array([1], np.int32)).round(2).tolist()
     [1.02]
@@ -144,27 +140,27 @@ class MixtureParameters:
         """Return the arrays in the order in which the compiled functions take them."""
         return (self.families, self.weights, self.means, self.scale_indices, CDF_TABLES, INVERSE_SCALES)
 
-    def frequencies(self, symbols: NDArray[np.int32]) -> NDArray[np.int64]:
-        """Return the frequency out of 2^30 of every symbol; beyond the direct range, that of its escape.
+    def codes(self, symbols: NDArray[np.int32]) -> NDArray[np.int64]:
+        """Return the CDF at both edges of every symbol and its excess, int64 [n, 3]; see `kernels.code_symbols`.
 
-        `symbols`: int32 [n]. Raises ValueError if it is of another type or length.
+        `symbols`: int32 [n], |symbol| < 2^15. Raises ValueError if one is out of range, or for another type or length.
         """
-        symbols = checked_vector("symbols", symbols, len(self))
-        edges = np.empty((len(self), 2), dtype=np.int64)
-        symbol_edges(symbols, *self.kernel_arguments(), edges)
-        return edges[:, 1] - edges[:, 0]
+        symbols = _checked_symbols(symbols, len(self))
+        codes = np.empty((len(self), 3), dtype=np.int64)
+        code_symbols(symbols, self.kernel_arguments(), codes)
+        return codes
+
+    def frequencies(self, symbols: NDArray[np.int32]) -> NDArray[np.int64]:
+        """Return the frequency out of 2^30 of every symbol; beyond the direct range, that of its escape."""
+        codes = self.codes(symbols)
+        return codes[:, 1] - codes[:, 0]
 
     def information_bits(self, symbols: NDArray[np.int32]) -> NDArray[np.float64]:
         """Return -log2 of the probability with which the coder codes every symbol, in bits, float64 [n].
 
-        `symbols`: int32 [n], |symbol| < 2^15. Payloads of escapes are counted.
-        Raises ValueError if a symbol is out of range, or for another type or length.
+        Payloads of escapes are counted. `symbols` and errors are those of `codes`.
         """
-        frequencies = self.frequencies(symbols)
-        _check_symbols(symbols)
-        wide = symbols.astype(np.int64)
-        excess = np.maximum(DIRECT_MINIMUM - 1 - wide, wide - DIRECT_MAXIMUM - 1)
-        return CDF_BITS - np.log2(frequencies) + _escape_bits(excess, MIXTURE_ESCAPE_ORDER)
+        return _information_bits(self.codes(symbols), MIXTURE_ESCAPE_ORDER)
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,24 +241,29 @@ class FactorizedTable:
         """Return the number of channels C."""
         return self.lengths.shape[0]
 
-    def kernel_arguments(self) -> tuple[NDArray[Any], ...]:
-        """Return the arrays in the order in which the compiled functions take them."""
-        return (self.cdf, self.lengths, self.offsets)
+    def checked_channels(self, channels: NDArray[np.int32], count: int | None) -> NDArray[np.int32]:
+        """Return channel numbers as Numba wants them. Raises ValueError for another type, length or number."""
+        channels = checked_vector("channels", channels, count)
+        if channels.size and (channels.min() < 0 or channels.max() >= len(self)):
+            raise ValueError(f"channels must lie in 0..{len(self) - 1}")
+        return channels
+
+    def codes(self, symbols: NDArray[np.int32], channels: NDArray[np.int32]) -> NDArray[np.int64]:
+        """Return the CDF at both edges of every symbol, or of its escape, and its excess, int64 [n, 3].
+
+        `symbols`: int32 [n], |symbol| < 2^15. `channels`: int32 [n], 0 .. C - 1. The excess is negative for direct
+        values. Raises ValueError if a symbol or channel is out of range, or for another type or length.
+        """
+        symbols = _checked_symbols(symbols, None)
+        channels = self.checked_channels(channels, symbols.shape[0])
+        place, lengths = symbols.astype(np.int64) - self.offsets[channels], self.lengths[channels]
+        rank = np.clip(place, -1, lengths) + 1
+        edges = self.cdf[channels, rank], self.cdf[channels, rank + 1]
+        return np.stack([*edges, np.maximum(-1 - place, place - lengths)], axis=1, dtype=np.int64)
 
     def information_bits(self, symbols: NDArray[np.int32], channels: NDArray[np.int32]) -> NDArray[np.float64]:
         """Return -log2 of the probability with which the coder codes every symbol, in bits, float64 [n].
 
-        `symbols`: int32 [n], |symbol| < 2^15. `channels`: int32 [n], 0 .. C - 1. Payloads of escapes are
-        counted. Raises ValueError if a symbol or channel is out of range, or for another type or length.
+        Payloads of escapes are counted. Arguments and errors are those of `codes`.
         """
-        symbols = checked_vector("symbols", symbols, None)
-        channels = checked_vector("channels", channels, symbols.shape[0])
-        _check_symbols(symbols)
-        if channels.size and (channels.min() < 0 or channels.max() >= len(self)):
-            raise ValueError(f"channels must lie in 0..{len(self) - 1}")
-        place = symbols.astype(np.int64) - self.offsets[channels]
-        lengths = self.lengths[channels]
-        rank = np.clip(place, -1, lengths) + 1
-        frequencies = self.cdf[channels, rank + 1].astype(np.int64) - self.cdf[channels, rank]
-        excess = np.maximum(-1 - place, place - lengths)
-        return CDF_BITS - np.log2(frequencies) + _escape_bits(excess, FACTORIZED_ESCAPE_ORDER)
+        return _information_bits(self.codes(symbols, channels), FACTORIZED_ESCAPE_ORDER)

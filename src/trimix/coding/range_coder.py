@@ -31,28 +31,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimix.coding.kernels import (
-    CHANNEL_OUT_OF_RANGE,
     CORRUPTED,
-    SYMBOL_OUT_OF_RANGE,
+    FACTORIZED_ESCAPE_ORDER,
+    MIXTURE_ESCAPE_ORDER,
     WORDS_PER_SYMBOL,
     decode_factorized,
     decode_mixture,
-    encode_factorized,
-    encode_mixture,
+    encode,
 )
-from trimix.coding.mixture_cdf import FactorizedTable, MixtureParameters, checked_vector
-from trimix.coding.standard_tables import SYMBOL_LIMIT
+from trimix.coding.mixture_cdf import FactorizedTable, MixtureParameters
 from trimix.errors import CorruptedFileError
 
 _FIRST_CAPACITY = 1024
 _FULL_WIDTH = (1 << 64) - 1
-
-
-def _raise_argument_error(answer: int) -> None:
-    if answer == SYMBOL_OUT_OF_RANGE:
-        raise ValueError(f"symbols must lie in +-{SYMBOL_LIMIT - 1}: clamp them before coding")
-    if answer == CHANNEL_OUT_OF_RANGE:
-        raise ValueError("channels must lie in 0 .. C - 1 of the factorized table")
 
 
 class RangeEncoder:
@@ -69,14 +60,7 @@ class RangeEncoder:
         Raises ValueError, and encodes nothing, if a symbol does not lie in +-(2^15 - 1) or the type or length
         is another.
         """
-        symbols = checked_vector("symbols", symbols, len(parameters))
-        arguments = parameters.kernel_arguments()
-        done = 0
-        while done < symbols.shape[0]:
-            done = encode_mixture(symbols, done, *arguments, self._state, self._words)
-            if done < 0:
-                _raise_argument_error(done)
-            self._grow()
+        self._encode(parameters.codes(symbols), MIXTURE_ESCAPE_ORDER)
 
     def encode_factorized(
         self, symbols: NDArray[np.int32], channels: NDArray[np.int32], table: FactorizedTable
@@ -86,15 +70,14 @@ class RangeEncoder:
         Raises ValueError, and encodes nothing, if a symbol does not lie in +-(2^15 - 1), a channel not in the
         table, or a type or length is another.
         """
-        symbols = checked_vector("symbols", symbols, None)
-        channels = checked_vector("channels", channels, symbols.shape[0])
-        arguments = table.kernel_arguments()
+        self._encode(table.codes(symbols, channels), FACTORIZED_ESCAPE_ORDER)
+
+    def _encode(self, codes: NDArray[np.int64], escape_order: int) -> None:
         done = 0
-        while done < symbols.shape[0]:
-            done = encode_factorized(symbols, done, channels, *arguments, self._state, self._words)
-            if done < 0:
-                _raise_argument_error(done)
-            self._grow()
+        while done < codes.shape[0]:
+            done = encode(codes, escape_order, done, self._state, self._words)
+            if int(self._state[2]) + WORDS_PER_SYMBOL > self._words.shape[0]:
+                self._words = np.concatenate([self._words, np.empty_like(self._words)])
 
     def finish(self) -> bytes:
         """Return the bytes of all symbols so far, as few as possible. The encoder may go on afterwards."""
@@ -111,10 +94,6 @@ class RangeEncoder:
         tail = (last & _FULL_WIDTH).to_bytes(8, "big")
         # Zeros in the words stay, so that a decoder knows how far it may read.
         return written.to_bytes(2 * filled, "big") + tail[:length].rstrip(b"\0")
-
-    def _grow(self) -> None:
-        if int(self._state[2]) + WORDS_PER_SYMBOL > self._words.shape[0]:
-            self._words = np.concatenate([self._words, np.empty_like(self._words)])
 
 
 class RangeDecoder:
@@ -137,7 +116,7 @@ class RangeDecoder:
         Raises CorruptedFileError if no symbols have these bytes.
         """
         symbols = np.empty(len(parameters), dtype=np.int32)
-        answer = decode_mixture(symbols, *parameters.kernel_arguments(), self._state, self._words)
+        answer = decode_mixture(symbols, parameters.kernel_arguments(), self._state, self._words)
         return self._checked(symbols, answer)
 
     def decode_factorized(self, channels: NDArray[np.int32], table: FactorizedTable) -> NDArray[np.int32]:
@@ -145,13 +124,12 @@ class RangeDecoder:
 
         Raises CorruptedFileError if no symbols have these bytes, ValueError for a channel out of the table.
         """
-        channels = checked_vector("channels", channels, None)
+        channels = table.checked_channels(channels, None)
         symbols = np.empty(channels.shape[0], dtype=np.int32)
-        answer = decode_factorized(symbols, channels, *table.kernel_arguments(), self._state, self._words)
+        answer = decode_factorized(symbols, channels, table.cdf, table.lengths, table.offsets, self._state, self._words)
         return self._checked(symbols, answer)
 
     def _checked(self, symbols: NDArray[Any], answer: int) -> NDArray[np.int32]:
-        _raise_argument_error(answer)
         if answer == CORRUPTED:
             raise CorruptedFileError(
                 "compressed symbols must be what an encoder writes, found bytes that belong to no symbol: "

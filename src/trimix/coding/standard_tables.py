@@ -7,7 +7,6 @@ The data file `standard_tables.npz` holds integers only and is never recomputed 
     cdf               uint32 [F, 1537]  F(u) * 2^30 for u = -24, -24 + 1/32, ..., 24; the first and last
                                         entries of a row are 0 and 2^30, and T(-u) + T(u) = 2^30
     inverse_scales    int32 [256]       round(2^22 / scale)
-    scale_thresholds  int64 [255]       round(2^40 * 2^(-4 + (i + 1/2)/16)), between scales i and i + 1
 
 The rows of `cdf` are the families of `families.py`, with mean 0 and scale 1.
 `tools/make_standard_tables.py` made the file.
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 CDF_BITS = 30
 MEAN_STEPS = 64
@@ -30,7 +29,6 @@ SYMBOL_LIMIT = 2**15
 TABLE_STEPS = 32
 TABLE_REACH = 24
 INVERSE_SCALE_BITS = 22
-SCALE_THRESHOLD_BITS = 40
 
 
 def _read_only(array: NDArray[Any]) -> NDArray[Any]:
@@ -44,27 +42,6 @@ with np.load(Path(__file__).with_name("standard_tables.npz"), allow_pickle=False
     """uint32 [F, 1538]: F(u) * 2^30 by family and step; the last column repeats the one before it."""
     INVERSE_SCALES: NDArray[np.int32] = _read_only(_data["inverse_scales"])
     """int32 [256]: round(2^22 / scale) by scale index."""
-    SCALE_THRESHOLDS: NDArray[np.int64] = _read_only(_data["scale_thresholds"])
-    """int64 [255]: the border between scale index i and i + 1, in units of 2^-40."""
 
 scale_of_index: NDArray[np.float64] = _read_only(2.0 ** (-4.0 + np.arange(SCALE_LEVELS) / 16.0))
 """float64 [256]: the scale that an index stands for. For information: coding uses `INVERSE_SCALES`."""
-
-
-def scale_index_from_float(scales: ArrayLike) -> NDArray[np.uint8]:
-    """Return the indices of the shipped scales that are nearest in the logarithm.
-
-    `scales`: any shape, in symbol units. Scales below 2^-4 (also zero and negative ones) give 0, scales above
-    2^(12 - 1/16) give 255. The same float gives the same index on every machine: only a multiplication by a
-    power of two and comparisons are done.
-
-    Raises ValueError for a scale that is not a number.
-
-    >>> scale_index_from_float([0.0625, 1.0, 2.0, 1e9]).tolist()
-    [0, 64, 80, 255]
-    """
-    values = np.asarray(scales, dtype=np.float64)
-    if np.isnan(values).any():
-        raise ValueError("a scale must be a number, found NaN: look for a division by zero or an overflow before")
-    steps = np.clip(values, 0.0, 2.0**13) * 2.0**SCALE_THRESHOLD_BITS
-    return np.searchsorted(SCALE_THRESHOLDS.astype(np.float64), steps, side="right").astype(np.uint8)

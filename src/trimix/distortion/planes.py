@@ -76,8 +76,8 @@ def windowed_sums(x: Planes, window: Sequence[float], margin: int) -> Planes:
         height, width = x.shape[-2:]
         result = np.empty((*x.shape[:-2], height + more, width + more), np.float32)
         flat = np.ascontiguousarray(x, np.float32).reshape(-1, height, width)
-        of_row, of_planes = np.empty(width, np.float32), result.reshape(-1, *result.shape[-2:])
-        add_up(flat, np.array(window, np.float32), margin, of_row, of_planes)
+        of_row = np.empty(width, np.float32)
+        add_up(flat, np.array(window, np.float32), margin, of_row, result.reshape(-1, *result.shape[-2:]))
         return result
     for axis in (-2, -1):
         length, shape = x.shape[axis], list(x.shape)

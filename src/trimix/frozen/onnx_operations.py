@@ -150,6 +150,11 @@ def written(one: Operation, at: Given) -> Written:
     raise TypeError(f"no operators of ONNX for {type(one).__name__}: add them to onnx_operations.py")
 
 
+def _linear(result: str, adjoint: Callable[[Graph, str], str]) -> Written:
+    """An operation of one input whose adjoint looks at no value."""
+    return Written(result, (), lambda graph, slope: [adjoint(graph, slope)])
+
+
 def sign_of(value: str) -> str:
     """Name of what tells where a value is above 0."""
     return f"{value}_above_zero"
@@ -158,11 +163,6 @@ def sign_of(value: str) -> str:
 def above_zero(graph: Graph, value: str) -> str:
     """Where a value is above 0, a byte each."""
     return graph.node("Greater", [value, graph.number(0.0)])
-
-
-def _linear(result: str, adjoint: Callable[[Graph, str], str]) -> Written:
-    """An operation of one input whose adjoint looks at no value."""
-    return Written(result, (), lambda graph, slope: [adjoint(graph, slope)])
 
 
 def _scaled(graph: Graph, x: str, factor: float) -> str:

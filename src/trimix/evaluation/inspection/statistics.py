@@ -18,7 +18,6 @@ from trimix.coding import (
     MixtureParameters,
     scale_of_index,
 )
-from trimix.coding.kernels import symbol_edges
 from trimix.entropy_models.integer_mixture import LatentParameters
 from trimix.shapes import Float, Int, UInt8
 
@@ -80,9 +79,7 @@ def probability_intervals(parameters: MixtureParameters, symbols: Int[np.ndarray
 
     Beyond the direct range, the interval is that of the escape.
     """
-    edges = np.empty((len(parameters), 2), dtype=np.int64)
-    symbol_edges(np.ascontiguousarray(symbols), *parameters.kernel_arguments(), edges)
-    return edges / 2.0**CDF_BITS
+    return parameters.codes(symbols)[:, :2] / 2.0**CDF_BITS
 
 
 def component(parameters: MixtureParameters, index: int) -> MixtureParameters:
