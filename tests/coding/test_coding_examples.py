@@ -5,10 +5,10 @@ import pytest
 from coding_examples import drawn_symbols, random_parameters
 
 import trimix.coding
-from trimix.coding import mixture_cdf, range_coder, standard_tables
+from trimix.coding import mixture_cdf, range_coder
 
 
-@pytest.mark.parametrize("module", [standard_tables, mixture_cdf, range_coder])
+@pytest.mark.parametrize("module", [mixture_cdf, range_coder])
 def test_the_examples_of_the_docstrings_run(module):
     generator = np.random.default_rng(0)
     parameters = random_parameters(generator, 10, 3)

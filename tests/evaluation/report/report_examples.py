@@ -15,7 +15,7 @@ from trimix.evaluation.peers import Peer, QualityScale
 from trimix.evaluation.rate_points import RatePoint
 from trimix.evaluation.report.equal_size import EqualSize, compare_at_equal_size
 from trimix.evaluation.results import Measurement, QualityMeans, Results
-from trimix.images import Picture, read_picture
+from trimix.images import Picture
 
 HOSTILE = "</script><img src=x onerror=alert(1)>&$_{\"'"
 
@@ -106,8 +106,8 @@ class JpegPeer(Peer):
         Image.fromarray(pixels).save(buffer, "JPEG", quality=quality)
         return buffer.getvalue()
 
-    def _decode(self, data: bytes, channels: int) -> Picture:
-        return read_picture(data)
+    def _decode(self, data: bytes) -> np.ndarray:
+        return np.asarray(Image.open(io.BytesIO(data)))
 
 
 def tiny_codec() -> Codec:

@@ -41,7 +41,7 @@ def test_models_come_before_other_codecs_of_a_folder(tmp_path):
     [
         ("{", "must be JSON"),
         (10**5 * "[", "must be JSON"),
-        ('{"name": "a", "results": {"bpp": [1], "psnr-rgb": [1]}, "pictures": [{"width": 1e999}]}', "parallel arrays"),
+        ('{"name": "a", "results": {"bpp": [1], "psnr-rgb": [1]}, "pictures": [{"width": 1e999}]}', "have the fields"),
         ("[]", "JSON object"),
         ("{}", "name and parallel arrays"),
         (None, "No such file"),

@@ -76,10 +76,10 @@ def _values(inspection: Inspection, title: str) -> dict[str, Any]:
     names = statistics.shares.names
     transforms = {"Latents in doubt": statistics.doubtful_transform, "All latents": statistics.transform}
     shares = {"weights": inspection.weight_shares, "responsibilities": inspection.responsibility_shares}
-    triangle = {
-        "source": embed_lossless(triangle_colours(192)),
-        "places": {kind: [100 * place for place in triangle_place(found)] for kind, found in shares.items()},
-    }
+    triangle = None
+    if len(names) == 3:
+        places = {kind: [100 * place for place in triangle_place(found)] for kind, found in shares.items()}
+        triangle = {"source": embed_lossless(triangle_colours(192)), "places": places}
     return {
         "title": title,
         "inspection": inspection,
@@ -101,7 +101,7 @@ def _values(inspection: Inspection, title: str) -> dict[str, Any]:
             (name, transform, _chart(f"transform-{transform.count}-{index}", 4.6, 2.2, draw_transform, name, transform))
             for index, (name, transform) in enumerate(transforms.items())
         ],
-        "triangle": triangle if len(names) == 3 else None,
+        "triangle": triangle,
         "preview": embed_preview(inspection.pixels),
     }
 
