@@ -246,7 +246,7 @@ def test_refusals_are_one_line(
     monkeypatch.chdir(tmp_path)
     write_compressai(Path("one.json"), **{"ms-ssim-rgb": [0.9, 0.92, 0.94, 0.96, 0.98]})
     write_compressai(Path("short.json"), "short", bpp=[0.1, 0.2, 0.3], **{"psnr-rgb": [30, 31, 32]})
-    write_compressai(Path("far.json"), "far", 1.0, **{"psnr-rgb": [60, 61, 62, 63, 64]})
+    write_compressai(Path("far.json"), "far", 0.01, **{"psnr-rgb": [60, 61, 62, 63, 64]})
     write_compressai(Path("lossless.json"), **{"psnr-rgb": [float("inf")] * 5})
     Path("broken.json").write_text("{")
     Path("list.json").write_text("[]")
