@@ -127,7 +127,7 @@ def compress(
     Args:
         image: a Pillow image; an array, uint8 or uint16, [H W] or [H W C] with 1 grey, 2 grey and alpha, 3 RGB, 4 RGB
             and alpha; a picture file's path, contents or open stream; or a ``Picture``.
-        quality: 1..100, continuous; 75 without a target.
+        quality: 1..100, continuous; 70 without a target.
         model: name or weights file; by default that of the tune.
         tune: what the picture shall be best for: ``eye``, the default, ``psnr`` or ``ms-ssim``.
         effort: 1 (fastest) to 9 (smallest file); decoding takes as long as ever.

@@ -11,7 +11,7 @@ from trimix.encoder.effort import DEFAULT_EFFORT, MAXIMUM, MINIMUM, search_steps
 from trimix.encoder.targets import Target, one_target
 from trimix.errors import UsageError
 
-QUALITY_ANCHORS = ((10, 0.12, 28), (50, 0.4, 62), (90, 1.41, 83))
+QUALITY_ANCHORS = ((10, 0.14, 31), (50, 0.46, 64), (90, 1.45, 83))
 """(quality, bits per pixel, points of SSIMULACRA2): means of the default weights over Kodak, for the help."""
 MAXIMUM_THREADS = 1024
 """More than any machine has use for; OpenMP ends the process where it cannot start as many as are asked for."""
@@ -42,7 +42,7 @@ def _quality_help() -> str:
 
 
 QualityOption = Annotated[
-    float | None, typer.Option("-q", "--quality", metavar="1..100", help=_quality_help(), show_default="75")
+    float | None, typer.Option("-q", "--quality", metavar="1..100", help=_quality_help(), show_default="70")
 ]
 DeviceOption = Annotated[
     Device, typer.Option("--device", help="Where the networks run; auto takes a CUDA device if there is one.")
