@@ -262,10 +262,14 @@ def test_signals_leave_no_part_of_a_file(
     trimix: Command, picture: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
     monkeypatch.setattr(os, "fsync", lambda descriptor: os.kill(os.getpid(), number))
-    outcome = trimix("compress", picture, "--model", MODEL_NAME)
+    before = signal.signal(number, signal.SIG_DFL)  # under nohup one is ignored, and stays so
+    try:
+        outcome = trimix("compress", picture, "--model", MODEL_NAME)
+        assert signal.getsignal(number) is signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
     assert outcome.code == 128 + number
     assert [path.name for path in picture.parent.iterdir()] == ["photo.png"]
-    assert signal.getsignal(number) is signal.SIG_DFL
 
 
 def test_names_and_notes_cannot_steer_a_terminal(trimix: Command, tmp_path: Path) -> None:

@@ -29,9 +29,9 @@ def test_writes_next_to_the_picture_and_says_what(trimix: Command, picture: Path
     assert outcome.output == b""
     data = picture.with_suffix(".tmix").read_bytes()
     header = describe(data).header
-    assert (header.width, header.height, header.channels, header.quality) == (70, 50, 3, 75 * 512)
+    assert (header.width, header.height, header.channels, header.quality) == (70, 50, 3, 70 * 512)
     assert f"(70x50, {picture.stat().st_size} bytes)" in outcome.line
-    assert f"{len(data)} bytes, {8 * len(data) / 3500:.3f} bpp at quality 75" in outcome.line
+    assert f"{len(data)} bytes, {8 * len(data) / 3500:.3f} bpp at quality 70" in outcome.line
     assert names(picture.parent) == {"photo.png", "photo.tmix"}
 
 

@@ -57,7 +57,7 @@ def test_every_effort_makes_a_file(trimix: Command, picture: Path, effort: int) 
 
 def test_the_line_says_the_effort(trimix: Command, picture: Path) -> None:
     arguments = ("compress", picture, "--model", MODEL_NAME, "--force", "--effort")
-    assert "at quality 75, effort 4, " in trimix(*arguments, 4).line
+    assert "at quality 70, effort 4, " in trimix(*arguments, 4).line
     assert "effort" not in trimix(*arguments, DEFAULT_EFFORT).line.rpartition(": ")[2]
 
 
