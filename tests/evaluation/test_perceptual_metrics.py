@@ -117,7 +117,7 @@ def test_butteraugli_is_the_norm_that_the_program_prints(programs, channels):
 @pytest.mark.skipif(missing_metrics(), reason="needs butteraugli_main")
 @references
 def test_butteraugli_is_that_of_the_program(original, decoded, score, distance):
-    assert butteraugli(original, decoded) == pytest.approx(distance, rel=0.01)
+    assert butteraugli(original, decoded) == pytest.approx(distance, rel=0.05)
     assert butteraugli(original, original) == 0.0
 
 
