@@ -68,3 +68,10 @@ def test_the_gradient_is_that_of_small_changes():
         slope = (butteraugli(x, y + step * direction) - butteraugli(x, y - step * direction)) / (2 * step)
     # The mask, and the largest distance by which powers are kept in range, are held fixed.
     assert (y.grad * direction).sum().item() == pytest.approx(slope.item(), rel=0.05)
+
+
+def test_autocast_around_it_changes_nothing():
+    x, y = as_planes(original()), as_planes(altered("noise"))
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = butteraugli(x, y).item()
+    assert inside == butteraugli(x, y).item()

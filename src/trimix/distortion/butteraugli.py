@@ -21,6 +21,8 @@ from functools import lru_cache
 import torch
 from torch.nn import functional
 
+from trimix.distortion.differentiable import single_precision
+from trimix.distortion.planes import evened, halved, linear_light
 from trimix.shapes import Float, Tensor
 
 _Plane = Float[Tensor, "N H W"]
@@ -69,11 +71,9 @@ _DIRECTIONS_OF_9 = (
     "2,-3 1,-2 1,-1 -1,1 -1,2 -2,3",
     "-3,-2 -2,-1 -1,-1 1,1 2,1 3,2",
     "3,-2 2,-1 1,-1 -1,1 -2,1 -3,2",
-    "-4,1 -3,1 -2,1 -1,0 1,0 2,-1 3,-1 4,-1",
-    "-4,-1 -3,-1 -2,-1 -1,0 1,0 2,1 3,1 4,1",
-    "-1,-4 -1,-3 -1,-2 0,-1 0,1 1,2 1,3 1,4",
-    "1,-4 1,-3 1,-2 0,-1 0,1 -1,2 -1,3 -1,4",
 )
+_COUNT_TWICE = range(4, 8)
+"""Of the lines of 9: the program has them under two directions."""
 _DIRECTIONS_OF_5 = (
     "-4,0 -2,0 2,0 4,0",
     "0,-4 0,-2 0,2 0,4",
@@ -107,7 +107,8 @@ def butteraugli(x: Float[Tensor, "N 3 H W"], x_hat: Float[Tensor, "N 3 H W"]) ->
     >>> butteraugli(x, 0.9 * x).item() > butteraugli(x, 0.95 * x).item() > 0.5
     True
     """
-    distance = _distance_map(x, x_hat)
+    with single_precision(x, x_hat) as pictures:
+        distance = _distance_map(*pictures)
     largest = distance.detach().amax(dim=(1, 2), keepdim=True).clamp(min=1e-6)
     scaled = distance / largest
     cubes = scaled * scaled * scaled
@@ -117,21 +118,12 @@ def butteraugli(x: Float[Tensor, "N 3 H W"], x_hat: Float[Tensor, "N 3 H W"]) ->
 
 def _distance_map(x: Float[Tensor, "N 3 H W"], x_hat: Float[Tensor, "N 3 H W"]) -> _Plane:
     with torch.no_grad():
-        light = _light(x)
-    light_hat = _light(x_hat.clamp(0, 1))
+        light = linear_light(x)
+    light_hat = linear_light(x_hat.clamp(0, 1))
     fine = _distance_at(light, light_hat)
-    coarse = _distance_at(_halved(light), _halved(light_hat))
+    coarse = _distance_at(halved(evened(light)), halved(evened(light_hat)))
     doubled = coarse.repeat_interleave(2, dim=1).repeat_interleave(2, dim=2)[:, : x.shape[2], : x.shape[3]]
     return (1 - 0.3 * 0.5) * fine + 0.5 * doubled
-
-
-def _light(coded: Tensor) -> Tensor:
-    return torch.where(coded > 0.04045, ((coded + 0.055) / 1.055) ** 2.4, coded / 12.92)
-
-
-def _halved(light: Tensor) -> Tensor:
-    rows, columns = (side % 2 for side in light.shape[2:])
-    return functional.avg_pool2d(functional.pad(light, (0, columns, 0, rows), mode="replicate"), 2)
 
 
 @lru_cache(maxsize=64)
@@ -203,14 +195,23 @@ def _bands(light: Tensor) -> dict[tuple[str, str], Tensor]:
 
 
 @lru_cache
-def _line_kernels(long: bool) -> Float[Tensor, "16 1 9 9"]:
-    kernels = torch.zeros(16, 1, 9, 9)
-    for index, line in enumerate(_DIRECTIONS_OF_9 if long else _DIRECTIONS_OF_5):
-        kernels[index, 0, 4, 4] = 1
+def _line_kernels(long: bool) -> Float[Tensor, "lines 1 9 9"]:
+    lines = _DIRECTIONS_OF_9 if long else _DIRECTIONS_OF_5
+    kernels = torch.zeros(len(lines), 1, 9, 9)
+    for kernel, line in zip(kernels[:, 0], lines, strict=True):
+        kernel[4, 4] = 1
         for place in line.split():
             column, row = map(int, place.split(","))
-            kernels[index, 0, 4 + row, 4 + column] = 1
+            kernel[4 + row, 4 + column] = 1
+    if long:
+        kernels[_COUNT_TWICE] *= math.sqrt(2)  # what they give is squared
     return kernels
+
+
+def _outside(a: _Plane, b: _Plane, least: float, most: float) -> _Plane:
+    """How far b, seen from the side of a, is below or above those parts of a."""
+    size, along = a.abs(), torch.where(a < 0, -b, b)
+    return functional.relu(least * size - along) + functional.relu(along - most * size)
 
 
 def _line_energy(a: _Plane, b: _Plane, band: str, channel: str) -> _Plane:
@@ -220,18 +221,14 @@ def _line_energy(a: _Plane, b: _Plane, band: str, channel: str) -> _Plane:
     symmetric, half_open = scale * math.sqrt(0.5 * weight * asymmetry), scale * math.sqrt(0.33 * weight / asymmetry)
     share = 1 / (norm + 0.5 * (a.abs() + b.abs()))
     difference = a - b
-    size = a.abs()
-    along = torch.where(a < 0, -b, b)
-    impact = functional.relu(0.55 * size - along) + functional.relu(along - 1.05 * size)
-    total = share * (symmetric * difference + half_open * impact * torch.where(difference < 0, -1.0, 1.0))
+    half_open_difference = _outside(a, b, 0.55, 1.05) * torch.where(difference < 0, -1.0, 1.0)
+    total = share * (symmetric * difference + half_open * half_open_difference)
     lines = functional.conv2d(total[:, None], _line_kernels(band == "highest").to(total), padding=4)
     return lines.square().sum(dim=1)
 
 
 def _squares_asymmetric(a: _Plane, b: _Plane, weight: float) -> _Plane:
-    size = a.abs()
-    along = torch.where(a < 0, -b, b)
-    outside = functional.relu(0.4 * size - along) + functional.relu(along - size)
+    outside = _outside(a, b, 0.4, 1.0)
     return 0.8 * weight * (_ASYMMETRY * (a - b).square() + outside.square() / _ASYMMETRY)
 
 

@@ -1,6 +1,7 @@
 """Measures of batches of torch, differentiable: what training minimizes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -12,6 +13,13 @@ from trimix.distortion.slopes import distortion_and_slope
 from trimix.shapes import Float, Tensor
 
 _HALF = (torch.bfloat16, torch.float16)
+
+
+@contextmanager
+def single_precision(*pictures: Tensor) -> Iterator[list[Tensor]]:
+    """Pictures in single precision at least, and inside no autocast around."""
+    with torch.autocast(pictures[0].device.type, enabled=False):
+        yield [one.float() if one.dtype in _HALF else one for one in pictures]
 
 
 class _Measured(torch.autograd.Function):
@@ -38,9 +46,8 @@ def differentiable(
     Args:
         measure: x, x_hat, ``with_slope`` -> values and slope.
     """
-    with torch.autocast(x.device.type, enabled=False):
-        x, x_hat = (pictures.float() if pictures.dtype in _HALF else pictures for pictures in (x, x_hat))
-        return _Measured.apply(x, x_hat, measure, torch.is_grad_enabled() and x_hat.requires_grad)  # type: ignore[return-value]
+    with single_precision(x, x_hat) as pictures:
+        return _Measured.apply(*pictures, measure, torch.is_grad_enabled() and x_hat.requires_grad)  # type: ignore[return-value]
 
 
 def distortion_of(

@@ -44,6 +44,19 @@ def padded(x: Planes, rows: tuple[int, int], columns: tuple[int, int]) -> Planes
     return library_of(x).nn.functional.pad(x, (*columns, *rows))
 
 
+def linear_light(coded: Planes) -> Planes:
+    """Linear light of coded values (IEC 61966-2-1)."""
+    return library_of(coded).where(coded > 0.04045, ((coded + 0.055) / 1.055) ** 2.4, coded / 12.92)
+
+
+def evened(x: Planes) -> Planes:
+    """Planes of which a last odd row or column stands there twice."""
+    rows, columns = x.shape[-2:]
+    if rows % 2:
+        x = library_of(x).concatenate([x, x[..., -1:, :]], -2)
+    return library_of(x).concatenate([x, x[..., -1:]], -1) if columns % 2 else x
+
+
 def halved(x: Planes) -> Planes:
     """Means of 2 x 2 pixels; sides are even."""
     rows = x[..., ::2, :] + x[..., 1::2, :]

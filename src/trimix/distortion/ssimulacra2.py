@@ -39,7 +39,17 @@ from trimix.distortion.constants import (
     SSIMULACRA2_XYB,
     SSIMULACRA2_XYB_OFFSETS,
 )
-from trimix.distortion.planes import Planes, by_plane, halved, library_of, plane_means, spread, windowed_sums
+from trimix.distortion.planes import (
+    Planes,
+    by_plane,
+    evened,
+    halved,
+    library_of,
+    linear_light,
+    plane_means,
+    spread,
+    windowed_sums,
+)
 from trimix.errors import PictureError
 from trimix.shapes import Float, UInt8
 
@@ -163,11 +173,11 @@ def _error_and_slope(x: Planes, y: Planes, as_patches: bool, with_slope: bool) -
     x, y = (library.moveaxis(pictures, -3, 0) for pictures in (x, y))
     cones, cones_hat = (
         [library.stack([_mixed(each, weights, SSIMULACRA2_OPSIN_BIAS) for weights in SSIMULACRA2_OPSIN])]
-        for each in (_light(x), _light(y))
+        for each in (linear_light(x), linear_light(y))
     )
     for level in range(1, SSIMULACRA2_SCALES):
-        cones.append(halved(_evened(cones[level - 1])))
-        cones_hat.append(halved(_evened(cones_hat[level - 1])))
+        cones.append(halved(evened(cones[level - 1])))
+        cones_hat.append(halved(evened(cones_hat[level - 1])))
     error, slope = 0.0, None
     for scale in reversed(range(SSIMULACRA2_SCALES)):
         channels = [channel for channel in range(3) if (scale, channel) in SSIMULACRA2_WEIGHTS]
@@ -208,25 +218,12 @@ def _cube_roots(x: Planes) -> Planes:
     return np.cbrt(x) if isinstance(x, np.ndarray) else x ** (1 / 3)
 
 
-def _light(coded: Planes) -> Planes:
-    """Linear light of coded values (IEC 61966-2-1)."""
-    return library_of(coded).where(coded > 0.04045, ((coded + 0.055) / 1.055) ** 2.4, coded / 12.92)
-
-
 def _slope_of_light(coded: Planes) -> Planes:
     return library_of(coded).where(coded > 0.04045, 2.4 / 1.055 * ((coded + 0.055) / 1.055) ** 1.4, 1 / 12.92)
 
 
-def _evened(x: Planes) -> Planes:
-    """Planes of which a last odd row or column stands there twice."""
-    rows, columns = x.shape[-2:]
-    if rows % 2:
-        x = library_of(x).concatenate([x, x[..., -1:, :]], -2)
-    return library_of(x).concatenate([x, x[..., -1:]], -1) if columns % 2 else x
-
-
 def _spread(slope: Planes, x: Planes) -> Planes:
-    """The adjoint of halving ``_evened`` planes x."""
+    """The adjoint of halving ``evened`` planes x."""
     back = spread(slope)
     rows, columns = x.shape[-2:]
     if back.shape[-2] > rows:
