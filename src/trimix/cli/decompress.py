@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from io import BytesIO
-from threading import Lock
 from typing import Annotated
 
 import typer
@@ -25,9 +24,6 @@ from trimix.frozen.catalogue import find_model
 from trimix.progress import working
 
 _DEFAULT_FORMAT = "png"
-_REDUCTIONS = (1, 2, 4, 8, 16)
-_loading = Lock()
-"""Threads that begin at once must not load the same model twice."""
 
 
 class Scale(StrEnum):
@@ -38,6 +34,11 @@ class Scale(StrEnum):
     QUARTER = "1/4"
     EIGHTH = "1/8"
     SIXTEENTH = "1/16"
+
+    @property
+    def reduction(self) -> int:
+        """Pixels to one, in both directions."""
+        return int(self.rpartition("/")[2])
 
 
 def decompress(
@@ -161,14 +162,11 @@ class Decoding:
         from trimix.codec import Codec
         from trimix.images import thumbnail_of, write_picture
 
-        with _loading:
-            codec = Codec.load(model_of_file(source, header, self.model).path, device_name)
-        if self.thumbnail is None:
-            reduction = int(self.scale.value.rpartition("/")[2])
-        else:
-            reduction = max(
-                one for one in _REDUCTIONS if one == 1 or one * self.thumbnail <= max(header.width, header.height)
-            )
+        codec = Codec.load(model_of_file(source, header, self.model).path, device_name)
+        reduction = self.scale.reduction
+        if self.thumbnail is not None:
+            most = max(header.width, header.height) // self.thumbnail
+            reduction = max((one.reduction for one in Scale if one.reduction <= most), default=1)
         started = time.perf_counter()
         with naming(source):
             picture = codec.decode(source.contents(), self.maximum_pixels, reduction)

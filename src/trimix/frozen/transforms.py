@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,11 @@ class FrozenTransforms:
             return self._networks.setdefault(name, network)  # of several threads the first one's
         return self._networks[name]
 
+    @cached_property
+    def _reduced(self) -> Network | None:
+        path = reduced_linear_path(self.programs["synthesis"], self.tensors)
+        return None if path is None else network_for(self.device, *path, self.facts.latent_channels)
+
     def encode_latent(self, x: Float[np.ndarray, "3 H W"], quality: float) -> Float[np.ndarray, "M h w"]:
         """Latent before rounding, in steps of the quantizer.
 
@@ -92,10 +98,9 @@ class FrozenTransforms:
 
         What the network adds to a flat picture is added here, too: a trained one shifts all levels.
         """
-        path = reduced_linear_path(self.programs["synthesis"], self.tensors)
-        if path is None:
+        network = self._reduced
+        if network is None:
             return None
-        network = network_for(self.device, *path, self.facts.latent_channels)
         flat = np.zeros((self.facts.latent_channels, _FLAT_SIDE, _FLAT_SIDE), np.float32)
         shift = _middle(self.decode(flat, quality)) - _middle(network(flat, quality))
         return network(y_hat, quality) + shift[:, None, None]
