@@ -1,7 +1,7 @@
 """Measures codecs on pictures: every picture at every quality, real files, one results file for each codec.
 
     pictures = examine(find_pictures("kodak", data_roots()))
-    evaluation = Evaluation(pictures, [model_contender("gllmm-lite"), peer_contender("jpeg")], Path("results"))
+    evaluation = Evaluation(pictures, [model_contender("gllmm-lite"), ALL_PEERS["jpeg"]], Path("results"))
     results = evaluation.run()
 
 Bits are those of whole files, distortions those of 8-bit pixels decoded from them; metadata are left out for all.
