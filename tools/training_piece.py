@@ -27,16 +27,12 @@ import torch
 import typer
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from safetensors import SafetensorError, safe_open
 
 import trimix
 from trimix.architectures.building import build
 from trimix.errors import ConfigurationError, OutputError, TrainingError, TrimixError
-from trimix.freezing.thaw import thaw
-from trimix.frozen.catalogue import find_model
-from trimix.frozen.storage import load_frozen
 from trimix.images.atomic_files import write_atomically
-from trimix.training.checkpoint import AVERAGED_WEIGHTS, checkpoint_of_averaged, load_checkpoint
+from trimix.training.checkpoint import average_of, checkpoint_of_averaged, starting_checkpoint
 from trimix.training.config import TrainingConfig, load_training_config
 
 LAUNCHER = Path(__file__).parent / "training_pieces" / "run.py"
@@ -168,41 +164,16 @@ def start_weights(start: str | None, config: TrainingConfig) -> dict[str, Any] |
     start = start or (None if config.start_from is None else str(config.start_from))
     if start is None:
         return None
-    weights, progress = _read_weights(start)
+    _, checkpoint = starting_checkpoint(start)
     try:
-        build(config.model).load_state_dict(weights)
-    except RuntimeError as error:
+        weights = average_of(Path(start), checkpoint, build(config.model))
+    except TrainingError as error:
         raise ConfigurationError(
             f"{start}: must hold the weights of the recipe's model, found others ({' '.join(str(error).split())}); "
             "take those of a model with its [model]"
         ) from error
     halved = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
-    return {"average": halved, "progress": progress}
-
-
-def _read_weights(start: str) -> tuple[Weights, dict[str, Any]]:
-    """Weights, and where they stood, as far as that is told."""
-    file = Path(start)
-    if not file.is_file() or (file.suffix == ".safetensors" and AVERAGED_WEIGHTS not in _metadata(file)):
-        return thaw(load_frozen(find_model(start).path)).state_dict(), {}
-    if file.suffix == ".safetensors":
-        return _of_checkpoint(file, checkpoint_of_averaged(file.read_bytes(), start))
-    return _of_checkpoint(file, load_checkpoint(file))
-
-
-def _metadata(file: Path) -> dict[str, str]:
-    try:
-        with safe_open(file, framework="np") as opened:
-            return opened.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise TrainingError(f"{file}: cannot be read as weights: {error}") from error
-
-
-def _of_checkpoint(file: Path, checkpoint: dict[str, Any]) -> tuple[Weights, dict[str, Any]]:
-    average = checkpoint.get("average")
-    if not isinstance(average, dict):
-        raise TrainingError(f"{file}: must hold averaged weights, found none; take a checkpoint of trimix")
-    return dict(average), checkpoint.get("progress") or {}
+    return {"average": halved, "progress": checkpoint.get("progress") or {}}
 
 
 def download_wheels(packages: Sequence[str], without: Sequence[str], python: str, folder: Path) -> None:

@@ -149,7 +149,7 @@ def test_a_piece_for_another_machine_starts_from_them(picture_folder, tmp_path):
     before = trained(picture_folder, tmp_path / "run")
     path = tmp_path / "weights.safetensors"
     path.write_bytes(averaged_weights(before.average.module, before.progress, before.config, in_bytes=True))
-    start = pieces.start_weights([path], before.config)
+    start = pieces.start_weights(path, before.config)
     assert start["progress"]["step"] == 2
     assert start["average"].keys() == before.average.module.state_dict().keys()
 

@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -77,6 +78,29 @@ def parameter_format(config: CompressionConfig) -> tuple[RequantizedActivation, 
         np.repeat(np.array(column), config.latent_channels) for column in zip(*rows, strict=True)
     )
     return RequantizedActivation(steps, minimum, maximum), torch.from_numpy(bias).float()
+
+
+class InputFormat(NamedTuple):
+    """Real value of one step of each input of a network, and the largest magnitude in steps."""
+
+    steps: np.ndarray
+    limits: np.ndarray
+
+
+def hyper_synthesis_format(model: CompressionModel) -> InputFormat:
+    """Of hyper-latents, and of the quality's plane behind them."""
+    channels = model.config.hyper_latent_channels
+    steps = np.full(channels, 1.0 if model.hyper_prior.medians is None else 1 / VALUE_STEPS)
+    limits = np.full(channels, ACTIVATION_LIMIT)
+    if model.hyper_sees_quality:
+        steps, limits = np.append(steps, 1 / QUALITY_PLANE_STEPS), np.append(limits, QUALITY_PLANE_STEPS)
+    return InputFormat(steps, limits)
+
+
+def context_format(config: CompressionConfig, inputs: int) -> InputFormat:
+    """Of latents as contexts see them."""
+    step, limit = (1 / VALUE_STEPS, VALUE_LIMIT) if config.head_layout.around_mean else (1.0, ACTIVATION_LIMIT)
+    return InputFormat(np.full(inputs, step), np.full(inputs, limit))
 
 
 def _run(model: CompressionModel, pictures: Float[Tensor, "N 3 H W"], qualities: Sequence[float]) -> None:
@@ -225,11 +249,7 @@ def _freeze_entropy_model(
     seen = largest_outputs(watched, lambda: _run(model, calibration, qualities))
     prior = model.hyper_prior
     medians = None if prior.medians is None else (prior.medians.double() * VALUE_STEPS).round()
-    channels = config.hyper_latent_channels
-    steps = np.full(channels, 1.0 if medians is None else 1 / VALUE_STEPS)
-    limits = np.full(channels, ACTIVATION_LIMIT)
-    if model.hyper_sees_quality:
-        steps, limits = np.append(steps, 1 / QUALITY_PLANE_STEPS), np.append(limits, QUALITY_PLANE_STEPS)
+    steps, limits = hyper_synthesis_format(model)
     last, last_bias = parameter_format(config)
     side = freeze_chain(chain, seen, steps, limits, weight_bits, *((None, None) if head else (last, last_bias)))
     layers = {f"hyper_synthesis.{i}": one.layer for i, one in enumerate(side.convolutions)}
@@ -241,11 +261,7 @@ def _freeze_entropy_model(
             largest = max(seen[convolution] for convolution in looking)
             output = ordinary_activation(looking[0].out_channels, largest, 1.0)
             names = ["context"] if len(looking) == 1 else [f"context.{i}" for i in range(len(looking))]
-            around_mean = config.head_layout.around_mean
-            contexts = {
-                name: _freeze_context(one, output, around_mean, weight_bits)
-                for name, one in zip(names, looking, strict=True)
-            }
+            contexts = {name: _freeze_context(one, output, config) for name, one in zip(names, looking, strict=True)}
             steps = np.concatenate([steps, output.steps])
             limits = np.concatenate([limits, output.maximum])
         frozen_head = freeze_chain(head, seen, steps, limits, weight_bits, last, last_bias)
@@ -298,18 +314,16 @@ def entropy_model_to_json(
 
 
 def _freeze_context(
-    convolution: MaskedConvolution | TapConvolution, output: RequantizedActivation, around_mean: bool, weight_bits: int
+    convolution: MaskedConvolution | TapConvolution, output: RequantizedActivation, config: CompressionConfig
 ) -> IntegerLayer:
     taps = convolution.tap_weights().detach()
-    inputs = taps[0].numel()
     bias = torch.zeros(convolution.out_channels) if convolution.bias is None else convolution.bias
     return freeze_layer(
         taps.double().flatten(1).cpu().numpy(),
         bias.detach().double().cpu().numpy(),
-        np.full(inputs, 1 / VALUE_STEPS if around_mean else 1.0),
-        np.full(inputs, VALUE_LIMIT if around_mean else ACTIVATION_LIMIT),
+        *context_format(config, taps[0].numel()),
         output,
-        weight_bits,
+        config.stored_weight_bits,
     )
 
 

@@ -19,9 +19,9 @@ from trimix.entropy_models.context import layers_of
 from trimix.entropy_models.factorized import FactorizedPrior
 from trimix.entropy_models.fixed_point import IntegerLayer, RequantizedActivation
 from trimix.entropy_models.integer_mixture import VALUE_STEPS
-from trimix.freezing.freeze import float_weights, parameter_format
+from trimix.freezing.freeze import context_format, float_weights, hyper_synthesis_format, parameter_format
 from trimix.freezing.integer_networks import Stage, stages_of
-from trimix.frozen.model import QUALITY_PLANE_STEPS, FrozenModel
+from trimix.frozen.model import FrozenModel
 from trimix.shapes import Tensor
 
 _FIT_STEPS = 300
@@ -43,17 +43,13 @@ def thaw(frozen: FrozenModel) -> CompressionModel:
     model.load_state_dict(float_weights(frozen), strict=False)
     last = parameter_format(config)
     head = [] if model.head is None else stages_of(model.head)
-    steps = np.full(config.hyper_latent_channels, 1.0 if frozen.hyper_medians is None else 1 / VALUE_STEPS)
-    if model.hyper_sees_quality:
-        steps = np.append(steps, 1 / QUALITY_PLANE_STEPS)
     chain = list(zip(stages_of(model.hyper_synthesis), (one.layer for one in frozen.hyper_synthesis), strict=True))
-    steps = _thaw_chain(chain, steps, None if head else last)
+    steps = _thaw_chain(chain, hyper_synthesis_format(model).steps, None if head else last)
     if head:
         layers = [one.layer for one in frozen.latent_model.contexts]
         if layers:
             # The head takes the features of any of them: one step for all.
-            inside = 1 / VALUE_STEPS if config.head_layout.around_mean else 1.0
-            taps = [np.full(layer.inputs, inside) for layer in layers]
+            taps = [context_format(config, layer.inputs).steps for layer in layers]
             step = float(np.median([_usual_step(*pair) for pair in zip(layers, taps, strict=True)]))
             contexts = () if model.context is None else layers_of(model.context)
             for one, layer, of_taps in zip(contexts, layers, taps, strict=True):
@@ -82,11 +78,11 @@ def _thaw_chain(
     for stage, layer in pairs:
         taps = stage.weight.shape[2] * stage.weight.shape[3]
         of_inputs = np.repeat(steps, taps)
-        is_last = last is not None and stage is pairs[-1][0]
-        steps = last[0].steps if is_last and last else np.full(layer.outputs, _usual_step(layer, of_inputs))
+        ends = last if stage is pairs[-1][0] else None
+        steps = np.full(layer.outputs, _usual_step(layer, of_inputs)) if ends is None else ends[0].steps
         weight, bias = _real(layer, of_inputs, steps)
-        if is_last and last:
-            bias = bias - last[1].numpy()
+        if ends is not None:
+            bias = bias - ends[1].numpy()
         parameters = dict(stage.module.named_parameters())
         _put(parameters["weight"], stage.weight.flatten(1), weight)
         if "bias" in parameters:

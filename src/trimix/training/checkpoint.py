@@ -14,13 +14,17 @@ from typing import Any
 
 import torch
 from pydantic import ValidationError
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
+from trimix.architectures.config import CompressionConfig
 from trimix.errors import OutputError, TrainingError
+from trimix.freezing.thaw import thaw
 from trimix.frozen.byte_weights import byte_tensors, is_for_bytes, weight_of_bytes
+from trimix.frozen.catalogue import find_model
+from trimix.frozen.storage import load_frozen
 from trimix.images.atomic_files import write_atomically
 from trimix.shapes import Tensor
 from trimix.training.config import TrainingConfig, recorded_config
@@ -152,6 +156,32 @@ def load_checkpoint(path: Path) -> dict[str, object]:
             f"{path}: is not a checkpoint of trimix: it must hold entries by name, found a {type(checkpoint).__name__}"
         )
     return checkpoint
+
+
+def starting_checkpoint(start: Path | str) -> tuple[CompressionConfig | None, dict[str, object]]:
+    """The entries of a checkpoint that a run starts from, and the configuration of its model, where it says.
+
+    Args:
+        start: a checkpoint, a file of averaged weights, a model file, or the name of a model, which is thawed.
+
+    Raises:
+        TrainingError, ModelError: there is nothing of that name, or it is damaged.
+    """
+    path = Path(start)
+    if path.suffix != ".ckpt" and (not path.is_file() or (path.suffix == ".safetensors" and not _is_averaged(path))):
+        released = thaw(load_frozen(find_model(start).path))
+        return released.config, {"average": released.state_dict()}
+    is_file_of_tensors = path.suffix == ".safetensors"
+    checkpoint = checkpoint_of_averaged(path.read_bytes(), str(path)) if is_file_of_tensors else load_checkpoint(path)
+    return run_of(path, checkpoint).model if "configuration" in checkpoint else None, checkpoint
+
+
+def _is_averaged(path: Path) -> bool:
+    try:
+        with safe_open(path, framework="np") as opened:
+            return AVERAGED_WEIGHTS in (opened.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise TrainingError(f"{path}: cannot be read as weights: {error}") from error
 
 
 def average_of(path: Path, checkpoint: dict[str, object], model: nn.Module) -> dict[str, Tensor]:

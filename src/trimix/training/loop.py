@@ -28,12 +28,9 @@ from trimix.architectures.building import build
 from trimix.architectures.compression_model import CompressionModel
 from trimix.architectures.config import CompressionConfig
 from trimix.errors import TrainingError
-from trimix.freezing.thaw import thaw
-from trimix.frozen.catalogue import find_model
-from trimix.frozen.storage import load_frozen
 from trimix.progress import ProgressDisplay, showing_progress
 from trimix.shapes import Float, Tensor
-from trimix.training.checkpoint import Progress, RunState, average_of, load_checkpoint, run_of
+from trimix.training.checkpoint import Progress, RunState, average_of, starting_checkpoint
 from trimix.training.config import PhaseConfig, TrainingConfig
 from trimix.training.devices import Devices
 from trimix.training.drawn_pictures import drawn_pictures
@@ -161,16 +158,8 @@ class Trainer:
 
     def _start_from(self, start: Path | str) -> None:
         """Take the averaged weights of another run or those of a model, narrower ones where this model is wider."""
-        path = Path(start)
-        checkpoint: dict[str, object]
-        if path.suffix == ".ckpt" or (path.is_file() and path.suffix != ".safetensors"):
-            checkpoint = load_checkpoint(path)
-            before = run_of(path, checkpoint).model if "configuration" in checkpoint else self.model.config
-        else:
-            released = thaw(load_frozen(find_model(start).path))
-            before = released.config
-            checkpoint = {"average": released.state_dict()}
-        if may_grow(before, self.model.config):
+        path, (before, checkpoint) = Path(start), starting_checkpoint(start)
+        if before is not None and may_grow(before, self.model.config):
             self.model.load_state_dict(grown(average_of(path, checkpoint, build(before)), before, self.model))
             self.grown_from = before
         else:
