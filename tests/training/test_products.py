@@ -6,7 +6,9 @@ from small_runs import small_run
 from torch.nn import functional as F
 
 from tiny_models import TINY
+from trimix.architectures.building import build
 from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT
+from trimix.layers.pointwise import bfloat16_factors, product_of_rows
 from trimix.training import loop, products
 from trimix.training.config import PhaseConfig, TrainingConfig
 from trimix.training.loop import Trainer
@@ -42,7 +44,7 @@ def test_integers_in_double_precision_are_exact_with_the_leave_to_round():
         for shape in ((130, 1216), (192, 1216))
     )
     exact = x @ weight.T
-    with products._leave_to_round():  # on any processor
+    with bfloat16_factors():  # on any processor
         assert settings.fp32_precision == "bf16"
         for found in (
             x.double() @ weight.double().T,
@@ -83,7 +85,7 @@ def test_a_processor_or_a_library_that_may_round_gets_no_leave(reason, monkeypat
     elif reason == "tiles":
         monkeypatch.setattr(products, "_has_tiles", lambda: True)
     else:
-        monkeypatch.setattr(products, "_settings", lambda: None)
+        monkeypatch.setattr(products, "product_settings", lambda: None)
     assert not rounds_nothing()
     before = settings.fp32_precision
     with fast_products(CPU):
@@ -121,3 +123,39 @@ def test_a_cpu_that_is_slow_in_bfloat16_trains_in_single_precision(picture_folde
         trainer.run()
         weights.append(trainer.model.state_dict())
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_rounded_factors_round_both_gradients_too_and_nothing_else(monkeypatch):
+    seen = []
+    plain = torch.Tensor.__matmul__
+    monkeypatch.setattr(torch.Tensor, "__matmul__", lambda a, b: (seen.append(settings.fp32_precision), plain(a, b))[1])
+    before = settings.fp32_precision
+    for may_round in (True, False):
+        seen.clear()
+        rows, weight = (torch.randn(shape, requires_grad=True) for shape in ((64, 256), (32, 256)))
+        with bfloat16_factors(may_round):
+            result = product_of_rows(rows, weight)
+        result.square().sum().backward()
+        assert seen == ["bf16" if may_round else before] * 2
+        exact = rows.detach().double() @ weight.detach().double().T
+        assert result.dtype == torch.float32
+        assert torch.linalg.norm(result - exact) < (4e-3 if may_round else 1e-6) * torch.linalg.norm(exact)
+        torch.testing.assert_close(rows.grad, (2 * exact @ weight.detach().double()).float(), rtol=0.05, atol=20)
+
+
+def test_entropy_models_round_where_autocast_halves_the_rest(monkeypatch):
+    seen = []
+    model = build(TINY)
+    looked = type(model).mixture_parameters
+
+    def look(self, *arguments):
+        seen.append(settings.fp32_precision)
+        return looked(self, *arguments)
+
+    monkeypatch.setattr(type(model), "mixture_parameters", look)
+    x, quality = torch.rand(1, 3, 64, 64), torch.tensor([50.0])
+    before = settings.fp32_precision
+    for halved in (True, False):
+        with torch.autocast("cpu", torch.bfloat16, enabled=halved):
+            model(x, quality)
+    assert seen == ["bf16", before]

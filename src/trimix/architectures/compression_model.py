@@ -34,6 +34,7 @@ from trimix.architectures.config import MS_SSIM_LAMBDA_RATIO, CompressionConfig
 from trimix.entropy_models.conditional import bounded_log_likelihood, read_parameters
 from trimix.entropy_models.context import Context
 from trimix.entropy_models.factorized import FactorizedPrior
+from trimix.layers.pointwise import bfloat16_factors
 from trimix.layers.quality import QUALITY_MAXIMUM, QUALITY_MINIMUM, QualityFactor, quality_plane
 from trimix.probability import MixtureParameters, log_likelihood
 from trimix.quantization import add_uniform_noise, round_straight_through
@@ -207,7 +208,8 @@ class CompressionModel(nn.Module):
             latents: in place of those of x.
         """
         y, z = latents or self.encode(x, quality, linear_only=linear_only)
-        with torch.autocast(x.device.type, enabled=False):
+        halved = torch.is_autocast_enabled(x.device.type)
+        with torch.autocast(x.device.type, enabled=False), bfloat16_factors(halved):
             noisy = rounding == "noise"
             noisy_z, noisy_y = (add_uniform_noise(latent, generator) if noisy else latent for latent in (z, y))
             on_noise = noisy and self.config.trains_on_noise

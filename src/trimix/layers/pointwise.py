@@ -1,5 +1,7 @@
 """Layers that look at one position, or one block, at a time: matrix products of one row for each."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
@@ -10,12 +12,37 @@ from torch.nn import functional as F
 from trimix.shapes import Float, Tensor
 
 
+def product_settings() -> Any:
+    """Those of oneDNN's products; None in a PyTorch that has none."""
+    return getattr(torch.backends.mkldnn, "matmul", None) if torch.backends.mkldnn.is_available() else None
+
+
+@contextmanager
+def bfloat16_factors(enabled: bool = True) -> Iterator[None]:
+    """Inside, a CPU may round the factors of single-precision products to bfloat16; sums and results keep theirs.
+
+    For what autocast must leave alone because its results may not be rounded.
+    """
+    settings = product_settings()
+    if settings is None or not enabled:
+        yield
+        return
+    before = settings.fp32_precision
+    settings.fp32_precision = "bf16"
+    try:
+        yield
+    finally:
+        settings.fp32_precision = before
+
+
 class _Product(torch.autograd.Function):
-    """As ``linear``, but autocast around the gradient does not halve the precision of a product that had it in full."""
+    """As ``linear``, but its gradient has the precision of its product, whatever autocast there is around it."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(rows, weight)
+        settings = product_settings()
+        ctx.may_round = settings is not None and settings.fp32_precision == "bf16"
         return F.linear(rows, weight, bias)
 
     @staticmethod
@@ -23,7 +50,7 @@ class _Product(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         rows, weight = ctx.saved_tensors
         of_rows, of_weight, of_bias = ctx.needs_input_grad
-        with torch.autocast(gradient.device.type, enabled=False):
+        with torch.autocast(gradient.device.type, enabled=False), bfloat16_factors(ctx.may_round):
             return (
                 gradient @ weight if of_rows else None,
                 gradient.T @ rows if of_weight else None,

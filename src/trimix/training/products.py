@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import torch
+
+from trimix.layers.pointwise import bfloat16_factors, product_settings
 
 _ERROR_LIMIT = 1e-5
 """Relative: single precision has 1e-7 to 1e-6, bfloat16 1e-3."""
@@ -25,19 +26,8 @@ def fast_products(device: torch.device) -> Iterator[None]:
 
     Of double precision, in which integers are multiplied, they are always as they were.
     """
-    with _leave_to_round() if device.type == "cpu" and rounds_nothing() else nullcontext():
+    with bfloat16_factors() if device.type == "cpu" and rounds_nothing() else nullcontext():
         yield
-
-
-@contextmanager
-def _leave_to_round() -> Iterator[None]:
-    settings = _settings()
-    before = settings.fp32_precision
-    settings.fp32_precision = "bf16"
-    try:
-        yield
-    finally:
-        settings.fp32_precision = before
 
 
 def is_fast_in_bfloat16(device: torch.device) -> bool:
@@ -45,15 +35,10 @@ def is_fast_in_bfloat16(device: torch.device) -> bool:
     return device.type != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
-def _settings() -> Any:
-    """Those of oneDNN's products; None in a PyTorch that has none."""
-    return getattr(torch.backends.mkldnn, "matmul", None) if torch.backends.mkldnn.is_available() else None
-
-
 @cache
 def rounds_nothing() -> bool:
     """Whether products keep single precision where they may lose it: no tiles, and no error in some of all kinds."""
-    return _settings() is not None and not _has_tiles() and _largest_error() < _ERROR_LIMIT
+    return product_settings() is not None and not _has_tiles() and _largest_error() < _ERROR_LIMIT
 
 
 def _has_tiles(processor: Path = Path("/proc/cpuinfo")) -> bool:
@@ -72,6 +57,6 @@ def _largest_error() -> float:
         x, weight, gradient = (torch.randn(shape, generator=generator) for shape in shapes)
         for one, other in ((x, weight.T), (gradient, weight), (gradient.T, x)):
             exact = one.double() @ other.double()
-            with _leave_to_round():
+            with bfloat16_factors():
                 errors.append(float(torch.linalg.norm(one @ other - exact) / torch.linalg.norm(exact)))
     return max(errors)
