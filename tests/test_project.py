@@ -187,6 +187,20 @@ def test_coding_a_picture_imports_no_torch_and_a_search_not_its_compiler(tmp_pat
     assert not run_python("-c", script).splitlines()[-1]
 
 
+def test_coding_leaves_nothing_in_the_home_folder_and_sends_nothing(tmp_path, monkeypatch):
+    # ONNX Runtime, left to itself, keeps a number of the machine there, and sends what it runs to its maker.
+    home, picture = tmp_path / "home", tmp_path / "a.png"
+    home.mkdir()
+    Image.fromarray(np.full((20, 30, 3), 90, np.uint8)).save(picture)
+    for name in ("XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "ORT_DISABLE_TELEMETRY"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(home))
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "kernels"))  # of an installation without a C compiler
+    run_python("-c", f"import trimix; trimix.decompress(trimix.compress({str(picture)!r}))")
+    assert not [*home.rglob("*")]
+
+
 def examples():
     """The Python examples of the README, in order."""
     return re.findall(

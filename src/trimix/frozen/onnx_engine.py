@@ -17,6 +17,10 @@ from threading import Lock
 from weakref import WeakSet
 
 import numpy as np
+
+# It is read once, when the library loads: without it ONNX Runtime's wheels send what they run to their maker and leave
+# a number of the machine in the user's cache. Whoever has set it keeps the choice.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime
 
 from trimix.frozen.engine import interpolated_factors, quality_on_plane
