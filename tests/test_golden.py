@@ -9,9 +9,11 @@ import pytest
 from trimix.bitstream import Container, describe
 from trimix.codec import Codec
 from trimix.images import read_picture
+from trimix.lossless_codec import decode_lossless
 
 GOLDEN = Path(__file__).parent / "golden"
-FILES = sorted(GOLDEN.glob("*.tmix"))
+FILES = sorted(GOLDEN.glob("[!l]*.tmix"))
+LOSSLESS = sorted(GOLDEN.glob("lossless-*.tmix"))
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +23,7 @@ def codec():
 
 def test_the_golden_files_are_here_and_small():
     assert len(FILES) >= 7
+    assert len(LOSSLESS) >= 3
     assert (GOLDEN / "gllmm-tiny-0.safetensors").stat().st_size <= 200_000
 
 
@@ -47,3 +50,11 @@ def test_the_symbols_of_a_golden_file_give_the_same_bytes_again(codec, path):
         assert first == second
     else:
         assert again == data
+
+
+@pytest.mark.parametrize("path", LOSSLESS, ids=lambda path: path.stem)
+def test_a_golden_file_without_a_model_decodes_exactly(path):
+    decoded, expected = decode_lossless(path.read_bytes()), read_picture(path.with_suffix(".png"))
+    assert decoded.bit_depth == expected.bit_depth
+    visible = 1 if decoded.alpha is None else decoded.alpha[:, :, None] > 0
+    assert (decoded.samples * visible == expected.samples * visible).all()

@@ -1,6 +1,6 @@
 """Make the golden files of ``tests/golden``. Run once for each format version; files once released are never remade.
 
-python tools/make_golden_files.py tests/golden 2
+python tools/make_golden_files.py tests/golden 3
 """
 
 import sys
@@ -16,6 +16,7 @@ from trimix.bitstream import Metadata
 from trimix.codec import Codec
 from trimix.frozen.storage import save_frozen
 from trimix.images import Picture, picture_of_samples, write_picture
+from trimix.lossless_codec import decode_lossless, encode_lossless
 
 
 def levels(height: int, width: int, channels: int) -> np.ndarray:
@@ -50,14 +51,22 @@ def of_version_2() -> Iterator[tuple[str, Picture, float]]:
     yield "equal-24x20-q50", picture_of_samples(four[:20, :24, :1].repeat(3, axis=2)), 50.0
 
 
+def of_version_3() -> Iterator[tuple[str, Picture, float]]:
+    """The same of version 3, without a model."""
+    four = levels(27, 31, 4)
+    yield "lossless-rgb-31x27", waves(27, 31, 3), 100.0
+    yield "lossless-rgba16-31x27", picture_of_samples(four.astype(np.uint16) * 257), 100.0
+    yield "lossless-equal-31x27", picture_of_samples(four[:, :, :1].repeat(3, axis=2)), 100.0
+
+
 def main(folder: Path, version: int) -> None:
     """Write the model, where it is missing, the compressed files and what they decode to."""
     model = folder / "gllmm-tiny-0.safetensors"
     codec = Codec.load(model) if model.exists() else Codec(save_frozen(tiny_frozen(), model))
-    for name, picture, quality in (of_version_1, of_version_2)[version - 1]():
-        data = codec.encode(picture, quality)
+    for name, picture, quality in (of_version_1, of_version_2, of_version_3)[version - 1]():
+        data = encode_lossless(picture) if version == 3 else codec.encode(picture, quality)
         (folder / f"{name}.tmix").write_bytes(data)
-        write_picture(codec.decode(data), folder / f"{name}.png")
+        write_picture(decode_lossless(data) if version == 3 else codec.decode(data), folder / f"{name}.png")
 
 
 if __name__ == "__main__":

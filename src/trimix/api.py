@@ -12,7 +12,7 @@ from reprlib import repr as short
 import numpy as np
 from PIL import Image
 
-from trimix.bitstream import MAXIMUM_PIXELS
+from trimix.bitstream import MAXIMUM_PIXELS, read_header
 from trimix.codec import Codec
 from trimix.encoder.effort import DEFAULT_EFFORT, DEFAULT_QUALITY, MAXIMUM, MINIMUM
 from trimix.encoder.targets import one_target
@@ -28,6 +28,7 @@ from trimix.images import (
     stripped,
     to_image,
 )
+from trimix.lossless_codec import decode_lossless, encode_best, encode_lossless
 
 PictureSource = Image.Image | np.ndarray | str | PathLike[str] | bytes | bytearray | memoryview | ByteSource | Picture
 """What a picture is taken from: an image, an array, a file's path, contents or open stream, or a `Picture`."""
@@ -111,6 +112,7 @@ def compress(
     *,
     tune: str | None = None,
     effort: int = DEFAULT_EFFORT,
+    lossless: bool | None = None,
     time_limit_seconds: float | None = None,
     target_bits_per_pixel: float | None = None,
     target_bytes: float | None = None,
@@ -131,6 +133,8 @@ def compress(
         model: name or weights file; by default that of the tune.
         tune: what the picture shall be best for: ``eye``, the default, ``psnr`` or ``ms-ssim``.
         effort: 1 (fastest) to 9 (smallest file); decoding takes as long as ever.
+        lossless: whether the samples are kept exactly, without a model; None: where the picture is drawn and takes no
+            more bytes so than at the quality, which text, screens and pixel art often do.
         time_limit_seconds: ends the search in time; its best so far is kept.
         target_bits_per_pixel: of the whole file, within 2 %, instead of a quality.
         target_bytes: size of the file, within 2 % and rather below, instead of a quality.
@@ -170,12 +174,17 @@ def compress(
     _check_device(device)
     if target is not None and quality is not None:
         raise UsageError("a quality and a target exclude each other, found both; leave one out")
-    codec, picture = Codec.load(model_for(tune, model), device), _as_picture(image, frame, background, strip)
+    if lossless and (target is not None or quality is not None):
+        raise UsageError("a lossless file has neither quality nor target, found one of them; leave it out")
+    path, picture = model_for(tune, model), _as_picture(image, frame, background, strip)
     for note in picture.notes:
         warnings.warn(note, PictureWarning, stacklevel=2)
     picture = replace(picture, metadata=stripped(picture.metadata, strip))
-    aim = target or (DEFAULT_QUALITY if quality is None else quality)
-    encoded = codec.encode_to(picture, aim, int(effort), time_limit_seconds=time_limit_seconds)
+    if lossless:
+        return encode_lossless(picture)
+    codec, aim = Codec.load(path, device), target or (DEFAULT_QUALITY if quality is None else quality)
+    encode = encode_best if lossless is None else Codec.encode_to
+    encoded = encode(codec, picture, aim, int(effort), time_limit_seconds=time_limit_seconds)
     if encoded.ended == "interrupt":
         raise KeyboardInterrupt  # else a program that compresses many could not be stopped
     return encoded.data
@@ -222,4 +231,6 @@ def decompress_to_picture(
     _check_device(device)
     if (reduction := _REDUCTIONS.get(_number("scale", scale))) is None:
         raise UsageError(f"scale must be 1, 1/2, 1/4, 1/8 or 1/16, found {short(scale)}; choose one of them")
+    if read_header(contents).is_lossless:
+        return decode_lossless(contents, maximum_pixels, reduction)
     return Codec.for_file(contents, device).decode(contents, maximum_pixels, reduction)

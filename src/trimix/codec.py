@@ -35,7 +35,7 @@ from trimix.errors import DesynchronizedError, ModelError
 from trimix.frozen.catalogue import DEFAULT_MODEL, find_model, find_model_by_hash
 from trimix.frozen.model import FrozenModel
 from trimix.frozen.storage import load_frozen
-from trimix.images import Picture, decode_alpha, encode_alpha, reduced
+from trimix.images import Picture, decode_samples, encode_samples, reduced
 from trimix.latent_codec import PICTURE_MULTIPLE, LatentCodec, Symbols
 
 
@@ -143,7 +143,7 @@ class Codec:
             side=side_encoder.finish(),
             latent=encoder.finish(),
             symbol_checksum=symbols.checksum(),
-            alpha=b"" if picture.alpha is None else encode_alpha(picture.alpha),
+            alpha=b"" if picture.alpha is None else encode_samples(picture.alpha[:, :, None]),
             metadata=picture.metadata,
         )
         return container.to_bytes()
@@ -164,8 +164,10 @@ class Codec:
         header, symbols = container.header, self._symbols(container)
         height, width, bit_depth = header.height, header.width, header.bit_depth
         pixels = self.latents.synthesize(symbols, height, width, header.colour_channels, bit_depth, reduction)
-        alpha = decode_alpha(container.alpha, height, width, bit_depth) if header.has_alpha else None
-        alpha = alpha if alpha is None else reduced(alpha[:, :, None], reduction)[:, :, 0]
+        alpha = None
+        if header.has_alpha:
+            plane = decode_samples(container.alpha, height, width, 1, bit_depth, name="alpha")
+            alpha = reduced(plane, reduction)[:, :, 0]
         return Picture(pixels, alpha, container.metadata, header.has_equal_colours)
 
     def unpack(self, data: bytes, maximum_pixels: int = MAXIMUM_PIXELS) -> Symbols:

@@ -19,7 +19,7 @@ _FORMAT = "TMIX"
 _EXIF_PREFIX = b"Exif\0\0"
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "I;16", "YCbCr")
 _ARGUMENTS = (
-    *("quality", "model", "tune", "device", "effort", "time_limit_seconds"),
+    *("quality", "model", "tune", "device", "effort", "lossless", "time_limit_seconds"),
     *("target_bits_per_pixel", "target_bytes", "target_psnr_db", "target_ssimulacra2"),
 )
 

@@ -22,6 +22,7 @@ from trimix.bitstream import (
     Header,
     Metadata,
     describe,
+    lossless_header,
     read_header,
 )
 from trimix.bitstream import container as container_module
@@ -50,7 +51,7 @@ FULL = Container(
 METADATA_TYPES = {0x81: "icc_profile", 0x82: "exif", 0x83: "xmp", 0x84: "chunks", 0x85: "iptc", 0x86: "extended_xmp"}
 headers = st.builds(
     Header,
-    model_identifier=st.integers(0, 0xFFFF),
+    model_identifier=st.integers(1, 0xFFFF),
     weights_hash=st.binary(min_size=8, max_size=8),
     width=st.integers(1, SIDE_MAXIMUM),
     height=st.integers(1, SIDE_MAXIMUM),
@@ -58,7 +59,13 @@ headers = st.builds(
     bit_depth=st.sampled_from([8, 16]),
     quality=st.integers(512, 51200),
     tile_layout=st.just(0),
-).flatmap(lambda one: st.sampled_from([one, replace(one, has_equal_colours=one.channels >= 3)]))
+).flatmap(
+    lambda one: st.sampled_from([one, replace(one, has_equal_colours=one.channels >= 3)]).flatmap(
+        lambda one: st.sampled_from(
+            [one, lossless_header(one.width, one.height, one.channels, one.bit_depth, one.has_equal_colours)]
+        )
+    )
+)
 metadata_bytes = st.one_of(
     st.binary(max_size=300), st.builds(lambda b, n: b * n, st.binary(max_size=8), st.integers(0, 99))
 )
@@ -69,8 +76,15 @@ containers = st.builds(
     latent=st.binary(max_size=300),
     symbol_checksum=st.integers(0, 2**32 - 1),
     alpha=st.binary(max_size=300),
+    pixels=st.binary(max_size=300),
     metadata=st.builds(Metadata, **dict.fromkeys(METADATA_TYPES.values(), metadata_bytes)),
-).map(lambda one: one if one.header.has_alpha else replace(one, alpha=b""))
+).map(
+    lambda one: replace(
+        one,
+        **{} if one.header.has_alpha else {"alpha": b""},
+        **{"side": b"", "latent": b""} if one.header.is_lossless else {"pixels": b""},
+    )
+)
 
 
 def with_header_crc(before: bytes, sections: bytes = b"") -> bytes:
@@ -164,8 +178,8 @@ def test_a_reader_written_from_the_page_agrees(container):
     assert parsed["checksum"] == container.symbol_checksum
     header = container.header
     has_news = header.channels in (2, 4) or header.bit_depth == 16 or header.has_equal_colours
-    assert parsed["version"] == (2 if has_news else 1)
-    wanted = {1: container.side, 2: container.latent}
+    assert parsed["version"] == (3 if header.is_lossless else 2 if has_news else 1)
+    wanted = {4: container.pixels} if header.is_lossless else {1: container.side, 2: container.latent}
     if header.channels in (2, 4):
         wanted[3] = container.alpha
     optional = {number: getattr(container.metadata, name) for number, name in METADATA_TYPES.items()}
@@ -278,9 +292,9 @@ def test_magic_is_not_ascii():
     assert MAGIC[0] >= 0x80
 
 
-@pytest.mark.parametrize("version", [0, 3, 255])
+@pytest.mark.parametrize("version", [0, 4, 255])
 def test_unknown_versions_are_refused_whatever_follows(version):
-    with pytest.raises(UnsupportedVersionError, match=f"versions 1 to 2, found {version}; install a newer"):
+    with pytest.raises(UnsupportedVersionError, match=f"versions 1 to 3, found {version}; install a newer"):
         Container.from_bytes(MAGIC + bytes([version]))
 
 
@@ -341,7 +355,7 @@ def test_damage_in_an_unknown_section_is_noticed():
     ("sections", "error", "words"),
     [
         ([(0x03, b"alpha")], CorruptedFileError, "must not have a section alpha"),
-        ([(0x04, b"new")], UnsupportedVersionError, "found unknown 0x04; install a newer"),
+        ([(0x05, b"new")], UnsupportedVersionError, "found unknown 0x05; install a newer"),
         ([(0x00, b"")], UnsupportedVersionError, "found unknown 0x00"),
         ([(0x01, b"again")], CorruptedFileError, "found side 2 times"),
         ([(0x83, b""), (0xC3, b"")], CorruptedFileError, "found xmp 2 times"),

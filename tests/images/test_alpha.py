@@ -1,24 +1,15 @@
-"""Alpha: exact in a file, found in every kind of picture, and nothing of what it hides comes through."""
+"""Alpha: found in every kind of picture, and nothing of what it hides comes through."""
 
 import io
-import struct
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageDraw
+from PIL import Image
 
-from trimix.errors import CorruptedFileError, PictureError
-from trimix.images import (
-    Picture,
-    decode_alpha,
-    encode_alpha,
-    picture_of_image,
-    picture_of_samples,
-    read_picture,
-    write_picture,
-)
+from trimix.errors import PictureError
+from trimix.images import Picture, picture_of_image, picture_of_samples, read_picture, write_picture
 from trimix.images.alpha import fill_hidden
 
 COLOUR = np.random.default_rng(1).integers(0, 256, (6, 9, 3), dtype=np.uint8)
@@ -28,50 +19,6 @@ def saved(image: Image.Image, kind: str, **options) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
-
-
-def drawn_mask(seed: int) -> np.ndarray:
-    """Discs, text and a soft edge, as masks of real pictures have them."""
-    generator = np.random.default_rng(seed)
-    width, height = (int(side) for side in generator.integers(1, 80, 2))
-    image = Image.new("L", (width, height), int(generator.choice([0, 128, 255])))
-    draw = ImageDraw.Draw(image)
-    for _ in range(generator.integers(0, 5)):
-        (left, right), (top, bottom) = (np.sort(generator.integers(-9, side + 9, 2)) for side in (width, height))
-        draw.ellipse((int(left), int(top), int(right), int(bottom)), fill=int(generator.integers(0, 256)))
-    draw.text((2, 2), "mask", fill=int(generator.integers(0, 256)))
-    return np.asarray(image)
-
-
-@pytest.mark.parametrize("first", range(0, 200, 50))
-def test_200_drawn_masks_come_back_exactly(first):
-    for seed in range(first, first + 50):
-        mask = drawn_mask(seed)
-        assert (decode_alpha(encode_alpha(mask), *mask.shape, 8) == mask).all()
-        deep = mask.astype(np.uint16) * 257 + np.uint16(seed)
-        assert (decode_alpha(encode_alpha(deep), *mask.shape, 16) == deep).all()
-
-
-def test_a_plane_longer_than_webp_holds():
-    mask = np.arange(20000, dtype=np.uint32).reshape(1, -1).astype(np.uint8)
-    assert (decode_alpha(encode_alpha(mask), 1, 20000, 8) == mask).all()
-
-
-@given(st.binary(max_size=100), st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"RIFF\x20\0\0\0WEBPVP8L"]))
-def test_random_bytes_are_no_plane(data, beginning):
-    with pytest.raises(CorruptedFileError, match="alpha must be a lossless plane"):
-        decode_alpha(beginning + data, 8, 8, 8)
-
-
-def test_planes_of_another_kind_are_refused():
-    for image in (Image.new("L", (8, 9)), Image.new("RGBA", (8, 8)), Image.new("RGB", (8, 8))):
-        with pytest.raises(CorruptedFileError):
-            decode_alpha(saved(image, "PNG"), 8, 8, 8)
-    with pytest.raises(CorruptedFileError):
-        decode_alpha(encode_alpha(np.zeros((8, 8), np.uint8)), 8, 8, 16)
-    huge = b"RIFF" + struct.pack("<I", 50) + b"WEBPVP8L" + struct.pack("<I", 40) + b"\x2f" + b"\xff" * 40
-    with pytest.raises(CorruptedFileError, match="another size"):
-        decode_alpha(huge, 8, 8, 8)
 
 
 @settings(deadline=None)

@@ -23,6 +23,8 @@ from trimix.bitstream.header import (
     Header,
     check_header,
     check_sides,
+    check_size,
+    lossless_header,
 )
 
 __all__ = [
@@ -45,6 +47,8 @@ __all__ = [
     "SectionType",
     "check_header",
     "check_sides",
+    "check_size",
     "describe",
+    "lossless_header",
     "read_header",
 ]

@@ -1,6 +1,6 @@
 """The `.tmix` file as a whole: header, section table, sections. `docs/format.md` is its specification.
 
-    header, section table, CRC-32 of both | side | latent | alpha | ICC profile | EXIF | XMP | chunks | IPTC
+    header, section table, CRC-32 of both | side | latent (or pixels) | alpha | ICC profile | EXIF | XMP | chunks | IPTC
 
 A section's type byte says how a reader treats it:
 
@@ -34,6 +34,7 @@ class SectionType(IntEnum):
     SIDE = 0x01
     LATENT = 0x02
     ALPHA = 0x03
+    PIXELS = 0x04
     ICC_PROFILE = 0x81
     EXIF = 0x82
     XMP = 0x83
@@ -126,12 +127,8 @@ class Description:
 
     @property
     def payload_bytes(self) -> int:
-        """Bytes of what becomes pixels: side, latent and alpha."""
-        return sum(
-            section.stored_bytes
-            for section in self.sections
-            if section.type_byte in (SectionType.SIDE, SectionType.LATENT, SectionType.ALPHA)
-        )
+        """Bytes of what becomes pixels: side and latent, or pixels; alpha."""
+        return sum(section.stored_bytes for section in self.sections if not section.type_byte & _ANCILLARY)
 
     @property
     def metadata_bytes(self) -> int:
@@ -146,8 +143,9 @@ class Container:
     Attributes:
         side: range-coded hyper-latents.
         latent: range-coded latents.
-        symbol_checksum: CRC-32 over the decoded symbols, 0 .. 2^32 - 1.
+        symbol_checksum: CRC-32 over the decoded symbols, or over the samples without a model, 0 .. 2^32 - 1.
         alpha: alpha plane, a picture file; empty where the header says there is none.
+        pixels: the samples themselves, a picture file, in place of side and latent where there is no model.
 
     >>> header = Header(1, bytes(8), width=768, height=512, channels=3, bit_depth=8, quality=25600)
     >>> data = Container(header, side=b"side", latent=b"latent", symbol_checksum=0).to_bytes()
@@ -160,14 +158,13 @@ class Container:
     latent: bytes = field(repr=False)
     symbol_checksum: int
     alpha: bytes = field(default=b"", repr=False)
+    pixels: bytes = field(default=b"", repr=False)
     metadata: Metadata = NO_METADATA
 
     def to_bytes(self) -> bytes:
         """The file. Raises UsageError: a header field or a section that the format cannot hold."""
         stored = [
-            (SectionType.SIDE, self.side),
-            (SectionType.LATENT, self.latent),
-            *([(SectionType.ALPHA, self.alpha)] if self.header.has_alpha else []),
+            *((kind, getattr(self, kind.name.lower())) for kind in _needed(self.header)),
             *(_stored_metadata(section_type, data) for section_type, data in self.metadata.sections()),
         ]
         writer = FieldWriter()
@@ -222,10 +219,11 @@ class Container:
                 contents[kind] = _raw_contents(section, stored, maximum_metadata_bytes)
         return cls(
             header=description.header,
-            side=contents[SectionType.SIDE],
-            latent=contents[SectionType.LATENT],
+            side=contents.get(SectionType.SIDE, b""),
+            latent=contents.get(SectionType.LATENT, b""),
             symbol_checksum=description.symbol_checksum,
             alpha=contents.get(SectionType.ALPHA, b""),
+            pixels=contents.get(SectionType.PIXELS, b""),
             metadata=Metadata(
                 **{kind.name.lower(): contents[kind] for kind in SectionType if kind.is_metadata and kind in contents}
             ),
@@ -271,11 +269,17 @@ def _read_description(reader: FieldReader) -> Description:
             f"the header must have CRC-32 {stored:08x}, found {computed:08x}; the file is damaged: fetch it again"
         )
     check_fields(header, format_version)
-    _check_sections(sections, has_alpha=header.has_alpha)
+    _check_sections(sections, _needed(header))
     return Description(format_version, header, symbol_checksum, sections, header_bytes=reader.position)
 
 
-def _check_sections(sections: tuple[Section, ...], *, has_alpha: bool) -> None:
+def _needed(header: Header) -> tuple[SectionType, ...]:
+    """The critical sections of a file, in their order."""
+    picture = (SectionType.PIXELS,) if header.is_lossless else (SectionType.SIDE, SectionType.LATENT)
+    return (*picture, SectionType.ALPHA) if header.has_alpha else picture
+
+
+def _check_sections(sections: tuple[Section, ...], needed: tuple[SectionType, ...]) -> None:
     kinds = [section.type_byte & ~_DEFLATED for section in sections]
     for section, kind in zip(sections, kinds, strict=True):
         if kinds.count(kind) > 1:
@@ -293,10 +297,9 @@ def _check_sections(sections: tuple[Section, ...], *, has_alpha: bool) -> None:
             raise UnsupportedVersionError(
                 f"section {section.name} must be stored as it is, found it deflated (reserved); install a newer trimix"
             )
-    for kind in (SectionType.SIDE, SectionType.LATENT, SectionType.ALPHA):
-        is_needed = kind is not SectionType.ALPHA or has_alpha
-        if (kind in kinds) != is_needed:
-            must, found = ("must", "none") if is_needed else ("must not", "one")
+    for kind in SectionType:
+        if not kind.is_metadata and (kind in kinds) != (kind in needed):
+            must, found = ("must", "none") if kind in needed else ("must not", "one")
             raise CorruptedFileError(
                 f"a file of this header {must} have a section {kind.name.lower()}, found {found}; "
                 "the program that wrote the file is faulty: write it again"

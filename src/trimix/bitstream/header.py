@@ -14,8 +14,8 @@ from trimix.errors import (
 
 # The first byte is no ASCII letter, so no text file begins like this, and a text-mode copy shows.
 MAGIC = b"\xd4TMX"
-FORMAT_VERSION = 2
-"""The newest that is read. What version 1 can hold is written as version 1, so that older readers read it."""
+FORMAT_VERSION = 3
+"""The newest that is read. What an older version can hold is written as that, so that older readers read it."""
 
 SIDE_MAXIMUM = 2**30
 """Largest width and largest height, in pixels."""
@@ -26,6 +26,8 @@ MAXIMUM_SIDE = 2**16
 QUALITY_STEPS = 512
 """Steps of the `quality` field per unit of quality."""
 WEIGHTS_HASH_SIZE = 8
+_NO_MODEL = 0
+"""Identifier of no architecture: the file holds the samples themselves."""
 
 _EQUAL_COLOURS = 8
 """Bit of the field `channels`."""
@@ -38,8 +40,8 @@ class Header:
     """The fixed facts of one compressed picture.
 
     Attributes:
-        model_identifier: frozen number of the architecture, 0 .. 65535.
-        weights_hash: the first 8 bytes of the weights' SHA-256.
+        model_identifier: frozen number of the architecture, 1 .. 65535; 0 for samples kept as they are.
+        weights_hash: the first 8 bytes of the weights' SHA-256; zeros without a model.
         width: pixels, 1 .. 2^30.
         height: pixels, 1 .. 2^30.
         channels: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha.
@@ -70,9 +72,30 @@ class Header:
         return 1 if self.has_equal_colours or self.channels <= 2 else 3
 
     @property
+    def is_lossless(self) -> bool:
+        """Whether the file holds the samples themselves, which no model decodes."""
+        return self.model_identifier == _NO_MODEL
+
+    @property
     def format_version(self) -> int:
         """The lowest that can hold the picture."""
+        if self.is_lossless:
+            return 3
         return 2 if self.has_alpha or self.bit_depth > 8 or self.has_equal_colours else 1
+
+
+def lossless_header(width: int, height: int, channels: int, bit_depth: int, has_equal_colours: bool) -> Header:
+    """The header of a file that holds the samples themselves."""
+    return Header(
+        model_identifier=_NO_MODEL,
+        weights_hash=bytes(WEIGHTS_HASH_SIZE),
+        width=width,
+        height=height,
+        channels=channels,
+        bit_depth=bit_depth,
+        quality=100 * QUALITY_STEPS,
+        has_equal_colours=has_equal_colours,
+    )
 
 
 def read_magic_and_version(reader: FieldReader) -> int:
@@ -149,7 +172,8 @@ def check_fields(header: Header, version: int) -> None:
 
 def _reserved(header: Header, version: int) -> str | None:
     if version < header.format_version:
-        return "alpha, 16 bits and equal colours need format version 2, found them in a file of version 1"
+        what = "a picture without a model needs" if header.is_lossless else "alpha, 16 bits and equal colours need"
+        return f"{what} format version {header.format_version}, found it in a file of version {version}"
     if header.tile_layout != 0:
         return f"tile layout must be 0 (one tile), found {header.tile_layout} (reserved)"
     return None
@@ -160,6 +184,8 @@ def _impossible(header: Header) -> str | None:
         return f"model identifier must lie in 0..65535, found {header.model_identifier}"
     if len(header.weights_hash) != WEIGHTS_HASH_SIZE:
         return f"weights hash must have {WEIGHTS_HASH_SIZE} bytes, found {len(header.weights_hash)}"
+    if header.is_lossless and (any(header.weights_hash) or header.quality != 100 * QUALITY_STEPS):
+        return "a file without a model must have the weights hash 0 and the quality 100"
     if not 1 <= header.width <= SIDE_MAXIMUM:
         return f"width must lie in 1..2^30 pixels, found {header.width}"
     if not 1 <= header.height <= SIDE_MAXIMUM:
@@ -184,6 +210,16 @@ def check_sides(width: int, height: int) -> None:
         )
 
 
+def check_size(header: Header, maximum_pixels: int) -> None:
+    """Refuse a file whose header claims more pixels, before anything else of it is read: PictureTooLargeError."""
+    if header.width * header.height > maximum_pixels:
+        raise PictureTooLargeError(
+            f"the picture must have at most {maximum_pixels} pixels, the file claims "
+            f"{header.width}x{header.height}; raise the limit if you trust the file"
+        )
+    check_sides(header.width, header.height)
+
+
 def check_header(header: Header, model: str, model_identifier: int, weights_hash: bytes, maximum_pixels: int) -> None:
     """Refuse a file before anything else of it is read.
 
@@ -192,12 +228,7 @@ def check_header(header: Header, model: str, model_identifier: int, weights_hash
         UnknownModelError: it names another model.
         CorruptedFileError: it names the model, and another architecture.
     """
-    if header.width * header.height > maximum_pixels:
-        raise PictureTooLargeError(
-            f"the picture must have at most {maximum_pixels} pixels, the file claims "
-            f"{header.width}x{header.height}; raise the limit if you trust the file"
-        )
-    check_sides(header.width, header.height)
+    check_size(header, maximum_pixels)
     if header.weights_hash != weights_hash:
         raise UnknownModelError(
             f"the file needs the model with hash {header.weights_hash.hex()}, this codec has {model} "

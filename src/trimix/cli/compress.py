@@ -18,7 +18,7 @@ from trimix.cli.networks import announce_compilation, prepare_coding
 from trimix.cli.outputs import Writing, print_json, print_summary
 from trimix.cli.selection import COMPRESSED_SUFFIX, are_many, refuse_output_among_inputs, select
 from trimix.encoder.effort import DEFAULT_EFFORT, DEFAULT_QUALITY, search_steps
-from trimix.errors import PictureError
+from trimix.errors import PictureError, UsageError
 from trimix.frozen.catalogue import ModelEntry, Tune, find_model, model_for
 from trimix.progress import showing_progress, working
 
@@ -55,6 +55,14 @@ def compress(
     target_psnr: options.TargetPsnrOption = None,
     target_ssimulacra2: options.TargetSsimulacra2Option = None,
     effort: options.EffortOption = DEFAULT_EFFORT,
+    lossless: Annotated[
+        bool | None,
+        typer.Option(
+            "--lossless/--no-lossless",
+            help="Keep every sample exactly. Without either: where text, drawings or pixel art take no more bytes so.",
+            show_default=False,
+        ),
+    ] = None,
     time_limit: options.TimeLimitOption = None,
     tune: Annotated[
         Tune | None,
@@ -116,11 +124,13 @@ def compress(
     command goes on. Names and the tree of folders are kept.
     """
     target = options.checked_target(quality, target_bits_per_pixel, target_size, target_psnr, target_ssimulacra2)
+    if lossless and (quality is not None or target is not None):
+        raise UsageError("--lossless has neither quality nor target, found one of them; leave it out")
     quality = DEFAULT_QUALITY if quality is None else quality
     options.check_quality(quality)
     options.check_time_limit(time_limit, effort)
     colour = options.checked_background(background)
-    encoding = _Encoding(target, quality, effort, time_limit, maximum_pixels, frame, colour, strip)
+    encoding = _Encoding(target, quality, effort, lossless, time_limit, maximum_pixels, frame, colour, strip)
     refuse_output_among_inputs(pictures, COMPRESSED_SUFFIX)
     writing = Writing(force, keep_times, only_smaller, skip_existing, json)
     if are_many(pictures):
@@ -190,6 +200,7 @@ class _Encoding:
     target: "Target | None"
     quality: float
     effort: int
+    lossless: bool | None
     time_limit: float | None
     maximum_pixels: int
     frame: int | None
@@ -198,9 +209,12 @@ class _Encoding:
 
     @property
     def is_search(self) -> bool:
-        return self.target is not None or search_steps(self.effort) > 0
+        return not self.lossless and (self.target is not None or search_steps(self.effort) > 0)
 
-    def load(self, entry: ModelEntry, device: options.Device, threads: int | None) -> "Codec":
+    def load(self, entry: ModelEntry, device: options.Device, threads: int | None) -> "Codec | None":
+        """The codec of a model, if one is needed."""
+        if self.lossless:
+            return None
         with working("loading the model"):
             device_name = prepare_coding(device, threads)
             from trimix.codec import Codec
@@ -211,10 +225,12 @@ class _Encoding:
         return codec
 
     def made(
-        self, codec: "Codec", source: Source, callbacks: Mapping[str, Any] | None = None
+        self, codec: "Codec | None", source: Source, callbacks: Mapping[str, Any] | None = None
     ) -> "tuple[Made, Encoded]":
         """The file of a picture, and what it took; several threads may call it."""
+        from trimix.encoder.target_search import Encoded
         from trimix.images import Strip, read_picture
+        from trimix.lossless_codec import encode_best, encode_lossless
 
         _refuse_compressed(source)
         picture = read_picture(
@@ -225,18 +241,22 @@ class _Encoding:
             strip=Strip.NOTHING if self.strip is None else Strip(self.strip),
         )
         started = time.perf_counter()
-        encoded = codec.encode_to(
-            picture, self.target or self.quality, self.effort, time_limit_seconds=self.time_limit, **(callbacks or {})
-        )
+        if codec is None:
+            encoded = Encoded(encode_lossless(picture), 100.0, is_lossless=True)
+        else:
+            encode = encode_best if self.lossless is None else type(codec).encode_to
+            aim, more = self.target or self.quality, callbacks or {}
+            encoded = encode(codec, picture, aim, self.effort, time_limit_seconds=self.time_limit, **more)
         encode_seconds = time.perf_counter() - started
         data, target, pixels = encoded.data, self.target, picture.width * picture.height
         is_larger = len(data) >= source.size_bytes
-        notes = (*picture.notes, *_warnings(source, picture, data))
+        notes = (*picture.notes, *_warnings(source, picture, data, encoded.is_lossless))
         if target is not None and not encoded.is_met:
             notes += (
                 f"warning: {target.text(target.value)} was not met in {encoded.encodings} encodings; "
                 f"the nearest is {target.text(encoded.measured or 0.0)}",
             )
+        identity = None if codec is None or encoded.is_lossless else codec.model.identity
         record = {
             "width": picture.width,
             "height": picture.height,
@@ -248,19 +268,22 @@ class _Encoding:
             "is_larger": is_larger,
             "bits_per_pixel": 8 * len(data) / pixels,
             "quality": round(encoded.quality, 3),  # enough to give the same again
+            "lossless": encoded.is_lossless,
             "effort": self.effort,
             "search_steps": encoded.steps,
             "ended": encoded.ended,
             "encodings": encoded.encodings,
             "target_met": None if target is None else encoded.is_met,
-            "model": codec.model.identity.name,
-            "model_hash": codec.model.identity.weights_hash.hex(),
+            "model": None if identity is None else identity.name,
+            "model_hash": None if identity is None else identity.weights_hash.hex(),
             "encode_seconds": encode_seconds,
         }
         return Made(data, pixels, record, notes, is_larger), encoded
 
     def how(self, encoded: "Encoded") -> str:
         """Quality and effort, and what ended it, for the line at the end."""
+        if encoded.is_lossless:
+            return "without loss"
         if self.target is None:
             text = f"at quality {self.quality:g}"
         else:
@@ -275,26 +298,18 @@ class _Encoding:
         return text
 
 
-def _warnings(source: Source, original: "Picture", data: bytes) -> list[str]:
+def _warnings(source: Source, original: "Picture", data: bytes, is_lossless: bool) -> list[str]:
     """Where the file is worse than it should be."""
-    from trimix.images import lossless_bytes_if_drawn
-
     found = []
     if len(data) >= source.size_bytes:
         found.append(
             f"warning: the compressed file is larger than the picture's, {len(data)} to {source.size_bytes} bytes; "
-            "keep the picture, or lower the quality"
+            f"keep the picture{'' if is_lossless else ', or lower the quality'}"
         )
     metadata_bytes = sum(len(section) for _, section in original.metadata.sections())
     if metadata_bytes > len(data) / 2:
         found.append(
             f"warning: profile and other metadata outweigh the picture, {metadata_bytes} bytes before packing; "
             f"--strip {'profile' if 2 * len(original.metadata.icc_profile) > metadata_bytes else 'all'} leaves them out"
-        )
-    lossless_bytes = lossless_bytes_if_drawn(original, len(data))
-    if lossless_bytes is not None and lossless_bytes < len(data):
-        found.append(
-            "warning: this is drawn rather than a photograph, and trimix is the wrong tool for it: lossless WebP "
-            f"takes {lossless_bytes} bytes and this file {len(data)}; use 'cwebp -lossless'"
         )
     return found

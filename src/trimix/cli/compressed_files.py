@@ -33,7 +33,9 @@ def checked_header(source: Source, maximum_pixels: int) -> Header:
     return header
 
 
-def model_of_file(source: Source, header: Header, model: str | None) -> ModelEntry:
-    """The model that was asked for, else the one that the file names by its hash; ModelError for none."""
+def model_of_file(source: Source, header: Header, model: str | None) -> ModelEntry | None:
+    """The model asked for, else that of the file's hash; None where it is lossless, ModelError if that is missing."""
+    if header.is_lossless:
+        return None
     with naming(source):
         return find_model_by_hash(header.weights_hash) if model is None else find_model(model)

@@ -159,17 +159,22 @@ class Decoding:
 
     def made(self, source: Source, header: Header, device_name: str, extension: str) -> Made:
         """The picture file of a compressed one; several threads may call it."""
-        from trimix.codec import Codec
         from trimix.images import thumbnail_of, write_picture
 
-        codec = Codec.load(model_of_file(source, header, self.model).path, device_name)
+        entry = model_of_file(source, header, self.model)
+        if entry is None:
+            from trimix.lossless_codec import decode_lossless as decode
+        else:
+            from trimix.codec import Codec
+
+            decode = Codec.load(entry.path, device_name).decode
         reduction = self.scale.reduction
         if self.thumbnail is not None:
             most = max(header.width, header.height) // self.thumbnail
             reduction = max((one.reduction for one in Scale if one.reduction <= most), default=1)
         started = time.perf_counter()
         with naming(source):
-            picture = codec.decode(source.contents(), self.maximum_pixels, reduction)
+            picture = decode(source.contents(), self.maximum_pixels, reduction)
         decode_seconds = time.perf_counter() - started
         picture = picture if self.thumbnail is None else thumbnail_of(picture, self.thumbnail)
         buffer = BytesIO()
@@ -185,8 +190,9 @@ class Decoding:
             "output_bytes": buffer.tell(),
             "bits_per_pixel": 8 * source.size_bytes / pixels,
             "quality": round(header.quality / QUALITY_STEPS, 2),
-            "model": codec.model.identity.name,
-            "model_hash": codec.model.identity.weights_hash.hex(),
+            "lossless": header.is_lossless,
+            "model": None if entry is None else entry.name,
+            "model_hash": None if entry is None else header.weights_hash.hex(),
             "decode_seconds": decode_seconds,
         }
         return Made(buffer.getvalue(), pixels, record, notes)

@@ -94,6 +94,7 @@ def _record(description: Description, source: Source, model: str | None) -> dict
         "channels": header.channels,
         "bit_depth": header.bit_depth,
         "quality": round(header.quality / QUALITY_STEPS, 2),
+        "lossless": header.is_lossless,
         "model": model,
         "model_hash": header.weights_hash.hex(),
         "model_identifier": header.model_identifier,
@@ -116,6 +117,11 @@ def _record(description: Description, source: Source, model: str | None) -> dict
 
 def _print_table(description: Description, source: Source, model: str | None) -> None:
     header = description.header
+    quality, needed = f"{round(header.quality / QUALITY_STEPS, 2):g}", f"{model or 'not found here'}, hash "
+    if header.is_lossless:
+        quality, needed = "lossless", "none"
+    else:
+        needed += header.weights_hash.hex()
     sections = [f"header {description.header_bytes}"] + [
         f"{section.name} {section.stored_bytes}{' (deflated)' if section.is_deflated else ''}"
         for section in description.sections
@@ -124,8 +130,8 @@ def _print_table(description: Description, source: Source, model: str | None) ->
     rows = (
         ("file", f"{source.name}, format version {description.format_version}"),
         ("picture", f"{header.width} x {header.height} pixels, {channels}, {header.bit_depth} bits per sample"),
-        ("quality", f"{round(header.quality / QUALITY_STEPS, 2):g}"),
-        ("model", f"{model or 'not found here'}, hash {header.weights_hash.hex()}"),
+        ("quality", quality),
+        ("model", needed),
         ("size", f"{description.file_bytes} bytes, {_bits_per_pixel(description):.4f} bits per pixel"),
         ("payload", f"{description.payload_bytes} bytes"),
         ("sections", f"{', '.join(sections)} bytes"),

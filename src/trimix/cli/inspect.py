@@ -73,6 +73,8 @@ def inspect(
         refuse_json_with_data(output)
     destination = None if output is None else Destination(output, source, force=force)
     entry = model_of_file(source, header, model)
+    if entry is None:
+        raise CodecError(f"{source.name}: holds its samples without loss; only what a model has coded can be inspected")
     with working("loading the model"):
         device_name = prepare_coding(device, threads)
         from trimix.codec import Codec

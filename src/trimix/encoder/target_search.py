@@ -52,6 +52,7 @@ class Encoded:
         encodings: of the latents.
         measured: of the target, in its unit; None without one.
         is_met: whether the target is, within its tolerance.
+        is_lossless: whether the file holds the samples themselves.
     """
 
     data: bytes
@@ -61,6 +62,7 @@ class Encoded:
     encodings: int = 1
     measured: float | None = None
     is_met: bool = True
+    is_lossless: bool = False
 
 
 def encode_to_target(

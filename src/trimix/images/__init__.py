@@ -1,8 +1,8 @@
 """Picture files, their colours, and the way to tensors and back."""
 
-from trimix.images.alpha import decode_alpha, encode_alpha
+from trimix.images.alpha import fill_hidden
 from trimix.images.atomic_files import write_atomically
-from trimix.images.drawn import lossless_bytes_if_drawn
+from trimix.images.lossless import decode_samples, encode_samples, is_drawn
 from trimix.images.padding import (
     collapse_to_grey,
     pad_to_multiple,
@@ -34,9 +34,10 @@ __all__ = [
     "Strip",
     "check_shapes",
     "collapse_to_grey",
-    "decode_alpha",
-    "encode_alpha",
-    "lossless_bytes_if_drawn",
+    "decode_samples",
+    "encode_samples",
+    "fill_hidden",
+    "is_drawn",
     "metadata_information",
     "output_format",
     "pad_to_multiple",

@@ -1,66 +1,8 @@
-"""Alpha planes: their lossless form in a file, and the colours that they hide."""
-
-import io
+"""Alpha planes: pictures on a background, and the colours that alpha hides."""
 
 import numpy as np
-from PIL import Image
 
-from trimix.errors import CorruptedFileError
-from trimix.images.limits import without_pillow_limits
 from trimix.shapes import Float, UInt
-
-_WEBP_SIDE_MAXIMUM = 16383
-
-
-def encode_alpha(alpha: UInt[np.ndarray, "H W"]) -> bytes:
-    """The plane, uint8 or uint16, as a lossless picture file: WebP, or PNG where WebP cannot hold it.
-
-    >>> plane = np.arange(6, dtype=np.uint8).reshape(2, 3)
-    >>> (decode_alpha(encode_alpha(plane), 2, 3, 8) == plane).all().item()
-    True
-    """
-    image, buffer = Image.fromarray(alpha), io.BytesIO()
-    if alpha.dtype == np.uint8 and max(alpha.shape) <= _WEBP_SIDE_MAXIMUM:
-        image.convert("RGB").save(buffer, "WEBP", lossless=True, quality=80, method=4)
-    else:
-        image.save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
-
-
-def decode_alpha(data: bytes, height: int, width: int, bit_depth: int) -> UInt[np.ndarray, "H W"]:
-    """The plane of `encode_alpha` for a picture of 8 or 16 bits; CorruptedFileError if the bytes are none."""
-    modes = {"WEBP": "RGB", "PNG": "L"} if bit_depth == 8 else {"PNG": "I;16"}
-    try:
-        if webp_size(data) not in (None, (width, height)):
-            raise ValueError("another size")
-        with without_pillow_limits():
-            image = Image.open(io.BytesIO(data), formats=("PNG", "WEBP"))
-        if image.size != (width, height) or image.mode != modes.get(image.format or ""):
-            raise ValueError(f"{image.format} {image.mode} {image.width}x{image.height}")
-        plane = np.asarray(image)
-    except Exception as error:  # Pillow meets damage with OSError, SyntaxError, ValueError and more
-        raise CorruptedFileError(
-            f"alpha must be a lossless plane of {width}x{height} samples of {bit_depth} bits, found none "
-            f"({error}); write the file again"
-        ) from error
-    return np.ascontiguousarray(plane if plane.ndim == 2 else plane[:, :, 0])
-
-
-def webp_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height that a WebP file claims, known before Pillow allocates them; None for another file."""
-    if len(data) < 30 or data[:4] != b"RIFF" or data[8:12] != b"WEBP":
-        return None
-    match data[12:16]:
-        case b"VP8X":
-            return int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1
-        case b"VP8L":
-            bits = int.from_bytes(data[21:25], "little")
-            return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-        case b"VP8 ":
-            width, height = (int.from_bytes(data[at : at + 2], "little") for at in (26, 28))
-            return width & 0x3FFF, height & 0x3FFF
-        case _:
-            return None
 
 
 def flatten(

@@ -14,12 +14,12 @@ from trimix.errors import PictureError, SeveralFramesError
 from trimix.images import chunks as png
 from trimix.images import deep, jpeg_segments
 from trimix.images import exif as exif_blocks
-from trimix.images.alpha import webp_size
 from trimix.images.checks import HEAD_BYTES, bits_per_sample, check_head, check_kind, check_size, choose_frame
 from trimix.images.chunks import ByteStream
 from trimix.images.colour_conversion import to_srgb
 from trimix.images.jpeg_xl import is_jpeg_xl, jpeg_xl_size, read_jpeg_xl
 from trimix.images.limits import one_line, without_pillow_limits
+from trimix.images.lossless import webp_size
 from trimix.images.picture import Picture, picture_of_samples
 from trimix.images.stripping import Strip, stripped
 from trimix.images.tags import descriptive_exif, iptc_of_tiff
