@@ -12,8 +12,9 @@ In 8-bit levels:
     speckle   root mean square and largest error of ground that is flat in the source: nothing else within 16 pixels
               (away), or an edge within these but not within 1 (near)
 
-AVIF is beside each model at the best quality whose file of each picture is not larger. Where even its lowest makes a
-larger one, that is taken, and counted as above size.
+Pictures that take no more bytes without loss are kept so, as by `trimix compress`. AVIF is beside each model at the
+best quality whose file of each picture is not larger. Where even its lowest makes a larger one, that is taken, and
+counted as above size.
 """
 
 import argparse
@@ -39,6 +40,7 @@ from trimix.errors import UsageError
 from trimix.evaluation.peers import AVIF, AVIF_PSNR, find_peers
 from trimix.evaluation.report.tables import ABSENT
 from trimix.images import Picture, picture_of_samples, psnr_of_error_db, write_atomically
+from trimix.lossless_codec import decode_lossless, encode_best
 from trimix.shapes import UInt8
 
 MODELS = ("gllmm-lite-eye", "gllmm-lite")
@@ -188,11 +190,11 @@ def measure(codec: Codec, drawn: DrawnPicture, quality: float, effort: int) -> l
     """A picture through a model, and through AVIF in as many bytes."""
     picture = Picture(drawn.pixels)
     name = codec.model.identity.name
-    # As a file's reader and the command line do: colours that are equal everywhere are coded as grey.
-    data = codec.encode(picture_of_samples(drawn.pixels), quality, effort)
-    size = len(data)
+    # As the command line does: equal colours are coded as grey, and what takes no more bytes so without loss.
+    encoded = encode_best(codec, picture_of_samples(drawn.pixels), quality, effort)
+    decode, size = (decode_lossless if encoded.is_lossless else codec.decode), len(encoded.data)
     what = {"model": name, "quality": quality}
-    found = [damage(drawn, codec.decode(data).samples, size, size, codec=name, **what)]
+    found = [damage(drawn, decode(encoded.data).samples, size, size, codec=name, **what)]
     for peer in PEERS:
         try:
             data = peer.encode_to_size(picture, size).data
