@@ -1,29 +1,7 @@
 """Every error that trimix raises on purpose.
 
-    TrimixError                      exit code 1
-    |-- UsageError                   2   the command or the configuration asks for something impossible
-    |   |-- ConfigurationError       2   a training configuration or an argument has a bad value
-    |   |-- OutOfReachError          2   no quality gives the size or PSNR that is asked for
-    |   |-- MissingDataError         2   a set of pictures is not found
-    |   `-- OtherResultsError        2   there are results of other pictures or settings
-    |-- PictureError                 3   the picture cannot be read or is of a kind that is not handled
-    |   |-- PictureTooLargeError     3   more pixels than the caller allows
-    |   `-- SeveralFramesError       3   an animation, or many pages, and none is chosen
-    |-- CodecError                   4   the compressed bytes cannot be decoded
-    |   |-- NotATrimixFileError      4
-    |   |-- UnsupportedVersionError  4
-    |   |-- TruncatedFileError       4
-    |   |-- CorruptedFileError       4
-    |   `-- DesynchronizedError      4   decoded symbols differ from those encoded
-    |-- ModelError                   5   a weights file is missing, damaged or of another kind
-    |   `-- UnknownModelError        5   a file needs a model that is not installed
-    |-- OutputError                  6   the result cannot be written
-    |   `-- OutputExistsError        6   a file of that name is not to be replaced
-    `-- TrainingError                7   training cannot go on
-
 A message says what must hold, what was found, and what to do, in words of the library; the command line adds the names
-of its options.
-The exit code of the command line stands on the class.
+of its options, and ends with the exit code that stands on the class.
 """
 
 from collections.abc import Iterator

@@ -129,12 +129,9 @@ def test_it_mirrors_the_latents_own_entropy_model(codec, strength, expected):
     assert (form.families, form.components, form.context, form.has_means) == expected
 
 
-def test_every_property_can_be_chosen():
-    chosen = RegularizerConfig(
-        alpha=1, unit="unit_range", context=True, means=False, families=ALL, components=2, features=5
-    )
-    form = source_entropy_config(HyperpriorConfig(), chosen)
-    assert form == SourceEntropyConfig(ALL, 2, context=True, has_means=False, features=5, peak=1.0)
+def test_features_and_grid_are_those_of_the_configuration():
+    chosen = RegularizerConfig(alpha=1, unit="unit_range", features=5)
+    assert source_entropy_config(HyperpriorConfig(), chosen) == SourceEntropyConfig(features=5, peak=1.0)
 
 
 def test_cost_is_that_of_its_layers():

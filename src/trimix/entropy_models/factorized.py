@@ -9,8 +9,6 @@ from torch.nn import functional as F
 from trimix.quantization import round_straight_through
 from trimix.shapes import Float, Tensor
 
-"""More than a double has bits: the bisection ends at neighbouring numbers."""
-
 
 class FactorizedPrior(nn.Module):
     """One learned monotone cumulative distribution per channel.

@@ -137,7 +137,7 @@ def freeze(
     entropy_model, tensors = _freeze_entropy_model(model, calibration, qualities)
     tensors |= transforms.stored(in_bytes=config.stored_weight_bits == 8)
     if distortion is None:
-        distortion = distortion_of_lambdas(config)
+        distortion = Distortion("mse" if _lambdas(config) == _squared_error_lambdas(config) else "ms-ssim")
     program = json.dumps(asdict(transforms.facts) | {"distortion": asdict(distortion)} | programs | entropy_model)
     stored = StoredModel(program, tensors, config.model_dump_json())
     return assemble(replace(identity, weights_hash=checksum_of(program, tensors)), stored)
@@ -216,11 +216,6 @@ def float_programs(model: CompressionModel, *, halve: bool = True) -> FloatProgr
     return FloatPrograms(facts, programs, {name: value.detach() for name, value in tensors.items()})
 
 
-def distortion_of_lambdas(config: CompressionConfig) -> Distortion:
-    """What a model was trained for that does not say: its lambdas are those of squared errors or of MS-SSIM."""
-    return Distortion("mse" if _lambdas(config) == _squared_error_lambdas(config) else "ms-ssim")
-
-
 def _lambdas(config: CompressionConfig) -> tuple[float, float]:
     if not config.all_rates:
         return config.rate_distortion_lambda, config.rate_distortion_lambda
@@ -275,32 +270,14 @@ def _freeze_entropy_model(
     tensors["hyper_table.cdf"] = table.cdf.astype(np.int32)  # totals are 2^30: they fit
     tensors["hyper_table.lengths"] = table.lengths
     tensors["hyper_table.offsets"] = table.offsets
-    forms = [(one.kernel, one.upscale) for one in side.convolutions]
-    return entropy_model_to_json(model, forms, list(contexts), list(heads)), tensors
-
-
-def entropy_model_to_json(
-    model: CompressionModel, forms: Sequence[tuple[int, int]], contexts: Sequence[str], head: Sequence[str]
-) -> dict[str, object]:
-    """What a program says of the integer path.
-
-    Args:
-        forms: side of the kernel, and factor of the depth to space, of the convolutions of h_s.
-    """
-    looking = () if model.context is None else layers_of(model.context)
     schedule = schedule_of(model.context)
-    return {
+    program = {
         "hyper_synthesis": {
             "sees_quality": model.hyper_sees_quality,
-            "has_medians": model.hyper_prior.medians is not None,
+            "has_medians": medians is not None,
             "operations": [
-                {
-                    "operation": "integer_convolution",
-                    "layer": f"hyper_synthesis.{index}",
-                    "kernel": kernel,
-                    "upscale": upscale,
-                }
-                for index, (kernel, upscale) in enumerate(forms)
+                {"operation": "integer_convolution", "layer": name, "kernel": one.kernel, "upscale": one.upscale}
+                for name, one in zip(layers, side.convolutions, strict=True)
             ],
         },
         "passes": next(name for name, one in SCHEDULES.items() if one is schedule),
@@ -308,9 +285,10 @@ def entropy_model_to_json(
             {"layer": name, "taps": [list(tap) for tap in one.offsets]}
             for name, one in zip(contexts, looking, strict=True)
         ],
-        "head": list(head),
-        "mixture": layout_to_json(model.config.head_layout),
+        "head": list(heads),
+        "mixture": layout_to_json(config.head_layout),
     }
+    return program, tensors
 
 
 def _freeze_context(

@@ -16,7 +16,7 @@ HEAD_BYTES = 65536
 """Bytes of a file's beginning that the checks look at."""
 
 _HANDLED_MODES = ("1", "L", "P", "RGB", "YCbCr", "LA", "La", "PA", "RGBA", "RGBa", "CMYK", "LAB")
-_BITS_PER_SAMPLE, _SAMPLES_PER_PIXEL, _EXTRA_SAMPLES = 258, 277, 338
+_BITS_PER_SAMPLE, _SAMPLES_PER_PIXEL = 258, 277
 _SUBFILE_TYPE, _SUBDIRECTORIES, _DNG_VERSION = 254, 330, 50706
 _REDUCED_OR_MASK = 5
 """Bits of the subfile type: a smaller copy, or a mask."""

@@ -17,7 +17,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from trimix.architectures.config import Families, GllmmLiteConfig, ModelConfig
+from trimix.architectures.config import GllmmLiteConfig, ModelConfig
 from trimix.distortion import Distortion, DistortionKind
 from trimix.errors import ConfigurationError
 from trimix.training.recipes import Recipe, read_recipe
@@ -220,10 +220,6 @@ class RegularizerConfig(_Section):
         "pixel of pictures in [0, 1] with bins of width 1, the latents' code applied as it is",
     )
     strength: SourceEntropyStrength = Field(default="aligned", description="of q beside the latents' own entropy model")
-    context: bool | None = Field(default=None, description="a masked convolution over x; by default by strength")
-    means: bool | None = Field(default=None, description="whether q corrects x_hat as its mean; by default by strength")
-    families: Families | None = Field(default=None, description="of q's mixture; by default the latents'")
-    components: PositiveInt | None = Field(default=None, description="of each family; by default by strength")
     features: PositiveInt = Field(default=32, description="channels of q's layers")
     learning_rate: PositiveFloat = Field(default=1e-4, description="of q, at the peak of the schedule")
     clip_norm: PositiveFloat = 1.0

@@ -79,7 +79,7 @@ def peak_of(unit: SourceEntropyUnit) -> float:
 
 
 def source_entropy_config(model: CompressionConfig, regularizer: RegularizerConfig) -> SourceEntropyConfig:
-    """The form of q beside a codec, whose entropy model is mirrored; single properties override it.
+    """The form of q beside a codec, whose entropy model is mirrored.
 
     ============  =========================================  ========================================
     strength      codec without context                      codec with context
@@ -99,20 +99,14 @@ def source_entropy_config(model: CompressionConfig, regularizer: RegularizerConf
     )
     match regularizer.strength, form.context:
         case "stronger", False:
-            form = replace(form, context=True)
+            return replace(form, context=True)
         case "stronger", True:
-            form = replace(form, components=3 * form.components)
+            return replace(form, components=3 * form.components)
         case "weaker", False:
-            form = replace(form, has_means=False)
+            return replace(form, has_means=False)
         case "weaker", True:
-            form = replace(form, context=False)
-    return replace(
-        form,
-        families=regularizer.families or form.families,
-        components=regularizer.components or form.components,
-        context=form.context if regularizer.context is None else regularizer.context,
-        has_means=form.has_means if regularizer.means is None else regularizer.means,
-    )
+            return replace(form, context=False)
+    return form
 
 
 class SourceEntropyModel(nn.Module):
