@@ -8,12 +8,12 @@ new optimiser.
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
+from pydantic import NonNegativeFloat, NonNegativeInt, TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import nn
@@ -34,7 +34,6 @@ from trimix.training.steps import AuxiliaryModel
 AVERAGED_WEIGHTS = "trimix_training"
 """The entry in the metadata of such a file."""
 _HEADER_BYTES = 8
-_TIMES = ("seconds", "core_seconds")
 
 
 @dataclass
@@ -52,14 +51,17 @@ class Progress:
         core_seconds: processor time of this process spent in steps.
     """
 
-    step: int = 0
-    phase: int = 0
-    phase_step: int = 0
-    seconds: float = 0.0
-    pixels: int = 0
-    explosions: int = 0
-    optimizer_steps: int = 0
-    core_seconds: float = 0.0
+    step: NonNegativeInt = 0
+    phase: NonNegativeInt = 0
+    phase_step: NonNegativeInt = 0
+    seconds: NonNegativeFloat = 0.0
+    pixels: NonNegativeInt = 0
+    explosions: NonNegativeInt = 0
+    optimizer_steps: NonNegativeInt = 0
+    core_seconds: NonNegativeFloat = 0.0
+
+
+_COUNT, _ENTRIES, _PROGRESS = TypeAdapter(NonNegativeInt), TypeAdapter(dict[str, object]), TypeAdapter(Progress)
 
 
 @dataclass
@@ -117,23 +119,20 @@ class RunState:
             checkpoint = load_checkpoint(path)
         for name, module in (("model", self.model), ("average", self.average.module)):
             module.load_state_dict(_checked_weights(path, name, checkpoint, module))
-        averaged = _entry(path, checkpoint, "averaged")
-        if not _is_count(averaged):
-            raise _damaged(path, f"'averaged' must be a count of steps, found {averaged!r}")
+        averaged = _checked(path, checkpoint, "averaged", _COUNT)
         self.average.n_averaged.fill_(averaged)  # type: ignore[operator, union-attr, arg-type]
         if has_optimizer := "optimizer" in checkpoint:
             _load_optimizer(path, checkpoint, "optimizer", self.optimizer)
         _load_auxiliary(path, checkpoint, self.auxiliary)
         if self.guard is not None and "recent_steps" in checkpoint:
-            recent = checkpoint["recent_steps"]
-            match recent:
+            match checkpoint["recent_steps"]:
                 case {"losses": list(losses), "gradient_norms": list(norms)} if all(
                     isinstance(number, int | float) for number in losses + norms
                 ):
                     self.guard.recent = {"losses": losses.copy(), "gradient_norms": norms.copy()}
                 case _:
                     raise _damaged(path, "'recent_steps' must hold lists of numbers, gradient_norms, losses")
-        progress = _progress(path, _entry(path, checkpoint, "progress"))
+        progress = _progress(path, checkpoint)
         self.progress = progress if has_optimizer else replace(progress, optimizer_steps=0)
 
 
@@ -217,10 +216,7 @@ def steps_of(path: Path, checkpoint: dict[str, object]) -> int:
     Raises:
         TrainingError: the checkpoint is damaged.
     """
-    progress = _entry(path, checkpoint, "progress")
-    if not isinstance(progress, Mapping) or not _is_count(progress.get("step")):
-        raise _damaged(path, f"'progress' must count steps, found {progress!r}")
-    return progress["step"]
+    return _progress(path, checkpoint).step
 
 
 def _load_auxiliary(path: Path, checkpoint: dict[str, object], auxiliary: AuxiliaryModel | None) -> None:
@@ -243,6 +239,15 @@ def _entry(path: Path, checkpoint: dict[str, object], name: str) -> object:
     if name not in checkpoint:
         raise _damaged(path, f"it must hold '{name}', found nothing of that name")
     return checkpoint[name]
+
+
+def _checked(path: Path, checkpoint: dict[str, object], name: str, kind: TypeAdapter) -> Any:
+    try:
+        return kind.validate_python(_entry(path, checkpoint, name))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, (name, *first["loc"])))
+        raise _damaged(path, f"'{place}': {first['msg']}, found {str(first['input'])[:60]}") from error
 
 
 def _checked_weights(path: Path, name: str, checkpoint: dict[str, object], model: nn.Module) -> dict[str, Tensor]:
@@ -306,22 +311,11 @@ def _is_whole(state: Mapping[str, object], parameter: nn.Parameter) -> bool:
     return not state or ("step" in state and all(_shape(state[name]) == _shape(parameter) for name in moments))
 
 
-def _progress(path: Path, values: object) -> Progress:
-    names = {field.name for field in fields(Progress)}
+def _progress(path: Path, checkpoint: dict[str, object]) -> Progress:
+    values = _checked(path, checkpoint, "progress", _ENTRIES)
     # Checkpoints of earlier versions do not know all, or more.
-    later = {"explosions", "optimizer_steps", "core_seconds"}
-    if isinstance(values, Mapping):
-        values = {name: value for name, value in values.items() if name != "phase_seconds"}
-    if not isinstance(values, Mapping) or set(values) | later != names:
-        raise _damaged(path, f"'progress' must hold {', '.join(sorted(names))}, found {values!r}")
-    for name, value in values.items():
-        if not (_is_count(value) or (name in _TIMES and isinstance(value, float) and value >= 0)):
-            raise _damaged(path, f"'progress' must count from 0, found {name} {value!r}")
-    return Progress(**{"optimizer_steps": values["step"], **values})
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and value >= 0
+    values = {"optimizer_steps": _entry(path, values, "step"), **values}
+    return _checked(path, {"progress": values}, "progress", _PROGRESS)
 
 
 def averaged_weights(
