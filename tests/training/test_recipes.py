@@ -310,8 +310,8 @@ def test_a_list_of_phases_replaces_that_of_the_base(write):
             r"base\.toml \(which \S+run\.toml stands on\): model\.channels: is no key",
         ),
         (
-            'base = "base.toml"\n[regularizer]\nalpha = 1\nfamilies = ["normal"]',
-            r"run\.toml: regularizer\.families\.0: must be one of gaussian, laplacian, logistic, found 'normal'$",
+            'base = "base.toml"\n[model]\nkind = "gllmm"\nfamilies = ["normal"]',
+            r"run\.toml: model\.families\.0: must be one of gaussian, laplacian, logistic, found 'normal'$",
         ),
     ],
 )
