@@ -8,9 +8,10 @@
              -> pack: z_hat by the factorized table                        -> "side"
                 header, side, latent, alpha, metadata, symbols' checksum   -> Container -> bytes
 
-    decode   bytes -> Container -> "side": z_hat by the factorized table -> integer h_s -> side features
-             -> "latent": y_hat, the same run over the schedule with a reader for its source
-             -> LatentCodec.synthesize: g_s in strips, crop, clamp -> Picture
+    decode   bytes -> Container -> "side": z_hat by the factorized table
+             -> LatentReader: integer h_s, then "latent": the same run over the schedule with a reader for its source,
+                slice by slice as they are asked for                        -> y_hat
+             -> LatentCodec.render: g_s in strips, crop, clamp              -> Picture
 
 Only integers decide probabilities, so every reader decodes the same symbols; pixels come from floats and may differ by
 one step between machines.
@@ -24,19 +25,31 @@ from threading import Lock
 
 import numpy as np
 
-from trimix.bitstream import MAXIMUM_PIXELS, Container, Header, check_header, read_header
+from trimix.bitstream import (
+    MAXIMUM_PIXELS,
+    QUALITY_STEPS,
+    Container,
+    Header,
+    SliceStream,
+    check_header,
+    join_slices,
+    read_header,
+    split_slices,
+)
 from trimix.coding import RangeDecoder, RangeEncoder
 from trimix.encoder.effort import DEFAULT_EFFORT, DEFAULT_QUALITY, search_steps
 from trimix.encoder.search import SearchProgress, find_symbols
 from trimix.encoder.target_search import Encoded, encode_to_target, even_if_interrupted
 from trimix.encoder.targets import Target, Trial
-from trimix.entropy_models.passes import SymbolReader, SymbolWriter
-from trimix.errors import DesynchronizedError, ModelError
+from trimix.entropy_models.passes import SliceWriters
+from trimix.entropy_models.schedule import latent_slices
+from trimix.errors import ModelError
 from trimix.frozen.catalogue import DEFAULT_MODEL, find_model, find_model_by_hash
 from trimix.frozen.model import FrozenModel
 from trimix.frozen.storage import load_frozen
 from trimix.images import Picture, decode_samples, encode_samples, reduced
-from trimix.latent_codec import PICTURE_MULTIPLE, LatentCodec, Symbols
+from trimix.latent_codec import HYPER_STRIDE, PICTURE_MULTIPLE, LatentCodec, Symbols, Window, symbol_checksum, whole_or
+from trimix.latent_reader import LatentReader, check_symbols
 
 
 class Codec:
@@ -114,21 +127,24 @@ class Codec:
                 self.latents, self.pack, picture, aim, effort, time_limit_seconds, on_step, on_trial
             )
         found = find_symbols(self.latents, picture, aim, effort, time_limit_seconds, on_step)
-        pack, quality = partial(self.pack, picture, found.symbols, found.encoder), found.symbols.quality
+        pack, quality = partial(self.pack, picture, found.symbols, found.writers), found.symbols.quality
         if not search_steps(effort):
             return Encoded(pack(), quality)
         data, ended = even_if_interrupted(pack, found.ended)
         return Encoded(data, quality, found.steps, ended)
 
-    def pack(self, picture: Picture, symbols: Symbols, encoder: RangeEncoder | None = None) -> bytes:
-        """The file of symbols, which an encoder may have written already; size and metadata are the picture's."""
-        if encoder is None:
-            encoder = RangeEncoder()
-            self.latents.put(symbols, SymbolWriter(encoder))
+    def pack(self, picture: Picture, symbols: Symbols, writers: SliceWriters | None = None) -> bytes:
+        """The file of symbols, which may have been written already; size and metadata are the picture's."""
+        if writers is None:
+            self.latents.put(symbols, writers := SliceWriters())
         z = symbols.hyper_latent
         side_encoder = RangeEncoder()
         channels = self.model.hyper_channels_of(z.shape)
         side_encoder.encode_factorized(z.astype(np.int32).ravel(), channels, self.model.hyper_table)
+        streams = writers.finish()
+        if symbols.is_sliced:
+            checksums = [symbol_checksum(symbols.latent[:, *one.positions]) for one in symbols.slices]
+            streams = [join_slices(list(map(SliceStream, streams, checksums)))]
         container = Container(
             header=Header(
                 model_identifier=self.model.identity.identifier,
@@ -138,62 +154,87 @@ class Codec:
                 channels=(3 if picture.stands_for_rgb else picture.channels) + (picture.alpha is not None),
                 bit_depth=picture.bit_depth,
                 quality=symbols.quality_integer,
+                tile_layout=int(symbols.is_sliced),
                 has_equal_colours=picture.stands_for_rgb,
             ),
             side=side_encoder.finish(),
-            latent=encoder.finish(),
+            latent=streams[0],
             symbol_checksum=symbols.checksum(),
             alpha=b"" if picture.alpha is None else encode_samples(picture.alpha[:, :, None]),
             metadata=picture.metadata,
         )
         return container.to_bytes()
 
-    def decode(self, data: bytes, maximum_pixels: int = MAXIMUM_PIXELS, reduction: int = 1) -> Picture:
-        """Decompress a file.
+    def decode(
+        self,
+        data: bytes,
+        maximum_pixels: int = MAXIMUM_PIXELS,
+        reduction: int = 1,
+        *,
+        region: Window | None = None,
+        on_lost: Callable[[int, int], None] | None = None,
+    ) -> Picture:
+        """Decompress a file, or a part of its picture.
 
         Args:
             data: the file.
             maximum_pixels: of the file's picture, whatever the reduction.
             reduction: pixels to one, in both directions, see ``LatentCodec.synthesize``.
+            region: the part, in pixels of the whole, widened to multiples of the reduction; None for all.
+            on_lost: called with how many slices were damaged, and of how many; they show what is expected there. None:
+                such a file is refused.
 
         Raises:
             CodecError: the bytes are no valid file of this model.
             PictureTooLargeError: the header claims more than ``maximum_pixels``.
+            UsageError: the region lies outside of the picture.
         """
-        container = self._read(data, maximum_pixels)
-        header, symbols = container.header, self._symbols(container)
+        container = self._read(data, maximum_pixels, keep_going=on_lost is not None)
+        header = container.header
         height, width, bit_depth = header.height, header.width, header.bit_depth
-        pixels = self.latents.synthesize(symbols, height, width, header.colour_channels, bit_depth, reduction)
+        window = whole_or(region, height, width, reduction)
+        reader = self._reader(container, keep_going=on_lost is not None)
+        pixels = self.latents.render(
+            reader.read,
+            reader.grid,
+            window,
+            header.quality / QUALITY_STEPS,
+            header.colour_channels,
+            bit_depth,
+            reduction,
+        )
+        if on_lost is not None and reader.lost:
+            on_lost(len(reader.lost), len(reader.slices))
         alpha = None
         if header.has_alpha:
             plane = decode_samples(container.alpha, height, width, 1, bit_depth, name="alpha")
-            alpha = reduced(plane, reduction)[:, :, 0]
+            alpha = reduced(plane[window.positions], reduction)[:, :, 0]
         return Picture(pixels, alpha, container.metadata, header.has_equal_colours)
 
     def unpack(self, data: bytes, maximum_pixels: int = MAXIMUM_PIXELS) -> Symbols:
         """The symbols of a file; raises as ``decode`` does."""
-        return self._symbols(self._read(data, maximum_pixels))
+        return self._reader(self._read(data, maximum_pixels)).symbols()
 
-    def _read(self, data: bytes, maximum_pixels: int) -> Container:
+    def _read(self, data: bytes, maximum_pixels: int, *, keep_going: bool = False) -> Container:
         model = self.model.identity
         check_header(read_header(data), model.name, model.identifier, model.weights_hash, maximum_pixels)
-        return Container.from_bytes(data)
+        return Container.from_bytes(data, keep_going=keep_going)
 
-    def _symbols(self, container: Container) -> Symbols:
+    def _reader(self, container: Container, *, keep_going: bool = False) -> LatentReader:
         header, count = container.header, len(self.model.hyper_table)
         shape = count, -(-header.height // PICTURE_MULTIPLE), -(-header.width // PICTURE_MULTIPLE)
         reader = RangeDecoder(container.side)
         z = reader.decode_factorized(self.model.hyper_channels_of(shape), self.model.hyper_table)
-        z_hat = z.astype(np.int16).reshape(shape)
-        side = self.model.side_features(z_hat, header.quality)
-        source = SymbolReader(RangeDecoder(container.latent))
-        symbols = self.latents.quantize(side, z_hat, header.quality, source)
-        if (found := symbols.checksum()) != container.symbol_checksum:
-            raise DesynchronizedError(
-                f"the decoded symbols must have the checksum {container.symbol_checksum:08x}, found {found:08x}: "
-                "the file was not made by this model, or is damaged"
-            )
-        return symbols
+        z_hat, is_sliced = z.astype(np.int16).reshape(shape), bool(header.tile_layout)
+        if is_sliced:
+            check_symbols(symbol_checksum(z_hat), container.symbol_checksum)
+            slices = latent_slices(HYPER_STRIDE * shape[1], HYPER_STRIDE * shape[2])
+            streams = split_slices(container.latent, len(slices))
+        else:
+            streams = [SliceStream(container.latent, container.symbol_checksum)]
+        return LatentReader(
+            self.model, z_hat, header.quality, streams, is_sliced=is_sliced, keep_going=keep_going and is_sliced
+        )
 
 
 _LOADING = Lock()

@@ -4,26 +4,82 @@
 
     picture --analyze: g_a, h_a in strips--> latents --quantize: run over the schedule--> symbols
     picture <--synthesize: g_s in strips-- values <--dequantize-- symbols
+
+Latents of large pictures are coded in slices, each by itself; the networks know nothing of them.
 """
 
+import math
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from trimix.bitstream import QUALITY_STEPS, check_sides
 from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT
-from trimix.entropy_models.passes import KnownSymbols, Rounding, SymbolSink, SymbolSource, run_schedule
+from trimix.entropy_models.passes import (
+    BitCounter,
+    InSlices,
+    KnownSymbols,
+    Rounding,
+    SymbolSink,
+    SymbolSource,
+    run_slices,
+)
+from trimix.entropy_models.schedule import LatentSlice, latent_slices
 from trimix.errors import UsageError
 from trimix.frozen.linear_path import REDUCTION
 from trimix.frozen.model import FrozenModel, SymbolBits, quality_to_integer
+from trimix.frozen.onnx_engine import thread_count
 from trimix.frozen.strips import Strip, latent_strips
 from trimix.images import Picture, collapse_to_grey, pad_to_multiple, reduced, to_pixels, to_planes
 from trimix.shapes import LATENT_STRIDE, Float, Int, Int16, UInt
 
 PICTURE_MULTIPLE = 64
 """Sides are padded to a multiple of it: 16 pixels a latent, 4 latents a hyper-latent."""
+HYPER_STRIDE = PICTURE_MULTIPLE // LATENT_STRIDE
+POSITIONS_IN_ONE = 2**14
+"""Latents of more positions, 4.2 megapixels, are written in slices."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A rectangle of a picture, in its pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    @property
+    def positions(self) -> tuple[slice, slice]:
+        """Its rows and columns."""
+        return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
+
+
+def whole_or(region: Window | None, height: int, width: int, reduction: int = 1) -> Window:
+    """A region of a picture, widened to multiples of the reduction, or all of it for None.
+
+    Raises:
+        UsageError: it is empty, or a part of it lies outside.
+
+    >>> whole_or(Window(5, 0, 6, 40), 100, 40, reduction=4)
+    Window(top=4, left=0, height=8, width=40)
+    """
+    if region is None:
+        return Window(0, 0, height, width)
+    rows, columns = region.positions
+    if not (0 <= rows.start < rows.stop <= height and 0 <= columns.start < columns.stop <= width):
+        raise UsageError(
+            f"a region must lie within the picture, {width}x{height}, found {region.width}x{region.height} from "
+            f"({region.left}, {region.top}) on; change it"
+        )
+    top, left = (one.start // reduction * reduction for one in (rows, columns))
+    bottom, right = (
+        min(size, -(-one.stop // reduction) * reduction) for one, size in ((rows, height), (columns, width))
+    )
+    return Window(top, left, bottom - top, right - left)
 
 
 @dataclass(frozen=True)
@@ -35,12 +91,19 @@ class Symbols:
         hyper_latent: z_hat, magnitudes below 2^15.
         values: of the latents, in the model's steps, where they are rounded around their means; None where the
             symbols are the values, or where the schedule was not run yet.
+        is_sliced: whether the latent is coded in slices.
     """
 
     latent: Int16[np.ndarray, "M h w"]
     hyper_latent: Int16[np.ndarray, "Z hh hw"]
     quality_integer: int
     values: Int[np.ndarray, "M h w"] | None = None
+    is_sliced: bool = False
+
+    @property
+    def slices(self) -> list[LatentSlice]:
+        """Of the latent."""
+        return latent_slices(*self.latent.shape[1:], sliced=self.is_sliced)
 
     @property
     def quality(self) -> float:
@@ -53,11 +116,17 @@ class Symbols:
         return np.ascontiguousarray(self.latent.transpose(1, 2, 0), np.int32)
 
     def checksum(self) -> int:
-        """CRC-32 over hyper-latents, then latents, as little-endian 16-bit integers in order channel, row, column."""
-        crc = 0
-        for part in (self.hyper_latent, self.latent):
-            crc = zlib.crc32(part.astype("<i2").tobytes(), crc)
-        return crc
+        """Over hyper-latents, then latents; slices have their own."""
+        parts = (self.hyper_latent,) if self.is_sliced else (self.hyper_latent, self.latent)
+        return symbol_checksum(*parts)
+
+
+def symbol_checksum(*parts: Int16[np.ndarray, "_ _ _"]) -> int:
+    """CRC-32 over symbols as little-endian 16-bit integers in the order channel, row, column."""
+    crc = 0
+    for part in parts:
+        crc = zlib.crc32(part.astype("<i2").tobytes(), crc)
+    return crc
 
 
 @dataclass(frozen=True)
@@ -72,6 +141,11 @@ class Latents:
     hyper_latent: Int16[np.ndarray, "Z hh hw"]
     side: Int[np.ndarray, "h w S"]
     quality_integer: int
+
+    @property
+    def is_sliced(self) -> bool:
+        """Whether they are many."""
+        return math.prod(self.by_position.shape[:2]) > POSITIONS_IN_ONE
 
 
 class LatentCodec:
@@ -128,7 +202,9 @@ class LatentCodec:
         hyper_latent: Int16[np.ndarray, "Z hh hw"],
         quality_integer: int,
         source: SymbolSource,
-        sink: SymbolSink | None = None,
+        sink: SymbolSink | InSlices | None = None,
+        *,
+        is_sliced: bool,
     ) -> Symbols:
         """The symbols of a source, in one run over the schedule.
 
@@ -136,25 +212,28 @@ class LatentCodec:
             source: rounds, chooses or reads.
             sink: writes or counts.
         """
-        model, passes = self.model.latent_model, self.model.schedule(*side.shape[:2])
-        found = run_schedule(model, side, passes, source, sink)
+        model, slices = self.model.latent_model, latent_slices(*side.shape[:2], sliced=is_sliced)
+        found = run_slices(model, side, self.model.schedule, slices, source, sink, thread_count())
         symbols, values = (np.ascontiguousarray(planes.transpose(2, 0, 1)) for planes in (found.symbols, found.values))
-        return Symbols(symbols, hyper_latent, quality_integer, values if model.layout.around_mean else None)
+        return Symbols(symbols, hyper_latent, quality_integer, values if model.layout.around_mean else None, is_sliced)
 
-    def round(self, latents: Latents, sink: SymbolSink | None = None) -> Symbols:
+    def round(self, latents: Latents, sink: SymbolSink | InSlices | None = None) -> Symbols:
         """The nearest symbols of latents."""
         source = Rounding(latents.by_position, ACTIVATION_LIMIT)
-        return self.quantize(latents.side, latents.hyper_latent, latents.quality_integer, source, sink)
+        of, quality = latents.hyper_latent, latents.quality_integer
+        return self.quantize(latents.side, of, quality, source, sink, is_sliced=latents.is_sliced)
 
-    def put(self, symbols: Symbols, sink: SymbolSink | None = None) -> Symbols:
+    def put(self, symbols: Symbols, sink: SymbolSink | InSlices | None = None) -> Symbols:
         """Give known symbols to a sink, and return them with their values."""
-        side = self.model.side_features(symbols.hyper_latent, symbols.quality_integer)
-        source = KnownSymbols(symbols.by_position)
-        return self.quantize(side, symbols.hyper_latent, symbols.quality_integer, source, sink)
+        of, quality = symbols.hyper_latent, symbols.quality_integer
+        side, source = self.model.side_features(of, quality), KnownSymbols(symbols.by_position)
+        return self.quantize(side, of, quality, source, sink, is_sliced=symbols.is_sliced)
 
     def count(self, symbols: Symbols) -> SymbolBits:
-        """Bits of symbols; see ``FrozenModel.count_bits``."""
-        return self.model.count_bits(symbols.latent, symbols.hyper_latent, symbols.quality_integer)
+        """Bits of symbols under the coder's own integers, without writing them."""
+        _, rows, columns = symbols.latent.shape
+        self.put(symbols, counter := BitCounter((rows, columns, self.model.latent_model.latent_channels)))
+        return SymbolBits(counter.bits, self.model.hyper_bits(symbols.hyper_latent))
 
     def dequantize(self, symbols: Symbols) -> Float[np.ndarray, "M h w"]:
         """What symbols stand for, in steps of the quantizer."""
@@ -204,19 +283,52 @@ class LatentCodec:
         path alone makes them, where the model has one.
         """
         y_hat = self.dequantize(symbols)
-        if (
-            reduction >= REDUCTION
-            and (x_hat := self.model.transforms.decode_reduced(y_hat, symbols.quality)) is not None
-        ):
-            x_hat = x_hat[:, : -(-height // REDUCTION), : -(-width // REDUCTION)]
-            x_hat = collapse_to_grey(x_hat) if channels == 1 else x_hat
-            return reduced(to_pixels(x_hat, bit_depth), reduction // REDUCTION)
-        _, rows, columns = y_hat.shape
-        pixels = np.empty((height, width, channels), dtype=np.uint8 if bit_depth == 8 else np.uint16)
-        for strip in self.strips(rows, columns):
-            part = y_hat[:, strip.first : strip.last]
-            x_hat, _ = self.synthesize_strip(part, strip, height, width, symbols.quality_integer)
-            rows_of_strip = slice(LATENT_STRIDE * strip.start, LATENT_STRIDE * strip.stop)
-            x_hat = collapse_to_grey(x_hat) if channels == 1 else x_hat
-            pixels[rows_of_strip] = to_pixels(x_hat, bit_depth)
-        return reduced(pixels, reduction)
+        window = Window(0, 0, height, width)
+        return self.render(
+            lambda rows, columns: y_hat[:, rows, columns],
+            y_hat.shape[1:],
+            window,
+            symbols.quality,
+            channels,
+            bit_depth,
+            reduction,
+        )
+
+    def render(
+        self,
+        read: Callable[[slice, slice], Float[np.ndarray, "M h w"]],
+        grid: tuple[int, int],
+        window: Window,
+        quality: float,
+        channels: int = 3,
+        bit_depth: int = 8,
+        reduction: int = 1,
+    ) -> UInt[np.ndarray, "H W C"]:
+        """Pixels of a window, strip by strip from above; see ``synthesize``.
+
+        Args:
+            read: values of the latents of rows and columns, in steps of the quantizer.
+            grid: rows and columns of all latents.
+            window: begins at multiples of the reduction.
+        """
+        transforms, unit = self.model.transforms, 1
+        decode = partial(transforms.decode, quality=quality)
+        if reduction >= REDUCTION and transforms.has_reduced_path:
+            decode, unit = partial(transforms.decode_reduced, quality=quality), REDUCTION
+        halo, stride = transforms.facts.halo, LATENT_STRIDE // unit
+        top, left, bottom, right = window.top, window.left, window.top + window.height, window.left + window.width
+        first, last = left // LATENT_STRIDE, min(grid[1], -(-right // LATENT_STRIDE))
+        columns = slice(max(0, first - halo), min(grid[1], last + halo))
+        width = -(-window.width // unit)
+        pixels = np.empty((-(-window.height // unit), width, channels), dtype=np.uint8 if bit_depth == 8 else np.uint16)
+        start, stop = top // LATENT_STRIDE, min(grid[0], -(-bottom // LATENT_STRIDE))
+        for strip in self.strips(stop - start, columns.stop - columns.start):
+            rows = slice(max(0, start + strip.start - halo), min(grid[0], start + strip.stop + halo))
+            x_hat = decode(read(rows, columns))
+            above = stride * (start + strip.start) - top // unit
+            to = slice(max(0, above), min(len(pixels), above + stride * (strip.stop - strip.start)))
+            down = to.start + top // unit - stride * rows.start
+            across = left // unit - stride * columns.start
+            x_hat = x_hat[:, down : down + to.stop - to.start, across : across + width]
+            pixels[to] = to_pixels(collapse_to_grey(x_hat) if channels == 1 else x_hat, bit_depth)
+        return reduced(pixels, reduction // unit)

@@ -307,7 +307,8 @@ NO_SECTIONS = b"\x00"
         (fixed_fields(channels=4), "need format version 2"),
         (fixed_fields(channels=11), "need format version 2"),
         (fixed_fields(bit_depth=16), "need format version 2"),
-        (fixed_fields(tile_layout=1), "found 1 .reserved"),
+        (fixed_fields(tile_layout=1), "slices need format version 3"),
+        (fixed_fields(tile_layout=2), "found 2 .reserved"),
     ],
 )
 def test_reserved_features_are_refused(fields, words):
@@ -440,7 +441,7 @@ def test_the_cap_on_metadata_can_be_lowered():
         ({"bit_depth": 10}, "bit depth"),
         ({"quality": 51201}, "quality"),
         ({"quality": 511}, "quality"),
-        ({"tile_layout": 1}, "tile layout"),
+        ({"tile_layout": 2}, "tile layout"),
     ],
 )
 def test_a_header_that_cannot_be_written_is_refused(changes, words):
@@ -469,7 +470,7 @@ def test_the_room_needs_the_standard_library_only():
         for path in folder.glob("*.py")
         for match in re.finditer(r"^(?:from|import) (\S+)", path.read_text("utf-8"), re.MULTILINE)
     }
-    assert imported == {"dataclasses", "enum", "trimix", "zlib"}
+    assert imported == {"collections", "dataclasses", "enum", "trimix", "zlib"}
 
 
 @pytest.mark.parametrize("name", ["fields", "header", "container"])

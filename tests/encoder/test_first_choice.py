@@ -61,8 +61,8 @@ def test_the_bits_and_the_bytes_are_those_of_the_symbols(name, effort):
     codec, picture = tiny_codec(name), some_picture(65, 70)
     counted, written = (first(codec, picture, effort, writes=writes) for writes in (False, True))
     assert counted.symbols.checksum() == written.symbols.checksum()
-    assert counted.encoder is None
-    data = codec.pack(picture, written.symbols, written.encoder)
+    assert counted.writers is None
+    data = codec.pack(picture, written.symbols, written.writers)
     assert data == codec.pack(picture, counted.symbols)
 
 
@@ -102,7 +102,7 @@ def test_an_error_that_nobody_foresees_leaves_the_nearest(monkeypatch, grows):
     assert next(left) == 1.0
     assert start.symbols.checksum() == nearest_symbols(codec, picture, 60).checksum()
     assert start.damping.factor == 16
-    assert codec.pack(picture, start.symbols, start.encoder) == codec.encode(picture, 60, 1)
+    assert codec.pack(picture, start.symbols, start.writers) == codec.encode(picture, 60, 1)
 
 
 def test_an_error_that_nobody_foresees_leaves_what_pads_as_cheap_as_it_can_be(monkeypatch):

@@ -26,6 +26,7 @@ from trimix.bitstream.header import (
     check_size,
     lossless_header,
 )
+from trimix.bitstream.slices import SliceStream, join_slices, split_slices
 
 __all__ = [
     "FORMAT_VERSION",
@@ -45,10 +46,13 @@ __all__ = [
     "Metadata",
     "Section",
     "SectionType",
+    "SliceStream",
     "check_header",
     "check_sides",
     "check_size",
     "describe",
+    "join_slices",
     "lossless_header",
     "read_header",
+    "split_slices",
 ]

@@ -47,7 +47,7 @@ class Header:
         channels: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha.
         bit_depth: bits per sample: 8 or 16.
         quality: quality in steps of 1/512, 0 .. 65535: quality 100 is 51200.
-        tile_layout: 0, one tile (others are reserved).
+        tile_layout: 0: latents are coded in one; 1: in slices of 32 x 32 (others are reserved).
         has_equal_colours: R, G and B are equal everywhere: coded as grey, decoded to RGB.
     """
 
@@ -79,7 +79,7 @@ class Header:
     @property
     def format_version(self) -> int:
         """The lowest that can hold the picture."""
-        if self.is_lossless:
+        if self.is_lossless or self.tile_layout:
             return 3
         return 2 if self.has_alpha or self.bit_depth > 8 or self.has_equal_colours else 1
 
@@ -171,11 +171,13 @@ def check_fields(header: Header, version: int) -> None:
 
 
 def _reserved(header: Header, version: int) -> str | None:
+    if header.tile_layout > 1:
+        return f"tile layout must be 0 (one tile) or 1 (slices), found {header.tile_layout} (reserved)"
     if version < header.format_version:
-        what = "a picture without a model needs" if header.is_lossless else "alpha, 16 bits and equal colours need"
+        what = "alpha, 16 bits and equal colours need"
+        if header.format_version == 3:
+            what = "a picture without a model needs" if header.is_lossless else "slices need"
         return f"{what} format version {header.format_version}, found it in a file of version {version}"
-    if header.tile_layout != 0:
-        return f"tile layout must be 0 (one tile), found {header.tile_layout} (reserved)"
     return None
 
 
@@ -186,6 +188,8 @@ def _impossible(header: Header) -> str | None:
         return f"weights hash must have {WEIGHTS_HASH_SIZE} bytes, found {len(header.weights_hash)}"
     if header.is_lossless and (any(header.weights_hash) or header.quality != 100 * QUALITY_STEPS):
         return "a file without a model must have the weights hash 0 and the quality 100"
+    if header.is_lossless and header.tile_layout:
+        return "a file without a model must have the tile layout 0"
     if not 1 <= header.width <= SIDE_MAXIMUM:
         return f"width must lie in 1..2^30 pixels, found {header.width}"
     if not 1 <= header.height <= SIDE_MAXIMUM:

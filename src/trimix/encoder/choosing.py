@@ -1,5 +1,6 @@
 """The source that chooses symbols near given values."""
 
+from copy import copy
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -36,9 +37,21 @@ class Choosing:
     limit: int
     shares: np.ndarray | None = None
     movable: np.ndarray | None = None
-    bits: float = field(default=0.0, init=False)
-    """Of the chosen symbols."""
     known: np.ndarray | None = field(default=None, init=False)
+    _own_bits: float = field(default=0.0, init=False)
+    _slices: list["Choosing"] = field(default_factory=list, init=False)
+
+    def of_slice(self, number: int) -> "Choosing":
+        """One that counts its own bits: sums are the same whoever is first."""
+        part = copy(self)
+        part._own_bits, part._slices = 0.0, []
+        self._slices.append(part)
+        return part
+
+    @property
+    def bits(self) -> float:
+        """Of the chosen symbols."""
+        return sum((one.bits for one in self._slices), self._own_bits)
 
     def take(self, rows: np.ndarray, columns: np.ndarray, parameters: LatentParameters) -> np.ndarray:
         """Choose the symbols at the positions."""
@@ -72,5 +85,5 @@ class Choosing:
             better = (bits_there < bits) & outside & movable
             bits = np.where(better, bits_there, bits)
             chosen = np.where(better, expected, chosen)
-        self.bits += float(bits.sum())
+        self._own_bits += float(bits.sum())
         return chosen.astype(np.int32).ravel()

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trimix.coding import RangeEncoder
 from trimix.encoder.choosing import Choosing, by_position
 from trimix.encoder.curvature import CHOICES, CURVATURE, Damping, curvature_along, first_damping
 from trimix.encoder.picture_distortion import PictureDistortion, where_it_matters
 from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT
-from trimix.entropy_models.passes import BitCounter, SymbolWriter
+from trimix.entropy_models.passes import BitCounter, SliceWriters
 from trimix.images import Picture
 from trimix.latent_codec import LatentCodec, Symbols
 
@@ -20,12 +19,12 @@ class FirstChoice:
     """Where a search begins.
 
     Args:
-        encoder: has written the latents, if it was wanted.
+        writers: have written the latents, if it was wanted.
         seconds: that g_a and one run over the schedule took.
     """
 
     symbols: Symbols
-    encoder: RangeEncoder | None
+    writers: SliceWriters | None
     seconds: float
     damping: Damping
 
@@ -67,13 +66,13 @@ def first_choice(codec: LatentCodec, picture: Picture, quality: float, *, chosen
 
     def run(source: Choosing | None) -> FirstChoice:
         began = time.monotonic()
-        sink = SymbolWriter(RangeEncoder()) if writes else None
+        sink = SliceWriters() if writes else None
         if source is None:
             symbols = codec.round(latents, sink)
         else:
-            symbols = codec.quantize(latents.side, latents.hyper_latent, latents.quality_integer, source, sink)
-        seconds = analysis_seconds + time.monotonic() - began
-        return FirstChoice(symbols, None if sink is None else sink.encoder, seconds, damping)
+            of, quality_integer, is_sliced = latents.hyper_latent, latents.quality_integer, latents.is_sliced
+            symbols = codec.quantize(latents.side, of, quality_integer, source, sink, is_sliced=is_sliced)
+        return FirstChoice(symbols, sink, analysis_seconds + time.monotonic() - began, damping)
 
     if not chosen or distortion.step_weights is None:
         return run(None)

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trimix.coding import RangeEncoder
 from trimix.encoder.choosing import Choosing, by_position
 from trimix.encoder.curvature import curvature_along, half_curvatures, random_signs
 from trimix.encoder.effort import DEFAULT_EFFORT, search_steps
 from trimix.encoder.first_choice import FirstChoice, first_choice
 from trimix.encoder.picture_distortion import PictureDistortion, Slope
 from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT
-from trimix.entropy_models.passes import SymbolWriter
+from trimix.entropy_models.passes import SliceWriters
 from trimix.errors import needing_torch
 from trimix.images import Picture
 from trimix.latent_codec import LatentCodec, Symbols
@@ -52,13 +51,13 @@ class FoundSymbols:
 
     Args:
         ended: why before all were done: ``time`` or ``interrupt``; None where all were.
-        encoder: has written the latents already; None where nobody has.
+        writers: have written the latents already; None where nobody has.
     """
 
     symbols: Symbols
     steps: int = 0
     ended: str | None = None
-    encoder: RangeEncoder | None = None
+    writers: SliceWriters | None = None
 
 
 def find_symbols(
@@ -89,7 +88,7 @@ def find_symbols(
             import trimix.encoder.hyper_latents  # noqa: F401
     first = first_choice(codec, picture, quality, chosen=effort > 1, writes=not steps)
     if not steps:
-        return FoundSymbols(first.symbols, encoder=first.encoder)
+        return FoundSymbols(first.symbols, writers=first.writers)
     deadline = None if time_limit_seconds is None else began + time_limit_seconds
     state = None
     try:
@@ -110,7 +109,7 @@ class _Point:
     bits: float
     distortion: float
     slope: Slope | None
-    encoder: RangeEncoder | None = None
+    writers: SliceWriters | None = None
 
     @property
     def cost(self) -> float:
@@ -138,8 +137,8 @@ class _Search:
     def found(self, ended: str | None = None) -> FoundSymbols:
         """The best so far."""
         best = self._best
-        symbols, encoder = (self._start.symbols, None) if best is None else (best.symbols, best.encoder)
-        return FoundSymbols(symbols, self._steps_done, ended, encoder)
+        symbols, writers = (self._start.symbols, None) if best is None else (best.symbols, best.writers)
+        return FoundSymbols(symbols, self._steps_done, ended, writers)
 
     def run(self, steps: int, deadline: float | None, on_step: Callable[[SearchProgress], None]) -> FoundSymbols:
         point, weights = None, None
@@ -194,12 +193,12 @@ class _Search:
         )
 
     def _point(
-        self, symbols: Symbols, bits: float, encoder: RangeEncoder | None = None, *, is_last: bool = False
+        self, symbols: Symbols, bits: float, writers: SliceWriters | None = None, *, is_last: bool = False
     ) -> _Point:
         values = self._codec.dequantize(symbols)
         slope = None if is_last else self._distortion.slope(values)
         distortion = self._distortion.bits(values) if slope is None else slope.bits
-        point = _Point(symbols, values, bits, distortion, slope, encoder)
+        point = _Point(symbols, values, bits, distortion, slope, writers)
         if self._best is None or point.cost < self._best.cost:
             self._best = point
         return point
@@ -234,7 +233,7 @@ class _Search:
             point.slope.shares,
             self._random.random(around.shape, np.float32) < _FREE_SHARE if is_free else None,
         )
-        sink = SymbolWriter(RangeEncoder()) if is_last else None
-        symbols = self._codec.quantize(side, hyper_latent, quality_integer, source, sink)
+        sink, is_sliced = SliceWriters() if is_last else None, point.symbols.is_sliced
+        symbols = self._codec.quantize(side, hyper_latent, quality_integer, source, sink, is_sliced=is_sliced)
         bits = source.bits + self._hyper_search.bits(hyper_latent)
-        return self._point(symbols, bits, None if sink is None else sink.encoder, is_last=is_last)
+        return self._point(symbols, bits, sink, is_last=is_last)

@@ -7,7 +7,6 @@ from functools import partial
 from typing import TypeVar
 
 from trimix.bitstream import QUALITY_STEPS
-from trimix.coding import RangeEncoder
 from trimix.distortion.ssimulacra2 import ssimulacra2_of_pixels
 from trimix.encoder.effort import search_steps
 from trimix.encoder.search import FoundSymbols, SearchProgress, find_symbols
@@ -26,6 +25,7 @@ from trimix.encoder.targets import (
     seek,
     slope_near,
 )
+from trimix.entropy_models.passes import SliceWriters
 from trimix.errors import OutOfReachError
 from trimix.images import Picture, psnr_db
 from trimix.latent_codec import LatentCodec, Symbols
@@ -38,8 +38,8 @@ _Result = TypeVar("_Result")
 _HIGHEST_PSNR_DB = 100.0
 """Of equal pixels, so that the search for a quality has numbers to compare."""
 
-Packing = Callable[[Picture, Symbols, RangeEncoder | None], bytes]
-"""Makes a file of symbols, which an encoder may have written already."""
+Packing = Callable[[Picture, Symbols, SliceWriters | None], bytes]
+"""Makes a file of symbols, which writers may have written already."""
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,7 @@ class _TargetSearch:
             ended = "interrupt" if self.is_interrupted else "time"
         if data is None:
             assert found is not None
-            data, ended = even_if_interrupted(partial(self.pack, self.picture, found.symbols, found.encoder), ended)
+            data, ended = even_if_interrupted(partial(self.pack, self.picture, found.symbols, found.writers), ended)
         return Encoded(
             data,
             chosen.trial.quality,
@@ -231,7 +231,7 @@ class _TargetSearch:
         elif not found.steps:
             effort = _FAST_EFFORT
         if self.target.is_rate:
-            data, ended = finish(partial(self.pack, self.picture, found.symbols, found.encoder), ended)
+            data, ended = finish(partial(self.pack, self.picture, found.symbols, found.writers), ended)
             measured = self._size(data)
         else:
             measured, ended = finish(partial(self._measured, found.symbols), ended)

@@ -21,14 +21,15 @@ time. Groups are bounded, and memory with them.
 """
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from trimix.coding import RangeDecoder, RangeEncoder
 from trimix.entropy_models.integer_mixture import VALUE_STEPS, IntegerMixtureModel, LatentParameters
-from trimix.entropy_models.schedule import Pass
+from trimix.entropy_models.schedule import LatentSlice, Pass, Schedule
 from trimix.shapes import Int, Int16
 
 POSITIONS_AT_ONCE = 2048
@@ -60,8 +61,25 @@ class SymbolSink(Protocol):
         ...
 
 
+@runtime_checkable
+class InSlices(Protocol):
+    """A source or a sink of which slices may be taken at the same time."""
+
+    def of_slice(self, number: int) -> Any:
+        """The part for a slice, asked for once and in order. Positions stay those of the whole latent."""
+        ...
+
+
+class _Shared:
+    """Slices have nothing in common but positions that differ."""
+
+    def of_slice(self, number: int) -> Any:
+        """Itself."""
+        return self
+
+
 @dataclass(eq=False)
-class KnownSymbols:
+class KnownSymbols(_Shared):
     """Source: symbols that are there already."""
 
     known: np.ndarray | None
@@ -73,7 +91,7 @@ class KnownSymbols:
 
 
 @dataclass(eq=False)
-class Rounding:
+class Rounding(_Shared):
     """Source: latents rounded to the nearest integer, around their mean where the model does so.
 
     Args:
@@ -90,6 +108,18 @@ class Rounding:
         if parameters.centres is not None:
             y = y - parameters.centres.reshape(y.shape) * np.float32(1 / VALUE_STEPS)
         return np.clip(np.rint(y), -self.limit, self.limit).astype(np.int32).ravel()
+
+
+@dataclass(eq=False)
+class Expecting:
+    """Source: what is expected at every position, in place of symbols that were lost."""
+
+    limit: int
+    known: np.ndarray | None = field(default=None, init=False)
+
+    def take(self, rows: np.ndarray, columns: np.ndarray, parameters: LatentParameters) -> np.ndarray:
+        """The expected symbols."""
+        return np.clip(parameters.expected, -self.limit, self.limit).astype(np.int32).ravel()
 
 
 @dataclass(eq=False)
@@ -115,7 +145,23 @@ class SymbolWriter:
         self.encoder.encode_mixture(symbols, parameters.mixture)
 
 
-class BitCounter:
+@dataclass(eq=False)
+class SliceWriters:
+    """Sink: the payload of a file, a writer for each slice."""
+
+    writers: list[SymbolWriter] = field(default_factory=list)
+
+    def of_slice(self, number: int) -> SymbolWriter:
+        """A new writer."""
+        self.writers.append(SymbolWriter(RangeEncoder()))
+        return self.writers[-1]
+
+    def finish(self) -> list[bytes]:
+        """The stream of every slice."""
+        return [one.encoder.finish() for one in self.writers]
+
+
+class BitCounter(_Shared):
     """Sink: -log2 of the coder's integer probabilities.
 
     Args:
@@ -167,6 +213,43 @@ def _joined(passes: list[Pass]) -> Pass:
     )
 
 
+def run_slices(
+    model: IntegerMixtureModel,
+    side: Int[np.ndarray, "h w S"],
+    schedule: Schedule,
+    slices: Sequence[LatentSlice],
+    source: SymbolSource,
+    sink: SymbolSink | InSlices | None = None,
+    threads: int = 1,
+) -> QuantizedLatents:
+    """Go through all slices of a latent, each by itself, and return its symbols and values.
+
+    Args:
+        threads: take so many slices at a time, where source and sink allow it; the result is the same.
+    """
+    sources: list[Any]
+    sinks: list[Any]
+    sources, sinks = (
+        [one.of_slice(number) if isinstance(one, InSlices) else one for number in range(len(slices))]
+        for one in (source, sink)
+    )
+
+    def run(one: LatentSlice, source: SymbolSource, sink: SymbolSink | None) -> QuantizedLatents:
+        passes = schedule(one.height, one.width)
+        return run_schedule(model, side[one.positions], passes, source, sink, origin=(one.top, one.left))
+
+    if len(slices) == 1:
+        return run(slices[0], sources[0], sinks[0])
+    at_once = threads if isinstance(source, InSlices) and (sink is None or isinstance(sink, InSlices)) else 1
+    shape = *side.shape[:2], model.latent_channels
+    symbols = np.empty(shape, np.int16)
+    values = np.empty(shape, np.int32) if model.layout.around_mean else symbols
+    with ThreadPoolExecutor(at_once) as pool:
+        for one, found in zip(slices, pool.map(run, slices, sources, sinks), strict=True):
+            symbols[one.positions], values[one.positions] = found.symbols, found.values
+    return QuantizedLatents(symbols, values)
+
+
 def run_schedule(
     model: IntegerMixtureModel,
     side: Int[np.ndarray, "h w S"],
@@ -175,13 +258,16 @@ def run_schedule(
     sink: SymbolSink | None = None,
     *,
     merged: bool = True,
+    origin: tuple[int, int] = (0, 0),
 ) -> QuantizedLatents:
-    """Go through all positions of a latent and return its symbols and values.
+    """Go through all positions of a latent, or of a slice of one, and return its symbols and values.
 
     Args:
         passes: the schedule; every position once.
         merged: merge passes where the values of the context are known; the stream is the same either way.
+        origin: row and column of the slice, which source and sink count from.
     """
+    top, left = origin
     height, width, _ = side.shape
     margin, around_mean = model.margin, model.layout.around_mean
     # Rounded as they are, values are symbols, which 16 bits hold; values around a mean are finer.
@@ -191,7 +277,7 @@ def run_schedule(
     symbols = np.zeros_like(values, dtype=np.int16) if around_mean else values
     prefilled = source.known is not None and not around_mean
     if source.known is not None and not around_mean:
-        values[:] = source.known
+        values[:] = source.known[top : top + height, left : left + width]
     # One large matrix product instead of one in every small pass; of a large latent it would take much memory.
     together = height * width <= POSITIONS_PREPARED_AT_ONCE
     prepared = model.prepare(side.reshape(height * width, -1)).reshape(height, width, -1) if together else None
@@ -204,9 +290,9 @@ def run_schedule(
             columns,
             context=group.context,
         )
-        found = source.take(rows, columns, parameters)
+        found = source.take(rows + top, columns + left, parameters)
         if sink is not None:
-            sink.put(rows, columns, parameters, found)
+            sink.put(rows + top, columns + left, parameters, found)
         if prefilled:
             continue
         taken = found.reshape(len(rows), -1)

@@ -6,7 +6,9 @@
     FactorizedTable --> coder's probabilities of z_hat
 """
 
+import math
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -137,6 +139,15 @@ class FrozenModel:
             features = layer(features)
         return np.ascontiguousarray(features.transpose(1, 2, 0))
 
+    @cached_property
+    def hyper_margin(self) -> int:
+        """Hyper-latents around a part of the picture that its side features look at."""
+        reach, resolution = 0.0, 1
+        for layer in self.hyper_synthesis:
+            reach += (layer.kernel // 2) / resolution
+            resolution *= layer.upscale
+        return math.ceil(reach)
+
     def hyper_symbols(self, z: Float[np.ndarray, "Z hh hw"]) -> Int16[np.ndarray, "Z hh hw"]:
         """Rounded hyper-latents of one picture, around the medians where there are some."""
         z = np.nan_to_num(z)
@@ -154,10 +165,13 @@ class FrozenModel:
         self, y_hat: Int16[np.ndarray, "M h w"], z_hat: Int16[np.ndarray, "Z hh hw"], quality_integer: int
     ) -> SymbolBits:
         """Bits of symbols under the coder's own integers, by position and channel, without writing them."""
-        channels = self.hyper_channels_of(z_hat.shape)
-        hyper_bits = self.hyper_table.information_bits(z_hat.astype(np.int32).ravel(), channels)
         known = np.ascontiguousarray(y_hat.transpose(1, 2, 0), np.int32)
         side, counter = self.side_features(z_hat, quality_integer), BitCounter(known.shape)
         passes = self.schedule(*side.shape[:2])
         run_schedule(self.latent_model, side, passes, KnownSymbols(known), counter)
-        return SymbolBits(counter.bits, float(hyper_bits.sum()))
+        return SymbolBits(counter.bits, self.hyper_bits(z_hat))
+
+    def hyper_bits(self, z_hat: Int16[np.ndarray, "Z hh hw"]) -> float:
+        """Bits of hyper-latents."""
+        channels = self.hyper_channels_of(z_hat.shape)
+        return float(self.hyper_table.information_bits(z_hat.astype(np.int32).ravel(), channels).sum())

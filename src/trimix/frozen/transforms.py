@@ -93,14 +93,18 @@ class FrozenTransforms:
         """Picture of rounded latents, nominally in [0, 1], not clamped."""
         return self._network("synthesis")(y_hat, quality)
 
-    def decode_reduced(self, y_hat: Float[np.ndarray, "M h w"], quality: float) -> Float[np.ndarray, "3 H W"] | None:
-        """About the means over 8x8 pixels of `decode`, by the linear path alone; None for a model without one.
+    @property
+    def has_reduced_path(self) -> bool:
+        """Whether the linear path alone gives a small picture."""
+        return self._reduced is not None
+
+    def decode_reduced(self, y_hat: Float[np.ndarray, "M h w"], quality: float) -> Float[np.ndarray, "3 H W"]:
+        """About the means over 8x8 pixels of `decode`, by the linear path alone, which the model must have.
 
         What the network adds to a flat picture is added here, too: a trained one shifts all levels.
         """
         network = self._reduced
-        if network is None:
-            return None
+        assert network is not None
         flat = np.zeros((self.facts.latent_channels, _FLAT_SIDE, _FLAT_SIDE), np.float32)
         shift = _middle(self.decode(flat, quality)) - _middle(network(flat, quality))
         return network(y_hat, quality) + shift[:, None, None]
