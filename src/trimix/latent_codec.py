@@ -2,8 +2,8 @@
 
 ::
 
-    picture --analyze: g_a, h_a in strips--> latents --quantize: run over the schedule--> symbols
-    picture <--synthesize: g_s in strips-- values <--dequantize-- symbols
+    picture --analyze: g_a in tiles, h_a--> latents --quantize: run over the schedule--> symbols
+    picture <--synthesize: g_s in tiles-- values <--dequantize-- symbols
 
 Latents of large pictures are coded in slices, each by itself; the networks know nothing of them.
 """
@@ -31,13 +31,18 @@ from trimix.entropy_models.schedule import LatentSlice, latent_slices
 from trimix.errors import UsageError
 from trimix.frozen.linear_path import REDUCTION
 from trimix.frozen.model import FrozenModel, SymbolBits, quality_to_integer
-from trimix.frozen.onnx_engine import thread_count
-from trimix.frozen.strips import Strip, latent_strips
+from trimix.frozen.tiles import Tile, tiles
 from trimix.images import Picture, collapse_to_grey, pad_to_multiple, reduced, to_pixels, to_planes
 from trimix.shapes import LATENT_STRIDE, Float, Int, Int16, UInt
+from trimix.threads import thread_count
 
 PICTURE_MULTIPLE = 64
 """Sides are padded to a multiple of it: 16 pixels a latent, 4 latents a hyper-latent."""
+_PIXELS_AT_ONCE = 2**22
+_GRADIENT_MEMORY = 8
+"""A backward pass keeps what a forward pass forgets: some ten times as much."""
+_GRADIENT_HALO = 6
+"""Latents: what gradients need to see. Beyond, a pixel depends on a latent by less than a fiftieth of a level."""
 HYPER_STRIDE = PICTURE_MULTIPLE // LATENT_STRIDE
 POSITIONS_IN_ONE = 2**14
 """Latents of more positions, 4.2 megapixels, are written in slices."""
@@ -171,30 +176,35 @@ class LatentCodec:
         quality_integer = quality_to_integer(quality)
         factor = quality_integer / QUALITY_STEPS
         pixels = pad_to_multiple(picture.pixels, PICTURE_MULTIPLE)
-        height, width, _ = pixels.shape
-        strips = self.strips(height // LATENT_STRIDE, width // LATENT_STRIDE)
-        y = np.concatenate([self._analyze_strip(pixels, strip, factor) for strip in strips], axis=1)
-        y = np.nan_to_num(y).clip(-ACTIVATION_LIMIT, ACTIVATION_LIMIT)
+        grid = pixels.shape[0] // LATENT_STRIDE, pixels.shape[1] // LATENT_STRIDE
+        y = np.empty((self.model.latent_model.latent_channels, *grid), np.float32)
+        for tile in self.tiles(grid):
+            x = to_planes(pixels[tuple(_times(one.seen, LATENT_STRIDE) for one in (tile.rows, tile.columns))])
+            of_tile = self.model.transforms.encode_latent(x, factor)
+            of_tile = of_tile[:, tile.rows.kept_of_seen(), tile.columns.kept_of_seen()]
+            y[:, tile.rows.kept, tile.columns.kept] = of_tile
+        np.nan_to_num(y, copy=False)
+        y.clip(-ACTIVATION_LIMIT, ACTIVATION_LIMIT, out=y)
         z_hat = self.model.hyper_symbols(self.model.transforms.hyper_analysis(y))
         side = self.model.side_features(z_hat, quality_integer)
         return Latents(np.ascontiguousarray(y.transpose(1, 2, 0)), z_hat, side, quality_integer)
 
-    def _analyze_strip(
-        self, pixels: UInt[np.ndarray, "H W C"], strip: Strip, quality: float
-    ) -> Float[np.ndarray, "M h w"]:
-        x = to_planes(pixels[LATENT_STRIDE * strip.first : LATENT_STRIDE * strip.last])
-        y = self.model.transforms.encode_latent(x, quality)
-        return y[:, strip.start - strip.first : strip.stop - strip.first]
-
-    def strips(self, rows: int, columns: int, share: int = 1) -> Iterator[Strip]:
+    def tiles(
+        self, grid: tuple[int, int], part: tuple[slice, slice] | None = None, *, with_gradient: bool = False
+    ) -> Iterator[Tile]:
         """Parts of a latent that the transforms work on one after the other; memory is bounded by them.
 
         Args:
-            share: how many times as much memory is needed as without gradients.
+            grid: rows and columns of the latent.
+            part: of them that is wanted; None for all.
+            with_gradient: smaller ones, of which less is seen.
         """
-        facts = self.model.transforms.facts
-        area = LATENT_STRIDE**2 * columns
-        return latent_strips(rows, area, facts.halo, facts.pixels_at_once // share)
+        transforms = self.model.transforms
+        rows, columns = part or (slice(0, grid[0]), slice(0, grid[1]))
+        halo, pixels = transforms.halo, min(_PIXELS_AT_ONCE, transforms.facts.pixels_at_once)
+        if with_gradient:
+            halo, pixels = min(halo, _GRADIENT_HALO), transforms.facts.pixels_at_once // _GRADIENT_MEMORY
+        return tiles(rows, columns, grid, halo, pixels // LATENT_STRIDE**2)
 
     def quantize(
         self,
@@ -243,28 +253,27 @@ class LatentCodec:
         values = symbols.latent if symbols.values is None else symbols.values
         return values.astype(np.float32) / np.float32(latent_model.value_steps)
 
-    def synthesize_strip(
+    def synthesize_tile(
         self,
         y_hat: Float[np.ndarray, "M h w"],
-        strip: Strip,
+        tile: Tile,
         height: int,
         width: int,
         quality_integer: int,
         *,
         differentiate: bool = False,
     ) -> tuple[Float[np.ndarray, "3 H W"], Callable[[np.ndarray], np.ndarray]]:
-        """The part of a picture that comes of the latent rows of a strip; nominally in [0, 1], not clamped.
+        """The part of a picture that comes of the latents of a tile; nominally in [0, 1], not clamped.
 
         Args:
-            y_hat: values from the strip's first to its last row.
+            y_hat: values that the tile sees.
             differentiate: the second is then what turns a slope of that part into one of the values.
         """
         run = self.model.transforms.decode_with_adjoint if differentiate else self.model.transforms.decode
         found = run(y_hat, quality_integer / QUALITY_STEPS)
         x_hat, adjoint = found if isinstance(found, tuple) else (found, None)
-        top = LATENT_STRIDE * (strip.start - strip.first)
-        bottom = min(LATENT_STRIDE * strip.stop, height) - LATENT_STRIDE * strip.first
-        kept = (slice(None), slice(top, max(top, bottom)), slice(width))
+        sides = ((tile.rows, height), (tile.columns, width))
+        kept = (slice(None), *(one.kept_of_seen(LATENT_STRIDE, size) for one, size in sides))
 
         def of_values(slope: np.ndarray) -> np.ndarray:
             assert adjoint is not None, "it was not asked for"
@@ -304,7 +313,7 @@ class LatentCodec:
         bit_depth: int = 8,
         reduction: int = 1,
     ) -> UInt[np.ndarray, "H W C"]:
-        """Pixels of a window, strip by strip from above; see ``synthesize``.
+        """Pixels of a window, tile by tile from above; see ``synthesize``.
 
         Args:
             read: values of the latents of rows and columns, in steps of the quantizer.
@@ -315,20 +324,24 @@ class LatentCodec:
         decode = partial(transforms.decode, quality=quality)
         if reduction >= REDUCTION and transforms.has_reduced_path:
             decode, unit = partial(transforms.decode_reduced, quality=quality), REDUCTION
-        halo, stride = transforms.facts.halo, LATENT_STRIDE // unit
-        top, left, bottom, right = window.top, window.left, window.top + window.height, window.left + window.width
-        first, last = left // LATENT_STRIDE, min(grid[1], -(-right // LATENT_STRIDE))
-        columns = slice(max(0, first - halo), min(grid[1], last + halo))
-        width = -(-window.width // unit)
-        pixels = np.empty((-(-window.height // unit), width, channels), dtype=np.uint8 if bit_depth == 8 else np.uint16)
-        start, stop = top // LATENT_STRIDE, min(grid[0], -(-bottom // LATENT_STRIDE))
-        for strip in self.strips(stop - start, columns.stop - columns.start):
-            rows = slice(max(0, start + strip.start - halo), min(grid[0], start + strip.stop + halo))
-            x_hat = decode(read(rows, columns))
-            above = stride * (start + strip.start) - top // unit
-            to = slice(max(0, above), min(len(pixels), above + stride * (strip.stop - strip.start)))
-            down = to.start + top // unit - stride * rows.start
-            across = left // unit - stride * columns.start
-            x_hat = x_hat[:, down : down + to.stop - to.start, across : across + width]
-            pixels[to] = to_pixels(collapse_to_grey(x_hat) if channels == 1 else x_hat, bit_depth)
+        stride, bounds = LATENT_STRIDE // unit, (window.top // unit, window.left // unit)
+        size = -(-window.height // unit), -(-window.width // unit)
+        pixels = np.empty((*size, channels), dtype=np.uint8 if bit_depth == 8 else np.uint16)
+        part = [
+            slice(one.start // LATENT_STRIDE, min(most, -(-one.stop // LATENT_STRIDE)))
+            for one, most in zip(window.positions, grid, strict=True)
+        ]
+        for tile in self.tiles(grid, (part[0], part[1])):
+            x_hat = decode(read(*tile.seen))
+            to, of = [], []
+            for one, first, length in zip((tile.rows, tile.columns), bounds, size, strict=True):
+                start, stop = max(0, stride * one.start - first), min(length, stride * one.stop - first)
+                to.append(slice(start, stop))
+                of.append(slice(start + first - stride * one.first, stop + first - stride * one.first))
+            x_hat = x_hat[:, *of]
+            pixels[tuple(to)] = to_pixels(collapse_to_grey(x_hat) if channels == 1 else x_hat, bit_depth)
         return reduced(pixels, reduction // unit)
+
+
+def _times(one: slice, factor: int) -> slice:
+    return slice(factor * one.start, factor * one.stop)

@@ -10,7 +10,6 @@ What lies above what is asked for is forgotten, so that a picture read from abov
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -21,9 +20,9 @@ from trimix.entropy_models.passes import Expecting, QuantizedLatents, SymbolRead
 from trimix.entropy_models.schedule import LatentSlice, latent_slices
 from trimix.errors import CodecError, DesynchronizedError
 from trimix.frozen.model import FrozenModel
-from trimix.frozen.onnx_engine import thread_count
 from trimix.latent_codec import HYPER_STRIDE, Symbols, symbol_checksum
 from trimix.shapes import Float, Int, Int16
+from trimix.threads import parallel_pool, thread_count
 
 
 class LatentReader:
@@ -89,8 +88,10 @@ class LatentReader:
 
     def _decode(self, numbers: Sequence[int]) -> None:
         """Decode slices; those of one row of slices need side features of a part of the picture."""
+        if not numbers:
+            return
         tops = sorted({self.slices[number].top for number in numbers})
-        with ThreadPoolExecutor(thread_count()) as pool:
+        with parallel_pool(min(len(numbers), thread_count())) as pool:
             for top in tops:
                 row = [number for number in numbers if self.slices[number].top == top]
                 left, last = self.slices[row[0]].left, self.slices[row[-1]]

@@ -14,7 +14,7 @@ from trimix.codec import Codec
 from trimix.distortion import Distortion
 from trimix.distortion.differentiable import distortion_of
 from trimix.encoder.picture_distortion import PictureDistortion, shares_that_matter
-from trimix.frozen.strips import latent_strips
+from trimix.frozen.tiles import tiles
 from trimix.frozen.torch_engine import TorchNetwork
 from trimix.images import Picture, to_planes
 
@@ -36,6 +36,10 @@ def in_one_piece(codec, picture, quality_integer, values):
     return float(bits.detach()), torch.autograd.grad(bits, y)[0][0].numpy()
 
 
+def in_small_tiles(rows, columns, grid, halo, _):
+    return tiles(rows, columns, grid, halo, 1)
+
+
 @pytest.mark.parametrize("in_strips", [False, True])
 @pytest.mark.parametrize(("name", "channels"), [*((name, 3) for name in MODELS), ("gllmm-lite", 1)])
 def test_the_gradient_is_that_of_the_whole_picture(name, channels, in_strips, monkeypatch):
@@ -44,11 +48,10 @@ def test_the_gradient_is_that_of_the_whole_picture(name, channels, in_strips, mo
     symbols = nearest_symbols(codec, picture, 60)
     values = codec.latents.dequantize(symbols)
     if in_strips:
-        monkeypatch.setattr(
-            latent_codec, "latent_strips", lambda rows, pixels, halo, _: latent_strips(rows, pixels, halo, 1)
-        )
+        monkeypatch.setattr(latent_codec, "tiles", in_small_tiles)
+        monkeypatch.setattr(latent_codec, "_GRADIENT_HALO", 99)
     error = PictureDistortion(codec.latents, picture.pixels, symbols.quality_integer)
-    assert len(list(error._strips(values))) == (1 if not in_strips else -(-32 // codec.model.transforms.facts.halo))
+    assert (len(list(error._tiles(values))) > 1) == in_strips
     slope = error.slope(values)
     bits, gradient = slope.bits, slope.gradient
     whole_bits, whole_gradient = in_one_piece(codec, picture, symbols.quality_integer, values)
@@ -166,10 +169,9 @@ def test_what_stands_for_a_distortion_is_the_same_in_strips(distortion, monkeypa
     values = codec.latents.dequantize(symbols)
     found = PictureDistortion(codec.latents, picture.pixels, symbols.quality_integer)
     whole = found.slope(values)
-    monkeypatch.setattr(
-        latent_codec, "latent_strips", lambda rows, pixels, halo, _: latent_strips(rows, pixels, halo, 1)
-    )
-    assert len(list(found._strips(values))) > 1
+    monkeypatch.setattr(latent_codec, "tiles", in_small_tiles)
+    monkeypatch.setattr(latent_codec, "_GRADIENT_HALO", 99)
+    assert len(list(found._tiles(values))) > 1
     parts = found.slope(values)
     assert parts.bits == pytest.approx(whole.bits, rel=1e-3)
     assert parts.bits == pytest.approx(found.bits(values), rel=1e-4)

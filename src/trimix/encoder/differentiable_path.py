@@ -28,7 +28,7 @@ from trimix.entropy_models.integer_mixture import (
 )
 from trimix.entropy_models.layout import LINEAR_SCALE_STEPS, ScaleForm
 from trimix.frozen.model import FrozenModel, quality_plane_value
-from trimix.frozen.strips import latent_strips
+from trimix.frozen.tiles import latent_strips
 from trimix.probability import MixtureParameters
 from trimix.shapes import Float, Int, Tensor
 

@@ -18,7 +18,7 @@ import numpy as np
 from trimix.bitstream import QUALITY_STEPS
 from trimix.distortion import Distortion
 from trimix.distortion.slopes import distortion_and_slope, stand_in
-from trimix.frozen.strips import Strip
+from trimix.frozen.tiles import Tile
 from trimix.images import PEAK, collapse_to_grey, psnr_of_error_db, shares_in_picture
 from trimix.images.padding import replicate_grey
 from trimix.latent_codec import LatentCodec
@@ -28,8 +28,6 @@ _REACH_OF_LINEAR_PATH = 8
 """Pixels: how far lapped filters reach into the blocks around their own. The learned branch reaches further, weakly."""
 _REACH = 32
 """Pixels, where there is no linear path."""
-_GRADIENT_MEMORY = 8
-"""A backward pass keeps what a forward pass forgets: some ten times as much."""
 _TILE_SIDE = 512
 """Pixels: a picture is measured in parts of at least so much; bounds memory."""
 
@@ -123,34 +121,33 @@ class PictureDistortion:
         if not self.is_squared_error:
             return self._of_picture(self._picture(values), with_slope=False)[0]
         total = 0.0
-        for strip in self._strips(values):
-            shown, _ = self._shown(values[:, strip.first : strip.last], strip)
-            total += self._squared_error(self._error(shown, _pixel_rows(strip, shown)))
+        for tile in self._tiles(values):
+            shown, _ = self._shown(values, tile)
+            total += self._squared_error(self._error(shown, self._place(tile)))
         return total
 
     def slope(self, values: Float[np.ndarray, "M h w"]) -> Slope:
         """Distortion of latents, its derivatives and its curvature."""
-        strips, shares = list(self._strips(values)), self.shares(*values.shape[1:])
+        tiles, shares = list(self._tiles(values)), self.shares(*values.shape[1:])
         total, slope, kept = 0.0, None, None
         if not self.is_squared_error:
-            if len(strips) == 1:
+            if len(tiles) == 1:
                 # What was made on the way there serves the way back.
-                kept = self._shown(values, strips[0], differentiate=True)
+                kept = self._shown(values, tiles[0], differentiate=True)
             x_hat = self._picture(values) if kept is None else kept[0]
             total, slope, weights = self._replaced(x_hat, values.shape[1:])
             shares = weights if shares is None else shares * weights
         gradient = np.zeros_like(values)
-        for strip in strips:
-            part = slice(strip.first, strip.last)
-            shown, adjoint = kept or self._shown(values[:, part], strip, differentiate=True)
-            rows = _pixel_rows(strip, shown)
+        for tile in tiles:
+            shown, adjoint = kept or self._shown(values, tile, differentiate=True)
+            place = self._place(tile)
             if slope is None:
-                error = self._error(shown, rows)
+                error = self._error(shown, place)
                 total += self._squared_error(error)
                 error *= np.float32(2 * PEAK * self._lambda / self._channels)
-                gradient[:, part] += adjoint(error)
+                gradient[:, *tile.seen] += adjoint(error)
             else:
-                gradient[:, part] += adjoint(slope[:, rows])
+                gradient[:, *tile.seen] += adjoint(slope[:, *place])
         return Slope(total, where_it_matters(gradient, shares), shares)
 
     def _replaced(
@@ -164,25 +161,34 @@ class PictureDistortion:
         slope, weights = stand_in(error, own, LATENT_STRIDE, (rows, columns))
         return bits, slope, weights / np.float32(self._squared_error_lambda / self._channels * PEAK**2)
 
-    def _strips(self, values: Float[np.ndarray, "M h w"]) -> Iterator[Strip]:
+    def _tiles(self, values: Float[np.ndarray, "M h w"]) -> Iterator[Tile]:
         _, rows, columns = values.shape
-        return self._codec.strips(rows, columns, _GRADIENT_MEMORY)
+        return self._codec.tiles((rows, columns), with_gradient=True)
 
-    def _error(self, shown: Float[np.ndarray, "C H W"], rows: slice) -> Float[np.ndarray, "C H W"]:
+    def _place(self, tile: Tile) -> tuple[slice, slice]:
+        """Where in the picture the pixels stand that a tile makes."""
+        rows, columns = (
+            slice(min(size, LATENT_STRIDE * one.start), min(size, LATENT_STRIDE * one.stop))
+            for one, size in ((tile.rows, self._height), (tile.columns, self._width))
+        )
+        return rows, columns
+
+    def _error(self, shown: Float[np.ndarray, "C H W"], place: tuple[slice, slice]) -> Float[np.ndarray, "C H W"]:
         """In steps of 8 bits."""
         error = shown * np.float32(PEAK)
-        error -= self._pixels[:, rows]
+        error -= self._pixels[:, *place]
         return error
 
     def _squared_error(self, error: Float[np.ndarray, "C H W"]) -> float:
         return self._lambda / self._channels * float(np.square(error).sum(dtype=np.float64))
 
     def _shown(
-        self, y: Float[np.ndarray, "M h w"], strip: Strip, *, differentiate: bool = False
+        self, values: Float[np.ndarray, "M h w"], tile: Tile, *, differentiate: bool = False
     ) -> tuple[Float[np.ndarray, "C H W"], Callable[[np.ndarray], np.ndarray]]:
-        """The rows of the picture that a strip makes, and what turns their slope into one of latents, if wanted."""
+        """The pixels that a tile makes, and what turns their slope into one of the latents that it sees, if wanted."""
         size = self._height, self._width, self._quality_integer
-        planes, adjoint = self._codec.synthesize_strip(y, strip, *size, differentiate=differentiate)
+        y = values[:, *tile.seen]
+        planes, adjoint = self._codec.synthesize_tile(y, tile, *size, differentiate=differentiate)
         planes = collapse_to_grey(planes) if self._channels == 1 else planes
         shown = planes.clip(0, 1)
         is_clamped: np.ndarray | bool = planes != shown if differentiate else False
@@ -194,8 +200,10 @@ class PictureDistortion:
         return shown, of_latents
 
     def _picture(self, values: Float[np.ndarray, "M h w"]) -> Float[np.ndarray, "C H W"]:
-        parts = [self._shown(values[:, s.first : s.last], s)[0] for s in self._strips(values)]
-        return np.concatenate(parts, axis=1)
+        picture = np.empty(self._pixels.shape, np.float32)
+        for tile in self._tiles(values):
+            picture[:, *self._place(tile)] = self._shown(values, tile)[0]
+        return picture
 
     def _of_picture(
         self, x_hat: Float[np.ndarray, "C H W"], *, with_slope: bool
@@ -213,11 +221,6 @@ class PictureDistortion:
                     of_tile = of_tile.sum(axis=0, keepdims=True) if self._channels == 1 else of_tile
                     slope[tile] = np.float32(pixels) * of_tile
         return total, slope
-
-
-def _pixel_rows(strip: Strip, shown: np.ndarray) -> slice:
-    """Where in the picture the rows stand that a strip makes."""
-    return slice(LATENT_STRIDE * strip.start, LATENT_STRIDE * strip.start + shown.shape[1])
 
 
 def _parts(size: int) -> list[tuple[int, int]]:

@@ -135,7 +135,7 @@ class _ModelCoder:
         return describe(data).payload_bytes
 
     def facts(self) -> Mapping[str, Any]:
-        from trimix.frozen.onnx_engine import thread_count
+        from trimix.threads import thread_count
 
         facts: dict[str, Any] = {"threads": thread_count(), "effort": self.effort}
         if self.codec.device.startswith("cuda"):

@@ -28,18 +28,11 @@ from trimix.frozen.onnx_graph import Graph
 from trimix.frozen.onnx_operations import Given, Written, above_zero, sign_of, written
 from trimix.frozen.program import Program, QualityFactors, QualityPlane, Shape, inputs_of, value_shapes
 from trimix.shapes import Float
+from trimix.threads import thread_count
 
 _SIDE = 64
 """Of an example from which channels are known; all sides are multiples of it, or fractions."""
 _QUALITY = "quality"
-
-
-def thread_count() -> int:
-    """What ``OMP_NUM_THREADS`` says, or the processors that this process may use."""
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    if asked.isdigit() and int(asked) > 0:
-        return int(asked)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _session(graph: Graph) -> onnxruntime.InferenceSession:

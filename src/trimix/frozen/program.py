@@ -13,6 +13,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
+from fractions import Fraction
 from typing import ClassVar, NamedTuple
 
 from trimix.errors import ModelError
@@ -221,6 +222,32 @@ def program_from_json(listed: object) -> Program:
                 f"operation {index + 1} must take {one.count} of the values 0..{index}, found {list(inputs)}"
             )
     return program
+
+
+def reach(program: Sequence[Operation], tensors: Shapes) -> Fraction:
+    """How far from its place a result looks at most, in samples of the input; somewhat more where blocks are cut.
+
+    >>> reach([Convolution("w", stride=2, padding=2), Convolution("w", padding=2)], {"w": (8, 8, 5, 5)})
+    Fraction(6, 1)
+    """
+    found = [(Fraction(0), Fraction(1))]  # reach, and samples of the input that one of the value stands for
+    for one, inputs in zip(program, inputs_of(program), strict=True):
+        reaches, scales = zip(*(found[number] for number in inputs), strict=True)
+        more, scale = Fraction(0), scales[0]
+        match one:
+            case Convolution():
+                more = max(one.padding, tensors[one.weight][2] - 1 - one.padding) * scale
+                scale *= one.stride
+            case TransposedConvolution():
+                scale /= one.stride
+                more = max(one.padding, tensors[one.weight][2] - 1 - one.padding) * scale
+            case DepthToSpace():
+                scale /= one.factor
+            case SpaceToDepth():
+                more = (one.factor - 1) * scale
+                scale *= one.factor
+        found.append((max(reaches) + more, scale))
+    return found[-1][0]
 
 
 def result_shape(program: Sequence[Operation], shape: Shape, tensors: Shapes) -> Shape:

@@ -10,8 +10,8 @@ import numpy as np
 
 from trimix.frozen.engine import QUALITY_MAXIMUM, QUALITY_MINIMUM, Network, interpolated_factors, network_for
 from trimix.frozen.linear_path import reduced_linear_path
-from trimix.frozen.program import Program
-from trimix.shapes import Float
+from trimix.frozen.program import Program, reach
+from trimix.shapes import LATENT_STRIDE, Float
 
 _FLAT_SIDE = 9
 """Latents, in both directions, of a flat picture whose middle sees next to nothing of its borders."""
@@ -92,6 +92,13 @@ class FrozenTransforms:
     def decode(self, y_hat: Float[np.ndarray, "M h w"], quality: float) -> Float[np.ndarray, "3 H W"]:
         """Picture of rounded latents, nominally in [0, 1], not clamped."""
         return self._network("synthesis")(y_hat, quality)
+
+    @cached_property
+    def halo(self) -> int:
+        """Latent rows and columns around a part of a picture that g_a and g_s look at."""
+        shapes = {name: tensor.shape for name, tensor in self.tensors.items()}
+        of_analysis = reach(self.programs["analysis"], shapes) / LATENT_STRIDE
+        return min(self.facts.halo, math.ceil(max(of_analysis, reach(self.programs["synthesis"], shapes))))
 
     @property
     def has_reduced_path(self) -> bool:
