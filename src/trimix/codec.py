@@ -47,8 +47,8 @@ from trimix.errors import ModelError
 from trimix.frozen.catalogue import DEFAULT_MODEL, find_model, find_model_by_hash
 from trimix.frozen.model import FrozenModel
 from trimix.frozen.storage import load_frozen
-from trimix.images import Picture, decode_samples, encode_samples, reduced
-from trimix.latent_codec import HYPER_STRIDE, PICTURE_MULTIPLE, LatentCodec, Symbols, Window, symbol_checksum, whole_or
+from trimix.images import Picture, Window, decode_samples, encode_samples, reduced, whole_or
+from trimix.latent_codec import HYPER_STRIDE, PICTURE_MULTIPLE, LatentCodec, Symbols, symbol_checksum
 from trimix.latent_reader import LatentReader, check_symbols
 
 
@@ -172,7 +172,7 @@ class Codec:
         reduction: int = 1,
         *,
         region: Window | None = None,
-        on_lost: Callable[[int, int], None] | None = None,
+        keep_going: bool = False,
     ) -> Picture:
         """Decompress a file, or a part of its picture.
 
@@ -181,19 +181,19 @@ class Codec:
             maximum_pixels: of the file's picture, whatever the reduction.
             reduction: pixels to one, in both directions, see ``LatentCodec.synthesize``.
             region: the part, in pixels of the whole, widened to multiples of the reduction; None for all.
-            on_lost: called with how many slices were damaged, and of how many; they show what is expected there. None:
-                such a file is refused.
+            keep_going: where a slice of a large picture is damaged, show what is expected there, and say so in the
+                picture's notes; otherwise such a file is refused.
 
         Raises:
             CodecError: the bytes are no valid file of this model.
             PictureTooLargeError: the header claims more than ``maximum_pixels``.
             UsageError: the region lies outside of the picture.
         """
-        container = self._read(data, maximum_pixels, keep_going=on_lost is not None)
+        container = self._read(data, maximum_pixels, keep_going=keep_going)
         header = container.header
         height, width, bit_depth = header.height, header.width, header.bit_depth
         window = whole_or(region, height, width, reduction)
-        reader = self._reader(container, keep_going=on_lost is not None)
+        reader = self._reader(container, keep_going=keep_going)
         pixels = self.latents.render(
             reader.read,
             reader.grid,
@@ -203,13 +203,14 @@ class Codec:
             bit_depth,
             reduction,
         )
-        if on_lost is not None and reader.lost:
-            on_lost(len(reader.lost), len(reader.slices))
+        notes: tuple[str, ...] = ()
+        if reader.lost:
+            notes = (f"damaged: {len(reader.lost)} of {len(reader.slices)} slices were lost; a guess stands there",)
         alpha = None
         if header.has_alpha:
             plane = decode_samples(container.alpha, height, width, 1, bit_depth, name="alpha")
             alpha = reduced(plane[window.positions], reduction)[:, :, 0]
-        return Picture(pixels, alpha, container.metadata, header.has_equal_colours)
+        return Picture(pixels, alpha, container.metadata, header.has_equal_colours, notes)
 
     def unpack(self, data: bytes, maximum_pixels: int = MAXIMUM_PIXELS) -> Symbols:
         """The symbols of a file; raises as ``decode`` does."""

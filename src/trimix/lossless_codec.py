@@ -15,7 +15,7 @@ import numpy as np
 
 from trimix.bitstream import MAXIMUM_PIXELS, Container, check_sides, check_size, lossless_header, read_header
 from trimix.errors import CorruptedFileError
-from trimix.images import Picture, decode_samples, encode_samples, fill_hidden, is_drawn, reduced
+from trimix.images import Picture, Window, decode_samples, encode_samples, fill_hidden, is_drawn, reduced, whole_or
 
 if TYPE_CHECKING:  # reading such a file needs no engine
     from trimix.codec import Codec
@@ -70,11 +70,14 @@ def encode_best(codec: "Codec", picture: Picture, aim: "float | Target", effort:
     return encoded
 
 
-def decode_lossless(data: bytes, maximum_pixels: int = MAXIMUM_PIXELS, reduction: int = 1) -> Picture:
-    """The picture of a file without a model.
+def decode_lossless(
+    data: bytes, maximum_pixels: int = MAXIMUM_PIXELS, reduction: int = 1, *, region: Window | None = None
+) -> Picture:
+    """The picture of a file without a model, or a part of it.
 
     Args:
         reduction: pixels to one, in both directions.
+        region: the part, in pixels of the whole, widened to multiples of the reduction; None for all.
 
     Raises:
         CodecError: the bytes are no valid file.
@@ -84,6 +87,7 @@ def decode_lossless(data: bytes, maximum_pixels: int = MAXIMUM_PIXELS, reduction
     container = Container.from_bytes(data)
     header = container.header
     shape = header.height, header.width
+    window = whole_or(region, *shape, reduction).positions
     pixels = decode_samples(container.pixels, *shape, header.colour_channels, header.bit_depth)
     if (found := _checksum(pixels)) != container.symbol_checksum:
         raise CorruptedFileError(
@@ -93,8 +97,8 @@ def decode_lossless(data: bytes, maximum_pixels: int = MAXIMUM_PIXELS, reduction
     alpha = None
     if header.has_alpha:
         alpha = decode_samples(container.alpha, *shape, 1, header.bit_depth, name="alpha")
-        pixels, alpha = fill_hidden(pixels, alpha[:, :, 0]), reduced(alpha, reduction)[:, :, 0]
-    return Picture(reduced(pixels, reduction), alpha, container.metadata, header.has_equal_colours)
+        pixels, alpha = fill_hidden(pixels, alpha[:, :, 0]), reduced(alpha[window], reduction)[:, :, 0]
+    return Picture(reduced(pixels[window], reduction), alpha, container.metadata, header.has_equal_colours)
 
 
 def _checksum(pixels: np.ndarray) -> int:

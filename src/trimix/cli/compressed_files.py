@@ -20,7 +20,7 @@ ModelOfFileOption = Annotated[
 ]
 
 
-def checked_header(source: Source, maximum_pixels: int) -> Header:
+def checked_header(source: Source, maximum_pixels: int, *, keep_going: bool = False) -> Header:
     """The header of a compressed file whose bytes are whole; else CodecError, or PictureTooLargeError by its claim."""
     with naming(source):
         header = read_header(source.contents())
@@ -29,7 +29,7 @@ def checked_header(source: Source, maximum_pixels: int) -> Header:
                 f"a picture may have at most {maximum_pixels} pixels, found {header.width} x {header.height} = "
                 f"{header.width * header.height}; raise the limit if you trust the file"
             )
-        Container.from_bytes(source.contents())
+        Container.from_bytes(source.contents(), keep_going=keep_going)
     return header
 
 

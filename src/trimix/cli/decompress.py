@@ -4,8 +4,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from io import BytesIO
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,6 +23,9 @@ from trimix.cli.selection import are_many, refuse_output_among_inputs, select
 from trimix.errors import CodecError, UsageError
 from trimix.frozen.catalogue import find_model
 from trimix.progress import working
+
+if TYPE_CHECKING:
+    from trimix.images import Window
 
 _DEFAULT_FORMAT = "png"
 
@@ -79,6 +83,18 @@ def decompress(
             show_default=False,
         ),
     ] = None,
+    region: Annotated[
+        str | None,
+        typer.Option(
+            "--region",
+            metavar="X,Y,W,H",
+            help="Only a part: left, top, width, height in pixels. Quick in pictures from 4.2 megapixels on.",
+            show_default=False,
+        ),
+    ] = None,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Where a part of a large picture is damaged, show a guess.")
+    ] = False,
     model: ModelOfFileOption = None,
     recursive: batch.RecursiveOption = False,
     jobs: batch.JobsOption = None,
@@ -99,7 +115,8 @@ def decompress(
     if thumbnail is not None and scale is not Scale.WHOLE:
         raise UsageError("--scale and --thumbnail exclude each other; give one of them")
     wanted = None if format is None else options.check_picture_format(format)
-    decoding = Decoding(model, maximum_pixels, options.checked_background(background), scale, thumbnail)
+    colour, window = options.checked_background(background), _window(region)
+    decoding = Decoding(model, maximum_pixels, colour, scale, thumbnail, window, keep_going)
     refuse_output_among_inputs(files, *(f".{one}" for one in PICTURE_FORMATS))
     writing = Writing(force, keep_times, skip_existing=skip_existing, json=json)
     if are_many(files):
@@ -110,13 +127,13 @@ def decompress(
 
         def load(share: int) -> Callable[[Source], Made]:
             device_name = prepare(device, share)
-            return lambda source: decoding.made(source, checked_header(source, maximum_pixels), device_name, extension)
+            return lambda source: decoding.made(source, decoding.header(source), device_name, extension)
 
         Batch(selection, CodecError, "decompressed", writing).run(load, default_jobs(jobs, device), threads)
         return
     source = Source(files[0], CodecError)
     # Damage, limits and a missing model show here, before torch is loaded.
-    header = checked_header(source, maximum_pixels)
+    header = decoding.header(source)
     destination = writing.destination(output, source, wanted or _DEFAULT_FORMAT)
     if destination is None:
         return
@@ -156,6 +173,12 @@ class Decoding:
     background: tuple[int, int, int] | None = None
     scale: Scale = Scale.WHOLE
     thumbnail: int | None = None
+    region: "Window | None" = None
+    keep_going: bool = False
+
+    def header(self, source: Source) -> Header:
+        """Of a file that is whole, or whose damage is looked at later; raises as ``checked_header`` does."""
+        return checked_header(source, self.maximum_pixels, keep_going=self.keep_going)
 
     def made(self, source: Source, header: Header, device_name: str, extension: str) -> Made:
         """The picture file of a compressed one; several threads may call it."""
@@ -167,18 +190,19 @@ class Decoding:
         else:
             from trimix.codec import Codec
 
-            decode = Codec.load(entry.path, device_name).decode
+            decode = partial(Codec.load(entry.path, device_name).decode, keep_going=self.keep_going)
         reduction = self.scale.reduction
         if self.thumbnail is not None:
-            most = max(header.width, header.height) // self.thumbnail
+            sides = (header.width, header.height) if self.region is None else (self.region.width, self.region.height)
+            most = max(sides) // self.thumbnail
             reduction = max((one.reduction for one in Scale if one.reduction <= most), default=1)
         started = time.perf_counter()
         with naming(source):
-            picture = decode(source.contents(), self.maximum_pixels, reduction)
+            picture = decode(source.contents(), self.maximum_pixels, reduction, region=self.region)
         decode_seconds = time.perf_counter() - started
         picture = picture if self.thumbnail is None else thumbnail_of(picture, self.thumbnail)
         buffer = BytesIO()
-        notes = write_picture(picture, buffer, format=extension, background=self.background)
+        notes = (*picture.notes, *write_picture(picture, buffer, format=extension, background=self.background))
         pixels = header.width * header.height
         record = {
             "width": picture.width,
@@ -196,6 +220,20 @@ class Decoding:
             "decode_seconds": decode_seconds,
         }
         return Made(buffer.getvalue(), pixels, record, notes)
+
+
+def _window(region: str | None) -> "Window | None":
+    if region is None:
+        return None
+    from trimix.images import Window
+
+    try:
+        left, top, width, height = map(int, region.split(","))
+    except ValueError:
+        raise UsageError(
+            f"--region must be four whole numbers, left,top,width,height, found {region!r}; change it"
+        ) from None
+    return Window(top, left, height, width)
 
 
 def _extension_of(destination: Destination) -> str:

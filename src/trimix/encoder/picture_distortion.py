@@ -118,47 +118,43 @@ class PictureDistortion:
 
     def bits(self, values: Float[np.ndarray, "M h w"]) -> float:
         """Of latents, in steps of the quantizer."""
-        if not self.is_squared_error:
-            return self._of_picture(self._picture(values), with_slope=False)[0]
         total = 0.0
         for tile in self._tiles(values):
-            shown, _ = self._shown(values, tile)
-            total += self._squared_error(self._error(shown, self._place(tile)))
+            shown, place = self._shown(values, tile)[0], self._place(tile)
+            if self.is_squared_error:
+                total += self._squared_error(self._error(shown, place))
+            else:
+                total += self._of_pixels(shown, place, with_slope=False)[0]
         return total
 
     def slope(self, values: Float[np.ndarray, "M h w"]) -> Slope:
-        """Distortion of latents, its derivatives and its curvature."""
-        tiles, shares = list(self._tiles(values)), self.shares(*values.shape[1:])
-        total, slope, kept = 0.0, None, None
-        if not self.is_squared_error:
-            if len(tiles) == 1:
-                # What was made on the way there serves the way back.
-                kept = self._shown(values, tiles[0], differentiate=True)
-            x_hat = self._picture(values) if kept is None else kept[0]
-            total, slope, weights = self._replaced(x_hat, values.shape[1:])
-            shares = weights if shares is None else shares * weights
-        gradient = np.zeros_like(values)
-        for tile in tiles:
-            shown, adjoint = kept or self._shown(values, tile, differentiate=True)
-            place = self._place(tile)
-            if slope is None:
+        """Distortion of latents, its derivatives and its curvature; of a large picture tile by tile."""
+        total, gradient, shares = 0.0, np.zeros_like(values), self.shares(*values.shape[1:])
+        weights = None if self.is_squared_error else np.empty(values.shape[1:], np.float32)
+        for tile in self._tiles(values):
+            (shown, adjoint), place = self._shown(values, tile, differentiate=True), self._place(tile)
+            if weights is None:
                 error = self._error(shown, place)
-                total += self._squared_error(error)
+                bits = self._squared_error(error)
                 error *= np.float32(2 * PEAK * self._lambda / self._channels)
-                gradient[:, *tile.seen] += adjoint(error)
+                slope = error
             else:
-                gradient[:, *tile.seen] += adjoint(slope[:, *place])
+                size = tile.rows.stop - tile.rows.start, tile.columns.stop - tile.columns.start
+                bits, slope, weights[tile.rows.kept, tile.columns.kept] = self._replaced(shown, place, size)
+            total += bits
+            gradient[:, *tile.seen] += adjoint(slope)
+        if weights is not None:
+            shares = weights if shares is None else shares * weights
         return Slope(total, where_it_matters(gradient, shares), shares)
 
     def _replaced(
-        self, x_hat: Float[np.ndarray, "C H W"], size: tuple[int, ...]
+        self, x_hat: Float[np.ndarray, "C H W"], place: tuple[slice, slice], size: tuple[int, int]
     ) -> tuple[float, Float[np.ndarray, "C H W"], Float[np.ndarray, "h w"]]:
         """D in bits, the slope of what stands for it, and by how much more than squared errors it weighs each place."""
-        bits, own = self._of_picture(x_hat, with_slope=True)
+        bits, own = self._of_pixels(x_hat, place, with_slope=True)
         assert own is not None
-        error = x_hat - self._pixels / np.float32(PEAK)
-        rows, columns = size
-        slope, weights = stand_in(error, own, LATENT_STRIDE, (rows, columns))
+        error = x_hat - self._pixels[:, *place] / np.float32(PEAK)
+        slope, weights = stand_in(error, own, LATENT_STRIDE, size)
         return bits, slope, weights / np.float32(self._squared_error_lambda / self._channels * PEAK**2)
 
     def _tiles(self, values: Float[np.ndarray, "M h w"]) -> Iterator[Tile]:
@@ -199,27 +195,22 @@ class PictureDistortion:
 
         return shown, of_latents
 
-    def _picture(self, values: Float[np.ndarray, "M h w"]) -> Float[np.ndarray, "C H W"]:
-        picture = np.empty(self._pixels.shape, np.float32)
-        for tile in self._tiles(values):
-            picture[:, *self._place(tile)] = self._shown(values, tile)[0]
-        return picture
-
-    def _of_picture(
-        self, x_hat: Float[np.ndarray, "C H W"], *, with_slope: bool
+    def _of_pixels(
+        self, x_hat: Float[np.ndarray, "C H W"], place: tuple[slice, slice], *, with_slope: bool
     ) -> tuple[float, Float[np.ndarray, "C H W"] | None]:
-        x = self._pixels / np.float32(PEAK)
+        """D in bits of what stands at a place, and its slope."""
+        x = self._pixels[:, *place] / np.float32(PEAK)
         total, slope = 0.0, np.empty_like(x_hat) if with_slope else None
-        for top, bottom in _parts(self._height):
-            for left, right in _parts(self._width):
-                tile = (slice(None), slice(top, bottom), slice(left, right))
+        for top, bottom in _parts(x.shape[1]):
+            for left, right in _parts(x.shape[2]):
+                part = (slice(None), slice(top, bottom), slice(left, right))
                 pixels = self._lambda * (bottom - top) * (right - left)
-                given = (np.broadcast_to(each[tile], (3, *each[tile].shape[1:])) for each in (x, x_hat))
-                lost, of_tile = distortion_and_slope(self.measure, *given, with_slope=with_slope)
+                given = (np.broadcast_to(each[part], (3, *each[part].shape[1:])) for each in (x, x_hat))
+                lost, of_part = distortion_and_slope(self.measure, *given, with_slope=with_slope)
                 total += pixels * lost
-                if slope is not None and of_tile is not None:
-                    of_tile = of_tile.sum(axis=0, keepdims=True) if self._channels == 1 else of_tile
-                    slope[tile] = np.float32(pixels) * of_tile
+                if slope is not None and of_part is not None:
+                    of_part = of_part.sum(axis=0, keepdims=True) if self._channels == 1 else of_part
+                    slope[part] = np.float32(pixels) * of_part
         return total, slope
 
 

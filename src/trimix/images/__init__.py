@@ -16,6 +16,7 @@ from trimix.images.picture import Picture, picture_of_samples
 from trimix.images.psnr import BT601_LUMA_WEIGHTS, PEAK, check_shapes, psnr_db, psnr_of_error_db
 from trimix.images.reading import ByteSource, picture_of_image, read_picture
 from trimix.images.stripping import Strip, stripped
+from trimix.images.window import Window, whole_or
 from trimix.images.writing import (
     OUTPUT_FORMATS,
     metadata_information,
@@ -32,6 +33,7 @@ __all__ = [
     "ByteSource",
     "Picture",
     "Strip",
+    "Window",
     "check_shapes",
     "collapse_to_grey",
     "decode_samples",
@@ -54,6 +56,7 @@ __all__ = [
     "to_image",
     "to_pixels",
     "to_planes",
+    "whole_or",
     "write_atomically",
     "write_picture",
 ]
