@@ -115,7 +115,7 @@ def test_bad_inputs_are_one_line(trimix: Command, tmp_path: Path, compressed: Pa
 
 
 def test_desynchronization_names_the_file(trimix: Command, compressed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise DesynchronizedError("checksum")
 
     monkeypatch.setattr(Codec, "decode", fail)
