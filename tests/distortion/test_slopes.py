@@ -1,5 +1,7 @@
 """D and its slope: one formula for arrays and for torch, and the slope is that of finite differences."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -70,3 +72,18 @@ def test_what_stands_for_a_distortion_has_the_weights_of_the_blocks_around(heigh
     for found in (stand_in(error, own, 16, size), stand_in(*(torch.from_numpy(one) for one in (error, own)), 16, size)):
         np.testing.assert_allclose(found[0], slope, rtol=1e-3, atol=1e-4)
         np.testing.assert_allclose(found[1], weights[0, 0], rtol=1e-3)
+
+
+@pytest.mark.parametrize(("kind", "planes"), [("ssimulacra2", 31), ("ms-ssim", 23)])
+def test_a_slope_takes_the_memory_of_so_many_planes(kind, planes):
+    # Of a whole picture they are what an encoder's memory is needed for most.
+    x, x_hat = pictures(256, 384, 0.05)
+    measure = Distortion(kind)
+    distortion_and_slope(measure, x, x_hat)  # what a first call imports is no plane
+    tracemalloc.start()
+    try:
+        distortion_and_slope(measure, x, x_hat)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < planes * x[0].nbytes

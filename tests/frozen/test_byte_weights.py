@@ -7,7 +7,7 @@ from torch import nn
 
 from trimix.errors import ModelError
 from trimix.frozen.byte_weights import byte_tensors, is_for_bytes
-from trimix.frozen.stored_layers import StoredTensors
+from trimix.frozen.stored_layers import FloatTensors, StoredTensors
 
 
 class Network(nn.Module):
@@ -34,7 +34,7 @@ def stored(network):
 
 def read(tensors, network):
     left = StoredTensors(tensors)
-    found = {name: torch.from_numpy(left.take_floats(name)) for name in network.state_dict()}
+    found = {name: torch.from_numpy(left.take_floats(name).value()) for name in network.state_dict()}
     left.refuse_rest()
     return found
 
@@ -83,3 +83,18 @@ def test_weights_in_any_order_of_memory_are_stored_in_one():
     for name, values in found.items():
         assert values.flags.c_contiguous
         np.testing.assert_array_equal(values, wanted[name])
+
+
+def test_weights_are_made_single_precision_when_they_are_asked_for():
+    network = Network()
+    left = StoredTensors(stored(network))
+    found = {name: left.take_floats(name) for name in network.state_dict()}
+    tensors = FloatTensors(found)
+    assert {name: one.shape for name, one in found.items()} == {
+        n: tuple(v.shape) for n, v in network.state_dict().items()
+    }
+    assert [*tensors] == [*found] and len(tensors) == len(found)
+    for name, value in tensors.items():
+        assert value.dtype == np.float32
+        np.testing.assert_array_equal(value, tensors[name])
+        assert value is not tensors[name]

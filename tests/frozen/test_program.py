@@ -244,6 +244,15 @@ def test_the_adjoint_of_a_linear_operation_of_onnx_is_its_adjoint(one):
     assert (found * y).sum() == pytest.approx((x.astype(np.float64) * slope).sum(), abs=1e-5 * scale)
 
 
+@pytest.mark.parametrize(("one", "_"), ONE)
+def test_a_network_that_keeps_values_gives_what_one_gives_that_does_not(one, _):
+    # Both may have run in a process that encodes: a file must not depend on which of them did.
+    plain, keeping = on_arrays(Affine(offset=0.25), one), on_arrays(Affine(offset=0.25), one)
+    kept = keeping.with_adjoint(X, QUALITY)[0]
+    np.testing.assert_array_equal(keeping(X, QUALITY), kept)
+    np.testing.assert_array_equal(plain(X, QUALITY), kept)
+
+
 TWO_VALUES = (
     [FirstChannels(channels=2), Affine(factor=2.0), Add(inputs=(0, 2))],
     [Affine(factor=2.0), Sigmoid(inputs=(0,)), Multiply(inputs=(1, 2)), Add(inputs=(3, 0))],

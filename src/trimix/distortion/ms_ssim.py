@@ -17,6 +17,8 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from trimix.distortion.constants import (
     MS_SSIM_CONTRAST_STABILIZER,
     MS_SSIM_LUMINANCE_STABILIZER,
@@ -75,11 +77,22 @@ def _similarities(x: Planes, x_hat: Planes, *, with_slope: bool) -> Iterator[tup
     """Of every scale, finest first: the factors of the planes, and their slopes."""
     last = len(MS_SSIM_SCALE_WEIGHTS) - 1
     for scale in range(last + 1):
-        yield _similarity(x, x_hat, with_luminance=scale == last, with_slope=with_slope)
+        settings = {"with_luminance": scale == last, "with_slope": with_slope}
+        if isinstance(x, np.ndarray):  # one plane after the other: a picture's would take three times the memory
+            found = [_similarity(*pair, **settings) for pair in zip(_planes(x), _planes(x_hat), strict=True)]
+            factors, slopes = zip(*found, strict=True)
+            joined = np.stack(slopes).reshape(x.shape) if with_slope else None
+            yield np.stack(factors).reshape(x.shape[:-2]), joined
+        else:
+            yield _similarity(x, x_hat, **settings)
         if scale < last:
             # An odd side is padded with a zero before its first pixel, as pytorch-msssim does.
             odd_rows, odd_columns = ((side % 2, 0) for side in x.shape[-2:])
             x, x_hat = (halved(padded(planes, odd_rows, odd_columns)) for planes in (x, x_hat))
+
+
+def _planes(x: np.ndarray) -> np.ndarray:
+    return x.reshape(-1, *x.shape[-2:])
 
 
 def _bounded_logarithm(factor: Any) -> Any:

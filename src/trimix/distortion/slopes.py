@@ -48,6 +48,7 @@ def distortion_and_slope(
         return lost, slope
     # A root has no slope at 0: errors that 8 bits would hide are not asked for.
     root = (lost + HALF_A_STEP**2) ** 0.5
+    del error, planes  # what follows takes most of the memory
     score, of_score = ssimulacra2_and_slope(x, x_hat, as_patches=True, with_slope=with_slope)
     if slope is not None:
         slope = by_plane(measure.squared_error_weight / 2 / root, x)[..., None] * slope - of_score

@@ -171,10 +171,7 @@ def _error_and_slope(x: Planes, y: Planes, as_patches: bool, with_slope: bool) -
     """The weighted sum of all norms. Planes inside have their channel first."""
     library = library_of(x)
     x, y = (library.moveaxis(pictures, -3, 0) for pictures in (x, y))
-    cones, cones_hat = (
-        [library.stack([_mixed(each, weights, SSIMULACRA2_OPSIN_BIAS) for weights in SSIMULACRA2_OPSIN])]
-        for each in (linear_light(x), linear_light(y))
-    )
+    cones, cones_hat = ([_opsin(linear_light(each))] for each in (x, y))
     for level in range(1, SSIMULACRA2_SCALES):
         cones.append(halved(evened(cones[level - 1])))
         cones_hat.append(halved(evened(cones_hat[level - 1])))
@@ -182,20 +179,20 @@ def _error_and_slope(x: Planes, y: Planes, as_patches: bool, with_slope: bool) -
     for scale in reversed(range(SSIMULACRA2_SCALES)):
         channels = [channel for channel in range(3) if (scale, channel) in SSIMULACRA2_WEIGHTS]
         count = 3 if 2 in channels else 2
-        roots, roots_hat = (_cube_roots(levels[scale][:count]) for levels in (cones, cones_hat))
+        # What is not needed any more goes at once: at the finest scale memory is what this takes most of.
+        of_cones = cones_hat.pop()
+        roots, roots_hat = (_cube_roots(each[:count]) for each in (cones.pop(), of_cones))
         window = _Window.over(roots[0], as_patches)
+        planes = [[_xyb(each, channel) for channel in channels] for each in (roots, roots_hat)]
+        del roots
         slopes = []
-        for channel in channels:
-            plane, plane_hat = (
-                _mixed(each, SSIMULACRA2_XYB[channel], SSIMULACRA2_XYB_OFFSETS[channel]) for each in (roots, roots_hat)
-            )
+        for channel, plane, plane_hat in zip(channels, *planes, strict=True):
             weights = SSIMULACRA2_WEIGHTS[scale, channel]
             of_plane, slope_of_plane = _plane_error(plane, plane_hat, weights, window, with_slope)
             error = error + of_plane
             slopes.append(slope_of_plane)
         if not with_slope:
             continue
-        of_cones = cones_hat[scale]
         slope = library.zeros_like(of_cones) if slope is None else _spread(slope, of_cones)
         for cone in range(count):
             of_root = _mixed(slopes, [SSIMULACRA2_XYB[channel][cone] for channel in channels])
@@ -204,6 +201,14 @@ def _error_and_slope(x: Planes, y: Planes, as_patches: bool, with_slope: bool) -
         return error, None
     of_light = library.stack([_mixed(slope, weights) for weights in zip(*SSIMULACRA2_OPSIN, strict=True)])
     return error, library.moveaxis(of_light * _slope_of_light(y), 0, -3)
+
+
+def _opsin(light: Planes) -> Planes:
+    return library_of(light).stack([_mixed(light, weights, SSIMULACRA2_OPSIN_BIAS) for weights in SSIMULACRA2_OPSIN])
+
+
+def _xyb(roots: Planes, channel: int) -> Planes:
+    return _mixed(roots, SSIMULACRA2_XYB[channel], SSIMULACRA2_XYB_OFFSETS[channel])
 
 
 def _mixed(planes: Planes | Sequence[Planes], weights: Sequence[float], offset: float = 0.0) -> Planes:
@@ -239,42 +244,76 @@ def _plane_error(
     """Weighted sum of the norms of the three maps of a plane, and its slope by y."""
     difference = x - y
     mean_x, mean_difference = window.means(x, difference)
+    mean_y = mean_x - mean_difference
     error, slope, slope_of_mean = 0.0, None, None
     ssim_weights, artifact_weights, lost_weights = weights[::3], weights[1::3], weights[2::3]
-    mean_y = mean_x - mean_difference
     if any(ssim_weights):
-        # 1 - (1 - d^2) (v - w) / v = d^2 + (1 - d^2) w / v: d the difference of the means, w the variance of the
-        # difference, v the sum of both variances. Nothing cancels there: of equal pictures it is 0.
-        squares, square = window.means(x * x + y * y, difference * difference)
-        squared_mean = mean_difference * mean_difference
-        variances = squares - mean_x * mean_x - mean_y * mean_y + SSIMULACRA2_STABILIZER
-        share = (square - squared_mean).clip(min=0) / variances
-        rest = 1 - squared_mean
-        error, of_ssim = _norms(squared_mean + rest * share, ssim_weights, with_slope)
-        if of_ssim is not None:
-            of_square = of_ssim * rest / variances
-            of_squares = of_square * share
-            slope_of_mean = 2 * ((of_ssim * (1 - share) - of_square) * mean_difference - of_squares * mean_y)
-            of_squares, of_square = window.means_back(of_squares, of_square)
-            slope = -2 * (of_squares * y + of_square * difference)
+        means = mean_x, mean_y, mean_difference
+        error, slope, slope_of_mean = _ssim_error(y, difference, x * x, means, ssim_weights, window, with_slope)
+        del means
+    del difference, mean_difference
     if any(artifact_weights) or any(lost_weights):
-        edge = abs(x - mean_x) + 1
-        edge_hat = y - mean_y
-        growth = (abs(edge_hat) + 1) / edge - 1
-        of_growth = 0.0
-        for sign, edge_weights in ((1, artifact_weights), (-1, lost_weights)):
-            if any(edge_weights):
-                of_kind, of_map = _norms((sign * growth).clip(min=0), edge_weights, with_slope)
-                error = error + of_kind
-                if of_map is not None:
-                    of_growth = of_growth + sign * of_map
-        if with_slope:
-            of_edge = of_growth * library_of(x).sign(edge_hat) / edge
+        errors, of_edge = _edge_error(x - mean_x, y - mean_y, (artifact_weights, lost_weights), with_slope)
+        error = sum(errors, start=error)
+        if of_edge is not None:
             slope = of_edge if slope is None else slope + of_edge
             slope_of_mean = of_edge if slope_of_mean is None else slope_of_mean + of_edge
     if slope is not None and slope_of_mean is not None:
         slope = slope - window.means_back(slope_of_mean)[0]
     return error, slope
+
+
+def _ssim_error(
+    y: Planes,
+    difference: Planes,
+    square_x: Planes,
+    means: tuple[Planes, Planes, Planes],
+    weights: Sequence[float],
+    window: _Window,
+    with_slope: bool,
+) -> tuple[Any, Planes | None, Planes | None]:
+    """Weighted norms of the map of SSIM, and their slopes: by y, and by the mean of y around.
+
+    1 - (1 - d^2) (v - w) / v = d^2 + (1 - d^2) w / v: d the difference of the means, w the variance of the difference,
+    v the sum of both variances. Nothing cancels there: of equal pictures it is 0.
+    """
+    mean_x, mean_y, mean_difference = means
+    squares, square = window.means(square_x + y * y, difference * difference)
+    squared_mean = mean_difference * mean_difference
+    variances = squares - mean_x * mean_x - mean_y * mean_y + SSIMULACRA2_STABILIZER
+    share = (square - squared_mean).clip(min=0) / variances
+    del squares, square
+    rest = 1 - squared_mean
+    error, of_ssim = _norms(squared_mean + rest * share, weights, with_slope)
+    if of_ssim is None:
+        return error, None, None
+    of_square = of_ssim * rest / variances
+    del rest, squared_mean, variances
+    of_squares = of_square * share
+    slope_of_mean = 2 * ((of_ssim * (1 - share) - of_square) * mean_difference - of_squares * mean_y)
+    del of_ssim, share
+    of_squares, of_square = window.means_back(of_squares, of_square)
+    return error, -2 * (of_squares * y + of_square * difference), slope_of_mean
+
+
+def _edge_error(
+    edge: Planes, edge_hat: Planes, weights: tuple[Sequence[float], Sequence[float]], with_slope: bool
+) -> tuple[list[Any], Planes | None]:
+    """Weighted norms of artifacts and of lost detail, and their slope by ``edge_hat``.
+
+    Args:
+        edge: what a plane has beside the mean around.
+    """
+    edge = abs(edge) + 1
+    growth = (abs(edge_hat) + 1) / edge - 1
+    errors, of_growth = [], 0.0
+    for sign, of_kind in zip((1, -1), weights, strict=True):
+        if any(of_kind):
+            error, of_map = _norms((sign * growth).clip(min=0), of_kind, with_slope)
+            errors.append(error)
+            if of_map is not None:
+                of_growth = of_growth + sign * of_map
+    return errors, of_growth * library_of(edge).sign(edge_hat) / edge if with_slope else None
 
 
 def _norms(errors: Planes, weights: Sequence[float], with_slope: bool) -> tuple[Any, Planes | None]:

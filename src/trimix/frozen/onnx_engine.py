@@ -33,6 +33,9 @@ from trimix.threads import thread_count
 _SIDE = 64
 """Of an example from which channels are known; all sides are multiples of it, or fractions."""
 _QUALITY = "quality"
+_RUNS_WORTH_A_SESSION = 3
+"""A session that can keep values takes a twentieth longer for a result alone; making another takes as long as so many
+of these runs cost. A command that compresses one picture makes no more."""
 
 
 def _session(graph: Graph) -> onnxruntime.InferenceSession:
@@ -42,8 +45,13 @@ def _session(graph: Graph) -> onnxruntime.InferenceSession:
     options.log_severity_level = 3
     # Memory goes back to the allocator after each run; waiting threads sleep.
     options.enable_cpu_mem_arena = False
+    # One block for all values of a run would be larger than what is alive at any time, and in one piece.
+    options.enable_mem_pattern = False
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(graph.to_bytes(), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(graph.to_bytes(), options, providers=["CPUExecutionProvider"])
+    # All weights again, kept for a change of providers that nobody makes.
+    vars(session).pop("_model_bytes", None)
+    return session
 
 
 @dataclass
@@ -89,6 +97,7 @@ class OnnxNetwork:
         self._program = program
         self._tensors = tensors
         self._channels = channels
+        self._stood_in = 0
         self._factors = {
             f"factors{index}": tensors[one.logarithms]
             for index, one in enumerate(program)
@@ -98,8 +107,8 @@ class OnnxNetwork:
 
     def __call__(self, x: Float[np.ndarray, "C H W"], quality: float | None = None) -> Float[np.ndarray, "D h w"]:
         """The result."""
-        session = self._made("_plain")
-        result = session.run(None, self._given(session, x, quality))[0]
+        session, name = self._made("_forward")
+        result = session.run([name], self._given(session, x, quality))[0]
         return np.asarray(result)[0]
 
     def with_adjoint(
@@ -144,20 +153,30 @@ class OnnxNetwork:
 
     def _written(self) -> _Forward:
         graph = Graph()
+        tensors = {name: self._tensors[name] for one in self._program for name in one.tensors}
         names = [graph.input("x", (1, self._channels, "height", "width"))]
         for name, logarithms in self._factors.items():
             graph.input(name, (1, logarithms.shape[1], 1, 1))
         if any(isinstance(one, QualityPlane) for one in self._program):
             graph.input(_QUALITY, ())
-        shapes = {name: value.shape for name, value in self._tensors.items()}
+        shapes = {name: value.shape for name, value in tensors.items()}
         known = value_shapes(self._program, Shape(self._channels, _SIDE, _SIDE), shapes)
         operations: list[tuple[Written, tuple[int, ...]]] = []
         for index, (one, taken) in enumerate(zip(self._program, inputs_of(self._program), strict=True)):
             given = [known[number] for number in taken]
-            at = Given(graph, [names[number] for number in taken], given, self._tensors, f"factors{index}", _QUALITY)
+            at = Given(graph, [names[number] for number in taken], given, tensors, f"factors{index}", _QUALITY)
             operations.append((written(one, at), taken))
             names.append(operations[-1][0].result)
         return _Forward(graph, names[-1], operations)
+
+    @property
+    def _forward(self) -> tuple[onnxruntime.InferenceSession, str]:
+        """A session that gives the result, and its name there; one that can keep values stands in for some runs."""
+        if "_plain" not in self.__dict__ and "_keeping" in self.__dict__ and self._stood_in < _RUNS_WORTH_A_SESSION:
+            self._stood_in += 1
+            session, names = self._keeping
+            return session, names[0]
+        return self._plain, self._plain.get_outputs()[0].name
 
     @cached_property
     def _plain(self) -> onnxruntime.InferenceSession:

@@ -15,7 +15,7 @@ believed.
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
@@ -43,7 +43,7 @@ from trimix.frozen.program import (
     program_from_json,
     result_shape,
 )
-from trimix.frozen.stored_layers import StoredTensors, largest_results, read_convolutions, read_layer
+from trimix.frozen.stored_layers import FloatTensors, StoredTensors, largest_results, read_convolutions, read_layer
 from trimix.frozen.transforms import FrozenTransforms, TransformFacts
 from trimix.images import write_atomically
 from trimix.layers.offsets import Offset
@@ -273,8 +273,8 @@ def _read_transforms(program: _Json, facts: TransformFacts, stored: StoredTensor
     }
     named = {name for one in programs.values() for operation in one for name in operation.tensors}
     named |= {name for name in (facts.steps, facts.energies) if name is not None}
-    tensors = {name: stored.take_floats(name) for name in sorted(named)}
-    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    found = {name: stored.take_floats(name) for name in sorted(named)}
+    shapes, tensors = {name: one.shape for name, one in found.items()}, FloatTensors(found)
     for side in (hyper, 2 * hyper):  # twice: a length that is added is not one that is multiplied
         picture = Shape(3, side, side)
         latent = Shape(m, side // LATENT_STRIDE, side // LATENT_STRIDE)
@@ -284,8 +284,8 @@ def _read_transforms(program: _Json, facts: TransformFacts, stored: StoredTensor
             ("hyper_analysis", latent, hyper_latent),
             ("synthesis", latent, picture),
         ):
-            if (found := result_shape(programs[name], given, shapes)) != wanted:
-                raise ModelError(f"{name} must make {wanted} of {given}, found {found}")
+            if (made := result_shape(programs[name], given, shapes)) != wanted:
+                raise ModelError(f"{name} must make {wanted} of {given}, found {made}")
     if any(isinstance(one, QualityFactors | QualityPlane) for one in programs["hyper_analysis"]):
         raise ModelError("hyper_analysis must not look at the quality, found that it does")
     if facts.steps is not None and shapes[facts.steps][1:] != (m,):
@@ -296,7 +296,7 @@ def _read_transforms(program: _Json, facts: TransformFacts, stored: StoredTensor
     return FrozenTransforms(facts, programs, tensors)
 
 
-def _check_values(programs: Iterable[Program], facts: TransformFacts, tensors: dict[str, np.ndarray]) -> None:
+def _check_values(programs: Iterable[Program], facts: TransformFacts, tensors: Mapping[str, np.ndarray]) -> None:
     operations = [operation for one in programs for operation in one]
     logarithms = {one.logarithms for one in operations if isinstance(one, QualityFactors)}
     if facts.steps is not None:

@@ -8,7 +8,8 @@
 A file may hold anything, whatever its hash says; nothing here trusts a number before it is checked.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -36,6 +37,44 @@ _STORED_AS = {
     "maximum": np.dtype(np.int32),
     "input_limit": np.dtype(np.int32),
 }
+
+
+@dataclass(frozen=True)
+class StoredFloats:
+    """A tensor of the transforms as the file has it: in 8 bits with its scales, or in float16 or float32."""
+
+    name: str
+    parts: Mapping[str, np.ndarray]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the tensor."""
+        return self.parts[self.name].shape
+
+    def value(self) -> Float[np.ndarray, "*shape"]:
+        """The tensor in single precision, made anew."""
+        if len(self.parts) > 1:
+            return weight_of_bytes(self.parts, self.name)
+        return self.parts[self.name].astype(np.float32)
+
+
+class FloatTensors(Mapping[str, np.ndarray]):
+    """Tensors in single precision, each made when it is asked for.
+
+    An engine makes its own of them, and needs them once: kept, they would take four times the memory of a file.
+    """
+
+    def __init__(self, stored: Mapping[str, StoredFloats]) -> None:
+        self._stored = stored
+
+    def __getitem__(self, name: str) -> Float[np.ndarray, "*shape"]:
+        return self._stored[name].value()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._stored)
+
+    def __len__(self) -> int:
+        return len(self._stored)
 
 
 class StoredTensors:
@@ -73,8 +112,8 @@ class StoredTensors:
         del self._left[name]
         return tensor
 
-    def take_floats(self, name: str) -> Float[np.ndarray, "*shape"]:
-        """A tensor of the transforms, in single precision: it is in float16 or float32, or in 8 bits with scales.
+    def take_floats(self, name: str) -> "StoredFloats":
+        """A tensor of the transforms: it is in float16 or float32, or in 8 bits with scales.
 
         Raises:
             ModelError: it is missing, of another type, or not finite.
@@ -89,12 +128,12 @@ class StoredTensors:
                     raise ModelError(
                         f"{name}_{side}_scale must lie within {_SCALE_LIMIT:g}, found {float(np.abs(scale).max()):g}"
                     )
-            return weight_of_bytes(tensors, name)
+            return StoredFloats(name, tensors)
         kind = np.float32 if tensor.dtype == np.float32 else np.float16
-        value = self.take(name, kind, shape).astype(np.float32)
-        if not bool((np.abs(value) <= _FLOAT_LIMIT).all()):
+        value = self.take(name, kind, shape)
+        if not bool((np.abs(value.astype(np.float32)) <= _FLOAT_LIMIT).all()):
             raise ModelError(f"{name} must be finite, found NaN or infinity")
-        return value
+        return StoredFloats(name, {name: value})
 
     def refuse_rest(self) -> None:
         """Check that everything was taken. Raises ModelError: there is a tensor that the model does not have."""
