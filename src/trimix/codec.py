@@ -50,6 +50,7 @@ from trimix.frozen.storage import load_frozen
 from trimix.images import Picture, Window, decode_samples, encode_samples, reduced, whole_or
 from trimix.latent_codec import HYPER_STRIDE, PICTURE_MULTIPLE, LatentCodec, Symbols, symbol_checksum
 from trimix.latent_reader import LatentReader, check_symbols
+from trimix.threads import single_threaded_products
 
 
 class Codec:
@@ -93,6 +94,7 @@ class Codec:
             raise KeyboardInterrupt
         return encoded.data
 
+    @single_threaded_products()
     def encode_to(
         self,
         picture: Picture,
@@ -133,6 +135,7 @@ class Codec:
         data, ended = even_if_interrupted(pack, found.ended)
         return Encoded(data, quality, found.steps, ended)
 
+    @single_threaded_products()
     def pack(self, picture: Picture, symbols: Symbols, writers: SliceWriters | None = None) -> bytes:
         """The file of symbols, which may have been written already; size and metadata are the picture's."""
         if writers is None:
@@ -165,6 +168,7 @@ class Codec:
         )
         return container.to_bytes()
 
+    @single_threaded_products()
     def decode(
         self,
         data: bytes,
@@ -212,6 +216,7 @@ class Codec:
             alpha = reduced(plane[window.positions], reduction)[:, :, 0]
         return Picture(pixels, alpha, container.metadata, header.has_equal_colours, notes)
 
+    @single_threaded_products()
     def unpack(self, data: bytes, maximum_pixels: int = MAXIMUM_PIXELS) -> Symbols:
         """The symbols of a file; raises as ``decode`` does."""
         return self._reader(self._read(data, maximum_pixels)).symbols()

@@ -10,6 +10,7 @@ What lies above what is asked for is forgotten, so that a picture read from abov
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from trimix.errors import CodecError, DesynchronizedError
 from trimix.frozen.model import FrozenModel
 from trimix.latent_codec import HYPER_STRIDE, Symbols, symbol_checksum
 from trimix.shapes import Float, Int, Int16
-from trimix.threads import parallel_pool, thread_count
+from trimix.threads import thread_count
 
 
 class LatentReader:
@@ -91,7 +92,7 @@ class LatentReader:
         if not numbers:
             return
         tops = sorted({self.slices[number].top for number in numbers})
-        with parallel_pool(min(len(numbers), thread_count())) as pool:
+        with ThreadPoolExecutor(min(len(numbers), thread_count())) as pool:
             for top in tops:
                 row = [number for number in numbers if self.slices[number].top == top]
                 left, last = self.slices[row[0]].left, self.slices[row[-1]]

@@ -11,8 +11,10 @@ from trimix.cli.interrupts import raise_if_interrupted
 from trimix.cli.options import Device
 from trimix.errors import UsageError, needing_torch
 
-_THREADS_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-"""What libraries read when they are imported: NumPy, torch, and trimix for ONNX Runtime."""
+_THREADS_VARIABLE = "OMP_NUM_THREADS"
+"""What torch reads when it is imported, and trimix for ONNX Runtime."""
+_PRODUCTS_VARIABLE = "OPENBLAS_NUM_THREADS"
+"""What NumPy reads when it is imported; why one thread is best, `trimix.threads` says."""
 
 
 def prepare_coding(device: Device, threads: int | None) -> str:
@@ -22,7 +24,8 @@ def prepare_coding(device: Device, threads: int | None) -> str:
         UsageError: CUDA is wanted and there is none.
     """
     if threads is not None:
-        os.environ.update(dict.fromkeys(_THREADS_VARIABLES, str(threads)))
+        os.environ[_THREADS_VARIABLE] = str(threads)
+    os.environ.setdefault(_PRODUCTS_VARIABLE, "1")
     if device is Device.CPU or (device is Device.AUTO and find_spec("torch") is None):
         raise_if_interrupted()
         keep_freed_memory()

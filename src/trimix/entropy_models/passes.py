@@ -21,6 +21,7 @@ time. Groups are bounded, and memory with them.
 """
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -30,7 +31,6 @@ from trimix.coding import RangeDecoder, RangeEncoder
 from trimix.entropy_models.integer_mixture import VALUE_STEPS, IntegerMixtureModel, LatentParameters
 from trimix.entropy_models.schedule import LatentSlice, Pass, Schedule
 from trimix.shapes import Int, Int16
-from trimix.threads import parallel_pool
 
 POSITIONS_AT_ONCE = 256
 """Largest group of positions; bounds memory and changes no number. Larger ones are no faster."""
@@ -244,7 +244,7 @@ def run_slices(
     shape = *side.shape[:2], model.latent_channels
     symbols = np.empty(shape, np.int16)
     values = np.empty(shape, np.int32) if model.layout.around_mean else symbols
-    with parallel_pool(at_once) as pool:
+    with ThreadPoolExecutor(at_once) as pool:
         for one, found in zip(slices, pool.map(run, slices, sources, sinks), strict=True):
             symbols[one.positions], values[one.positions] = found.symbols, found.values
     return QuantizedLatents(symbols, values)
