@@ -11,7 +11,13 @@ import trimix
 from tiny_models import tiny_frozen
 from trimix.bitstream import Container, Metadata, describe
 from trimix.codec import Codec
-from trimix.errors import CorruptedFileError, PictureTooLargeError, UnsupportedVersionError, UsageError
+from trimix.errors import (
+    CorruptedFileError,
+    PictureTooLargeError,
+    UnknownModelError,
+    UnsupportedVersionError,
+    UsageError,
+)
 from trimix.images import Picture, picture_of_samples, reduced
 from trimix.lossless_codec import decode_lossless, encode_best, encode_lossless
 
@@ -87,5 +93,8 @@ def test_damage_and_claims_are_refused():
     older[4] = 2
     with pytest.raises((UnsupportedVersionError, CorruptedFileError)):
         describe(bytes(older))
+    for read in (Codec.for_file, Codec(tiny_frozen()).decode):
+        with pytest.raises(UnknownModelError, match="a file without loss has no model"):
+            read(data)
     with pytest.raises(UsageError, match="weights hash 0 and the quality 100"):
         replace(whole, header=replace(whole.header, quality=512)).to_bytes()

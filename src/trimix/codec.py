@@ -34,6 +34,7 @@ from trimix.bitstream import (
     check_header,
     join_slices,
     read_header,
+    refuse_lossless,
     split_slices,
 )
 from trimix.coding import RangeDecoder, RangeEncoder
@@ -84,8 +85,10 @@ class Codec:
 
     @classmethod
     def for_file(cls, data: bytes, device: str = "cpu") -> "Codec":
-        """The codec that a compressed file asks for by its hash; UnknownModelError if it is not installed."""
-        return cls.load(find_model_by_hash(read_header(data).weights_hash).path, device)
+        """The codec that a compressed file asks for by its hash; UnknownModelError if it asks for none that is here."""
+        header = read_header(data)
+        refuse_lossless(header)
+        return cls.load(find_model_by_hash(header.weights_hash).path, device)
 
     def encode(self, picture: Picture, quality: float = DEFAULT_QUALITY, effort: int = DEFAULT_EFFORT) -> bytes:
         """Compress a picture at a quality, 1..100, to the contents of a ``.tmix`` file; see ``encode_to``."""

@@ -25,6 +25,7 @@ from trimix.bitstream.header import (
     check_sides,
     check_size,
     lossless_header,
+    refuse_lossless,
 )
 from trimix.bitstream.slices import SliceStream, join_slices, split_slices
 
@@ -54,5 +55,6 @@ __all__ = [
     "join_slices",
     "lossless_header",
     "read_header",
+    "refuse_lossless",
     "split_slices",
 ]

@@ -224,15 +224,22 @@ def check_size(header: Header, maximum_pixels: int) -> None:
     check_sides(header.width, header.height)
 
 
+def refuse_lossless(header: Header) -> None:
+    """Refuse a file that no model decodes: UnknownModelError."""
+    if header.is_lossless:
+        raise UnknownModelError("a file without loss has no model; take trimix.decompress, which reads all files")
+
+
 def check_header(header: Header, model: str, model_identifier: int, weights_hash: bytes, maximum_pixels: int) -> None:
     """Refuse a file before anything else of it is read.
 
     Raises:
         PictureTooLargeError: the header claims more.
-        UnknownModelError: it names another model.
+        UnknownModelError: it names another model, or none.
         CorruptedFileError: it names the model, and another architecture.
     """
     check_size(header, maximum_pixels)
+    refuse_lossless(header)
     if header.weights_hash != weights_hash:
         raise UnknownModelError(
             f"the file needs the model with hash {header.weights_hash.hex()}, this codec has {model} "
