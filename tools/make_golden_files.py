@@ -12,6 +12,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from tiny_models import tiny_frozen
+from trimix import latent_codec
 from trimix.bitstream import Metadata
 from trimix.codec import Codec
 from trimix.frozen.storage import save_frozen
@@ -52,11 +53,12 @@ def of_version_2() -> Iterator[tuple[str, Picture, float]]:
 
 
 def of_version_3() -> Iterator[tuple[str, Picture, float]]:
-    """The same of version 3, without a model."""
+    """The same of version 3, without a model; and one in slices, which smaller pictures are not otherwise."""
     four = levels(27, 31, 4)
     yield "lossless-rgb-31x27", waves(27, 31, 3), 100.0
     yield "lossless-rgba16-31x27", picture_of_samples(four.astype(np.uint16) * 257), 100.0
     yield "lossless-equal-31x27", picture_of_samples(four[:, :, :1].repeat(3, axis=2)), 100.0
+    yield "sliced-600x20-q60", waves(20, 600, 3), 60.0
 
 
 def main(folder: Path, version: int) -> None:
@@ -64,9 +66,11 @@ def main(folder: Path, version: int) -> None:
     model = folder / "gllmm-tiny-0.safetensors"
     codec = Codec.load(model) if model.exists() else Codec(save_frozen(tiny_frozen(), model))
     for name, picture, quality in (of_version_1, of_version_2, of_version_3)[version - 1]():
-        data = encode_lossless(picture) if version == 3 else codec.encode(picture, quality)
+        latent_codec.POSITIONS_IN_ONE = 0 if name.startswith("sliced") else 2**14
+        keeps = name.startswith("lossless")
+        data = encode_lossless(picture) if keeps else codec.encode(picture, quality)
         (folder / f"{name}.tmix").write_bytes(data)
-        write_picture(decode_lossless(data) if version == 3 else codec.decode(data), folder / f"{name}.png")
+        write_picture(decode_lossless(data) if keeps else codec.decode(data), folder / f"{name}.png")
 
 
 if __name__ == "__main__":
