@@ -22,14 +22,14 @@ from trimix.images import (
     ByteSource,
     Picture,
     Strip,
-    Window,
     picture_of_image,
     picture_of_samples,
     read_picture,
     stripped,
     to_image,
 )
-from trimix.lossless_codec import decode_lossless, encode_best, encode_lossless
+from trimix.lossless_codec import decode_lossless, encode_best
+from trimix.shapes import Rectangle
 
 PictureSource = Image.Image | np.ndarray | str | PathLike[str] | bytes | bytearray | memoryview | ByteSource | Picture
 """What a picture is taken from: an image, an array, a file's path, contents or open stream, or a `Picture`."""
@@ -177,15 +177,13 @@ def compress(
         raise UsageError("a quality and a target exclude each other, found both; leave one out")
     if lossless and (target is not None or quality is not None):
         raise UsageError("a lossless file has neither quality nor target, found one of them; leave it out")
-    path, picture = model_for(tune, model), _as_picture(image, frame, background, strip)
+    codec = None if lossless else Codec.load(model_for(tune, model), device)
+    picture = _as_picture(image, frame, background, strip)
     for note in picture.notes:
         warnings.warn(note, PictureWarning, stacklevel=2)
     picture = replace(picture, metadata=stripped(picture.metadata, strip))
-    if lossless:
-        return encode_lossless(picture)
-    codec, aim = Codec.load(path, device), target or (DEFAULT_QUALITY if quality is None else quality)
-    encode = encode_best if lossless is None else Codec.encode_to
-    encoded = encode(codec, picture, aim, int(effort), time_limit_seconds=time_limit_seconds)
+    aim = target or (DEFAULT_QUALITY if quality is None else quality)
+    encoded = encode_best(codec, picture, aim, int(effort), lossless, time_limit_seconds=time_limit_seconds)
     if encoded.ended == "interrupt":
         raise KeyboardInterrupt  # else a program that compresses many could not be stopped
     return encoded.data
@@ -251,7 +249,7 @@ def decompress_to_picture(
     window = None
     if region is not None:
         left, top, width, height = (int(_number("region", value)) for value in region)
-        window = Window(top, left, height, width)
+        window = Rectangle(top, left, height, width)
     if read_header(contents).is_lossless:
         return decode_lossless(contents, maximum_pixels, reduction, region=window)
     codec = Codec.for_file(contents, device)

@@ -48,9 +48,10 @@ from trimix.errors import ModelError
 from trimix.frozen.catalogue import DEFAULT_MODEL, find_model, find_model_by_hash
 from trimix.frozen.model import FrozenModel
 from trimix.frozen.storage import load_frozen
-from trimix.images import Picture, Window, decode_samples, encode_samples, reduced, whole_or
-from trimix.latent_codec import HYPER_STRIDE, PICTURE_MULTIPLE, LatentCodec, Symbols, symbol_checksum
+from trimix.images import Picture, decode_samples, encode_samples, reduced, region_or_whole
+from trimix.latent_codec import PICTURE_MULTIPLE, LatentCodec, Symbols, symbol_checksum
 from trimix.latent_reader import LatentReader, check_symbols
+from trimix.shapes import HYPER_STRIDE, Rectangle
 from trimix.threads import single_threaded_products
 
 
@@ -157,7 +158,7 @@ class Codec:
                 weights_hash=self.model.identity.weights_hash,
                 width=picture.width,
                 height=picture.height,
-                channels=(3 if picture.stands_for_rgb else picture.channels) + (picture.alpha is not None),
+                channels=picture.file_channels,
                 bit_depth=picture.bit_depth,
                 quality=symbols.quality_integer,
                 tile_layout=int(symbols.is_sliced),
@@ -178,7 +179,7 @@ class Codec:
         maximum_pixels: int = MAXIMUM_PIXELS,
         reduction: int = 1,
         *,
-        region: Window | None = None,
+        region: Rectangle | None = None,
         keep_going: bool = False,
     ) -> Picture:
         """Decompress a file, or a part of its picture.
@@ -199,7 +200,7 @@ class Codec:
         container = self._read(data, maximum_pixels, keep_going=keep_going)
         header = container.header
         height, width, bit_depth = header.height, header.width, header.bit_depth
-        window = whole_or(region, height, width, reduction)
+        window = region_or_whole(region, height, width, reduction)
         reader = self._reader(container, keep_going=keep_going)
         pixels = self.latents.render(
             reader.read,

@@ -18,32 +18,23 @@ import numpy as np
 
 from trimix.bitstream import QUALITY_STEPS, check_sides
 from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT
-from trimix.entropy_models.passes import (
-    BitCounter,
-    InSlices,
-    KnownSymbols,
-    Rounding,
-    SymbolSink,
-    SymbolSource,
-    run_slices,
-)
-from trimix.entropy_models.schedule import LatentSlice, latent_slices
+from trimix.entropy_models.passes import InSlices, KnownSymbols, Rounding, SymbolSink, SymbolSource, run_slices
+from trimix.entropy_models.schedule import latent_slices
 from trimix.errors import UsageError
 from trimix.frozen.linear_path import REDUCTION
 from trimix.frozen.model import FrozenModel, SymbolBits, quality_to_integer
 from trimix.frozen.tiles import Tile, tiles
-from trimix.images import Picture, Window, collapse_to_grey, pad_to_multiple, reduced, to_pixels, to_planes
-from trimix.shapes import LATENT_STRIDE, Float, Int, Int16, UInt
+from trimix.images import Picture, collapse_to_grey, pad_to_multiple, reduced, to_pixels, to_planes
+from trimix.shapes import HYPER_STRIDE, LATENT_STRIDE, Float, Int, Int16, Rectangle, UInt
 from trimix.threads import thread_count
 
-PICTURE_MULTIPLE = 64
+PICTURE_MULTIPLE = LATENT_STRIDE * HYPER_STRIDE
 """Sides are padded to a multiple of it: 16 pixels a latent, 4 latents a hyper-latent."""
 _PIXELS_AT_ONCE = 2**22
 _GRADIENT_MEMORY = 8
 """A backward pass keeps what a forward pass forgets: some ten times as much."""
 _GRADIENT_HALO = 6
 """Latents: what gradients need to see. Beyond, a pixel depends on a latent by less than a fiftieth of a level."""
-HYPER_STRIDE = PICTURE_MULTIPLE // LATENT_STRIDE
 POSITIONS_IN_ONE = 2**14
 """Latents of more positions, 4.2 megapixels, are written in slices."""
 
@@ -67,7 +58,7 @@ class Symbols:
     is_sliced: bool = False
 
     @property
-    def slices(self) -> list[LatentSlice]:
+    def slices(self) -> list[Rectangle]:
         """Of the latent."""
         return latent_slices(*self.latent.shape[1:], sliced=self.is_sliced)
 
@@ -201,10 +192,9 @@ class LatentCodec:
         return self.quantize(side, of, quality, source, sink, is_sliced=symbols.is_sliced)
 
     def count(self, symbols: Symbols) -> SymbolBits:
-        """Bits of symbols under the coder's own integers, without writing them."""
-        _, rows, columns = symbols.latent.shape
-        self.put(symbols, counter := BitCounter((rows, columns, self.model.latent_model.latent_channels)))
-        return SymbolBits(counter.bits, self.model.hyper_bits(symbols.hyper_latent))
+        """Bits of symbols; see ``FrozenModel.count_bits``."""
+        hyper_latent, quality = symbols.hyper_latent, symbols.quality_integer
+        return self.model.count_bits(symbols.latent, hyper_latent, quality, is_sliced=symbols.is_sliced)
 
     def dequantize(self, symbols: Symbols) -> Float[np.ndarray, "M h w"]:
         """What symbols stand for, in steps of the quantizer."""
@@ -253,7 +243,7 @@ class LatentCodec:
         path alone makes them, where the model has one.
         """
         y_hat = self.dequantize(symbols)
-        window = Window(0, 0, height, width)
+        window = Rectangle(0, 0, height, width)
         return self.render(
             lambda rows, columns: y_hat[:, rows, columns],
             y_hat.shape[1:],
@@ -268,7 +258,7 @@ class LatentCodec:
         self,
         read: Callable[[slice, slice], Float[np.ndarray, "M h w"]],
         grid: tuple[int, int],
-        window: Window,
+        window: Rectangle,
         quality: float,
         channels: int = 3,
         bit_depth: int = 8,

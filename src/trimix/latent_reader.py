@@ -10,7 +10,6 @@ What lies above what is asked for is forgotten, so that a picture read from abov
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -18,12 +17,12 @@ from trimix.bitstream import SliceStream
 from trimix.coding import RangeDecoder
 from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT
 from trimix.entropy_models.passes import Expecting, QuantizedLatents, SymbolReader, run_schedule
-from trimix.entropy_models.schedule import LatentSlice, latent_slices
+from trimix.entropy_models.schedule import latent_slices
 from trimix.errors import CodecError, DesynchronizedError
 from trimix.frozen.model import FrozenModel
-from trimix.latent_codec import HYPER_STRIDE, Symbols, symbol_checksum
-from trimix.shapes import Float, Int, Int16
-from trimix.threads import thread_count
+from trimix.latent_codec import Symbols, symbol_checksum
+from trimix.shapes import HYPER_STRIDE, Float, Int, Int16, Rectangle
+from trimix.threads import in_threads, thread_count
 
 
 class LatentReader:
@@ -89,20 +88,16 @@ class LatentReader:
 
     def _decode(self, numbers: Sequence[int]) -> None:
         """Decode slices; those of one row of slices need side features of a part of the picture."""
-        if not numbers:
-            return
-        tops = sorted({self.slices[number].top for number in numbers})
-        with ThreadPoolExecutor(min(len(numbers), thread_count())) as pool:
-            for top in tops:
-                row = [number for number in numbers if self.slices[number].top == top]
-                left, last = self.slices[row[0]].left, self.slices[row[-1]]
-                part = LatentSlice(top, left, last.height, last.left + last.width - left)
-                side = self._side_features(part)
-                lefts = [self.slices[number].left - left for number in row]
-                parts = [side[:, at : at + self.slices[number].width] for at, number in zip(lefts, row, strict=True)]
-                self._found |= zip(row, pool.map(self._of_slice, row, parts), strict=True)
+        for top in sorted({self.slices[number].top for number in numbers}):
+            row = [number for number in numbers if self.slices[number].top == top]
+            left, last = self.slices[row[0]].left, self.slices[row[-1]]
+            part = Rectangle(top, left, last.height, last.left + last.width - left)
+            side = self._side_features(part)
+            lefts = [self.slices[number].left - left for number in row]
+            parts = [side[:, at : at + self.slices[number].width] for at, number in zip(lefts, row, strict=True)]
+            self._found |= zip(row, in_threads(thread_count(), self._of_slice, row, parts), strict=True)
 
-    def _side_features(self, part: LatentSlice) -> Int[np.ndarray, "h w S"]:
+    def _side_features(self, part: Rectangle) -> Int[np.ndarray, "h w S"]:
         margin, bounds, offsets = self._model.hyper_margin, [], []
         for positions, size in zip(part.positions, self._hyper_latent.shape[1:], strict=True):
             first = max(0, positions.start // HYPER_STRIDE - margin)

@@ -15,7 +15,8 @@ import numpy as np
 
 from trimix.bitstream import MAXIMUM_PIXELS, Container, check_sides, check_size, lossless_header, read_header
 from trimix.errors import CorruptedFileError
-from trimix.images import Picture, Window, decode_samples, encode_samples, fill_hidden, is_drawn, reduced, whole_or
+from trimix.images import Picture, decode_samples, encode_samples, fill_hidden, is_drawn, reduced, region_or_whole
+from trimix.shapes import Rectangle
 
 if TYPE_CHECKING:  # reading such a file needs no engine
     from trimix.codec import Codec
@@ -41,11 +42,7 @@ def encode_lossless(picture: Picture) -> bytes:
         pixels = np.where(alpha[:, :, None] == 0, pixels.dtype.type(0), pixels)
     return Container(
         lossless_header(
-            picture.width,
-            picture.height,
-            (3 if picture.stands_for_rgb else picture.channels) + (alpha is not None),
-            picture.bit_depth,
-            picture.stands_for_rgb,
+            picture.width, picture.height, picture.file_channels, picture.bit_depth, picture.stands_for_rgb
         ),
         side=b"",
         latent=b"",
@@ -56,14 +53,29 @@ def encode_lossless(picture: Picture) -> bytes:
     ).to_bytes()
 
 
-def encode_best(codec: "Codec", picture: Picture, aim: "float | Target", effort: int, **options: Any) -> "Encoded":
-    """The file of a model, or one without loss, where the picture is drawn and takes no more bytes so.
+def encode_best(
+    codec: "Codec | None",
+    picture: Picture,
+    aim: "float | Target",
+    effort: int,
+    lossless: bool | None = None,
+    **options: Any,
+) -> "Encoded":
+    """The file of a model, or one without loss.
 
-    Args and errors are those of ``Codec.encode_to``.
+    Args and errors are those of ``Codec.encode_to``, and:
+
+    Args:
+        codec: not needed for a file that is lossless in any case.
+        lossless: None: where the picture is drawn and takes no more bytes so.
     """
+    from trimix.encoder.target_search import Encoded
+
+    if codec is None or lossless:
+        return Encoded(encode_lossless(picture), _QUALITY, is_lossless=True)
     encoded = codec.encode_to(picture, aim, effort, **options)
     file_bytes = len(encoded.data)
-    if is_drawn(picture, 8 * file_bytes / (picture.width * picture.height)):
+    if lossless is None and is_drawn(picture, 8 * file_bytes / (picture.width * picture.height)):
         data = encode_lossless(picture)
         if len(data) <= file_bytes:
             return replace(encoded, data=data, quality=_QUALITY, is_met=True, is_lossless=True)
@@ -71,7 +83,7 @@ def encode_best(codec: "Codec", picture: Picture, aim: "float | Target", effort:
 
 
 def decode_lossless(
-    data: bytes, maximum_pixels: int = MAXIMUM_PIXELS, reduction: int = 1, *, region: Window | None = None
+    data: bytes, maximum_pixels: int = MAXIMUM_PIXELS, reduction: int = 1, *, region: Rectangle | None = None
 ) -> Picture:
     """The picture of a file without a model, or a part of it.
 
@@ -87,7 +99,7 @@ def decode_lossless(
     container = Container.from_bytes(data)
     header = container.header
     shape = header.height, header.width
-    window = whole_or(region, *shape, reduction).positions
+    window = region_or_whole(region, *shape, reduction).positions
     pixels = decode_samples(container.pixels, *shape, header.colour_channels, header.bit_depth)
     if (found := _checksum(pixels)) != container.symbol_checksum:
         raise CorruptedFileError(

@@ -5,6 +5,7 @@ Letters of the shapes: ``N`` pictures, ``C`` channels, ``H`` ``W`` rows and colu
 """
 
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,12 +22,39 @@ else:
 
     Float = Int = Int16 = Int64 = Shaped = UInt = UInt8 = _Unchecked
 
-__all__ = ["HYPER_STRIDE", "LATENT_STRIDE", "Float", "Int", "Int16", "Int64", "Shaped", "Tensor", "UInt", "UInt8"]
+__all__ = [
+    "HYPER_STRIDE",
+    "LATENT_STRIDE",
+    "Float",
+    "Int",
+    "Int16",
+    "Int64",
+    "Rectangle",
+    "Shaped",
+    "Tensor",
+    "UInt",
+    "UInt8",
+]
 
 LATENT_STRIDE = 16
 """Pixels a side of one latent position."""
 HYPER_STRIDE = 4
 """Latent positions a side of one hyper-latent position."""
+
+
+@dataclass(frozen=True)
+class Rectangle:
+    """A part of a picture, in pixels, or of a latent, in positions."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    @property
+    def positions(self) -> tuple[slice, slice]:
+        """Its rows and columns."""
+        return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
 
 
 def __getattr__(name: str) -> object:

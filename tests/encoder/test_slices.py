@@ -10,8 +10,8 @@ from trimix import latent_codec
 from trimix.bitstream import Container, SliceStream, describe, join_slices, split_slices
 from trimix.entropy_models.schedule import SLICE_SIDE, latent_slices
 from trimix.errors import CodecError, CorruptedFileError, DesynchronizedError, UsageError
-from trimix.images import Window, reduced
-from trimix.latent_codec import HYPER_STRIDE
+from trimix.images import reduced
+from trimix.shapes import HYPER_STRIDE, Rectangle
 
 HEIGHT, WIDTH = 16 * SLICE_SIDE + 100, 2 * 16 * SLICE_SIDE + 41
 """Two slices by three."""
@@ -65,7 +65,7 @@ def test_a_region_is_that_part_of_the_whole(codec, reduction):
     data = codec.encode(some_picture(HEIGHT, WIDTH), 60, 1)
     whole = codec.decode(data, reduction=reduction).pixels.astype(int)
     for top, left, height, width in ((0, 0, 1, 1), (497, 500, 60, 40), (HEIGHT - 16, WIDTH - 33, 16, 33)):
-        found = codec.decode(data, reduction=reduction, region=Window(top, left, height, width)).pixels
+        found = codec.decode(data, reduction=reduction, region=Rectangle(top, left, height, width)).pixels
         rows = slice(top // reduction, -(-(top + height) // reduction))
         columns = slice(left // reduction, -(-(left + width) // reduction))
         assert found.shape == whole[rows, columns].shape
@@ -78,8 +78,8 @@ def test_regions_of_pictures_that_are_not_sliced(codec):
     data = codec.encode(picture, 60, 1)
     assert describe(data).header.tile_layout == 0
     whole = codec.decode(data).pixels.astype(int)
-    assert np.abs(codec.decode(data, region=Window(7, 9, 50, 33)).pixels - whole[7:57, 9:42]).max() <= 1
-    for wrong in (Window(0, 0, 91, 70), Window(-1, 0, 5, 5), Window(3, 3, 0, 2)):
+    assert np.abs(codec.decode(data, region=Rectangle(7, 9, 50, 33)).pixels - whole[7:57, 9:42]).max() <= 1
+    for wrong in (Rectangle(0, 0, 91, 70), Rectangle(-1, 0, 5, 5), Rectangle(3, 3, 0, 2)):
         with pytest.raises(UsageError, match="a region must lie within the picture"):
             codec.decode(data, region=wrong)
 
@@ -108,7 +108,7 @@ def test_damage_stays_in_its_slice(codec):
         far = 16 * (SLICE_SIDE - codec.model.transforms.halo)
         assert np.abs(found.pixels[:far, :far] - whole[:far, :far]).max() <= 1
         # What lies elsewhere needs no damaged slice.
-        there = codec.decode(bad, region=Window(0, 0, 50, 50)).pixels
+        there = codec.decode(bad, region=Rectangle(0, 0, 50, 50)).pixels
         assert np.abs(there - whole[:50, :50]).max() <= 1
 
 

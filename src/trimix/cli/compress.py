@@ -228,9 +228,8 @@ class _Encoding:
         self, codec: "Codec | None", source: Source, callbacks: Mapping[str, Any] | None = None
     ) -> "tuple[Made, Encoded]":
         """The file of a picture, and what it took; several threads may call it."""
-        from trimix.encoder.target_search import Encoded
         from trimix.images import Strip, read_picture
-        from trimix.lossless_codec import encode_best, encode_lossless
+        from trimix.lossless_codec import encode_best
 
         _refuse_compressed(source)
         picture = read_picture(
@@ -241,12 +240,8 @@ class _Encoding:
             strip=Strip.NOTHING if self.strip is None else Strip(self.strip),
         )
         started = time.perf_counter()
-        if codec is None:
-            encoded = Encoded(encode_lossless(picture), 100.0, is_lossless=True)
-        else:
-            encode = encode_best if self.lossless is None else type(codec).encode_to
-            aim, more = self.target or self.quality, callbacks or {}
-            encoded = encode(codec, picture, aim, self.effort, time_limit_seconds=self.time_limit, **more)
+        options = {"time_limit_seconds": self.time_limit, **(callbacks or {})}
+        encoded = encode_best(codec, picture, self.target or self.quality, self.effort, self.lossless, **options)
         encode_seconds = time.perf_counter() - started
         data, target, pixels = encoded.data, self.target, picture.width * picture.height
         is_larger = len(data) >= source.size_bytes
@@ -260,7 +255,7 @@ class _Encoding:
         record = {
             "width": picture.width,
             "height": picture.height,
-            "channels": picture.samples.shape[2],
+            "channels": picture.file_channels,
             "bit_depth": picture.bit_depth,
             "notes": notes,
             "input_bytes": source.size_bytes,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from io import BytesIO
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -23,9 +23,7 @@ from trimix.cli.selection import are_many, refuse_output_among_inputs, select
 from trimix.errors import CodecError, UsageError
 from trimix.frozen.catalogue import find_model
 from trimix.progress import working
-
-if TYPE_CHECKING:
-    from trimix.images import Window
+from trimix.shapes import Rectangle
 
 _DEFAULT_FORMAT = "png"
 
@@ -173,7 +171,7 @@ class Decoding:
     background: tuple[int, int, int] | None = None
     scale: Scale = Scale.WHOLE
     thumbnail: int | None = None
-    region: "Window | None" = None
+    region: Rectangle | None = None
     keep_going: bool = False
 
     def header(self, source: Source) -> Header:
@@ -207,7 +205,7 @@ class Decoding:
         record = {
             "width": picture.width,
             "height": picture.height,
-            "channels": picture.samples.shape[2],
+            "channels": picture.file_channels,
             "bit_depth": picture.bit_depth,
             "notes": notes,
             "bytes": source.size_bytes,
@@ -222,18 +220,16 @@ class Decoding:
         return Made(buffer.getvalue(), pixels, record, notes)
 
 
-def _window(region: str | None) -> "Window | None":
+def _window(region: str | None) -> Rectangle | None:
     if region is None:
         return None
-    from trimix.images import Window
-
     try:
         left, top, width, height = map(int, region.split(","))
     except ValueError:
         raise UsageError(
             f"--region must be four whole numbers, left,top,width,height, found {region!r}; change it"
         ) from None
-    return Window(top, left, height, width)
+    return Rectangle(top, left, height, width)
 
 
 def _extension_of(destination: Destination) -> str:

@@ -21,7 +21,6 @@ time. Groups are bounded, and memory with them.
 """
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -29,8 +28,9 @@ import numpy as np
 
 from trimix.coding import RangeDecoder, RangeEncoder
 from trimix.entropy_models.integer_mixture import VALUE_STEPS, IntegerMixtureModel, LatentParameters
-from trimix.entropy_models.schedule import LatentSlice, Pass, Schedule
-from trimix.shapes import Int, Int16
+from trimix.entropy_models.schedule import Pass, Schedule
+from trimix.shapes import Int, Int16, Rectangle
+from trimix.threads import in_threads
 
 POSITIONS_AT_ONCE = 256
 """Largest group of positions; bounds memory and changes no number. Larger ones are no faster."""
@@ -217,7 +217,7 @@ def run_slices(
     model: IntegerMixtureModel,
     side: Int[np.ndarray, "h w S"],
     schedule: Schedule,
-    slices: Sequence[LatentSlice],
+    slices: Sequence[Rectangle],
     source: SymbolSource,
     sink: SymbolSink | InSlices | None = None,
     threads: int = 1,
@@ -234,7 +234,7 @@ def run_slices(
         for one in (source, sink)
     )
 
-    def run(one: LatentSlice, source: SymbolSource, sink: SymbolSink | None) -> QuantizedLatents:
+    def run(one: Rectangle, source: SymbolSource, sink: SymbolSink | None) -> QuantizedLatents:
         passes = schedule(one.height, one.width)
         return run_schedule(model, side[one.positions], passes, source, sink, origin=(one.top, one.left))
 
@@ -244,9 +244,8 @@ def run_slices(
     shape = *side.shape[:2], model.latent_channels
     symbols = np.empty(shape, np.int16)
     values = np.empty(shape, np.int32) if model.layout.around_mean else symbols
-    with ThreadPoolExecutor(at_once) as pool:
-        for one, found in zip(slices, pool.map(run, slices, sources, sinks), strict=True):
-            symbols[one.positions], values[one.positions] = found.symbols, found.values
+    for one, found in zip(slices, in_threads(at_once, run, slices, sources, sinks), strict=True):
+        symbols[one.positions], values[one.positions] = found.symbols, found.values
     return QuantizedLatents(symbols, values)
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trimix.layers.offsets import Offset, checkerboard_offsets
+from trimix.shapes import Rectangle
 
 
 @dataclass(frozen=True)
@@ -38,31 +39,16 @@ SLICE_SIDE = 32
 """Latents a side of a slice, 512 pixels: part of the format."""
 
 
-@dataclass(frozen=True)
-class LatentSlice:
-    """A rectangle of a latent that is coded by itself: no context looks over its border."""
-
-    top: int
-    left: int
-    height: int
-    width: int
-
-    @property
-    def positions(self) -> tuple[slice, slice]:
-        """Its rows and columns."""
-        return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
-
-
-def latent_slices(height: int, width: int, *, sliced: bool = True) -> list[LatentSlice]:
-    """The slices of a latent, row by row; a single one where it is not sliced.
+def latent_slices(height: int, width: int, *, sliced: bool = True) -> list[Rectangle]:
+    """The parts of a latent that are coded each by itself, row by row; a single one where it is not sliced.
 
     >>> [(one.top, one.left, one.height, one.width) for one in latent_slices(33, 64)]
     [(0, 0, 32, 32), (0, 32, 32, 32), (32, 0, 1, 32), (32, 32, 1, 32)]
     """
     if not sliced:
-        return [LatentSlice(0, 0, height, width)]
+        return [Rectangle(0, 0, height, width)]
     return [
-        LatentSlice(top, left, min(SLICE_SIDE, height - top), min(SLICE_SIDE, width - left))
+        Rectangle(top, left, min(SLICE_SIDE, height - top), min(SLICE_SIDE, width - left))
         for top in range(0, height, SLICE_SIDE)
         for left in range(0, width, SLICE_SIDE)
     ]

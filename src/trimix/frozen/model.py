@@ -17,10 +17,11 @@ from trimix.coding import FactorizedTable
 from trimix.distortion import Distortion
 from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT, IntegerConvolution
 from trimix.entropy_models.integer_mixture import VALUE_STEPS, IntegerMixtureModel
-from trimix.entropy_models.passes import BitCounter, KnownSymbols, run_schedule
-from trimix.entropy_models.schedule import Schedule
+from trimix.entropy_models.passes import BitCounter, KnownSymbols, run_slices
+from trimix.entropy_models.schedule import Schedule, latent_slices
 from trimix.frozen.transforms import FrozenTransforms
 from trimix.shapes import Float, Int, Int16, Int64
+from trimix.threads import thread_count
 
 QUALITY_PLANE_STEPS = 198
 """The integer path sees the quality in quarters, centred: -198 at quality 1, 198 at quality 100."""
@@ -162,16 +163,18 @@ class FrozenModel:
         return np.repeat(np.arange(channels, dtype=np.int32), rows * columns)
 
     def count_bits(
-        self, y_hat: Int16[np.ndarray, "M h w"], z_hat: Int16[np.ndarray, "Z hh hw"], quality_integer: int
+        self,
+        y_hat: Int16[np.ndarray, "M h w"],
+        z_hat: Int16[np.ndarray, "Z hh hw"],
+        quality_integer: int,
+        *,
+        is_sliced: bool = False,
     ) -> SymbolBits:
         """Bits of symbols under the coder's own integers, by position and channel, without writing them."""
         known = np.ascontiguousarray(y_hat.transpose(1, 2, 0), np.int32)
         side, counter = self.side_features(z_hat, quality_integer), BitCounter(known.shape)
-        passes = self.schedule(*side.shape[:2])
-        run_schedule(self.latent_model, side, passes, KnownSymbols(known), counter)
-        return SymbolBits(counter.bits, self.hyper_bits(z_hat))
-
-    def hyper_bits(self, z_hat: Int16[np.ndarray, "Z hh hw"]) -> float:
-        """Bits of hyper-latents."""
+        slices = latent_slices(*side.shape[:2], sliced=is_sliced)
+        run_slices(self.latent_model, side, self.schedule, slices, KnownSymbols(known), counter, thread_count())
         channels = self.hyper_channels_of(z_hat.shape)
-        return float(self.hyper_table.information_bits(z_hat.astype(np.int32).ravel(), channels).sum())
+        hyper_bits = self.hyper_table.information_bits(z_hat.astype(np.int32).ravel(), channels)
+        return SymbolBits(counter.bits, float(hyper_bits.sum()))

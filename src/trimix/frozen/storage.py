@@ -273,8 +273,8 @@ def _read_transforms(program: _Json, facts: TransformFacts, stored: StoredTensor
     }
     named = {name for one in programs.values() for operation in one for name in operation.tensors}
     named |= {name for name in (facts.steps, facts.energies) if name is not None}
-    found = {name: stored.take_floats(name) for name in sorted(named)}
-    shapes, tensors = {name: one.shape for name, one in found.items()}, FloatTensors(found)
+    tensors = FloatTensors({name: stored.take_floats(name) for name in sorted(named)})
+    shapes = tensors.shapes
     for side in (hyper, 2 * hyper):  # twice: a length that is added is not one that is multiplied
         picture = Shape(3, side, side)
         latent = Shape(m, side // LATENT_STRIDE, side // LATENT_STRIDE)
@@ -284,8 +284,8 @@ def _read_transforms(program: _Json, facts: TransformFacts, stored: StoredTensor
             ("hyper_analysis", latent, hyper_latent),
             ("synthesis", latent, picture),
         ):
-            if (made := result_shape(programs[name], given, shapes)) != wanted:
-                raise ModelError(f"{name} must make {wanted} of {given}, found {made}")
+            if (found := result_shape(programs[name], given, shapes)) != wanted:
+                raise ModelError(f"{name} must make {wanted} of {given}, found {found}")
     if any(isinstance(one, QualityFactors | QualityPlane) for one in programs["hyper_analysis"]):
         raise ModelError("hyper_analysis must not look at the quality, found that it does")
     if facts.steps is not None and shapes[facts.steps][1:] != (m,):

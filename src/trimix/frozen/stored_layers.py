@@ -76,6 +76,11 @@ class FloatTensors(Mapping[str, np.ndarray]):
     def __len__(self) -> int:
         return len(self._stored)
 
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of all, none of which is made for it."""
+        return {name: one.shape for name, one in self._stored.items()}
+
 
 class StoredTensors:
     """The tensors of a weights file; each is taken once, with the type and shape that it must have."""

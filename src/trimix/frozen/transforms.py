@@ -11,6 +11,7 @@ import numpy as np
 from trimix.frozen.engine import QUALITY_MAXIMUM, QUALITY_MINIMUM, Network, interpolated_factors, network_for
 from trimix.frozen.linear_path import reduced_linear_path
 from trimix.frozen.program import Program, reach
+from trimix.frozen.stored_layers import FloatTensors
 from trimix.shapes import LATENT_STRIDE, Float
 
 _FLAT_SIDE = 9
@@ -56,7 +57,7 @@ class FrozenTransforms:
 
     facts: TransformFacts
     programs: Mapping[str, Program]
-    tensors: Mapping[str, np.ndarray]
+    tensors: FloatTensors
     device: str = "cpu"
     _networks: dict[str, Network] = field(default_factory=dict, init=False)
 
@@ -96,7 +97,7 @@ class FrozenTransforms:
     @cached_property
     def halo(self) -> int:
         """Latent rows and columns around a part of a picture that g_a and g_s look at."""
-        shapes = {name: tensor.shape for name, tensor in self.tensors.items()}
+        shapes = self.tensors.shapes
         of_analysis = reach(self.programs["analysis"], shapes) / LATENT_STRIDE
         return min(self.facts.halo, math.ceil(max(of_analysis, reach(self.programs["synthesis"], shapes))))
 

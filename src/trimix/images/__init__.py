@@ -15,8 +15,8 @@ from trimix.images.padding import (
 from trimix.images.picture import Picture, picture_of_samples
 from trimix.images.psnr import BT601_LUMA_WEIGHTS, PEAK, check_shapes, psnr_db, psnr_of_error_db
 from trimix.images.reading import ByteSource, picture_of_image, read_picture
+from trimix.images.regions import region_or_whole
 from trimix.images.stripping import Strip, stripped
-from trimix.images.window import Window, whole_or
 from trimix.images.writing import (
     OUTPUT_FORMATS,
     metadata_information,
@@ -33,7 +33,6 @@ __all__ = [
     "ByteSource",
     "Picture",
     "Strip",
-    "Window",
     "check_shapes",
     "collapse_to_grey",
     "decode_samples",
@@ -49,6 +48,7 @@ __all__ = [
     "psnr_of_error_db",
     "read_picture",
     "reduced",
+    "region_or_whole",
     "replicate_grey",
     "shares_in_picture",
     "stripped",
@@ -56,7 +56,6 @@ __all__ = [
     "to_image",
     "to_pixels",
     "to_planes",
-    "whole_or",
     "write_atomically",
     "write_picture",
 ]

@@ -73,6 +73,11 @@ class Picture:
         return self.pixels.shape[2]
 
     @property
+    def file_channels(self) -> int:
+        """Of the samples: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha."""
+        return (3 if self.stands_for_rgb else self.channels) + (self.alpha is not None)
+
+    @property
     def bit_depth(self) -> int:
         """8 or 16."""
         return 8 * self.pixels.dtype.itemsize
