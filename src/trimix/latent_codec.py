@@ -22,19 +22,19 @@ from trimix.entropy_models.passes import InSlices, KnownSymbols, Rounding, Symbo
 from trimix.entropy_models.schedule import latent_slices
 from trimix.errors import UsageError
 from trimix.frozen.linear_path import REDUCTION
-from trimix.frozen.model import FrozenModel, SymbolBits, quality_to_integer
+from trimix.frozen.model import FrozenModel, SideFeatures, SymbolBits, quality_to_integer
 from trimix.frozen.tiles import Tile, tiles
-from trimix.images import Picture, collapse_to_grey, pad_to_multiple, reduced, to_pixels, to_planes
-from trimix.shapes import HYPER_STRIDE, LATENT_STRIDE, Float, Int, Int16, Rectangle, UInt
+from trimix.images import Picture, collapse_to_grey, pad_to, reduced, to_pixels, to_planes
+from trimix.shapes import HYPER_STRIDE, LATENT_STRIDE, Float, Int, Int16, Rectangle, Shaped, UInt
 from trimix.threads import thread_count
 
 PICTURE_MULTIPLE = LATENT_STRIDE * HYPER_STRIDE
 """Sides are padded to a multiple of it: 16 pixels a latent, 4 latents a hyper-latent."""
-_PIXELS_AT_ONCE = 2**22
-_GRADIENT_MEMORY = 8
-"""A backward pass keeps what a forward pass forgets: some ten times as much."""
-_GRADIENT_HALO = 6
-"""Latents: what gradients need to see. Beyond, a pixel depends on a latent by less than a fiftieth of a level."""
+_PIXELS_AT_ONCE = 2**21
+_ENCODER_PIXELS_AT_ONCE = 2**21
+"""Less: a backward pass keeps what a forward pass forgets, and a halo that is small costs little."""
+_ENCODER_HALO_SHARE = 1 / 3
+"""Of what a decoder must see so that no seam shows. With so much one latent of 100 000 is rounded another way."""
 POSITIONS_IN_ONE = 2**14
 """Latents of more positions, 4.2 megapixels, are written in slices."""
 
@@ -91,13 +91,12 @@ class Latents:
     """A picture before its latents are quantized.
 
     Args:
-        by_position: y, in steps of the quantizer, magnitudes up to ``ACTIVATION_LIMIT``.
+        by_position: y, in steps of the quantizer, magnitudes up to ``ACTIVATION_LIMIT``; or the nearest integers,
+            int16, where no more is needed.
     """
 
-    by_position: Float[np.ndarray, "h w M"]
-    hyper_latent: Int16[np.ndarray, "Z hh hw"]
-    side: Int[np.ndarray, "h w S"]
-    quality_integer: int
+    by_position: Shaped[np.ndarray, "h w M"]
+    side_of: SideFeatures
 
     @property
     def is_sliced(self) -> bool:
@@ -127,46 +126,42 @@ class LatentCodec:
         check_sides(picture.width, picture.height)
         quality_integer = quality_to_integer(quality)
         factor = quality_integer / QUALITY_STEPS
-        pixels = pad_to_multiple(picture.pixels, PICTURE_MULTIPLE)
-        grid = pixels.shape[0] // LATENT_STRIDE, pixels.shape[1] // LATENT_STRIDE
-        y = np.empty((self.model.latent_model.latent_channels, *grid), np.float32)
-        for tile in self.tiles(grid):
-            x = to_planes(pixels[tuple(_times(one.seen, LATENT_STRIDE) for one in (tile.rows, tile.columns))])
-            of_tile = self.model.transforms.encode_latent(x, factor)
-            of_tile = of_tile[:, tile.rows.kept_of_seen(), tile.columns.kept_of_seen()]
-            y[:, tile.rows.kept, tile.columns.kept] = of_tile
-        np.nan_to_num(y, copy=False)
-        y.clip(-ACTIVATION_LIMIT, ACTIVATION_LIMIT, out=y)
-        z_hat = self.model.hyper_symbols(self.model.transforms.hyper_analysis(y))
-        side = self.model.side_features(z_hat, quality_integer)
-        return Latents(np.ascontiguousarray(y.transpose(1, 2, 0)), z_hat, side, quality_integer)
+        transforms = self.model.transforms
+        rows, columns = (-(-size // PICTURE_MULTIPLE) for size in picture.pixels.shape[:2])
+        grid = HYPER_STRIDE * rows, HYPER_STRIDE * columns
+        y = np.empty((*grid, self.model.latent_model.latent_channels), np.float32)
+        for tile in self.tiles(grid, in_encoder=True):
+            seen = [_times(one, LATENT_STRIDE) for one in tile.seen]
+            x = to_planes(pad_to(picture.pixels[tuple(seen)], *(one.stop - one.start for one in seen)))
+            made = np.nan_to_num(transforms.encode_latent(x, factor), copy=False)
+            y[tile.kept] = made[:, *tile.kept_of_seen()].transpose(1, 2, 0)
+            y[tile.kept].clip(-ACTIVATION_LIMIT, ACTIVATION_LIMIT, out=y[tile.kept])
+        z_hat = np.empty((len(self.model.hyper_table), rows, columns), np.int16)
+        positions_at_once = transforms.facts.pixels_at_once // PICTURE_MULTIPLE**2
+        for tile in tiles(slice(0, rows), slice(0, columns), (rows, columns), transforms.hyper_halo, positions_at_once):
+            part = y[tuple(_times(one, HYPER_STRIDE) for one in tile.seen)]
+            z = transforms.hyper_analysis(np.ascontiguousarray(part.transpose(2, 0, 1)))
+            z_hat[:, *tile.kept] = self.model.hyper_symbols(z[:, *tile.kept_of_seen()])
+        return Latents(y, SideFeatures(self.model, z_hat, quality_integer))
 
     def tiles(
-        self, grid: tuple[int, int], part: tuple[slice, slice] | None = None, *, with_gradient: bool = False
+        self, grid: tuple[int, int], part: tuple[slice, slice] | None = None, *, in_encoder: bool = False
     ) -> Iterator[Tile]:
         """Parts of a latent that the transforms work on one after the other; memory is bounded by them.
 
         Args:
             grid: rows and columns of the latent.
             part: of them that is wanted; None for all.
-            with_gradient: smaller ones, of which less is seen.
+            in_encoder: smaller ones, of whose surroundings less is seen.
         """
         transforms = self.model.transforms
         rows, columns = part or (slice(0, grid[0]), slice(0, grid[1]))
-        halo, pixels = transforms.halo, min(_PIXELS_AT_ONCE, transforms.facts.pixels_at_once)
-        if with_gradient:
-            halo, pixels = min(halo, _GRADIENT_HALO), transforms.facts.pixels_at_once // _GRADIENT_MEMORY
+        halo = math.ceil(_ENCODER_HALO_SHARE * transforms.halo) if in_encoder else transforms.halo
+        pixels = min(_ENCODER_PIXELS_AT_ONCE if in_encoder else _PIXELS_AT_ONCE, transforms.facts.pixels_at_once)
         return tiles(rows, columns, grid, halo, pixels // LATENT_STRIDE**2)
 
     def quantize(
-        self,
-        side: Int[np.ndarray, "h w S"],
-        hyper_latent: Int16[np.ndarray, "Z hh hw"],
-        quality_integer: int,
-        source: SymbolSource,
-        sink: SymbolSink | InSlices | None = None,
-        *,
-        is_sliced: bool,
+        self, side_of: SideFeatures, source: SymbolSource, sink: SymbolSink | InSlices | None = None, *, is_sliced: bool
     ) -> Symbols:
         """The symbols of a source, in one run over the schedule.
 
@@ -174,22 +169,21 @@ class LatentCodec:
             source: rounds, chooses or reads.
             sink: writes or counts.
         """
-        model, slices = self.model.latent_model, latent_slices(*side.shape[:2], sliced=is_sliced)
-        found = run_slices(model, side, self.model.schedule, slices, source, sink, thread_count())
-        symbols, values = (np.ascontiguousarray(planes.transpose(2, 0, 1)) for planes in (found.symbols, found.values))
-        return Symbols(symbols, hyper_latent, quality_integer, values if model.layout.around_mean else None, is_sliced)
+        model, slices = self.model.latent_model, latent_slices(*side_of.grid, sliced=is_sliced)
+        found = run_slices(model, side_of, self.model.schedule, slices, source, sink, thread_count())
+        symbols, values = (planes.transpose(2, 0, 1) for planes in (found.symbols, found.values))
+        values = values if model.layout.around_mean else None
+        return Symbols(symbols, side_of.hyper_latent, side_of.quality_integer, values, is_sliced)
 
     def round(self, latents: Latents, sink: SymbolSink | InSlices | None = None) -> Symbols:
         """The nearest symbols of latents."""
         source = Rounding(latents.by_position, ACTIVATION_LIMIT)
-        of, quality = latents.hyper_latent, latents.quality_integer
-        return self.quantize(latents.side, of, quality, source, sink, is_sliced=latents.is_sliced)
+        return self.quantize(latents.side_of, source, sink, is_sliced=latents.is_sliced)
 
     def put(self, symbols: Symbols, sink: SymbolSink | InSlices | None = None) -> Symbols:
         """Give known symbols to a sink, and return them with their values."""
-        of, quality = symbols.hyper_latent, symbols.quality_integer
-        side, source = self.model.side_features(of, quality), KnownSymbols(symbols.by_position)
-        return self.quantize(side, of, quality, source, sink, is_sliced=symbols.is_sliced)
+        side_of = SideFeatures(self.model, symbols.hyper_latent, symbols.quality_integer)
+        return self.quantize(side_of, KnownSymbols(symbols.by_position), sink, is_sliced=symbols.is_sliced)
 
     def count(self, symbols: Symbols) -> SymbolBits:
         """Bits of symbols; see ``FrozenModel.count_bits``."""

@@ -17,11 +17,11 @@ from trimix.bitstream import SliceStream
 from trimix.coding import RangeDecoder
 from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT
 from trimix.entropy_models.passes import Expecting, QuantizedLatents, SymbolReader, run_schedule
-from trimix.entropy_models.schedule import latent_slices
+from trimix.entropy_models.schedule import bands, latent_slices
 from trimix.errors import CodecError, DesynchronizedError
-from trimix.frozen.model import FrozenModel
+from trimix.frozen.model import FrozenModel, SideFeatures
 from trimix.latent_codec import Symbols, symbol_checksum
-from trimix.shapes import HYPER_STRIDE, Float, Int, Int16, Rectangle
+from trimix.shapes import Float, Int, Int16
 from trimix.threads import in_threads, thread_count
 
 
@@ -43,8 +43,8 @@ class LatentReader:
         is_sliced: bool,
         keep_going: bool = False,
     ) -> None:
-        self._model, self._hyper_latent, self._quality_integer = model, hyper_latent, quality_integer
-        self.grid = hyper_latent.shape[1] * HYPER_STRIDE, hyper_latent.shape[2] * HYPER_STRIDE
+        self._model, self._side_of = model, SideFeatures(model, hyper_latent, quality_integer)
+        self.grid = self._side_of.grid
         """Rows and columns of all latents."""
         self.slices = latent_slices(*self.grid, sliced=is_sliced)
         self.lost: list[int] = []
@@ -84,27 +84,15 @@ class LatentReader:
                 values[one.positions] = self._found[number].values
         planes = [None if each is None else np.ascontiguousarray(each.transpose(2, 0, 1)) for each in (symbols, values)]
         assert planes[0] is not None
-        return Symbols(planes[0], self._hyper_latent, self._quality_integer, planes[1], self._is_sliced)
+        side_of = self._side_of
+        return Symbols(planes[0], side_of.hyper_latent, side_of.quality_integer, planes[1], self._is_sliced)
 
     def _decode(self, numbers: Sequence[int]) -> None:
-        """Decode slices; those of one row of slices need side features of a part of the picture."""
-        for top in sorted({self.slices[number].top for number in numbers}):
-            row = [number for number in numbers if self.slices[number].top == top]
-            left, last = self.slices[row[0]].left, self.slices[row[-1]]
-            part = Rectangle(top, left, last.height, last.left + last.width - left)
-            side = self._side_features(part)
-            lefts = [self.slices[number].left - left for number in row]
-            parts = [side[:, at : at + self.slices[number].width] for at, number in zip(lefts, row, strict=True)]
-            self._found |= zip(row, in_threads(thread_count(), self._of_slice, row, parts), strict=True)
-
-    def _side_features(self, part: Rectangle) -> Int[np.ndarray, "h w S"]:
-        margin, bounds, offsets = self._model.hyper_margin, [], []
-        for positions, size in zip(part.positions, self._hyper_latent.shape[1:], strict=True):
-            first = max(0, positions.start // HYPER_STRIDE - margin)
-            bounds.append(slice(first, min(size, -(-positions.stop // HYPER_STRIDE) + margin)))
-            offsets.append(slice(positions.start - HYPER_STRIDE * first, positions.stop - HYPER_STRIDE * first))
-        side = self._model.side_features(self._hyper_latent[:, *bounds], self._quality_integer)
-        return side[tuple(offsets)]
+        """Decode slices, several at a time."""
+        for part, members in bands([self.slices[number] for number in numbers]):
+            side, band = self._side_of(part), [numbers[member] for member in members]
+            sides = [side[self.slices[number].within(part)] for number in band]
+            self._found |= zip(band, in_threads(thread_count(), self._of_slice, band, sides), strict=True)
 
     def _of_slice(self, number: int, side: Int[np.ndarray, "h w S"]) -> QuantizedLatents:
         model, passes = self._model.latent_model, self._model.schedule(*side.shape[:2])
@@ -112,7 +100,9 @@ class LatentReader:
             source = SymbolReader(RangeDecoder(self._streams[number].stream))
             found = run_schedule(model, side, passes, source)
             planes = found.symbols.transpose(2, 0, 1)
-            checksum = symbol_checksum(planes) if self._is_sliced else symbol_checksum(self._hyper_latent, planes)
+            checksum = (
+                symbol_checksum(planes) if self._is_sliced else symbol_checksum(self._side_of.hyper_latent, planes)
+            )
             check_symbols(checksum, self._streams[number].symbol_checksum)
             return found
         except CodecError:

@@ -54,7 +54,16 @@ class Rectangle:
     @property
     def positions(self) -> tuple[slice, slice]:
         """Its rows and columns."""
-        return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
+        return slice(self.top, self.ends[0]), slice(self.left, self.ends[1])
+
+    @property
+    def ends(self) -> tuple[int, int]:
+        """The first row below it, and the first column to its right."""
+        return self.top + self.height, self.left + self.width
+
+    def within(self, other: "Rectangle") -> tuple[slice, slice]:
+        """Its rows and columns, counted from where another one begins."""
+        return Rectangle(self.top - other.top, self.left - other.left, self.height, self.width).positions
 
 
 def __getattr__(name: str) -> object:

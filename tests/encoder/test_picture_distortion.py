@@ -49,7 +49,7 @@ def test_the_gradient_is_that_of_the_whole_picture(name, channels, in_strips, mo
     values = codec.latents.dequantize(symbols)
     if in_strips:
         monkeypatch.setattr(latent_codec, "tiles", in_small_tiles)
-        monkeypatch.setattr(latent_codec, "_GRADIENT_HALO", 99)
+        monkeypatch.setattr(latent_codec, "_ENCODER_HALO_SHARE", 1)
     error = PictureDistortion(codec.latents, picture.pixels, symbols.quality_integer)
     assert (len(list(error._tiles(values))) > 1) == in_strips
     slope = error.slope(values)
@@ -170,7 +170,7 @@ def test_what_stands_for_a_distortion_points_the_same_way_in_tiles(distortion, m
     found = PictureDistortion(codec.latents, picture.pixels, symbols.quality_integer)
     whole = found.slope(values)
     monkeypatch.setattr(latent_codec, "tiles", lambda *given: tiles(*given[:-2], 16, 1))
-    monkeypatch.setattr(latent_codec, "_GRADIENT_HALO", 99)
+    monkeypatch.setattr(latent_codec, "_ENCODER_HALO_SHARE", 1)
     assert len(list(found._tiles(values))) > 1
     parts = found.slope(values)
     assert parts.bits == pytest.approx(found.bits(values), rel=1e-4)

@@ -4,12 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from searched import MODELS, some_picture, tiny_codec
+from searched import FOR_MS_SSIM, MODELS, cost, smooth_picture, some_picture, tiny_codec
 
 from trimix import latent_codec
 from trimix.bitstream import Container, SliceStream, describe, join_slices, split_slices
-from trimix.entropy_models.schedule import SLICE_SIDE, latent_slices
+from trimix.encoder import first_choice
+from trimix.encoder.picture_distortion import PictureDistortion
+from trimix.entropy_models import schedule
+from trimix.entropy_models.schedule import SLICE_SIDE, bands, latent_slices
 from trimix.errors import CodecError, CorruptedFileError, DesynchronizedError, UsageError
+from trimix.frozen.model import SideFeatures
 from trimix.images import reduced
 from trimix.shapes import HYPER_STRIDE, Rectangle
 
@@ -32,6 +36,54 @@ def test_slices_cover_every_latent_once():
     for one in latent_slices(70, 33):
         seen[one.positions] += 1
     assert (seen == 1).all()
+
+
+@pytest.mark.parametrize("positions", [1, 32 * 70, 2 * 32 * 70, 10**6])
+def test_bands_are_made_of_whole_rows_of_slices(positions, monkeypatch):
+    monkeypatch.setattr(schedule, "POSITIONS_IN_BAND", positions)
+    slices = latent_slices(150, 70)
+    found = bands(slices)
+    assert [number for _, numbers in found for number in numbers] == list(range(len(slices)))
+    assert max(part.height for part, _ in found) == min(150, 32 * max(1, positions // (32 * 70)))
+    for part, numbers in found:
+        covered = np.zeros((part.height, part.width), int)
+        for number in numbers:
+            covered[slices[number].within(part)] += 1
+        assert (covered == 1).all()
+
+
+def test_side_features_of_a_part_are_that_part_of_all(codec):
+    hyper_latent = codec.latents.analyze(some_picture(HEIGHT, WIDTH), 60).side_of.hyper_latent
+    side_of, whole = SideFeatures(codec.model, hyper_latent, 240), codec.model.side_features(hyper_latent, 240)
+    assert side_of.grid == whole.shape[:2]
+    for part in (Rectangle(0, 0, *side_of.grid), Rectangle(5, 30, 9, 11), Rectangle(34, 0, 6, 3)):
+        assert (side_of(part) == whole[part.positions]).all()
+
+
+def test_latents_made_in_tiles_are_those_made_at_once(codec, monkeypatch):
+    picture = some_picture(HEIGHT, WIDTH)
+    whole = codec.latents.analyze(picture, 60)
+    monkeypatch.setattr(latent_codec, "_ENCODER_PIXELS_AT_ONCE", 2**17)
+    monkeypatch.setattr(latent_codec, "_ENCODER_HALO_SHARE", 1)
+    monkeypatch.setattr(codec.model.transforms, "facts", replace(codec.model.transforms.facts, pixels_at_once=2**17))
+    in_tiles = codec.latents.analyze(picture, 60)
+    assert np.abs(in_tiles.by_position - whole.by_position).max() < 1e-3
+    assert (in_tiles.side_of.hyper_latent != whole.side_of.hyper_latent).mean() < 1e-3
+
+
+@pytest.mark.parametrize("is_worth_it", [True, False])
+def test_parts_of_a_large_picture_say_whether_to_choose(is_worth_it, monkeypatch):
+    codec, picture = tiny_codec(FOR_MS_SSIM), smooth_picture(HEIGHT, WIDTH)
+    monkeypatch.setattr(first_choice, "_PARTS_SIDE", 400)
+    monkeypatch.setattr(first_choice, "_WORTH_IT", 0.0 if is_worth_it else 1.0)
+    sizes, slope = [], PictureDistortion.slope
+    monkeypatch.setattr(PictureDistortion, "slope", lambda self, of: (sizes.append(self.pixels), slope(self, of))[1])
+    chosen, nearest = (codec.unpack(codec.encode(picture, 60, effort)) for effort in (2, 1))
+    assert sizes == [400 * 400, HEIGHT * WIDTH][: 1 + is_worth_it]
+    in_picture = np.s_[:, : HEIGHT // 16, : WIDTH // 16]
+    assert (chosen.latent != nearest.latent)[in_picture].any() == is_worth_it
+    if is_worth_it:
+        assert cost(codec, picture, chosen) < cost(codec, picture, nearest)
 
 
 @pytest.mark.parametrize("effort", [1, 2])

@@ -23,7 +23,7 @@ class Choosing:
     there, by its bits alone: it may be too far for a linear term to be true.
 
     Args:
-        values: around which is chosen, in steps of the quantizer, float32 [h w M].
+        values: around which is chosen, in steps of the quantizer, float32 or int16 [h w M].
         linear: bits a step, float32 [h w M].
         quadratic: bits a squared step, float32 [M].
         shares: by which the quadratic term counts at a position, float32 [h w], 0 where it does not matter to the
@@ -55,7 +55,7 @@ class Choosing:
 
     def take(self, rows: np.ndarray, columns: np.ndarray, parameters: LatentParameters) -> np.ndarray:
         """Choose the symbols at the positions."""
-        values = self.values[rows, columns]
+        values = self.values[rows, columns].astype(np.float32, copy=False)
         centres: np.ndarray | float = 0.0
         if parameters.centres is not None:
             centres = parameters.centres.reshape(values.shape) * np.float32(1 / VALUE_STEPS)
@@ -70,7 +70,7 @@ class Choosing:
         distance = chosen + centres - values
         least = bits + linear * distance + quadratic * np.square(distance)
         movable = True if self.movable is None else self.movable[rows, columns]
-        for step in (-1, 1):
+        for step in (-1, 1) if np.any(movable) else ():
             candidate = np.clip(nearest + step, -self.limit, self.limit)
             distance = candidate + centres - values
             bits_there = parameters.bits_of(candidate)

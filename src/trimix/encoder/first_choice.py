@@ -1,17 +1,24 @@
 """The symbols that an encoding begins with: the nearest ones, or ones chosen in a single run over the schedule."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from trimix.encoder.choosing import Choosing, by_position
 from trimix.encoder.curvature import CHOICES, CURVATURE, Damping, curvature_along, first_damping
-from trimix.encoder.picture_distortion import PictureDistortion, where_it_matters
+from trimix.encoder.picture_distortion import PictureDistortion, Slope, where_it_matters
 from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT
 from trimix.entropy_models.passes import BitCounter, SliceWriters
 from trimix.images import Picture
 from trimix.latent_codec import LatentCodec, Symbols
+from trimix.shapes import Float, Int16
+
+_PARTS_SIDE = 768
+"""Pixels: so much of the height and the width of a large picture says which choice is good."""
+_WORTH_IT = 0.01
+"""Of a large picture, whose gradient takes most of the time: what a choice must save at least."""
 
 
 @dataclass(frozen=True)
@@ -21,12 +28,14 @@ class FirstChoice:
     Args:
         writers: have written the latents, if it was wanted.
         seconds: that g_a and one run over the schedule took.
+        saved: share of bits and distortion that the choice saved; None where nobody looked.
     """
 
     symbols: Symbols
     writers: SliceWriters | None
     seconds: float
     damping: Damping
+    saved: float | None = None
 
 
 def first_choice(codec: LatentCodec, picture: Picture, quality: float, *, chosen: bool, writes: bool) -> FirstChoice:
@@ -43,7 +52,8 @@ def first_choice(codec: LatentCodec, picture: Picture, quality: float, *, chosen
     Where a squared error stands for the distortion (see ``picture_distortion``), a run is good if it makes bits and
     distortion together less than the nearest integers have. Where none of three runs is good, the symbols are the
     nearest integers, and the cheapest ones beyond the border of the picture. A model that does not know the curvature
-    beforehand gets the nearest integers, too.
+    beforehand gets the nearest integers, too. Of a large picture, whose latents are coded in slices, four parts say
+    which run is good. The whole is run over once, and chosen for only where that saves enough.
 
     Args:
         picture: 8 bits, grey or RGB.
@@ -58,47 +68,105 @@ def first_choice(codec: LatentCodec, picture: Picture, quality: float, *, chosen
     >>> first_choice(Codec.load().latents, picture, 50, chosen=True, writes=False).symbols.latent.shape[1:]
     (4, 4)
     """
-    began = time.monotonic()
-    latents = codec.analyze(picture, quality)
-    analysis_seconds = time.monotonic() - began
-    distortion = PictureDistortion(codec, picture.levels, latents.quality_integer)
-    damping = first_damping(is_squared_error=distortion.is_squared_error)
+    chooser = _Chooser(codec, picture, quality, writes=writes)
+    if not chosen or not chooser.knows_curvature:
+        return chooser.rounded()
+    if not chooser.is_sliced:
+        return chooser.best()
+    parts = Picture(picture.pixels[np.ix_(*map(_parts, picture.pixels.shape[:2]))])
+    of_parts = _Chooser(codec, parts, quality, writes=False).best()
+    is_worth_it = of_parts.saved is None or of_parts.saved >= _WORTH_IT
+    return chooser.chosen(of_parts.damping) if is_worth_it else chooser.nearest()
 
-    def run(source: Choosing | None) -> FirstChoice:
+
+def _parts(size: int) -> np.ndarray:
+    """Rows, or columns, of two parts of a side, or all where there are no more.
+
+    >>> _parts(2048)[[0, 383, 384, 767]].tolist()
+    [320, 703, 1344, 1727]
+    """
+    half = _PARTS_SIDE // 2
+    if size <= _PARTS_SIDE:
+        return np.arange(size)
+    return np.concatenate([np.arange(half) + (size * quarter // 4 - half // 2) for quarter in (1, 3)])
+
+
+class _Chooser:
+    """Runs over the latents of one picture."""
+
+    def __init__(self, codec: LatentCodec, picture: Picture, quality: float, *, writes: bool) -> None:
         began = time.monotonic()
-        sink = SliceWriters() if writes else None
-        if source is None:
-            symbols = codec.round(latents, sink)
-        else:
-            of, quality_integer, is_sliced = latents.hyper_latent, latents.quality_integer, latents.is_sliced
-            symbols = codec.quantize(latents.side, of, quality_integer, source, sink, is_sliced=is_sliced)
-        return FirstChoice(symbols, sink, analysis_seconds + time.monotonic() - began, damping)
+        self._codec, self._writes = codec, writes
+        self._latents = codec.analyze(picture, quality)
+        self._analysis_seconds = time.monotonic() - began
+        self.is_sliced = self._latents.is_sliced
+        self._distortion = PictureDistortion(codec, picture.levels, self._latents.side_of.quality_integer)
+        self.knows_curvature = self._distortion.step_weights is not None
+        self._weights = np.empty(0) if self._distortion.step_weights is None else self._distortion.step_weights
 
-    if not chosen or distortion.step_weights is None:
-        return run(None)
-    nearest = np.clip(np.rint(latents.by_position), -ACTIVATION_LIMIT, ACTIVATION_LIMIT)
-    values = np.ascontiguousarray(nearest.transpose(2, 0, 1))
-    slope = distortion.slope(values)
-    weights = distortion.step_weights
-    around, linear = by_position(values), by_position(slope.gradient)
-    nearest_bits = 0.0
-    if not distortion.is_squared_error:
-        codec.round(latents, counter := BitCounter(latents.by_position.shape))
-        nearest_bits = float(counter.bits.sum())
-    for _ in range(CHOICES):
-        quadratic = CURVATURE * damping.factor * weights
-        source = Choosing(around, linear, quadratic, ACTIVATION_LIMIT, slope.shares)
-        found = run(source)
-        moved = where_it_matters(codec.dequantize(found.symbols) - values, slope.shares)
-        change = distortion.bits(values + moved) - slope.bits
-        if distortion.is_squared_error:
-            if damping.learn(curvature_along(change, slope.gradient, moved, weights, slope.shares)):
-                return found
-        elif source.bits + change < nearest_bits:
-            return found
-        else:
-            damping.increase()
-    y = latents.by_position
-    beyond = np.zeros((*y.shape[:2], 1), bool) if slope.shares is None else slope.shares[:, :, None] == 0
-    nothing = np.zeros_like(y), np.zeros_like(weights)
-    return run(Choosing(y, *nothing, ACTIVATION_LIMIT, slope.shares, beyond))
+    def rounded(self) -> FirstChoice:
+        """The nearest integers."""
+        return self._run(lambda sink: self._codec.round(self._latents, sink), self._damping())
+
+    def best(self) -> FirstChoice:
+        """The first good run, or else the nearest integers."""
+        around = self._nearest_integers()
+        values, damping = around.transpose(2, 0, 1), self._damping()
+        slope = self._distortion.slope(values)
+        nearest_bits = 0.0
+        if not self._distortion.is_squared_error:
+            self._codec.round(self._latents, counter := BitCounter(around.shape))
+            nearest_bits = float(counter.bits.sum())
+        for _ in range(CHOICES):
+            source = self._choosing(around, slope, damping)
+            found = self._run_over(source, damping)
+            moved = where_it_matters(self._codec.dequantize(found.symbols) - values, slope.shares)
+            change = self._distortion.bits(values + moved) - slope.bits
+            if self._distortion.is_squared_error:
+                if damping.learn(curvature_along(change, slope.gradient, moved, self._weights, slope.shares)):
+                    return found
+            elif (saved := nearest_bits - source.bits - change) > 0:
+                return replace(found, saved=saved / (nearest_bits + slope.bits))
+            else:
+                damping.increase()
+        return replace(self._nearest(slope.shares, damping), saved=0.0)
+
+    def chosen(self, damping: Damping) -> FirstChoice:
+        """One run."""
+        around = self._nearest_integers()
+        slope = self._distortion.slope(around.transpose(2, 0, 1))
+        return self._run_over(self._choosing(around, slope, damping), damping)
+
+    def nearest(self) -> FirstChoice:
+        """The nearest integers, and the cheapest ones beyond the border of the picture."""
+        return self._nearest(self._distortion.shares(*self._nearest_integers().shape[:2]), self._damping())
+
+    def _damping(self) -> Damping:
+        return first_damping(is_squared_error=self._distortion.is_squared_error)
+
+    def _nearest_integers(self) -> Int16[np.ndarray, "h w M"]:
+        y = self._latents.by_position
+        if self._codec.model.latent_model.layout.around_mean:
+            return np.rint(y).astype(np.int16)
+        # Nothing else is needed from here on, and y takes much memory.
+        self._latents = replace(self._latents, by_position=np.rint(y, out=y).astype(np.int16))
+        return self._latents.by_position
+
+    def _choosing(self, around: Int16[np.ndarray, "h w M"], slope: Slope, damping: Damping) -> Choosing:
+        quadratic = CURVATURE * damping.factor * self._weights
+        return Choosing(around, by_position(slope.gradient), quadratic, ACTIVATION_LIMIT, slope.shares)
+
+    def _nearest(self, shares: Float[np.ndarray, "h w"] | None, damping: Damping) -> FirstChoice:
+        y = self._latents.by_position
+        beyond = np.zeros((*y.shape[:2], 1), bool) if shares is None else shares[:, :, None] == 0
+        nothing = np.zeros(beyond.shape, np.float32), np.zeros(y.shape[2], np.float32)
+        return self._run_over(Choosing(y, *nothing, ACTIVATION_LIMIT, shares, beyond), damping)
+
+    def _run_over(self, source: Choosing, damping: Damping) -> FirstChoice:
+        of, is_sliced = self._latents.side_of, self.is_sliced
+        return self._run(lambda sink: self._codec.quantize(of, source, sink, is_sliced=is_sliced), damping)
+
+    def _run(self, run: Callable[[SliceWriters | None], Symbols], damping: Damping) -> FirstChoice:
+        began, sink = time.monotonic(), SliceWriters() if self._writes else None
+        symbols = run(sink)
+        return FirstChoice(symbols, sink, self._analysis_seconds + time.monotonic() - began, damping)

@@ -53,7 +53,7 @@ def where_it_matters(
     planes: Float[np.ndarray, "M h w"], shares: Float[np.ndarray, "h w"] | None
 ) -> Float[np.ndarray, "M h w"]:
     """Planes, 0 where the share is."""
-    return planes if shares is None else planes * (shares != 0)
+    return planes if shares is None or shares.all() else planes * (shares != 0)
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class PictureDistortion:
     def __init__(self, codec: LatentCodec, pixels: Shaped[np.ndarray, "H W C"], quality_integer: int) -> None:
         self._codec = codec
         self._quality_integer = quality_integer
-        self._pixels = np.ascontiguousarray(pixels.transpose(2, 0, 1))
+        self._pixels = pixels.transpose(2, 0, 1)
         self._channels, self._height, self._width = self._pixels.shape
         self.pixels = self._height * self._width
         self.measure = codec.model.distortion
@@ -116,8 +116,8 @@ class PictureDistortion:
             return f"{psnr_of_error_db(lost):.2f} dB"
         return f"{self.measure.kind} distortion {lost:.4g}"
 
-    def bits(self, values: Float[np.ndarray, "M h w"]) -> float:
-        """Of latents, in steps of the quantizer."""
+    def bits(self, values: Shaped[np.ndarray, "M h w"]) -> float:
+        """Of latents, in steps of the quantizer, of any type."""
         total = 0.0
         for tile in self._tiles(values):
             shown, place = self._shown(values, tile)[0], self._place(tile)
@@ -127,9 +127,11 @@ class PictureDistortion:
                 total += self._of_pixels(shown, place, with_slope=False)[0]
         return total
 
-    def slope(self, values: Float[np.ndarray, "M h w"]) -> Slope:
-        """Distortion of latents, its derivatives and its curvature; of a large picture tile by tile."""
-        total, gradient, shares = 0.0, np.zeros_like(values), self.shares(*values.shape[1:])
+    def slope(self, values: Shaped[np.ndarray, "M h w"]) -> Slope:
+        """Distortion of latents as for ``bits``, its derivatives and its curvature; of a large picture tile by tile."""
+        # In memory by position, as sources take it: one copy less.
+        gradient = np.zeros((*values.shape[1:], len(values)), np.float32).transpose(2, 0, 1)
+        total, shares = 0.0, self.shares(*values.shape[1:])
         weights = None if self.is_squared_error else np.empty(values.shape[1:], np.float32)
         for tile in self._tiles(values):
             (shown, adjoint), place = self._shown(values, tile, differentiate=True), self._place(tile)
@@ -157,9 +159,9 @@ class PictureDistortion:
         slope, weights = stand_in(error, own, LATENT_STRIDE, size)
         return bits, slope, weights / np.float32(self._squared_error_lambda / self._channels * PEAK**2)
 
-    def _tiles(self, values: Float[np.ndarray, "M h w"]) -> Iterator[Tile]:
+    def _tiles(self, values: Shaped[np.ndarray, "M h w"]) -> Iterator[Tile]:
         _, rows, columns = values.shape
-        return self._codec.tiles((rows, columns), with_gradient=True)
+        return self._codec.tiles((rows, columns), in_encoder=True)
 
     def _place(self, tile: Tile) -> tuple[slice, slice]:
         """Where in the picture the pixels stand that a tile makes."""
@@ -179,11 +181,11 @@ class PictureDistortion:
         return self._lambda / self._channels * float(np.square(error).sum(dtype=np.float64))
 
     def _shown(
-        self, values: Float[np.ndarray, "M h w"], tile: Tile, *, differentiate: bool = False
+        self, values: Shaped[np.ndarray, "M h w"], tile: Tile, *, differentiate: bool = False
     ) -> tuple[Float[np.ndarray, "C H W"], Callable[[np.ndarray], np.ndarray]]:
         """The pixels that a tile makes, and what turns their slope into one of the latents that it sees, if wanted."""
         size = self._height, self._width, self._quality_integer
-        y = values[:, *tile.seen]
+        y = np.ascontiguousarray(values[:, *tile.seen], np.float32)
         planes, adjoint = self._codec.synthesize_tile(y, tile, *size, differentiate=differentiate)
         planes = collapse_to_grey(planes) if self._channels == 1 else planes
         shown = planes.clip(0, 1)

@@ -14,9 +14,10 @@ from trimix.encoder.picture_distortion import PictureDistortion, Slope
 from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT
 from trimix.entropy_models.passes import SliceWriters
 from trimix.errors import needing_torch
+from trimix.frozen.model import SideFeatures
 from trimix.images import Picture
 from trimix.latent_codec import LatentCodec, Symbols
-from trimix.shapes import Float
+from trimix.shapes import Float, Rectangle
 
 _SEED = 1
 _FIRST_HYPER_STEPS, _HYPER_STEPS = 4, 2
@@ -222,7 +223,8 @@ class _Search:
         assert point.slope is not None
         quality_integer = point.symbols.quality_integer
         hyper_latent = self._hyper_search.improved(point.values, point.symbols.hyper_latent, hyper_steps)
-        side = self._model.side_features(hyper_latent, quality_integer)
+        side_of = SideFeatures(self._model, hyper_latent, quality_integer)
+        side = side_of(Rectangle(0, 0, *side_of.grid))
         linear = point.slope.gradient + self._path.context_gradient(point.values, side)
         around = by_position(point.values)
         source = Choosing(
@@ -234,6 +236,6 @@ class _Search:
             self._random.random(around.shape, np.float32) < _FREE_SHARE if is_free else None,
         )
         sink, is_sliced = SliceWriters() if is_last else None, point.symbols.is_sliced
-        symbols = self._codec.quantize(side, hyper_latent, quality_integer, source, sink, is_sliced=is_sliced)
+        symbols = self._codec.quantize(side_of, source, sink, is_sliced=is_sliced)
         bits = source.bits + self._hyper_search.bits(hyper_latent)
         return self._point(symbols, bits, sink, is_last=is_last)

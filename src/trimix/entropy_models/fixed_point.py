@@ -186,7 +186,7 @@ def _round_to_8_bits(weight: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(weight / step), -127, 127).astype(np.int64) * step
 
 
-ROWS_AT_ONCE = 2**15
+ROWS_AT_ONCE = 2**12
 """Largest number of positions that a convolution unfolds at once; bounds memory and changes no number."""
 
 

@@ -20,7 +20,7 @@ integers by the same code in fewer, larger matrix products. So does a model with
 time. Groups are bounded, and memory with them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -28,7 +28,7 @@ import numpy as np
 
 from trimix.coding import RangeDecoder, RangeEncoder
 from trimix.entropy_models.integer_mixture import VALUE_STEPS, IntegerMixtureModel, LatentParameters
-from trimix.entropy_models.schedule import Pass, Schedule
+from trimix.entropy_models.schedule import Pass, Schedule, bands
 from trimix.shapes import Int, Int16, Rectangle
 from trimix.threads import in_threads
 
@@ -213,9 +213,13 @@ def _joined(passes: list[Pass]) -> Pass:
     )
 
 
+SideOfPart = Callable[[Rectangle], Int[np.ndarray, "h w S"]]
+"""Side features of a part of a latent."""
+
+
 def run_slices(
     model: IntegerMixtureModel,
-    side: Int[np.ndarray, "h w S"],
+    side_of: SideOfPart,
     schedule: Schedule,
     slices: Sequence[Rectangle],
     source: SymbolSource,
@@ -225,6 +229,7 @@ def run_slices(
     """Go through all slices of a latent, each by itself, and return its symbols and values.
 
     Args:
+        side_of: asked for one band of slices after the other, each of which is forgotten.
         threads: take so many slices at a time, where source and sink allow it; the result is the same.
     """
     sources: list[Any]
@@ -234,18 +239,23 @@ def run_slices(
         for one in (source, sink)
     )
 
-    def run(one: Rectangle, source: SymbolSource, sink: SymbolSink | None) -> QuantizedLatents:
+    def run(number: int, side: Int[np.ndarray, "h w S"]) -> QuantizedLatents:
+        one = slices[number]
         passes = schedule(one.height, one.width)
-        return run_schedule(model, side[one.positions], passes, source, sink, origin=(one.top, one.left))
+        return run_schedule(model, side, passes, sources[number], sinks[number], origin=(one.top, one.left))
 
     if len(slices) == 1:
-        return run(slices[0], sources[0], sinks[0])
+        return run(0, side_of(slices[0]))
     at_once = threads if isinstance(source, InSlices) and (sink is None or isinstance(sink, InSlices)) else 1
-    shape = *side.shape[:2], model.latent_channels
+    shape = *slices[-1].ends, model.latent_channels
     symbols = np.empty(shape, np.int16)
     values = np.empty(shape, np.int32) if model.layout.around_mean else symbols
-    for one, found in zip(slices, in_threads(at_once, run, slices, sources, sinks), strict=True):
-        symbols[one.positions], values[one.positions] = found.symbols, found.values
+    for part, numbers in bands(slices):
+        side = side_of(part)
+        sides = [side[slices[number].within(part)] for number in numbers]
+        for number, found in zip(numbers, in_threads(at_once, run, numbers, sides), strict=True):
+            here = slices[number].positions
+            symbols[here], values[here] = found.symbols, found.values
     return QuantizedLatents(symbols, values)
 
 

@@ -11,6 +11,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 
@@ -37,6 +38,8 @@ Schedule = Callable[[int, int], Sequence[Pass]]
 """Passes for the height and the width of a latent."""
 SLICE_SIDE = 32
 """Latents a side of a slice, 512 pixels: part of the format."""
+POSITIONS_IN_BAND = 2**15
+"""Of a latent, whose side features are in memory at a time; bounds memory and changes no number."""
 
 
 def latent_slices(height: int, width: int, *, sliced: bool = True) -> list[Rectangle]:
@@ -52,6 +55,31 @@ def latent_slices(height: int, width: int, *, sliced: bool = True) -> list[Recta
         for top in range(0, height, SLICE_SIDE)
         for left in range(0, width, SLICE_SIDE)
     ]
+
+
+def bands(slices: Sequence[Rectangle]) -> list[tuple[Rectangle, list[int]]]:
+    """Whole rows of slices whose side features are computed together, and the numbers of their slices.
+
+    Args:
+        slices: some of a latent's, in order; those of a row are neighbours.
+
+    >>> bands([Rectangle(0, 32, 32, 32), Rectangle(0, 64, 32, 7), Rectangle(32, 32, 32, 32)])
+    [(Rectangle(top=0, left=32, height=64, width=39), [0, 1, 2])]
+    """
+    found: list[tuple[Rectangle, list[int]]] = []
+    for top, row in groupby(range(len(slices)), key=lambda number: slices[number].top):
+        numbers = list(row)
+        first, last = slices[numbers[0]], slices[numbers[-1]]
+        part = Rectangle(top, first.left, first.height, last.ends[1] - first.left)
+        if found:
+            above, others = found[-1]
+            joined = Rectangle(above.top, above.left, above.height + part.height, above.width)
+            follows = (above.ends[0], above.left, above.width) == (top, part.left, part.width)
+            if follows and joined.height * joined.width <= POSITIONS_IN_BAND:
+                found[-1] = joined, others + numbers
+                continue
+        found.append((part, numbers))
+    return found
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from trimix.entropy_models.integer_mixture import VALUE_STEPS, IntegerMixtureMod
 from trimix.entropy_models.passes import BitCounter, KnownSymbols, run_slices
 from trimix.entropy_models.schedule import Schedule, latent_slices
 from trimix.frozen.transforms import FrozenTransforms
-from trimix.shapes import Float, Int, Int16, Int64
+from trimix.shapes import HYPER_STRIDE, Float, Int, Int16, Int64, Rectangle
 from trimix.threads import thread_count
 
 QUALITY_PLANE_STEPS = 198
@@ -172,9 +172,40 @@ class FrozenModel:
     ) -> SymbolBits:
         """Bits of symbols under the coder's own integers, by position and channel, without writing them."""
         known = np.ascontiguousarray(y_hat.transpose(1, 2, 0), np.int32)
-        side, counter = self.side_features(z_hat, quality_integer), BitCounter(known.shape)
-        slices = latent_slices(*side.shape[:2], sliced=is_sliced)
-        run_slices(self.latent_model, side, self.schedule, slices, KnownSymbols(known), counter, thread_count())
+        side_of, counter = SideFeatures(self, z_hat, quality_integer), BitCounter(known.shape)
+        slices = latent_slices(*side_of.grid, sliced=is_sliced)
+        run_slices(self.latent_model, side_of, self.schedule, slices, KnownSymbols(known), counter, thread_count())
         channels = self.hyper_channels_of(z_hat.shape)
         hyper_bits = self.hyper_table.information_bits(z_hat.astype(np.int32).ravel(), channels)
         return SymbolBits(counter.bits, float(hyper_bits.sum()))
+
+
+@dataclass(eq=False)
+class SideFeatures:
+    """What the hyper-latents of one file say of any part of its latent; the last part is kept."""
+
+    model: FrozenModel
+    hyper_latent: Int16[np.ndarray, "Z hh hw"]
+    quality_integer: int
+    _last: tuple[Rectangle, np.ndarray] | None = field(default=None, init=False)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of the latent."""
+        rows, columns = self.hyper_latent.shape[1:]
+        return HYPER_STRIDE * rows, HYPER_STRIDE * columns
+
+    def __call__(self, part: Rectangle) -> Int[np.ndarray, "h w S"]:
+        """Of a part, all of which lies in the latent."""
+        if self._last is None or self._last[0] != part:
+            self._last = None  # before the next one is made
+            self._last = part, self._made(part)
+        return self._last[1]
+
+    def _made(self, part: Rectangle) -> Int[np.ndarray, "h w S"]:
+        margin, seen, kept = self.model.hyper_margin, [], []
+        for positions, size in zip(part.positions, self.hyper_latent.shape[1:], strict=True):
+            first = max(0, positions.start // HYPER_STRIDE - margin)
+            seen.append(slice(first, min(size, -(-positions.stop // HYPER_STRIDE) + margin)))
+            kept.append(slice(positions.start - HYPER_STRIDE * first, positions.stop - HYPER_STRIDE * first))
+        return self.model.side_features(self.hyper_latent[:, *seen], self.quality_integer)[tuple(kept)]

@@ -50,6 +50,15 @@ class Tile:
         """Rows and columns that the network sees."""
         return self.rows.seen, self.columns.seen
 
+    @property
+    def kept(self) -> tuple[slice, slice]:
+        """Rows and columns that are kept."""
+        return self.rows.kept, self.columns.kept
+
+    def kept_of_seen(self) -> tuple[slice, slice]:
+        """Where what is kept lies in an output of one sample a latent."""
+        return self.rows.kept_of_seen(), self.columns.kept_of_seen()
+
 
 def strips(start: int, stop: int, size: int, halo: int, step: int) -> Iterator[Strip]:
     """Strips that cover ``start`` to ``stop`` of ``size`` rows or columns, of at most ``step`` each.

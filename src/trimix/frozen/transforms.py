@@ -12,7 +12,7 @@ from trimix.frozen.engine import QUALITY_MAXIMUM, QUALITY_MINIMUM, Network, inte
 from trimix.frozen.linear_path import reduced_linear_path
 from trimix.frozen.program import Program, reach
 from trimix.frozen.stored_layers import FloatTensors
-from trimix.shapes import LATENT_STRIDE, Float
+from trimix.shapes import HYPER_STRIDE, LATENT_STRIDE, Float
 
 _FLAT_SIDE = 9
 """Latents, in both directions, of a flat picture whose middle sees next to nothing of its borders."""
@@ -105,6 +105,11 @@ class FrozenTransforms:
     def has_reduced_path(self) -> bool:
         """Whether the linear path alone gives a small picture."""
         return self._reduced is not None
+
+    @cached_property
+    def hyper_halo(self) -> int:
+        """Hyper-latent rows and columns around a part of a picture that h_a looks at."""
+        return math.ceil(reach(self.programs["hyper_analysis"], self.tensors.shapes) / HYPER_STRIDE)
 
     def decode_reduced(self, y_hat: Float[np.ndarray, "M h w"], quality: float) -> Float[np.ndarray, "3 H W"]:
         """About the means over 8x8 pixels of `decode`, by the linear path alone, which the model must have.

@@ -5,6 +5,7 @@ from trimix.images.atomic_files import write_atomically
 from trimix.images.lossless import decode_samples, encode_samples, is_drawn
 from trimix.images.padding import (
     collapse_to_grey,
+    pad_to,
     pad_to_multiple,
     reduced,
     replicate_grey,
@@ -41,6 +42,7 @@ __all__ = [
     "is_drawn",
     "metadata_information",
     "output_format",
+    "pad_to",
     "pad_to_multiple",
     "picture_of_image",
     "picture_of_samples",

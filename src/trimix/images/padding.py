@@ -39,10 +39,20 @@ def pad_to_multiple(pixels: UInt[np.ndarray, "H W C"], multiple: int) -> UInt[np
     >>> pad_to_multiple(np.zeros((1, 65, 3), np.uint8), 64).shape
     (64, 128, 3)
     """
-    rows, columns = (-size % multiple for size in pixels.shape[:2])
-    if rows == columns == 0:
+    rows, columns = (size + -size % multiple for size in pixels.shape[:2])
+    return pad_to(pixels, rows, columns)
+
+
+def pad_to(pixels: UInt[np.ndarray, "H W C"], rows: int, columns: int) -> UInt[np.ndarray, "Hp Wp C"]:
+    """Repeat the last row and column until there are so many; itself where none are missing.
+
+    >>> pad_to(np.array([[[3], [7]]], np.uint8), 1, 4).ravel().tolist()
+    [3, 7, 7, 7]
+    """
+    missing = rows - pixels.shape[0], columns - pixels.shape[1]
+    if missing == (0, 0):
         return pixels
-    return np.pad(pixels, ((0, rows), (0, columns), (0, 0)), mode="edge")
+    return np.pad(pixels, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="edge")
 
 
 def reduced(samples: UInt[np.ndarray, "H W C"], factor: int) -> UInt[np.ndarray, "h w C"]:

@@ -47,6 +47,7 @@ _WITH_IPTC = ("PNG", "TIFF", "JPEG")
 _WITH_RESOLUTION = ("TIFF", "JPEG", "BMP")
 """PNG as a chunk."""
 _OPTIONS = {
+    "PNG": {"compress_level": 3},  # two fifths of the time of 6, for 2 % more bytes of a photograph
     "JPEG": {"quality": 95, "subsampling": 0},
     "AVIF": {"quality": 95, "subsampling": "4:4:4"},
     "WEBP": {"lossless": True, "exact": True, "quality": 80, "method": 4},
