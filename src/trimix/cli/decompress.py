@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
-from io import BytesIO
 from typing import Annotated
 
 import typer
@@ -180,7 +179,7 @@ class Decoding:
 
     def made(self, source: Source, header: Header, device_name: str, extension: str) -> Made:
         """The picture file of a compressed one; several threads may call it."""
-        from trimix.images import thumbnail_of, write_picture
+        from trimix.images import encode_picture, thumbnail_of
 
         entry = model_of_file(source, header, self.model)
         if entry is None:
@@ -199,8 +198,8 @@ class Decoding:
             picture = decode(source.contents(), self.maximum_pixels, reduction, region=self.region)
         decode_seconds = time.perf_counter() - started
         picture = picture if self.thumbnail is None else thumbnail_of(picture, self.thumbnail)
-        buffer = BytesIO()
-        notes = (*picture.notes, *write_picture(picture, buffer, format=extension, background=self.background))
+        data, lost = encode_picture(picture, extension, self.background)
+        notes = (*picture.notes, *lost)
         pixels = header.width * header.height
         record = {
             "width": picture.width,
@@ -209,7 +208,7 @@ class Decoding:
             "bit_depth": picture.bit_depth,
             "notes": notes,
             "bytes": source.size_bytes,
-            "output_bytes": buffer.tell(),
+            "output_bytes": len(data),
             "bits_per_pixel": 8 * source.size_bytes / pixels,
             "quality": round(header.quality / QUALITY_STEPS, 2),
             "lossless": header.is_lossless,
@@ -217,7 +216,7 @@ class Decoding:
             "model_hash": None if entry is None else header.weights_hash.hex(),
             "decode_seconds": decode_seconds,
         }
-        return Made(buffer.getvalue(), pixels, record, notes)
+        return Made(data, pixels, record, notes)
 
 
 def _window(region: str | None) -> Rectangle | None:

@@ -20,6 +20,7 @@ from trimix.images.regions import region_or_whole
 from trimix.images.stripping import Strip, stripped
 from trimix.images.writing import (
     OUTPUT_FORMATS,
+    encode_picture,
     metadata_information,
     output_format,
     thumbnail_of,
@@ -37,6 +38,7 @@ __all__ = [
     "check_shapes",
     "collapse_to_grey",
     "decode_samples",
+    "encode_picture",
     "encode_samples",
     "fill_hidden",
     "is_drawn",

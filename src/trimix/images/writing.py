@@ -64,6 +64,34 @@ class ByteSink(Protocol):
         ...
 
 
+def encode_picture(
+    picture: Picture,
+    format: str,  # noqa: A002
+    background: tuple[int, int, int] | None = None,
+    *,
+    name: str = "the picture",
+) -> tuple[bytes, tuple[str, ...]]:
+    """The contents of a picture file, and what the format could not hold; see ``write_picture``.
+
+    Args:
+        format: an extension of `OUTPUT_FORMATS` in any case.
+        name: what messages call it.
+    """
+    pillow_format = OUTPUT_FORMATS.get(format.lower().removeprefix("."))
+    if pillow_format is None:
+        raise UsageError(f"the output format must be one of {_OUTPUT_NAMES}, found {format}; choose one")
+    try:
+        return _encode(picture, pillow_format, background)
+    except PictureError as error:  # a package is missing
+        raise OutputError(f"{name}: {error}") from error
+    # Too large for the format or metadata too long for it: OSError, ValueError, struct.error and more.
+    except Exception as error:
+        raise OutputError(
+            f"{name}: the picture and its metadata must fit into {pillow_format}, found they do not "
+            f"({one_line(error)}); choose another format"
+        ) from error
+
+
 def write_picture(
     picture: Picture,
     destination: Path | ByteSink,
@@ -101,25 +129,13 @@ def write_picture(
         UsageError: no format, or one that is not written.
         OutputError: the format cannot hold the picture, or the file cannot be written.
     """
-    if format is not None:
-        pillow_format = OUTPUT_FORMATS.get(format.lower().removeprefix("."))
-        if pillow_format is None:
-            raise UsageError(f"the output format must be one of {_OUTPUT_NAMES}, found {format}; choose one")
-    elif isinstance(destination, Path):
-        pillow_format = output_format(destination)
-    else:
-        raise UsageError(f"the output format of a stream must be given, found none; choose of {_OUTPUT_NAMES}")
+    if format is None:
+        if not isinstance(destination, Path):
+            raise UsageError(f"the output format of a stream must be given, found none; choose of {_OUTPUT_NAMES}")
+        output_format(destination)
+        format = destination.suffix  # noqa: A001
     name = str(destination) if isinstance(destination, Path) else "the picture"
-    try:
-        data, notes = _encode(picture, pillow_format, background)
-    except PictureError as error:  # a package is missing
-        raise OutputError(f"{name}: {error}") from error
-    # Too large for the format or metadata too long for it: OSError, ValueError, struct.error and more.
-    except Exception as error:
-        raise OutputError(
-            f"{name}: the picture and its metadata must fit into {pillow_format}, found they do not "
-            f"({one_line(error)}); choose another format"
-        ) from error
+    data, notes = encode_picture(picture, format, background, name=name)
     if isinstance(destination, Path):
         write_atomically(destination, data, overwrite=True)
         return notes
@@ -210,7 +226,8 @@ def _encode(
         buffer = BytesIO()
         _image(samples).save(buffer, pillow_format, **options)
         data = buffer.getvalue()
-    data = data[:_PNG_HEADER_BYTES] + b"".join(map(png.png_chunk, own_chunks)) + data[_PNG_HEADER_BYTES:]
+    if own_chunks:  # large pictures are not copied for nothing
+        data = b"".join((data[:_PNG_HEADER_BYTES], *map(png.png_chunk, own_chunks), data[_PNG_HEADER_BYTES:]))
     return data, tuple(notes)
 
 
