@@ -1,7 +1,9 @@
 """The symbols that an encoding begins with: the nearest ones, or ones chosen in a single run over the schedule."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -12,6 +14,10 @@ from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT
 from trimix.entropy_models.passes import BitCounter, SliceWriters
 from trimix.images import Picture
 from trimix.latent_codec import LatentCodec, Symbols
+
+_OF_CONTEXTS, _OF_NEAREST = 0.5, 0.001
+"""Of what choosing saves, and of the nearest integers' bits: by how much less these may have in contexts of their own.
+Found were 0.35 of the first at most, on photographs, screens, games and pixel art, 0.0003 where it is nothing."""
 
 
 @dataclass(frozen=True)
@@ -81,10 +87,12 @@ def first_choice(codec: LatentCodec, picture: Picture, quality: float, *, chosen
     slope = distortion.slope(values)
     weights = distortion.step_weights
     around, linear = by_position(values), by_position(slope.gradient)
-    nearest_bits = 0.0
-    if not distortion.is_squared_error:
+
+    @cache
+    def nearest_bits() -> float:
         codec.round(latents, counter := BitCounter(latents.by_position.shape))
-        nearest_bits = float(counter.bits.sum())
+        return float(counter.bits.sum())
+
     for _ in range(CHOICES):
         quadratic = CURVATURE * damping.factor * weights
         source = Choosing(around, linear, quadratic, ACTIVATION_LIMIT, slope.shares)
@@ -94,7 +102,7 @@ def first_choice(codec: LatentCodec, picture: Picture, quality: float, *, chosen
         if distortion.is_squared_error:
             if damping.learn(curvature_along(change, slope.gradient, moved, weights, slope.shares)):
                 return found
-        elif source.bits + change < nearest_bits:
+        elif _is_better(source, change, nearest_bits):
             return found
         else:
             damping.increase()
@@ -102,3 +110,19 @@ def first_choice(codec: LatentCodec, picture: Picture, quality: float, *, chosen
     beyond = np.zeros((*y.shape[:2], 1), bool) if slope.shares is None else slope.shares[:, :, None] == 0
     nothing = np.zeros_like(y), np.zeros_like(weights)
     return run(Choosing(y, *nothing, ACTIVATION_LIMIT, slope.shares, beyond))
+
+
+def _is_better(source: Choosing, change: float, nearest_bits: Callable[[], float]) -> bool:
+    """Whether bits and distortion are less than with the nearest integers.
+
+    These are counted in contexts of their own, a run over the schedule, only where their bits in the contexts of the
+    chosen symbols, which are more, do not decide.
+
+    Args:
+        change: of the distortion, in bits.
+    """
+    saved = source.nearest_bits - source.bits
+    if saved <= change:
+        return False
+    is_sure = saved - change > _OF_CONTEXTS * abs(saved) + _OF_NEAREST * source.nearest_bits
+    return bool(is_sure or source.bits + change < nearest_bits())
