@@ -55,6 +55,7 @@ print(json.dumps(found))
 def _output(source: Path, threads: int, *arguments: str) -> subprocess.CompletedProcess[str]:
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     environment = os.environ | dict.fromkeys(names, str(threads)) | {"PYTHONPATH": str(source / "src")}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # as installed: an installer compiles all modules
     return subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, check=True)
 
 

@@ -39,12 +39,13 @@ class Choosing:
     movable: np.ndarray | None = None
     known: np.ndarray | None = field(default=None, init=False)
     _own_bits: float = field(default=0.0, init=False)
+    _own_nearest_bits: float = field(default=0.0, init=False)
     _slices: list["Choosing"] = field(default_factory=list, init=False)
 
     def of_slice(self, number: int) -> "Choosing":
         """One that counts its own bits: sums are the same whoever is first."""
         part = copy(self)
-        part._own_bits, part._slices = 0.0, []
+        part._own_bits, part._own_nearest_bits, part._slices = 0.0, 0.0, []
         self._slices.append(part)
         return part
 
@@ -52,6 +53,11 @@ class Choosing:
     def bits(self) -> float:
         """Of the chosen symbols."""
         return sum((one.bits for one in self._slices), self._own_bits)
+
+    @property
+    def nearest_bits(self) -> float:
+        """Of the symbols nearest to the values, in the contexts of the chosen ones."""
+        return sum((one.nearest_bits for one in self._slices), self._own_nearest_bits)
 
     def take(self, rows: np.ndarray, columns: np.ndarray, parameters: LatentParameters) -> np.ndarray:
         """Choose the symbols at the positions."""
@@ -67,6 +73,7 @@ class Choosing:
         nearest = np.rint(values - centres)
         chosen = np.clip(nearest, -self.limit, self.limit)
         bits = parameters.bits_of(chosen)
+        self._own_nearest_bits += float(bits.sum())
         distance = chosen + centres - values
         least = bits + linear * distance + quadratic * np.square(distance)
         movable = True if self.movable is None else self.movable[rows, columns]

@@ -19,6 +19,9 @@ _PARTS_SIDE = 768
 """Pixels: so much of the height and the width of a large picture says which choice is good."""
 _WORTH_IT = 0.01
 """Of a large picture, whose gradient takes most of the time: what a choice must save at least."""
+_OF_CONTEXTS, _OF_NEAREST = 0.5, 0.001
+"""Of what choosing saves, and of the nearest integers' bits: by how much less these may have in contexts of their own.
+Found were 0.35 of the first at most, on photographs, screens, games and pixel art, 0.0003 where it is nothing."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,7 @@ class _Chooser:
         self._analysis_seconds = time.monotonic() - began
         self.is_sliced = self._latents.is_sliced
         self._distortion = PictureDistortion(codec, picture.levels, self._latents.side_of.quality_integer)
+        self._nearest_bits: float | None = None
         self.knows_curvature = self._distortion.step_weights is not None
         self._weights = np.empty(0) if self._distortion.step_weights is None else self._distortion.step_weights
 
@@ -113,10 +117,6 @@ class _Chooser:
         around = self._nearest_integers()
         values, damping = around.transpose(2, 0, 1), self._damping()
         slope = self._distortion.slope(values)
-        nearest_bits = 0.0
-        if not self._distortion.is_squared_error:
-            self._codec.round(self._latents, counter := BitCounter(around.shape))
-            nearest_bits = float(counter.bits.sum())
         for _ in range(CHOICES):
             source = self._choosing(around, slope, damping)
             found = self._run_over(source, damping)
@@ -125,8 +125,9 @@ class _Chooser:
             if self._distortion.is_squared_error:
                 if damping.learn(curvature_along(change, slope.gradient, moved, self._weights, slope.shares)):
                     return found
-            elif (saved := nearest_bits - source.bits - change) > 0:
-                return replace(found, saved=saved / (nearest_bits + slope.bits))
+            elif self._is_better(source, change):
+                saved = source.nearest_bits - source.bits - change
+                return replace(found, saved=saved / (source.nearest_bits + slope.bits))
             else:
                 damping.increase()
         return replace(self._nearest(slope.shares, damping), saved=0.0)
@@ -140,6 +141,25 @@ class _Chooser:
     def nearest(self) -> FirstChoice:
         """The nearest integers, and the cheapest ones beyond the border of the picture."""
         return self._nearest(self._distortion.shares(*self._nearest_integers().shape[:2]), self._damping())
+
+    def _is_better(self, source: Choosing, change: float) -> bool:
+        """Whether bits and distortion are less than with the nearest integers.
+
+        These are counted in contexts of their own, a run over the schedule, only where their bits in the contexts of
+        the chosen symbols, which are more, do not decide.
+
+        Args:
+            change: of the distortion, in bits.
+        """
+        saved = source.nearest_bits - source.bits
+        if saved <= change:
+            return False
+        if saved - change > _OF_CONTEXTS * abs(saved) + _OF_NEAREST * source.nearest_bits:
+            return True
+        if self._nearest_bits is None:
+            self._codec.round(self._latents, counter := BitCounter(self._latents.by_position.shape))
+            self._nearest_bits = float(counter.bits.sum())
+        return source.bits + change < self._nearest_bits
 
     def _damping(self) -> Damping:
         return first_damping(is_squared_error=self._distortion.is_squared_error)
