@@ -14,6 +14,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from queue import SimpleQueue
+from socket import create_connection
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from trimix.api import compress
@@ -32,6 +33,7 @@ OWN_CLUSTER = "local"
 """Address of a cluster that is started for the job, and ends with it."""
 _TRIES = 3
 """Of a job whose worker ends."""
+_ANSWER_SECONDS = 10.0
 _OBJECT_STORE_BYTES = 100 * 2**20
 """Of a cluster of our own: names and reports need little."""
 
@@ -153,9 +155,14 @@ def _connect(ray: Any, address: str, cores: int | None) -> None:
             "include_dashboard": False,
             "object_store_memory": _OBJECT_STORE_BYTES,
         }
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
     try:
+        if colon and port.isdigit():  # Ray itself asks for minutes
+            create_connection((host, int(port)), _ANSWER_SECONDS).close()
+        # Ray tells of workers that end on standard output, where records go, and has no public switch for that.
+        ray._private.worker._worker_logs_enabled = False
         ray.init(**options)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise UsageError(
             f"a Ray cluster must answer at {address}, found none ({str(error).splitlines()[0]}); start one, or leave "
             "the address out for one on this machine"
