@@ -5,7 +5,10 @@ of its options, and ends with the exit code that stands on the class.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+
+_PACKAGES = {"upath": "universal_pathlib"}
+"""Names of packages that differ from that of their module."""
 
 
 class TrimixError(Exception):
@@ -102,26 +105,36 @@ class TrainingError(TrimixError):
     exit_code = 7
 
 
+class WorkerDiedError(TrimixError):
+    """A process that worked on something has ended, and so did those after it."""
+
+
 class MissingExtraError(UsageError):
     """What is asked for needs a package that is not installed."""
 
 
 @contextmanager
-def needing_torch(purpose: str, extra: str) -> Iterator[None]:
-    """Around imports of modules that need torch: says so where there is none.
+def needing(module: str, purpose: str, extra: str) -> Iterator[None]:
+    """Around imports of a module that an extra brings: says so where there is none.
 
     Args:
+        module: its name, as it is imported.
         purpose: what needs it, in words.
         extra: which brings it.
 
     Raises:
-        MissingExtraError: torch is not installed.
+        MissingExtraError: it is not installed.
     """
     try:
         yield
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] != "torch":
+        if (error.name or "").split(".")[0] != module:
             raise
         raise MissingExtraError(
-            f"{purpose} needs torch, found none; pip install torch (the extra {extra!r})"
+            f"{purpose} needs {module}, found none; pip install {_PACKAGES.get(module, module)} (the extra {extra!r})"
         ) from error
+
+
+def needing_torch(purpose: str, extra: str) -> AbstractContextManager[None]:
+    """Around imports of modules that need torch; see `needing`."""
+    return needing("torch", purpose, extra)

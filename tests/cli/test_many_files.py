@@ -151,6 +151,32 @@ def test_a_killed_batch_leaves_whole_files_and_goes_on(
         assert Codec.for_file(path.read_bytes()).decode(data).height == 20
 
 
+@pytest.mark.parametrize("arguments", [("--ray",), ("--ray", "auto")])
+def test_without_ray_a_line_says_what_brings_it(
+    trimix: Command, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    for name in ("RAY_USAGE_STATS_ENABLED", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "RAY_worker_niceness"):
+        monkeypatch.setenv(name, "0")  # so that what the command sets goes with the test
+    outcome = trimix("compress", folder, "-o", tmp_path / "out", *arguments, *MODEL)
+    assert outcome.code == 2
+    assert "working on a cluster needs ray, found none; pip install ray (the extra 'ray')" in outcome.line
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_table_of_failures_is_that_of_the_last_run(trimix: Command, folder: Path, tmp_path: Path) -> None:
+    bad, table = folder / "bad.png", tmp_path / "failures.csv"
+    bad.write_bytes(b"no picture")
+    command = ("compress", folder, "-o", tmp_path / "out", "--failures", table, *MODEL)
+    assert trimix(*command).code == 3
+    header, row = table.read_text().splitlines()
+    assert header == "input,error,exit_code"
+    assert row.startswith(f"{bad},") and row.endswith(",3")
+    bad.unlink()
+    assert trimix(*command).code == 0
+    assert table.read_text().splitlines() == [header]
+
+
 def test_outputs_are_folders(trimix: Command, folder: Path, picture: Path, tmp_path: Path) -> None:
     assert trimix("compress", picture, "-o", f"{tmp_path}/new/folder/", *MODEL).code == 0
     assert trimix("compress", picture, "-o", tmp_path / "new", *MODEL).code == 0

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from io import TextIOWrapper
+from itertools import pairwise
 from typing import Annotated, Any
 
 import typer
@@ -37,8 +38,23 @@ _COMMANDS = {
 
 def app(args: Sequence[str] | None, **settings: Any) -> object:
     """The command line, with the command that is asked for; with all of them where it is none of them."""
-    named = next(iter(sys.argv[1:] if args is None else args), "")
-    return _application([named] if named in _COMMANDS else list(_COMMANDS))(args=args, **settings)
+    args = sys.argv[1:] if args is None else args
+    named = next(iter(args), "")
+    return _application([named] if named in _COMMANDS else list(_COMMANDS))(args=_completed(args), **settings)
+
+
+def _completed(arguments: Sequence[str]) -> list[str]:
+    """The arguments, with the value that ``--ray`` may be given without: Typer knows no such options.
+
+    >>> _completed(["compress", "photos", "--ray", "-r"]), _completed(["compress", "photos", "--ray", "auto"])
+    (['compress', 'photos', '--ray', 'local', '-r'], ['compress', 'photos', '--ray', 'auto'])
+    """
+    found: list[str] = []
+    for argument, following in pairwise([*arguments, "-"]):
+        found.append(argument)
+        if argument == "--ray" and following.startswith("-"):
+            found.append("local")
+    return found
 
 
 def _application(names: Sequence[str]) -> typer.Typer:

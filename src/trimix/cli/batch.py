@@ -1,10 +1,13 @@
 """Many files in one command: one model, a bar, what failed by name, a summary, and an end that loses nothing."""
 
+import csv
 import os
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from io import StringIO
+from itertools import islice
 from typing import Annotated, Any
 
 import typer
@@ -12,10 +15,11 @@ import typer
 from trimix.cli.failures import INTERRUPTED, message_and_code
 from trimix.cli.inputs import Source, naming
 from trimix.cli.interrupts import end_at_once, noting_interrupts
+from trimix.cli.locations import locate, make_folder, there_already, write_whole
 from trimix.cli.options import MAXIMUM_THREADS, Device
-from trimix.cli.outputs import Destination, Writing, make_folder, print_json, print_summary
-from trimix.cli.selection import Job, Selection, exists, nothing_found
-from trimix.errors import TrimixError
+from trimix.cli.outputs import Destination, Writing, print_json, print_summary
+from trimix.cli.selection import Job, Selection, nothing_found
+from trimix.errors import OutputExistsError, TrimixError, WorkerDiedError
 from trimix.progress import ProgressDisplay, showing_progress
 
 _POLL_SECONDS = 0.2
@@ -36,7 +40,7 @@ JobsOption = Annotated[
         max=MAXIMUM_THREADS,
         metavar="N",
         help="Files at a time, of many.",
-        show_default=f"one per core, at most {_MOST_JOBS}",
+        show_default=f"one per core, at most {_MOST_JOBS}; with --ray all cores",
     ),
 ]
 KeepTimesOption = Annotated[bool, typer.Option("--keep-times", help="Give each output the times of its input.")]
@@ -49,15 +53,132 @@ SkipExistingOption = Annotated[
 ]
 
 
+FailuresOption = Annotated[
+    str | None,
+    typer.Option(
+        "--failures",
+        metavar="FILE.csv",
+        help="Of many: write a table of what failed, with columns input, error and exit_code.",
+        show_default=False,
+    ),
+]
+RayOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="[ADDRESS]",
+        help="Spread many over the workers of a Ray cluster: ray://HOST:PORT, auto for one that runs here, or "
+        "without address one of its own on this machine.",
+        show_default=False,
+    ),
+]
+
+
 @dataclass(frozen=True)
 class Made:
-    """What was made of one input: data, its pixels, a record for JSON without names, notes of one line, if it grew."""
+    """What was made of one input: data, its pixels, a record for JSON without names, notes of one line, if it grew.
+
+    Of a part of a table, too: bytes of its pictures, and what is wrong with some, by name.
+    """
 
     data: bytes
     pixels: int
     record: Mapping[str, Any]
     notes: tuple[str, ...] = ()
     is_larger: bool = False
+    input_bytes: int | None = None
+    failures: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Finished:
+    """What has become of a job: a file that is to be written, one that is written, or one left out as larger."""
+
+    name: str
+    output: str | None
+    input_bytes: int
+    output_bytes: int
+    made: Made
+    write: Callable[[], None] | None
+
+
+@dataclass(frozen=True)
+class _Failed:
+    message: str
+    exit_code: int
+
+
+@dataclass(frozen=True)
+class _ThereAlready:
+    """Made meanwhile: by another process, or by a worker that ended before it could say so."""
+
+
+_Outcome = _Finished | _Failed | _ThereAlready
+
+
+@dataclass(frozen=True)
+class _Making:
+    """How one job is done, here or, as this can be sent, in another process. ``load`` is called once in each."""
+
+    load: Callable[[int], Callable[..., Made]]
+    threads: int
+    error: type[TrimixError]
+    writing: Writing
+
+    def here(self) -> Callable[[Job], _Outcome]:
+        """Does a job up to the writing, which is left to the thread that reports."""
+        work = self.load(self.threads)
+        return lambda job: self._outcome(job, work)
+
+    def elsewhere(self) -> Callable[[Job], _Outcome]:
+        """Does a job with its writing: only the report travels."""
+        work = self.load(self.threads)
+
+        def do(job: Job) -> _Outcome:
+            outcome = _written(self._outcome(job, work))
+            return replace(outcome, made=replace(outcome.made, data=b"")) if isinstance(outcome, _Finished) else outcome
+
+        return do
+
+    def _outcome(self, job: Job, work: Callable[..., Made]) -> _Outcome:
+        try:
+            source = Source(str(job.source), self.error)
+            make_folder(job.output.parent)
+            destination = Destination(str(job.output), source, force=self.writing.force)
+            with naming(source):
+                made = work(source) if job.part is None else work(source, job.part)
+        except OutputExistsError:
+            return _ThereAlready()
+        except Exception as error:
+            return _Failed(*message_and_code(error))
+        input_bytes = source.size_bytes if made.input_bytes is None else made.input_bytes
+        if made.is_larger and self.writing.only_smaller:
+            return _Finished(job.name, None, input_bytes, 0, made, None)
+
+        def write() -> None:
+            self.writing.write(source, destination, made.data)
+
+        return _Finished(job.name, destination.name, input_bytes, len(made.data), made, write)
+
+
+def _outcome_of(future: Future[_Outcome]) -> _Outcome:
+    try:
+        return future.result()
+    except WorkerDiedError as error:  # any other one is not of this job, but of loading: it ends the command
+        return _Failed(*message_and_code(error))
+
+
+def _written(outcome: _Outcome) -> _Outcome:
+    """What it is once its file is written."""
+    if not isinstance(outcome, _Finished) or outcome.write is None:
+        return outcome
+    try:
+        outcome.write()
+    except OutputExistsError:
+        return _ThereAlready()
+    except Exception as error:
+        return _Failed(*message_and_code(error))
+    return replace(outcome, write=None)
 
 
 def default_jobs(jobs: int | None, device: Device) -> int:
@@ -66,57 +187,83 @@ def default_jobs(jobs: int | None, device: Device) -> int:
 
 
 class Batch:
-    """Makes a file of each of many; errors about an input are of one class, the verb is as in "3 compressed"."""
+    """Makes a file of each of many; errors about an input are of one class, the verb is as in "3 compressed".
 
-    def __init__(self, selection: Selection, error: type[TrimixError], verb: str, writing: Writing) -> None:
+    Args:
+        failures: file for a table of what failed in this run.
+    """
+
+    def __init__(
+        self, selection: Selection, error: type[TrimixError], verb: str, writing: Writing, failures: str | None = None
+    ) -> None:
         self._selection, self._error, self._verb, self._writing = selection, error, verb, writing
+        self._failures = failures
         self._made = self._there = self._larger = 0
         self._input_bytes = self._output_bytes = self._pixels = 0
-        self._failed: dict[str, int] = {}
+        self._failed: dict[str, _Failed] = {}
+        self._done = 0
         self._display = ProgressDisplay()
         self._started = time.perf_counter()
 
-    @property
-    def _done(self) -> int:
-        return self._made + self._larger + len(self._failed)
-
-    def run(self, load: Callable[[int], Callable[[Source], Made]], jobs: int, threads: int | None) -> None:
+    def run(
+        self,
+        load: Callable[[int], Callable[..., Made]],
+        jobs: int | None,
+        device: Device,
+        threads: int | None,
+        ray: str | None = None,
+    ) -> None:
         """Do all that is not done yet.
 
         Args:
             load: loads the model for so many threads; what it returns is called for several inputs at a time.
-            jobs: how many at a time.
-            threads: of the networks for each; None shares the cores out.
+            jobs: how many at a time; None leaves it to the machine, or the cluster.
+            device: where the networks run.
+            threads: of the networks for each; None shares the cores out, or takes one in a cluster.
+            ray: address of a cluster whose workers do it.
 
         Raises:
+            MissingExtraError: Ray is wanted and not installed.
             typer.Exit: one or more failed, or Ctrl-C ended it.
         """
         if not self._selection.jobs:
             what = "picture" if self._verb == "compressed" else "compressed file"
             raise self._error(nothing_found(self._selection, what))
-        force = self._writing.force
-        waiting = [job for job in self._selection.jobs if force or not exists(job.output)]
+        there = set() if self._writing.force else there_already([job.output for job in self._selection.jobs])
+        waiting = [job for job in self._selection.jobs if job.output not in there]
         self._there = len(self._selection.jobs) - len(waiting)
-        jobs = min(jobs, len(waiting))
-        share = threads or max(1, (os.cpu_count() or 1) // max(1, jobs))
-        interrupted = self._make_all(waiting, load(share), jobs) if waiting else False
+        interrupted = False
+        if waiting and ray is not None:
+            from trimix.integrations.ray_batch import actors
+
+            making = _Making(load, threads or 1, self._error, self._writing)
+            with actors(making.elsewhere, ray, jobs, making.threads, on_cuda=device is Device.CUDA) as (work, count):
+                interrupted = self._make_all(waiting, work, min(count, len(waiting)))
+        elif waiting:
+            jobs = min(default_jobs(jobs, device), len(waiting))
+            share = threads or max(1, (os.cpu_count() or 1) // jobs)
+            interrupted = self._make_all(waiting, _Making(load, share, self._error, self._writing).here(), jobs)
         self._summarize(len(waiting) - self._done)
         if interrupted or self._failed:
-            raise typer.Exit(INTERRUPTED if interrupted else next(iter(self._failed.values())))
+            raise typer.Exit(INTERRUPTED if interrupted else next(iter(self._failed.values())).exit_code)
 
-    def _make_all(self, waiting: list[Job], work: Callable[[Source], Made], jobs: int) -> bool:
-        """Whether Ctrl-C ended it. Only this thread writes, so nothing is half written when it ends."""
+    def _make_all(self, waiting: list[Job], work: Callable[[Job], _Outcome], jobs: int) -> bool:
+        """Whether Ctrl-C ended it. Of this process only this thread writes, so nothing is half written when it ends."""
         pool = ThreadPoolExecutor(jobs)
         self._started = time.perf_counter()
         is_ending = False
+        coming = iter(waiting)
+        futures: dict[Future[_Outcome], Job] = {}
         try:
             with showing_progress(total=len(waiting), transient=True) as self._display, noting_interrupts() as noted:
-                futures = {pool.submit(self._work, job, work): job for job in waiting}
-                while futures:
-                    ended = wait(futures, _POLL_SECONDS, FIRST_COMPLETED).done
-                    for future in ended:
-                        job = futures.pop(future)
-                        self._finish(job, future, len(waiting))
+                while True:
+                    # A few more than are done at a time: of a million, each wait would ask all.
+                    room = 0 if is_ending else 2 * jobs - len(futures)
+                    futures |= {pool.submit(work, job): job for job in islice(coming, room)}
+                    if not futures:
+                        return noted()
+                    for future in wait(futures, _POLL_SECONDS, FIRST_COMPLETED).done:
+                        self._finish(futures.pop(future), _outcome_of(future), len(waiting))
                     if noted() and not is_ending:
                         is_ending = True
                         self._display.say(
@@ -124,53 +271,61 @@ class Batch:
                             "command goes on"
                         )
                         futures = {one: job for one, job in futures.items() if not one.cancel()}
-                return noted()
         except (KeyboardInterrupt, SystemExit) as error:
             end_at_once(error.code if isinstance(error, SystemExit) else INTERRUPTED)
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _work(self, job: Job, work: Callable[[Source], Made]) -> tuple[Source, Destination, Made]:
-        source = Source(str(job.source), self._error)
-        make_folder(job.output.parent)
-        destination = Destination(str(job.output), source, force=self._writing.force)
-        with naming(source):
-            return source, destination, work(source)
-
-    def _finish(self, job: Job, future: "Future[tuple[Source, Destination, Made]]", total: int) -> None:
-        try:
-            source, destination, made = future.result()
-            for note in made.notes:
-                self._display.say(f"trimix: {source.name}: {note}")
-            record = {"input": source.name, "output": destination.name, **made.record}
-            if made.is_larger and self._writing.only_smaller:
-                self._larger += 1
-                record["output"] = None
-            else:
-                self._writing.write(source, destination, made.data)
-                self._made += 1
-                self._input_bytes += source.size_bytes
-                self._output_bytes += len(made.data)
-                self._pixels += made.pixels
-            if self._writing.json:
-                print_json(record)
-        except BrokenPipeError:
-            raise
-        except Exception as error:
-            message, code = message_and_code(error)
-            name = str(job.source)
-            self._failed[name] = code
-            self._display.say(f"trimix: error: {message if message.startswith(name) else f'{name}: {message}'}")
-            if self._writing.json:
-                print_json({"input": name, "output": None, "error": message, "exit_code": code})
+    def _finish(self, job: Job, outcome: _Outcome, total: int) -> None:
+        outcome = _written(outcome)
+        self._done += 1
+        match outcome:
+            case _Finished():
+                self._count(outcome)
+            case _ThereAlready():
+                self._there += 1
+            case _Failed():
+                self._fail(job.name, outcome)
         seconds = time.perf_counter() - self._started
         saved = f", {_size(self._input_bytes - self._output_bytes)} saved" if self._verb == "compressed" else ""
         self._display.show(
             f"{self._pixels / 1e6 / seconds:.2f} MP/s{saved}; {job.source.name}", self._done, total, unit="files"
         )
 
+    def _count(self, finished: _Finished) -> None:
+        made = finished.made
+        for note in made.notes:
+            self._display.say(f"trimix: {finished.name}: {note}")
+        if finished.output is None:
+            self._larger += 1
+        else:
+            self._made += 1
+            self._input_bytes += finished.input_bytes
+            self._output_bytes += finished.output_bytes
+            self._pixels += made.pixels
+        if self._writing.json:
+            print_json({"input": finished.name, "output": finished.output, **made.record})
+        for name, message in made.failures.items():
+            self._fail(name, _Failed(message, self._error.exit_code))
+
+    def _fail(self, name: str, failed: _Failed) -> None:
+        message = failed.message
+        self._failed[name] = failed
+        self._display.say(f"trimix: error: {message if message.startswith(name) else f'{name}: {message}'}")
+        if self._writing.json:
+            print_json({"input": name, "output": None, "error": message, "exit_code": failed.exit_code})
+
+    def _write_failures(self, path: str) -> None:
+        buffer = StringIO(newline="")
+        table = csv.writer(buffer)
+        table.writerow(("input", "error", "exit_code"))
+        table.writerows((name, one.message, one.exit_code) for name, one in self._failed.items())
+        write_whole(locate(path), buffer.getvalue().encode(), overwrite=True)
+
     def _summarize(self, not_begun: int) -> None:
         selection, seconds = self._selection, time.perf_counter() - self._started
+        if self._failures is not None:
+            self._write_failures(self._failures)
         if self._writing.json:
             print_json(
                 {

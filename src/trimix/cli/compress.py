@@ -11,12 +11,20 @@ import typer
 
 from trimix.bitstream import MAGIC, MAXIMUM_PIXELS
 from trimix.cli import batch, options
-from trimix.cli.batch import Batch, Made, default_jobs
+from trimix.cli.batch import Batch, Made
 from trimix.cli.inputs import Source, naming
 from trimix.cli.interrupts import heed_interrupt, raise_if_interrupted
 from trimix.cli.networks import announce_compilation, prepare_coding
 from trimix.cli.outputs import Writing, print_json, print_summary
-from trimix.cli.selection import COMPRESSED_SUFFIX, are_many, refuse_output_among_inputs, select
+from trimix.cli.selection import (
+    COMPRESSED_SUFFIX,
+    are_many,
+    in_parts,
+    is_picture,
+    is_table,
+    refuse_output_among_inputs,
+    select,
+)
 from trimix.encoder.effort import DEFAULT_EFFORT, DEFAULT_QUALITY, search_steps
 from trimix.errors import PictureError, UsageError
 from trimix.frozen.catalogue import ModelEntry, Tune, find_model, model_for
@@ -103,6 +111,18 @@ def compress(
     recursive: batch.RecursiveOption = False,
     jobs: batch.JobsOption = None,
     skip_existing: batch.SkipExistingOption = False,
+    failures: batch.FailuresOption = None,
+    ray: batch.RayOption = None,
+    column: Annotated[
+        str | None,
+        typer.Option(
+            "--column",
+            metavar="NAME",
+            help="Take Parquet and Arrow tables instead of pictures: this column holds the pictures' bytes. -o is the "
+            "folder for Parquet files with compressed ones in their place.",
+            show_default=False,
+        ),
+    ] = None,
     only_smaller: Annotated[
         bool, typer.Option("--only-smaller", help="Write no file that is not smaller than its picture.")
     ] = False,
@@ -133,15 +153,23 @@ def compress(
     encoding = _Encoding(target, quality, effort, lossless, time_limit, maximum_pixels, frame, colour, strip)
     refuse_output_among_inputs(pictures, COMPRESSED_SUFFIX)
     writing = Writing(force, keep_times, only_smaller, skip_existing, json)
-    if are_many(pictures):
-        selection = select(pictures, output, "tmix", recursive=recursive, of_pictures=True)
-        entry = find_model(model_for(tune, model))
+    if column is not None and output is None:
+        raise UsageError("--column makes tables of tables; give a folder for them with -o")
+    if column is not None or ray is not None or are_many(pictures):
+        if column is None:
+            selection = select(pictures, output, "tmix", recursive=recursive, is_wanted=is_picture)
+        else:
+            selection = in_parts(select(pictures, output, "parquet", recursive=recursive, is_wanted=is_table))
+        find_model(model_for(tune, model))  # what is missing shows before anything is begun
 
-        def load(share: int) -> Callable[[Source], Made]:
-            codec = encoding.load(entry, device, share)
-            return lambda source: encoding.made(codec, source)[0]
+        def load(share: int) -> Callable[..., Made]:
+            codec = encoding.load(find_model(model_for(tune, model)), device, share)
+            of_table = column
+            if of_table is None:
+                return lambda source: encoding.made(codec, source)[0]
+            return lambda source, part: encoding.made_table(codec, source, part, of_table)
 
-        Batch(selection, PictureError, "compressed", writing).run(load, default_jobs(jobs, device), threads)
+        Batch(selection, PictureError, "compressed", writing, failures).run(load, jobs, device, threads, ray)
         return
     source = Source(pictures[0], PictureError)
     _refuse_compressed(source)
@@ -274,6 +302,36 @@ class _Encoding:
             "encode_seconds": encode_seconds,
         }
         return Made(data, pixels, record, notes, is_larger), encoded
+
+    def made_table(self, codec: "Codec | None", source: Source, part: int, column: str) -> Made:
+        """A part of a table, with compressed files in place of its pictures."""
+        from trimix.integrations.tables import compressed_table, parquet_bytes, read_part
+
+        found: list[Made] = []
+
+        def compress_row(row: int, data: bytes) -> bytes:
+            one = Source(f"{source.name}#{part}:{row}", PictureError, data)
+            with naming(one):
+                found.append(self.made(codec, one)[0])
+            return found[-1].data
+
+        table, errors = compressed_table(read_part(source.location, part), column, compress_row)
+        data = parquet_bytes(table)
+        record = {
+            "rows": table.num_rows,
+            "compressed_rows": len(found),
+            "input_bytes": sum(one.record["input_bytes"] for one in found),
+            "bytes": len(data),
+            "encode_seconds": sum(one.record["encode_seconds"] for one in found),
+        }
+        return Made(
+            data,
+            sum(one.pixels for one in found),
+            record,
+            tuple(dict.fromkeys(note for one in found for note in one.notes)),
+            input_bytes=record["input_bytes"],
+            failures={f"{source.name}#{part}:{row}": message for row, message in errors.items()},
+        )
 
     def how(self, encoded: "Encoded") -> str:
         """Quality and effort, and what ended it, for the line at the end."""

@@ -11,14 +11,14 @@ import typer
 
 from trimix.bitstream import MAXIMUM_PIXELS, QUALITY_STEPS, SIDE_MAXIMUM, Header
 from trimix.cli import batch, options
-from trimix.cli.batch import Batch, Made, default_jobs
+from trimix.cli.batch import Batch, Made
 from trimix.cli.compressed_files import ModelOfFileOption, checked_header, model_of_file
 from trimix.cli.inputs import Source, naming
 from trimix.cli.interrupts import raise_if_interrupted
 from trimix.cli.networks import announce_compilation, prepare_coding
 from trimix.cli.options import PICTURE_FORMATS
 from trimix.cli.outputs import Destination, Writing, print_json, print_summary
-from trimix.cli.selection import are_many, refuse_output_among_inputs, select
+from trimix.cli.selection import are_many, is_compressed, refuse_output_among_inputs, select
 from trimix.errors import CodecError, UsageError
 from trimix.frozen.catalogue import find_model
 from trimix.progress import working
@@ -96,6 +96,8 @@ def decompress(
     recursive: batch.RecursiveOption = False,
     jobs: batch.JobsOption = None,
     skip_existing: batch.SkipExistingOption = False,
+    failures: batch.FailuresOption = None,
+    ray: batch.RayOption = None,
     keep_times: batch.KeepTimesOption = False,
     device: options.DeviceOption = options.Device.CPU,
     threads: options.ThreadsOption = None,
@@ -116,9 +118,9 @@ def decompress(
     decoding = Decoding(model, maximum_pixels, colour, scale, thumbnail, window, keep_going)
     refuse_output_among_inputs(files, *(f".{one}" for one in PICTURE_FORMATS))
     writing = Writing(force, keep_times, skip_existing=skip_existing, json=json)
-    if are_many(files):
+    if ray is not None or are_many(files):
         extension = wanted or _DEFAULT_FORMAT
-        selection = select(files, output, extension, recursive=recursive, of_pictures=False)
+        selection = select(files, output, extension, recursive=recursive, is_wanted=is_compressed)
         if model is not None:
             find_model(model)
 
@@ -126,7 +128,7 @@ def decompress(
             device_name = prepare(device, share)
             return lambda source: decoding.made(source, decoding.header(source), device_name, extension)
 
-        Batch(selection, CodecError, "decompressed", writing).run(load, default_jobs(jobs, device), threads)
+        Batch(selection, CodecError, "decompressed", writing, failures).run(load, jobs, device, threads, ray)
         return
     source = Source(files[0], CodecError)
     # Damage, limits and a missing model show here, before torch is loaded.

@@ -10,7 +10,7 @@ from trimix.cli.failures import explain
 from trimix.cli.inputs import Source, naming
 from trimix.cli.options import JsonOption
 from trimix.cli.outputs import print_json
-from trimix.cli.selection import are_many, nothing_found, select
+from trimix.cli.selection import are_many, is_compressed, nothing_found, select
 from trimix.errors import CodecError, CorruptedFileError, TrimixError, TruncatedFileError, UnknownModelError
 from trimix.frozen.catalogue import find_model_by_hash
 from trimix.progress import harmless
@@ -42,7 +42,7 @@ def info(
     if not are_many(files):
         _show(files[0], json=json)
         return
-    selection = select(files, None, "png", recursive=recursive, of_pictures=False)
+    selection = select(files, None, "png", recursive=recursive, is_wanted=is_compressed)
     if not selection.jobs:
         raise CodecError(nothing_found(selection, "compressed file"))
     codes = []

@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from trimix.bitstream import MAGIC
-from trimix.cli.outputs import make_folder, print_summary
+from trimix.cli.locations import make_folder
+from trimix.cli.outputs import print_summary
 from trimix.errors import OutputError, UsageError
 
 _TYPE = "image/x-trimix"

@@ -1,4 +1,4 @@
-"""What a command writes: a file that appears whole or not at all, a pipe, or standard output."""
+"""What a command writes: a file or object that appears whole or not at all, a pipe, or standard output."""
 
 import json
 import os
@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trimix.cli.inputs import STANDARD_STREAM, Source
+from trimix.cli.locations import exists, locate, make_folder, write_whole
 from trimix.cli.selection import is_folder
 from trimix.errors import OutputError, OutputExistsError, UsageError
 from trimix.progress import harmless
 
 
 class Destination:
-    """The output of a command, a path or ``-``, checked when it is made: a long computation must not end in a refusal.
+    """The output of a command: a path, an address or ``-``.
+
+    It is checked when it is made: a long computation must not end in a refusal.
 
     Raises:
         OutputError: it exists and ``force`` is not given, is a folder, or its folder is missing or cannot be written.
@@ -23,13 +26,18 @@ class Destination:
     """
 
     def __init__(self, argument: str, source: Source, *, force: bool) -> None:
-        self.path = None if argument == STANDARD_STREAM else Path(argument)
-        self.name = "standard output" if self.path is None else argument
+        self._location = None if argument == STANDARD_STREAM else locate(argument)
+        self.path = self._location if isinstance(self._location, Path) else None
+        self.name = "standard output" if self._location is None else argument
         self._force = force
-        self.is_stream = self.path is None
-        if self.path is None:
+        self.is_stream = self._location is None
+        if self._location is None:
             if sys.stdout.isatty():
                 raise UsageError("the output is no text and standard output is a terminal; give -o FILE")
+            return
+        if self.path is None:
+            if not force and exists(self._location):
+                raise OutputExistsError(f"{self.name} already exists; replace it, or choose another name")
             return
         try:
             self._check(self.path, source)
@@ -57,10 +65,8 @@ class Destination:
 
     def write(self, data: bytes) -> None:
         """Write the whole output; OutputError if that cannot be."""
-        if self.path is not None and not self.is_stream:
-            from trimix.images import write_atomically
-
-            write_atomically(self.path, data, overwrite=self._force)
+        if self._location is not None and not self.is_stream:
+            write_whole(self._location, data, overwrite=self._force)
             return
         try:
             if self.path is None:
@@ -92,13 +98,13 @@ class Writing:
         if output is None:
             output = default_output(source, extension)
         elif is_folder(output):
-            if source.path is None:
+            if source.location is None:
                 raise UsageError(f"{output}: is a folder, and standard input has no name; add a file name")
-            make_folder(Path(output))
-            output = str(Path(output) / source.path.with_suffix(f".{extension}").name)
+            make_folder(locate(output))
+            output = str(locate(output) / source.location.with_suffix(f".{extension}").name)
         if self.json:
             refuse_json_with_data(output)
-        if self.skip_existing and not self.force and output != STANDARD_STREAM and Path(output).exists():
+        if self.skip_existing and not self.force and output != STANDARD_STREAM and locate(output).exists():
             print_summary(f"{output} is there already")
             return None
         return Destination(output, source, force=self.force)
@@ -113,15 +119,7 @@ class Writing:
 
 def default_output(source: Source, extension: str) -> str:
     """The output for an input: the same name with another extension; standard output for standard input."""
-    return STANDARD_STREAM if source.path is None else str(source.path.with_suffix(f".{extension}"))
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder with those above it; OutputError if that cannot be."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be made a folder: {error.strerror}; give another with -o") from error
+    return STANDARD_STREAM if source.location is None else str(source.location.with_suffix(f".{extension}"))
 
 
 def refuse_json_with_data(output: str) -> None:

@@ -9,9 +9,10 @@ import typer
 
 from trimix.cli.inputs import Source, naming
 from trimix.cli.interrupts import raise_if_interrupted
+from trimix.cli.locations import make_folder
 from trimix.cli.networks import announce_compilation, prepare_torch
 from trimix.cli.options import Device, ForceOption
-from trimix.cli.outputs import Destination, make_folder, print_summary
+from trimix.cli.outputs import Destination, print_summary
 from trimix.errors import OutputError, OutputExistsError, PictureError, UsageError
 from trimix.frozen.catalogue import DEFAULT_MODEL, find_model
 from trimix.progress import working

@@ -2,13 +2,18 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trimix.cli.inputs import STANDARD_STREAM
-from trimix.errors import OutputError, UsageError
+from trimix.cli.locations import Location, exists, is_directory, locate
+from trimix.errors import OutputError, PictureError, UsageError
+from trimix.integrations.tables import TABLE_SUFFIXES, part_count
+from trimix.threads import in_threads
 
+_OPENED_TABLES = 16
+"""At a time: a store answers slowly, but many at once."""
 COMPRESSED_SUFFIX = ".tmix"
 _PICTURE_SUFFIXES = tuple(
     f".{name}"
@@ -33,10 +38,16 @@ _PICTURE_BEGINNINGS = (
 
 @dataclass(frozen=True)
 class Job:
-    """One file to make of another."""
+    """One file to make of another, or of a part of it: a group of a table's rows."""
 
-    source: Path
-    output: Path
+    source: Location
+    output: Location
+    part: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The source, as messages have it."""
+        return str(self.source) if self.part is None else f"{self.source}#{self.part}"
 
 
 @dataclass(frozen=True)
@@ -49,11 +60,7 @@ class Selection:
     folders_left_out: int
 
 
-exists, is_directory = os.path.exists, os.path.isdir
-"""Those of `Path` raise where the system does not allow a name."""
-
-
-def _is_picture(path: Path) -> bool:
+def is_picture(path: Location) -> bool:
     """Whether a file of a folder is meant as a picture: by its suffix, else by how it begins."""
     if path.suffix.lower() in _PICTURE_SUFFIXES:
         return True
@@ -63,6 +70,16 @@ def _is_picture(path: Path) -> bool:
     except OSError:
         return False
     return head.startswith(_PICTURE_BEGINNINGS) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+
+
+def is_compressed(path: Location) -> bool:
+    """Whether a file of a folder is a compressed one, by its suffix."""
+    return path.suffix.lower() == COMPRESSED_SUFFIX
+
+
+def is_table(path: Location) -> bool:
+    """Whether a file of a folder is a table, by its suffix."""
+    return path.suffix.lower() in TABLE_SUFFIXES
 
 
 def is_folder(argument: str | None) -> bool:
@@ -84,7 +101,7 @@ def refuse_output_among_inputs(inputs: Sequence[str], *suffixes: str) -> None:
 
 
 def select(
-    inputs: Sequence[str], output: str | None, extension: str, *, recursive: bool, of_pictures: bool
+    inputs: Sequence[str], output: str | None, extension: str, *, recursive: bool, is_wanted: Callable[[Location], bool]
 ) -> Selection:
     """The files of inputs and what is made of each.
 
@@ -96,7 +113,7 @@ def select(
         output: folder, or None for beside each input.
         extension: of the outputs, without dot.
         recursive: look into folders of folders.
-        of_pictures: take pictures from folders, not compressed files.
+        is_wanted: which files of folders are taken.
 
     Raises:
         UsageError: standard input or output among many, or two outputs of one name.
@@ -107,17 +124,17 @@ def select(
     if (
         output is not None
         and not is_folder(output)
-        and (exists(output) or Path(output).suffix.lower() in (COMPRESSED_SUFFIX, *_PICTURE_SUFFIXES))
+        and (exists(locate(output)) or Path(output).suffix.lower() in (COMPRESSED_SUFFIX, *_PICTURE_SUFFIXES))
     ):
         raise OutputError(
             f"{output}: the output of several inputs must be a folder, found a file's name; give -o FOLDER"
         )
     several_folders = sum(map(is_directory, inputs)) > 1
-    found: dict[Path, Path] = {}
+    found: dict[Location, Path] = {}
     passed_over: list[str] = []
     folders_left_out = 0
     for argument in inputs:
-        path = Path(argument)
+        path = locate(argument)
         if not is_directory(argument):
             found.setdefault(path, Path(path.name))
             continue
@@ -128,13 +145,31 @@ def select(
                 subfolders.clear()
             for name in names:
                 file = folder / name
-                is_compressed = file.suffix.lower() == COMPRESSED_SUFFIX
-                if not name.startswith(".") and (_is_picture(file) if of_pictures else is_compressed):
-                    found.setdefault(file, top / file.relative_to(path))
-                elif not is_compressed:
+                if not name.startswith(".") and is_wanted(file):
+                    found.setdefault(file, top / os.path.relpath(str(folder), str(path)) / name)
+                elif not is_compressed(file):
                     passed_over.append(str(file))
-    jobs = _outputs(found, None if output is None else Path(output), f".{extension}")
+    jobs = _outputs(found, None if output is None else locate(output), f".{extension}")
     return Selection(tuple(inputs), tuple(jobs), tuple(passed_over), folders_left_out)
+
+
+def in_parts(selection: Selection) -> Selection:
+    """A selection of tables, cut into the groups of rows that they were written in: each makes a file of its own.
+
+    A file that is no readable table stays as one group, which fails by its name when it is its turn.
+    """
+
+    def parts_of(job: Job) -> list[Job]:
+        try:
+            count = part_count(job.source)
+        except (OSError, PictureError):
+            count = 1
+        output = job.output
+        named = (output.with_name(f"{output.stem}-{part:05}{output.suffix}") for part in range(count))
+        return [replace(job, output=one, part=part) for part, one in enumerate(named)]
+
+    every = in_threads(_OPENED_TABLES, parts_of, selection.jobs) if selection.jobs else ()
+    return replace(selection, jobs=tuple(job for jobs in every for job in jobs))
 
 
 def nothing_found(selection: Selection, what: str) -> str:
@@ -143,22 +178,26 @@ def nothing_found(selection: Selection, what: str) -> str:
     return f"a folder must hold a {what}, found none in {', '.join(selection.inputs)}; {advice}"
 
 
-def _walk(path: Path, output: str | None) -> Iterator[tuple[Path, list[str], list[str]]]:
+def _walk(path: Location, output: str | None) -> Iterator[tuple[Location, list[str], list[str]]]:
     """Folders within one, by name, without the one that is written to."""
-    own = None if output is None else Path(output).resolve()
-    for folder, subfolders, names in os.walk(path):
-        subfolders[:] = sorted(one for one in subfolders if (Path(folder) / one).resolve() != own)
-        yield Path(folder), subfolders, sorted(names)
+    own = None if output is None else _resolved(locate(output))
+    for folder, subfolders, names in os.walk(path) if isinstance(path, Path) else path.walk():
+        subfolders[:] = sorted(one for one in subfolders if _resolved(locate(f"{folder}/{one}")) != own)
+        yield locate(str(folder)), subfolders, sorted(names)
 
 
-def _outputs(found: dict[Path, Path], folder: Path | None, suffix: str) -> Iterator[Job]:
+def _resolved(path: Location) -> Location:
+    return path.resolve() if isinstance(path, Path) else path
+
+
+def _outputs(found: dict[Location, Path], folder: Location | None, suffix: str) -> Iterator[Job]:
     plain = {
-        source: (source if folder is None else folder / relative).with_suffix(suffix)
+        source: (source if folder is None else folder / relative.as_posix()).with_suffix(suffix)
         for source, relative in found.items()
     }
     # Some file systems take A and a for one.
     count = Counter(str(output).casefold() for output in plain.values())
-    taken: dict[str, Path] = {}
+    taken: dict[str, Location] = {}
     for source, output in plain.items():
         if count[str(output).casefold()] > 1:
             output = output.with_name(source.name + suffix)
