@@ -10,8 +10,9 @@ from trimix.coding.float_mixture import _TAILS
 from trimix.coding.range_coder import RangeDecoder, RangeEncoder
 from trimix.coding.standard_tables import CDF_TABLES, INVERSE_SCALES
 from trimix.distortion import planes as windows
-from trimix.entropy_models import integer_kernels
+from trimix.entropy_models import integer_kernels, integer_product
 from trimix.entropy_models.integer_mixture import exponential_table
+from trimix.entropy_models.integer_product import IntegerProduct
 
 pytestmark = [
     pytest.mark.slow,
@@ -141,9 +142,17 @@ def test_the_integer_path(compare):
         RANDOM.integers(0, 2**15, outputs),
     ]
     sums = RANDOM.integers(-(2**50), 2**50, (200, outputs)).astype(np.float64)
-    compare(integer_kernels, "requantize", sums, *numbers, np.empty_like(sums))
+    compare(integer_kernels, "requantize", sums, *numbers, np.empty(sums.shape, np.int32))
     logits = RANDOM.integers(-(2**14), 2**14, (100, 9, 7)) // RANDOM.integers(1, 200, (100, 1, 7))
     compare(integer_kernels, "softmax", logits, exponential_table(), np.empty_like(logits))
+
+
+def test_products(compare, monkeypatch):
+    monkeypatch.setattr(integer_product, "is_native", lambda: True)
+    product = IntegerProduct(RANDOM.integers(-(2**15) + 1, 2**15, (37, 600)).astype(np.int16), 2**15 - 1)
+    rows = RANDOM.integers(-(2**15) + 1, 2**15, (7, 600)).astype(np.int16)
+    given = product._weight, product._parts, product._scales, np.empty((7, 37)), 37
+    compare(integer_kernels, "multiply", rows, *given, 0)
 
 
 def test_floats_of_searches(compare):

@@ -45,13 +45,13 @@ def reference(layer, row):
 )
 def test_a_layer_equals_its_definition_in_python_integers(seed, row):
     layer = random_layer(seed)
-    found = layer(np.array([row], np.float64))[0].tolist()
+    found = layer(np.array([row]))[0].tolist()
     assert found == reference(layer, row)
 
 
 def test_a_layer_at_the_extremes_equals_its_definition():
     layer = random_layer(3, inputs=300, outputs=4)
-    signs = np.sign(layer.arrays["weight"].astype(np.float64))
+    signs = np.sign(layer.arrays["weight"].astype(np.int64))
     rows = np.concatenate([signs, -signs]) * ACTIVATION_LIMIT
     for row, found in zip(rows, layer(rows), strict=True):
         assert found.tolist() == reference(layer, [int(v) for v in row])
@@ -74,7 +74,7 @@ def test_a_frozen_layer_follows_its_float_layer(seed):
         RequantizedActivation(np.full(5, step), -limit, limit, 0.2),
     )
     expected = np.where(real < 0, 0.2 * real, real)
-    found = layer(x.astype(np.float64)) * step
+    found = layer(x) * step
     # Half a step of the output, and the rounding of 16-bit weights.
     assert np.abs(found - expected).max() < 0.5 * step + 2e-4 * np.abs(real).max()
 
@@ -102,7 +102,7 @@ def test_eight_bits_and_a_shift_keep_the_resolution_of_small_columns():
 
 def test_rows_do_not_influence_each_other():
     layer = random_layer(1, inputs=50, outputs=20)
-    rows = np.random.default_rng(2).integers(-9999, 9999, (64, 50)).astype(np.float64)
+    rows = np.random.default_rng(2).integers(-9999, 9999, (64, 50))
     together = layer(rows)
     assert all(np.array_equal(layer(rows[i : i + 1])[0], together[i]) for i in range(64))
 
@@ -123,7 +123,7 @@ def test_a_product_that_could_pass_two_to_63_is_refused():
 
 def test_an_integer_convolution_equals_the_float_convolution_of_its_integers():
     random = np.random.default_rng(4)
-    inputs = random.integers(-9, 10, (3, 6, 5), dtype=np.int16)
+    inputs = random.integers(-9, 10, (6, 5, 3), dtype=np.int16)
     kernel = random.integers(-90, 90, (8, 3, 3, 3))
     one = np.ones(8, np.int64)
     layer = IntegerLayer(
@@ -137,16 +137,16 @@ def test_an_integer_convolution_equals_the_float_convolution_of_its_integers():
         input_limit=np.full(27, 9),
     )
     as_tensor = lambda array: torch.from_numpy(array).double()  # noqa: E731
-    expected = torch.nn.functional.conv2d(as_tensor(inputs), as_tensor(kernel), padding=1)
+    expected = torch.nn.functional.conv2d(as_tensor(inputs).permute(2, 0, 1), as_tensor(kernel), padding=1)
     expected += as_tensor(layer.arrays["bias"])[:, None, None]
-    assert torch.equal(as_tensor(IntegerConvolution(layer, 3)(inputs)), expected)
+    assert torch.equal(as_tensor(IntegerConvolution(layer, 3)(inputs)).permute(2, 0, 1), expected)
     shuffled = IntegerConvolution(layer, 3, upscale=2)(inputs)
-    assert torch.equal(as_tensor(shuffled), torch.nn.functional.pixel_shuffle(expected, 2))
+    assert torch.equal(as_tensor(shuffled).permute(2, 0, 1), torch.nn.functional.pixel_shuffle(expected, 2))
 
 
 def test_strips_do_not_change_a_convolution(monkeypatch):
     layer = random_layer(2, inputs=27, outputs=4)
-    x = np.random.default_rng(0).integers(-999, 999, (3, 13, 7), dtype=np.int16)
+    x = np.random.default_rng(0).integers(-999, 999, (13, 7, 3), dtype=np.int16)
     whole = IntegerConvolution(layer, 3)(x)
     for positions in (1, 20, 40):
         monkeypatch.setattr(fixed_point, "ROWS_AT_ONCE", positions)
@@ -156,7 +156,7 @@ def test_strips_do_not_change_a_convolution(monkeypatch):
 def test_a_convolution_of_wide_results_is_refused():
     layer = random_layer(0, inputs=9)
     wide = IntegerLayer(**{**layer.arrays, "maximum": np.full(5, 2**24)})
-    assert IntegerConvolution(wide, 3)(np.zeros((1, 2, 2), np.int16)).dtype == np.int32
+    assert IntegerConvolution(wide, 3)(np.zeros((2, 2, 1), np.int16)).dtype == np.int32
     wide = IntegerLayer(**{**layer.arrays, "maximum": np.full(5, 2**24 + 1)})
     with pytest.raises(ModelError, match="16777216"):
         IntegerConvolution(wide, 3)

@@ -33,7 +33,8 @@ _ARGUMENTS = {
     "encode": "i8:1 number number u8 u2:1",
     "decode_mixture": f"i4:1 {_MIXTURE} u8 u2:1",
     "decode_factorized": "i4:1 i4 u4:2 i4 i4 u8 u2:1",
-    "requantize": "f8:2 i8 i8 i8 i8 i8 i8 f8",
+    "multiply": "i2:2 i2:2 i8:1 f8 f8 number number",
+    "requantize": "f8:2 i8 i8 i8 i8 i8 i8 i4",
     "softmax": "i8:3 i8 i8",
     "add_up": "f4:3 f4:1 number f4 f4:3",
 }

@@ -311,16 +311,122 @@ int64_t decode_factorized(int32_t *symbols, int64_t count, const int32_t *channe
 
 /* ------------------------------------------------------------------------------------------- Integer path */
 
+enum { LANES = 16, TILE_ROWS = 6, TILE_BLOCKS = 4 };
+
+typedef struct {
+    const int16_t *rows;
+    int64_t count, inputs;
+    const int16_t *weights;
+    int64_t blocks, pairs;
+    const int64_t *parts;
+    int64_t part_count;
+    const double *scales;
+    double *sums;
+    int64_t outputs;
+} Product;
+
+static inline void add_part(const Product *p, int64_t row, int64_t block, int64_t part, const int32_t *found) {
+    double *to = p->sums + row * p->outputs + block * LANES, scale = p->scales[part];
+    int64_t lanes = least(LANES, p->outputs - block * LANES);
+    if (part == 0) memset(to, 0, (size_t)lanes * sizeof *to);
+    for (int64_t lane = 0; lane < lanes; lane++) to[lane] += scale * found[lane];
+}
+
+static void multiply_plain(const Product *p) {
+    for (int64_t row = 0; row < p->count; row++)
+        for (int64_t block = 0; block < p->blocks; block++) {
+            const int16_t *from = p->rows + row * p->inputs, *w = p->weights + block * p->pairs * 2 * LANES;
+            for (int64_t part = 0; part < p->part_count; part++) {
+                int64_t first = p->parts[2 * part], last = first + p->parts[2 * part + 1];
+                int32_t found[LANES] = {0};
+                for (int64_t pair = first; pair < last; pair++, w += 2 * LANES)
+                    for (int lane = 0; lane < LANES; lane++)
+                        found[lane] += w[2 * lane] * from[2 * pair] + w[2 * lane + 1] * from[2 * pair + 1];
+                add_part(p, row, block, part, found);
+            }
+        }
+}
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+
+/* A tile of rows and blocks stays in registers while a part of the inputs goes by. Rows beyond the last are the last. */
+#define DEFINE_MULTIPLY(NAME, TARGET, VECTOR, BLOCK_VECTORS, MOST_BLOCKS, LOAD, SPREAD, MULTIPLY, ADD, STORE)      \
+    TARGET static inline __attribute__((always_inline)) void NAME##_tile(const Product *p, int64_t row,            \
+                                                                         int64_t block, const int blocks) {        \
+        const int16_t *from[TILE_ROWS], *weights[MOST_BLOCKS];                                                     \
+        for (int k = 0; k < TILE_ROWS; k++) from[k] = p->rows + least(row + k, p->count - 1) * p->inputs;          \
+        for (int b = 0; b < blocks; b++) weights[b] = p->weights + (block + b) * p->pairs * 2 * LANES;             \
+        for (int64_t part = 0; part < p->part_count; part++) {                                                     \
+            int64_t first = p->parts[2 * part], last = first + p->parts[2 * part + 1];                             \
+            VECTOR found[TILE_ROWS][MOST_BLOCKS * BLOCK_VECTORS];                                                  \
+            memset(found, 0, sizeof found);                                                                        \
+            for (int64_t pair = first; pair < last; pair++) {                                                      \
+                VECTOR w[MOST_BLOCKS * BLOCK_VECTORS];                                                             \
+                for (int b = 0; b < blocks; b++, weights[b - 1] += 2 * LANES)                                      \
+                    for (int v = 0; v < BLOCK_VECTORS; v++)                                                        \
+                        w[b * BLOCK_VECTORS + v] = LOAD(weights[b] + v * (2 * LANES / BLOCK_VECTORS));             \
+                for (int k = 0; k < TILE_ROWS; k++) {                                                              \
+                    int32_t two;                                                                                   \
+                    memcpy(&two, from[k] + 2 * pair, sizeof two);                                                  \
+                    VECTOR x = SPREAD(two);                                                                        \
+                    for (int v = 0; v < blocks * BLOCK_VECTORS; v++)                                               \
+                        found[k][v] = ADD(found[k][v], MULTIPLY(x, w[v]));                                         \
+                }                                                                                                  \
+            }                                                                                                      \
+            for (int k = 0; k < TILE_ROWS && row + k < p->count; k++)                                              \
+                for (int b = 0; b < blocks; b++) {                                                                 \
+                    int32_t lanes[LANES];                                                                          \
+                    for (int v = 0; v < BLOCK_VECTORS; v++)                                                        \
+                        STORE((VECTOR *)(lanes + v * (LANES / BLOCK_VECTORS)), found[k][b * BLOCK_VECTORS + v]);   \
+                    add_part(p, row + k, block + b, part, lanes);                                                  \
+                }                                                                                                  \
+        }                                                                                                          \
+    }                                                                                                              \
+    TARGET static void NAME(const Product *p) {                                                                    \
+        int64_t block = 0;                                                                                         \
+        for (; block + MOST_BLOCKS <= p->blocks; block += MOST_BLOCKS)                                             \
+            for (int64_t row = 0; row < p->count; row += TILE_ROWS) NAME##_tile(p, row, block, MOST_BLOCKS);       \
+        for (; block < p->blocks; block++)                                                                         \
+            for (int64_t row = 0; row < p->count; row += TILE_ROWS) NAME##_tile(p, row, block, 1);                 \
+    }
+
+#define LOAD_256(from) _mm256_loadu_si256((const __m256i *)(from))
+DEFINE_MULTIPLY(multiply_256, __attribute__((target("avx2"))), __m256i, 2, 1, LOAD_256, _mm256_set1_epi32,
+                _mm256_madd_epi16, _mm256_add_epi32, _mm256_storeu_si256)
+DEFINE_MULTIPLY(multiply_512, __attribute__((target("avx512bw"))), __m512i, 1, TILE_BLOCKS, _mm512_loadu_si512,
+                _mm512_set1_epi32, _mm512_madd_epi16, _mm512_add_epi32, _mm512_storeu_si512)
+
+/* The widest registers that there are and that are allowed, in bits. */
+static int64_t register_bits(int64_t allowed) {
+    if (allowed >= 512 && __builtin_cpu_supports("avx512bw")) return 512;
+    return allowed >= 256 && __builtin_cpu_supports("avx2") ? 256 : 0;
+}
+#else
+#define multiply_256 multiply_plain
+#define multiply_512 multiply_plain
+static int64_t register_bits(int64_t allowed) { return 0 * allowed; }
+#endif
+
+int64_t multiply(const int16_t *rows, int64_t count, int64_t inputs, const int16_t *weights, int64_t blocks,
+                 int64_t pairs, const int64_t *parts, int64_t part_count, const double *scales, double *sums,
+                 int64_t outputs, int64_t allowed_bits) {
+    Product product = {rows, count, inputs, weights, blocks, pairs, parts, part_count, scales, sums, outputs};
+    int64_t bits = register_bits(allowed_bits);
+    (bits == 512 ? multiply_512 : bits == 256 ? multiply_256 : multiply_plain)(&product);
+    return bits;
+}
+
 FOR_ALL_PROCESSORS
 int64_t requantize(const double *sums, int64_t rows, int64_t outputs, const int64_t *bias, const int64_t *multiplier,
                    const int64_t *negative_multiplier, const int64_t *shift, const int64_t *minimum,
-                   const int64_t *maximum, double *results) {
+                   const int64_t *maximum, int32_t *results) {
     for (int64_t row = 0; row < rows; row++)
         for (int64_t output = 0; output < outputs; output++) {
             int64_t accumulator = (int64_t)sums[row * outputs + output] + bias[output];
             int64_t factor = accumulator < 0 ? negative_multiplier[output] : multiplier[output];
             int64_t value = (accumulator * factor + ((int64_t)1 << (shift[output] - 1))) >> shift[output];
-            results[row * outputs + output] = (double)least(most(value, minimum[output]), maximum[output]);
+            results[row * outputs + output] = (int32_t)least(most(value, minimum[output]), maximum[output]);
         }
     return 0;
 }

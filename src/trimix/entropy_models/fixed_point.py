@@ -2,7 +2,7 @@
 
 ::
 
-    int16 in --> unfold, in strips --> float64 matrix product of integers (exact) --> int64 + bias
+    int16 in --> unfold, in strips --> matrix product, exact (`IntegerProduct`) --> int64 + bias
                 --> (acc * multiplier + 2^(shift - 1)) >> shift --> saturate --> int16 out
 
 Number format. An activation is an integer times a step; a step is a real number that exists only when a model is
@@ -10,15 +10,17 @@ frozen. Weights have 16 bits and one scale an output channel, or 8 bits with a s
 file smaller. The multiplier turns ``input step * weight scale`` into the output step; a second one, for negative
 values, is the leaky ReLU. Every output saturates at its declared bounds: that is part of the format.
 
-The matrix product is exact in any order of summation, because every partial sum stays below 2^53; the product with
-the multiplier stays below 2^63. Both are checked when a layer is made.
+The matrix product is exact in any order of summation, because every sum stays below 2^53; the product with the
+multiplier stays below 2^63. Both are checked when a layer is made.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from trimix.entropy_models import integer_kernels as kernels
+from trimix.entropy_models.integer_product import IntegerProduct
 from trimix.errors import ModelError
 from trimix.shapes import Float, Int
 
@@ -69,8 +71,7 @@ class IntegerLayer:
     def __init__(self, **arrays: np.ndarray) -> None:
         self.arrays = arrays
         self._prove_bounds()
-        # Inputs first: so the parts that a row of inputs has are parts of memory, too.
-        self._weight = np.ascontiguousarray(arrays["weight"].T, np.float64)
+        self._products: dict[tuple[int, int], IntegerProduct] = {}
         self._numbers = tuple(np.ascontiguousarray(arrays[name]) for name in self.NAMES[1:-1])
 
     @property
@@ -114,26 +115,30 @@ class IntegerLayer:
         fits = (shift >= 1) & (shift <= SHIFT_LIMIT) & (bounds < 0.99 * 2**53) & (products < 0.99 * 2**63)
         return bool(fits.all())
 
-    def __call__(self, rows: Float[np.ndarray, "n inputs"]) -> Float[np.ndarray, "n outputs"]:
-        """Apply to rows of integers held in float64; so are the results.
+    def __call__(self, rows: Int[np.ndarray, "n inputs"]) -> Int[np.ndarray, "n outputs"]:
+        """Apply to rows of integers.
 
         Inputs must respect ``input_limit``; layers saturate, so outputs of a layer do.
         """
         return self.requantize(self.accumulate(rows))
 
-    def accumulate(self, rows: Float[np.ndarray, "n part"], first_input: int = 0) -> Float[np.ndarray, "n outputs"]:
+    def accumulate(self, rows: Int[np.ndarray, "n part"], first_input: int = 0) -> Float[np.ndarray, "n outputs"]:
         """The matrix product with some of the inputs; integers, so sums of parts are that of the whole.
 
         Args:
-            rows: consecutive inputs, integers held in float64.
+            rows: consecutive inputs.
             first_input: which of the layer's inputs comes first.
         """
-        return rows @ self._weight[first_input : first_input + rows.shape[1]]
+        part = first_input, first_input + rows.shape[1]
+        if part not in self._products:
+            weight, limits = (self.arrays[name][..., slice(*part)] for name in ("weight", "input_limit"))
+            self._products[part] = IntegerProduct(weight, int(limits.max(initial=0)))
+        return self._products[part](rows)
 
-    def requantize(self, sums: Float[np.ndarray, "n outputs"]) -> Float[np.ndarray, "n outputs"]:
+    def requantize(self, sums: Float[np.ndarray, "n outputs"]) -> Int[np.ndarray, "n outputs"]:
         """What becomes of the matrix product with all inputs."""
         sums = np.ascontiguousarray(sums, np.float64)
-        results = np.empty_like(sums)
+        results = np.empty(sums.shape, np.int32)
         kernels.requantize(sums, *self._numbers, results)
         return results
 
@@ -209,7 +214,8 @@ class IntegerConvolution:
     Its results are ordinary activations, within +-(2^15 - 1), or at most 2^24 where they are a model's parameters.
 
     Args:
-        layer: its matrix; inputs are ordered channel, kernel row, kernel column.
+        layer: its matrix; inputs are ordered channel, kernel row, kernel column, outputs channel, row, column of the
+            depth to space.
         kernel: side of the kernel, odd.
         upscale: factor of the depth to space, 1 for none.
 
@@ -226,23 +232,28 @@ class IntegerConvolution:
         self.kernel = kernel
         self.upscale = upscale
 
-    def __call__(self, x: Int[np.ndarray, "C H W"]) -> Int[np.ndarray, "D h w"]:
+    @cached_property
+    def _product(self) -> IntegerProduct:
+        """With the inputs in the order in which pictures lie in memory: kernel row, kernel column, channel."""
+        weight = self.layer.arrays["weight"].reshape(self.layer.outputs, -1, self.kernel**2)
+        ordered = np.ascontiguousarray(weight.transpose(0, 2, 1)).reshape(self.layer.outputs, -1)
+        return IntegerProduct(ordered, int(self.layer.arrays["input_limit"].max()))
+
+    def __call__(self, x: Int[np.ndarray, "H W C"]) -> Int[np.ndarray, "h w D"]:
         """Apply to integers."""
-        channels, height, width = x.shape
-        kernel, margin = self.kernel, self.kernel // 2
-        padded = np.pad(x, ((0, 0), (margin, margin), (margin, margin)))
-        result = np.empty((self.layer.outputs, height, width), self._type)
+        height, width, channels = x.shape
+        kernel, margin, factor = self.kernel, self.kernel // 2, self.upscale
+        padded = np.pad(x, ((margin, margin), (margin, margin), (0, 0)))
+        depth = self.layer.outputs // factor**2
+        result = np.empty((height, factor, width, factor, depth), self._type)
         step = max(1, ROWS_AT_ONCE // width)
         for top in range(0, height, step):
             rows = min(step, height - top)
-            patches = np.empty((channels, kernel, kernel, rows, width))
+            patches = np.empty((rows, width, kernel, kernel, channels), x.dtype)
             for row in range(kernel):
                 for column in range(kernel):
-                    patches[:, row, column] = padded[:, top + row : top + row + rows, column : column + width]
-            outputs = self.layer(patches.reshape(self.layer.inputs, -1).T)
-            result[:, top : top + rows] = outputs.T.reshape(-1, rows, width)
-        if self.upscale == 1:
-            return result
-        factor = self.upscale
-        blocks = result.reshape(-1, factor, factor, height, width).transpose(0, 3, 1, 4, 2)
-        return np.ascontiguousarray(blocks).reshape(-1, factor * height, factor * width)
+                    patches[:, :, row, column] = padded[top + row : top + row + rows, column : column + width]
+            outputs = self.layer.requantize(self._product(patches.reshape(rows * width, -1)))
+            blocks = outputs.reshape(rows, width, depth, factor, factor)
+            result[top : top + rows] = blocks.transpose(0, 3, 1, 4, 2)
+        return result.reshape(factor * height, factor * width, depth)

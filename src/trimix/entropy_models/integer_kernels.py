@@ -8,6 +8,34 @@ Array = Any  # Numba infers the types; annotations are for the reader
 
 
 @kernel
+def multiply(
+    rows: Array, weights: Array, parts: Array, scales: Array, sums: Array, outputs: int, widest_registers: int
+) -> int:
+    """Rows times a matrix, part by part of the inputs.
+
+    Args:
+        weights: by block of outputs, pair of inputs, output of the block, input of the pair.
+        parts: the first pair of each, and how many.
+
+    Returns:
+        Of the loops in C how wide registers they used, in bits; 0 for none.
+    """
+    lanes = weights.shape[2]
+    for row in range(rows.shape[0]):
+        for output in range(outputs):
+            total, pair = 0.0, 0
+            for part in range(parts.shape[0]):
+                found = 0
+                for at in range(parts[part, 0], parts[part, 0] + parts[part, 1]):
+                    two = weights[output // lanes, pair, output % lanes]
+                    found += int(two[0]) * int(rows[row, 2 * at]) + int(two[1]) * int(rows[row, 2 * at + 1])
+                    pair += 1
+                total += scales[part] * found
+            sums[row, output] = total
+    return 0
+
+
+@kernel
 def requantize(
     sums: Array,
     bias: Array,
@@ -18,7 +46,7 @@ def requantize(
     maximum: Array,
     results: Array,
 ) -> None:
-    """Rows of integers held in float64 -> accumulators -> results, which are integers held in float64, too."""
+    """Rows of integers held in float64 -> accumulators -> results."""
     for row in range(sums.shape[0]):
         for output in range(sums.shape[1]):
             accumulator = int(sums[row, output]) + bias[output]

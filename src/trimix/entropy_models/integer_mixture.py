@@ -195,7 +195,7 @@ class IntegerMixtureModel:
 
         Side features themselves where there is no head.
         """
-        return self.head[0].accumulate(side.astype(np.float64)) if self.head else side
+        return self.head[0].accumulate(side) if self.head else side
 
     def parameters(
         self,
@@ -221,7 +221,7 @@ class IntegerMixtureModel:
             places = (rows + self.margin) * width + columns + self.margin
             steps = np.array([r * width + c for r, c in looking.offsets])
             taps = padded.reshape(-1, self.latent_channels)[places[:, None] + steps]
-            found = looking.layer(taps.reshape(len(rows), -1).astype(np.float64))
+            found = looking.layer(taps.reshape(len(rows), -1))
             prepared = prepared + first.accumulate(found, self.side_channels)
         features = first.requantize(prepared)
         for layer in self.head[1:]:

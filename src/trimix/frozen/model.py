@@ -129,16 +129,16 @@ class FrozenModel:
 
     def side_features(self, z_hat: Int16[np.ndarray, "Z hh hw"], quality_integer: int) -> Int[np.ndarray, "h w S"]:
         """Integer side features of a picture."""
-        features = np.clip(z_hat, -ACTIVATION_LIMIT, ACTIVATION_LIMIT)
+        features = np.clip(z_hat, -ACTIVATION_LIMIT, ACTIVATION_LIMIT).transpose(1, 2, 0)
         if self.hyper_medians is not None:
-            values = VALUE_STEPS * features.astype(np.int64) + self.hyper_medians[:, None, None]
+            values = VALUE_STEPS * features.astype(np.int64) + self.hyper_medians
             features = np.clip(values, -ACTIVATION_LIMIT, ACTIVATION_LIMIT).astype(np.int16)
         if self.sees_quality:
-            plane = np.full((1, *features.shape[1:]), quality_plane_value(quality_integer), np.int16)
-            features = np.concatenate([features, plane])
+            plane = np.full((*features.shape[:2], 1), quality_plane_value(quality_integer), np.int16)
+            features = np.concatenate([features, plane], axis=2)
         for layer in self.hyper_synthesis:
             features = layer(features)
-        return np.ascontiguousarray(features.transpose(1, 2, 0))
+        return features
 
     @cached_property
     def hyper_margin(self) -> int:
