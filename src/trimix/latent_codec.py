@@ -31,7 +31,7 @@ from trimix.threads import thread_count
 PICTURE_MULTIPLE = LATENT_STRIDE * HYPER_STRIDE
 """Sides are padded to a multiple of it: 16 pixels a latent, 4 latents a hyper-latent."""
 _PIXELS_AT_ONCE = 2**21
-_ENCODER_PIXELS_AT_ONCE = 2**21
+_ENCODER_PIXELS_AT_ONCE = 2**20
 """Less: a backward pass keeps what a forward pass forgets, and a halo that is small costs little."""
 _ENCODER_HALO_SHARE = 1 / 3
 """Of what a decoder must see so that no seam shows. With so much one latent of 100 000 is rounded another way."""

@@ -17,6 +17,8 @@ from trimix.shapes import Float, Int16
 
 _PARTS_SIDE = 768
 """Pixels: so much of the height and the width of a large picture says which choice is good."""
+_LARGE = 4
+"""Times as many pixels, 2.4 megapixels, has a large picture at least."""
 _WORTH_IT = 0.01
 """Of a large picture, whose gradient takes most of the time: what a choice must save at least."""
 _OF_CONTEXTS, _OF_NEAREST = 0.5, 0.001
@@ -55,8 +57,8 @@ def first_choice(codec: LatentCodec, picture: Picture, quality: float, *, chosen
     Where a squared error stands for the distortion (see ``picture_distortion``), a run is good if it makes bits and
     distortion together less than the nearest integers have. Where none of three runs is good, the symbols are the
     nearest integers, and the cheapest ones beyond the border of the picture. A model that does not know the curvature
-    beforehand gets the nearest integers, too. Of a large picture, whose latents are coded in slices, four parts say
-    which run is good. The whole is run over once, and chosen for only where that saves enough.
+    beforehand gets the nearest integers, too. Of a large picture four parts say which run is good. The whole is run
+    over once, and chosen for only where that saves enough.
 
     Args:
         picture: 8 bits, grey or RGB.
@@ -74,7 +76,7 @@ def first_choice(codec: LatentCodec, picture: Picture, quality: float, *, chosen
     chooser = _Chooser(codec, picture, quality, writes=writes)
     if not chosen or not chooser.knows_curvature:
         return chooser.rounded()
-    if not chooser.is_sliced:
+    if picture.width * picture.height < _LARGE * _PARTS_SIDE**2:
         return chooser.best()
     parts = Picture(picture.pixels[np.ix_(*map(_parts, picture.pixels.shape[:2]))])
     of_parts = _Chooser(codec, parts, quality, writes=False).best()
@@ -102,7 +104,6 @@ class _Chooser:
         self._codec, self._writes = codec, writes
         self._latents = codec.analyze(picture, quality)
         self._analysis_seconds = time.monotonic() - began
-        self.is_sliced = self._latents.is_sliced
         self._distortion = PictureDistortion(codec, picture.levels, self._latents.side_of.quality_integer)
         self._nearest_bits: float | None = None
         self.knows_curvature = self._distortion.step_weights is not None
@@ -183,7 +184,7 @@ class _Chooser:
         return self._run_over(Choosing(y, *nothing, ACTIVATION_LIMIT, shares, beyond), damping)
 
     def _run_over(self, source: Choosing, damping: Damping) -> FirstChoice:
-        of, is_sliced = self._latents.side_of, self.is_sliced
+        of, is_sliced = self._latents.side_of, self._latents.is_sliced
         return self._run(lambda sink: self._codec.quantize(of, source, sink, is_sliced=is_sliced), damping)
 
     def _run(self, run: Callable[[SliceWriters | None], Symbols], damping: Damping) -> FirstChoice:
