@@ -30,3 +30,17 @@ def keep_freed_memory() -> bool:
     set_option.argtypes, set_option.restype = (ctypes.c_int, ctypes.c_int), ctypes.c_int
     # Both: setting either ends glibc's own adjustment of the other.
     return all(set_option(option, _NO_LIMIT_BYTES) for option in (_MAPPING_THRESHOLD, _TRIM_THRESHOLD))
+
+
+def give_back_freed_memory() -> bool:
+    """Give back to the system what this process has freed and kept, once; whether there was any.
+
+    Where the next blocks are larger than those that were freed, as after reading a large picture, nothing could be put
+    there.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        return bool(ctypes.CDLL(None).malloc_trim(0))
+    except (AttributeError, OSError):  # another C library
+        return False

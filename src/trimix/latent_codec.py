@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 
 import numpy as np
 
@@ -88,11 +89,11 @@ def symbol_checksum(*parts: Int16[np.ndarray, "_ _ _"]) -> int:
 
 @dataclass(frozen=True)
 class Latents:
-    """A picture before its latents are quantized.
+    """A picture before its symbols are chosen.
 
     Args:
-        by_position: y, in steps of the quantizer, magnitudes up to ``ACTIVATION_LIMIT``; or the nearest integers,
-            int16, where no more is needed.
+        by_position: in steps of the quantizer, magnitudes up to ``ACTIVATION_LIMIT``: y, float32, where the model
+            rounds around means, else the nearest integers, int16.
     """
 
     by_position: Shaped[np.ndarray, "h w M"]
@@ -126,23 +127,37 @@ class LatentCodec:
         check_sides(picture.width, picture.height)
         quality_integer = quality_to_integer(quality)
         factor = quality_integer / QUALITY_STEPS
-        transforms = self.model.transforms
         rows, columns = (-(-size // PICTURE_MULTIPLE) for size in picture.pixels.shape[:2])
-        grid = HYPER_STRIDE * rows, HYPER_STRIDE * columns
-        y = np.empty((*grid, self.model.latent_model.latent_channels), np.float32)
-        for tile in self.tiles(grid, in_encoder=True):
-            seen = [_times(one, LATENT_STRIDE) for one in tile.seen]
-            x = to_planes(pad_to(picture.pixels[tuple(seen)], *(one.stop - one.start for one in seen)))
-            made = np.nan_to_num(transforms.encode_latent(x, factor), copy=False)
-            y[tile.kept] = made[:, *tile.kept_of_seen()].transpose(1, 2, 0)
-            y[tile.kept].clip(-ACTIVATION_LIMIT, ACTIVATION_LIMIT, out=y[tile.kept])
+        grid, around_mean = (HYPER_STRIDE * rows, HYPER_STRIDE * columns), self.model.latent_model.layout.around_mean
+        y = np.empty((*grid, self.model.latent_model.latent_channels), np.float32 if around_mean else np.int16)
         z_hat = np.empty((len(self.model.hyper_table), rows, columns), np.int16)
-        positions_at_once = transforms.facts.pixels_at_once // PICTURE_MULTIPLE**2
-        for tile in tiles(slice(0, rows), slice(0, columns), (rows, columns), transforms.hyper_halo, positions_at_once):
-            part = y[tuple(_times(one, HYPER_STRIDE) for one in tile.seen)]
-            z = transforms.hyper_analysis(np.ascontiguousarray(part.transpose(2, 0, 1)))
-            z_hat[:, *tile.kept] = self.model.hyper_symbols(z[:, *tile.kept_of_seen()])
+        halo, done, waiting = self.model.transforms.hyper_halo, 0, np.empty((0, *y.shape[1:]), np.float32)
+        for part, found in self._bands(picture, factor, grid):
+            y[part] = found if around_mean else np.rint(found)
+            waiting = np.concatenate([waiting, found])
+            # h_a sees some rows around those that it is asked for; at the end there are none.
+            ready = rows if part.stop == grid[0] else max(done, part.stop // HYPER_STRIDE - halo)
+            if ready > done:
+                first = max(0, done - halo)
+                seen = waiting[: len(waiting) - part.stop % HYPER_STRIDE]
+                z = self.model.transforms.hyper_analysis(np.ascontiguousarray(seen.transpose(2, 0, 1)))
+                z_hat[:, done:ready] = self.model.hyper_symbols(z[:, done - first : ready - first])
+                waiting, done = waiting[HYPER_STRIDE * (max(0, ready - halo) - first) :], ready
         return Latents(y, SideFeatures(self.model, z_hat, quality_integer))
+
+    def _bands(
+        self, picture: Picture, factor: float, grid: tuple[int, int]
+    ) -> Iterator[tuple[slice, Float[np.ndarray, "h w M"]]]:
+        """Latents before rounding, some rows after the other: of a large picture all take much memory."""
+        for rows, of_rows in groupby(self.tiles(grid, in_encoder=True), lambda tile: tile.rows):
+            y = np.empty((rows.stop - rows.start, grid[1], self.model.latent_model.latent_channels), np.float32)
+            for tile in of_rows:
+                seen = [_times(one, LATENT_STRIDE) for one in tile.seen]
+                x = to_planes(pad_to(picture.pixels[tuple(seen)], *(one.stop - one.start for one in seen)))
+                made = np.nan_to_num(self.model.transforms.encode_latent(x, factor), copy=False)
+                made = made.clip(-ACTIVATION_LIMIT, ACTIVATION_LIMIT, out=made)[:, *tile.kept_of_seen()]
+                y[:, tile.columns.kept] = made.transpose(1, 2, 0)
+            yield rows.kept, y
 
     def tiles(
         self, grid: tuple[int, int], part: tuple[slice, slice] | None = None, *, in_encoder: bool = False

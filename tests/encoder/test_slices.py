@@ -67,7 +67,7 @@ def test_latents_made_in_tiles_are_those_made_at_once(codec, monkeypatch):
     monkeypatch.setattr(latent_codec, "_ENCODER_HALO_SHARE", 1)
     monkeypatch.setattr(codec.model.transforms, "facts", replace(codec.model.transforms.facts, pixels_at_once=2**17))
     in_tiles = codec.latents.analyze(picture, 60)
-    assert np.abs(in_tiles.by_position - whole.by_position).max() < 1e-3
+    assert (np.abs(in_tiles.by_position - whole.by_position) > 1e-3).mean() < 1e-3
     assert (in_tiles.side_of.hyper_latent != whole.side_of.hyper_latent).mean() < 1e-3
 
 

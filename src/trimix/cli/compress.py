@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from trimix.allocator import give_back_freed_memory
 from trimix.bitstream import MAGIC, MAXIMUM_PIXELS
 from trimix.cli import batch, options
 from trimix.cli.batch import Batch, Made
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from trimix.encoder.target_search import Encoded
     from trimix.encoder.targets import Target, Trial
     from trimix.images import Picture
+
+_LARGE_PIXELS = 2**24
 
 
 def compress(
@@ -267,6 +270,8 @@ class _Encoding:
             background=self.background,
             strip=Strip.NOTHING if self.strip is None else Strip(self.strip),
         )
+        if picture.width * picture.height > _LARGE_PIXELS:
+            give_back_freed_memory()
         started = time.perf_counter()
         options = {"time_limit_seconds": self.time_limit, **(callbacks or {})}
         encoded = encode_best(codec, picture, self.target or self.quality, self.effort, self.lossless, **options)

@@ -167,11 +167,7 @@ class _Chooser:
 
     def _nearest_integers(self) -> Int16[np.ndarray, "h w M"]:
         y = self._latents.by_position
-        if self._codec.model.latent_model.layout.around_mean:
-            return np.rint(y).astype(np.int16)
-        # Nothing else is needed from here on, and y takes much memory.
-        self._latents = replace(self._latents, by_position=np.rint(y, out=y).astype(np.int16))
-        return self._latents.by_position
+        return y if y.dtype == np.int16 else np.rint(y).astype(np.int16)
 
     def _choosing(self, around: Int16[np.ndarray, "h w M"], slope: Slope, damping: Damping) -> Choosing:
         quadratic = CURVATURE * damping.factor * self._weights

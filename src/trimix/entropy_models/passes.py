@@ -95,7 +95,7 @@ class Rounding(_Shared):
     """Source: latents rounded to the nearest integer, around their mean where the model does so.
 
     Args:
-        latents: before rounding, float32 [h w M].
+        latents: before rounding, float32 [h w M], or int16 where they are rounded already.
     """
 
     latents: np.ndarray
