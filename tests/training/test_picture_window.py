@@ -76,6 +76,19 @@ def test_batches_are_the_same_for_any_number_of_workers_and_any_way_to_a_step(ta
     assert not torch.equal(expected[7], expected[8])
 
 
+def test_what_is_closed_holds_nothing_and_goes_on_with_the_same_batches(tars, alive):
+    expected = batches(window_on(tars), range(6))
+    window = window_on(tars, workers=2)
+    for step in range(6):
+        assert equal(batches(window, [step]), [expected[step]])
+        decoded = alive.decoded
+        window.close()
+        assert not window._held
+        assert window._held_bytes == 0
+    # No more than were running.
+    assert alive.decoded <= decoded + 2
+
+
 def test_batches_of_another_size_in_between_change_nothing(tars):
     expected = batches(window_on(tars), range(20))
     sampler = PatchSampler(window_on(tars, workers=2), 3, 0.5, 0.5, drawn=DRAWN, drawn_share=0.2, grey_share=0.2)
@@ -227,6 +240,7 @@ def test_a_run_that_is_stopped_and_resumed_ends_like_one_that_was_not(tars, tmp_
     whole = Trainer(configuration(tars, 0), tmp_path / "whole", "cpu")
     assert isinstance(whole.sampler._window, PictureWindow)
     whole.run()
+    assert not whole.sampler._window._held
     stopped = Trainer(configuration(tars, 2), tmp_path / "parts", "cpu")
     stop_after(stopped, 3)
     with pytest.raises(KeyboardInterrupt):

@@ -15,7 +15,7 @@ device but readings of numbers, now and then.
 import copy
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -264,6 +264,7 @@ class Trainer:
                 "the first step", done, self._total_steps, silent=not self.devices.is_first, at_once=True
             ) as self._display,
             suppress(TimeIsUpError),
+            closing(self.sampler),
         ):
             while not self.is_complete:
                 self._run_phase(self._phase)

@@ -92,6 +92,11 @@ class PatchSampler:
             patches.append(_grey(patch).expand_as(patch) if is_grey else patch)
         return torch.stack(patches).permute(0, 3, 1, 2).float().div_(255)
 
+    def close(self) -> None:
+        """Stop what goes on between batches; there may be more of them."""
+        if self._window is not None:
+            self._window.close()
+
     def patch(self, cut: Cut, size: int) -> UInt8[Tensor, "H W 3"]:
         """A patch of ``size`` x ``size`` pixels."""
         # Of a picture that is not on the device only this part goes there.

@@ -155,6 +155,12 @@ class PictureWindow:
             self._hold(slot, self._step, at_once=True)
         return self._held[slot].pixels.result()
 
+    def close(self) -> None:
+        """Give all memory back and leave undone what waits to be decoded; the next step begins anew."""
+        self._batch = None
+        for slot in list(self._held):
+            self._drop(slot)
+
     def _hold(self, slot: Slot, step: int, *, at_once: bool = False) -> bool:
         """Keep or decode the picture of a slot, where there is room without those that are still needed."""
         held = self._held.pop(slot, None)
