@@ -48,7 +48,8 @@ from trimix.shapes import Float, Tensor
 from trimix.training.checkpoint import load_checkpoint, run_of
 from trimix.training.config import PhaseConfig, TrainingConfig
 from trimix.training.loop import Trainer
-from trimix.training.patches import load_pictures, no_source, validation_crops
+from trimix.training.patches import validation_crops
+from trimix.training.picture_files import load_pictures, no_source
 from trimix.training.steps import Batch, Step, StepReport
 from trimix.training.validation import VALIDATION_SIZE, validate
 

@@ -33,7 +33,8 @@ from trimix.evaluation.bd_rate import BdRate
 from trimix.evaluation.metrics import psnr_db
 from trimix.evaluation.rate_points import RateCurve, RatePoint
 from trimix.images import write_atomically
-from trimix.training.patches import load_pictures, validation_crops
+from trimix.training.patches import validation_crops
+from trimix.training.picture_files import load_pictures
 from trimix.training.validation import VALIDATION_SIZE
 
 ANCHOR_BITS_PER_PIXEL = (0.2, 1.0)

@@ -32,7 +32,8 @@ from trimix.freezing.freeze import float_weights
 from trimix.frozen.catalogue import find_model
 from trimix.frozen.storage import load_frozen
 from trimix.probability import Family, log_likelihood
-from trimix.training.patches import PatchSampler, load_pictures, validation_crops
+from trimix.training.patches import PatchSampler, validation_crops
+from trimix.training.picture_files import load_pictures
 
 PATCH_SIZE, BATCH_SIZE = 128, 8
 CROP_SIZE = 256

@@ -84,6 +84,13 @@ def test_trains_and_says_where(trimix: Command, run: Path) -> None:
     assert again.line == "runs/small/last.ckpt: this run is complete; --restart starts anew"
 
 
+def test_a_pattern_stands_for_all_that_match(trimix: Command, run: Path) -> None:
+    assert trimix("train", run, "--device", "cpu", "--data", "pict*", "--data", "other/*.png").code == 0
+    outcome = trimix("train", run, "--device", "cpu", "--data", "nothing*")
+    assert outcome.code == 2
+    assert outcome.line == "trimix: error: nothing*: must be a folder, tar or picture; found nothing of the kind"
+
+
 def test_resumes_and_restarts(trimix: Command, run: Path) -> None:
     arguments = ("train", run, "-o", "here", "--device", "cpu", "--data", "other", "--data", "pictures/0.png")
     assert trimix(*arguments).code == 0

@@ -7,7 +7,8 @@ import torch
 from PIL import Image
 
 from trimix.errors import ConfigurationError
-from trimix.training.patches import Cut, PatchSampler, load_pictures, scaled, validation_crops
+from trimix.training.patches import Cut, PatchSampler, scaled, validation_crops
+from trimix.training.picture_files import load_pictures
 
 FLIPS = [(False, False), (False, True), (True, False), (True, True)]
 
@@ -147,7 +148,7 @@ def test_values_are_bytes_over_255(pictures):
 def test_pictures_scales_and_shares_are_distributed_as_stated():
     pictures = [np.zeros((side, side, 3), np.uint8) for side in (100, 300)]
     sampler = PatchSampler(pictures, 5, 0.5, 0.4)
-    cuts = [sampler._cut(0, index, 64) for index in range(4000)]
+    cuts = [sampler._cut(0, index, 64, 4000) for index in range(4000)]
     # The share of a picture goes with the root of its area: 1 to 3.
     assert sum(cut.picture for cut in cuts) / 4000 == pytest.approx(0.75, abs=0.03)
     large = [cut for cut in cuts if cut.picture == 1]

@@ -57,7 +57,7 @@ def differences(one, other):
 
 
 def test_there_is_a_recipe_for_every_run():
-    expected = {"gllmm-lite", "gllmm-lite-ms-ssim", "gllmm-lite-eye", "gllmm", "gllmm-lite-1"}
+    expected = {"gllmm-lite", "gllmm-lite-ms-ssim", "gllmm-lite-eye", "gllmm-lite-shards", "gllmm", "gllmm-lite-1"}
     expected |= {f"{model}-{level}{how}" for model, level, how in product(BASELINES, LEVELS, ["", "-regularized"])}
     expected |= {f"sweeps/hyperprior-0.0067-rho-{rho}" for rho in ["0.01", "0.03", "0.1", "0.3"]}
     expected |= {f"sweeps/hyperprior-0.0067-long-alpha-{alpha}" for alpha in ["0.003", "0.01", "0.03", "0.1"]}

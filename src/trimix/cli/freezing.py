@@ -80,7 +80,8 @@ def calibration_crops(sources: Sequence[Path]) -> "Tensor":
     Raises:
         ConfigurationError: a source cannot be read, or no picture is large enough.
     """
-    from trimix.training.patches import load_pictures, validation_crops
+    from trimix.training.patches import validation_crops
+    from trimix.training.picture_files import load_pictures
 
     loaded = load_pictures(sources, 1, on_left_out=lambda note: print_summary(f"trimix: warning: left out: {note}"))
     pictures = [p for p in loaded if min(p.shape[:2]) >= CROP_SIDE]

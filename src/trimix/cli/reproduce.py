@@ -190,7 +190,7 @@ def _jobs(
         from trimix.evaluation.run import examine
         from trimix.reproduction.record import differing_settings, read_record
         from trimix.reproduction.training import NATURAL, Job
-        from trimix.training.patches import no_source
+        from trimix.training.picture_files import no_source
     for source in data:
         if not source.exists():
             raise no_source(source)

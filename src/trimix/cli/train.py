@@ -161,7 +161,9 @@ def _say(text: str) -> None:
 
 def _without_missing_validation(run: "TrainingConfig") -> "TrainingConfig":
     """Without the validation pictures that CONFIG names and that are not here: training does not need them."""
-    present = tuple(path for path in run.data.validation if path.exists())
+    from trimix.training.picture_files import matches
+
+    present = tuple(path for path in run.data.validation if matches(path))
     if present == run.data.validation:
         return run
     missing = ", ".join(str(path) for path in run.data.validation if path not in present)
@@ -172,10 +174,10 @@ def _without_missing_validation(run: "TrainingConfig") -> "TrainingConfig":
 
 def _check_sources(run: "TrainingConfig") -> None:
     """Refuse missing pictures before anything is moved or read."""
-    from trimix.training.patches import no_source
+    from trimix.training.picture_files import matches, no_source
 
     for source in (*run.data.training, *run.data.validation):
-        if not source.exists():
+        if not matches(source):
             raise no_source(source)
 
 

@@ -54,6 +54,14 @@ class DataConfig(_Section):
     grey_share: float = Field(
         default=0.0, ge=0, le=1, description="share of the photographs' patches that are turned grey, R = G = B"
     )
+    memory_gibibytes: PositiveFloat = Field(
+        default=4.0,
+        description="of decoded pictures, on all devices together; a larger set is read and decoded anew all the time",
+    )
+    patches_per_picture: PositiveInt = Field(
+        default=8, description="cut from a picture that does not stay in memory, on average, before another is decoded"
+    )
+    workers: NonNegativeInt = Field(default=2, description="threads that decode ahead what does not stay in memory")
 
 
 class PhaseConfig(_Section):

@@ -15,9 +15,8 @@ device but readings of numbers, now and then.
 import copy
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -39,7 +38,9 @@ from trimix.training.growing import grown, may_grow
 from trimix.training.interruption import StopRequest, delayed_signals
 from trimix.training.linear_path import start_linear_path
 from trimix.training.optimizers import MAXIMUM_IN_A_ROW, NonFiniteSteps, build_average, build_optimizer
-from trimix.training.patches import PatchSampler, load_pictures, validation_crops
+from trimix.training.patches import PatchSampler, validation_crops
+from trimix.training.picture_files import load_pictures
+from trimix.training.picture_window import open_pictures
 from trimix.training.products import fast_products, is_fast_in_bfloat16
 from trimix.training.run_log import RunLog
 from trimix.training.steps import PlainStep, Step, StepReport, check_parts, mean_report, parts_of_batch
@@ -94,6 +95,7 @@ class Trainer:
         check_parts(config, self.devices)
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(config.seed)
+        self._display = ProgressDisplay(silent=not self.devices.is_first)
         self._read_pictures(on_progress)
         self.model = build(config.model).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = build_optimizer(self.model, config.optimizer)
@@ -121,16 +123,24 @@ class Trainer:
         self._announced: set[str] = set()
         is_first = self.devices.is_first
         self._log = RunLog(folder, tensorboard=config.tensorboard, step=self.progress.step) if is_first else None
-        self._display = ProgressDisplay(silent=not is_first)
 
     def _read_pictures(self, on_progress: Callable[[int, int | None], None] | None) -> None:
         def leave_out(note: str) -> None:
-            ProgressDisplay(silent=not self.devices.is_first).say(f"trimix: warning: left out: {note}")
+            self._display.say(f"trimix: warning: left out: {note}")
 
-        data, load = self.config.data, partial(load_pictures, on_progress=on_progress, on_left_out=leave_out)
+        data, told = self.config.data, {"on_progress": on_progress, "on_left_out": leave_out}
         largest = max(phase.patch_size for phase in self.config.phases)
         self.sampler = PatchSampler(
-            load(data.training, largest, advice="remove it or lower patch_size"),
+            open_pictures(
+                data.training,
+                largest,
+                self.config.seed,
+                memory_gibibytes=data.memory_gibibytes,
+                patches_per_picture=data.patches_per_picture,
+                workers=data.workers,
+                advice="remove it or lower patch_size",
+                **told,
+            ),
             self.config.seed,
             data.scale_minimum,
             data.scaled_share,
@@ -139,7 +149,7 @@ class Trainer:
             drawn_share=data.drawn_share,
             grey_share=data.grey_share,
         )
-        held_out = load(data.validation, VALIDATION_SIZE) if data.validation else None
+        held_out = load_pictures(data.validation, VALIDATION_SIZE, **told) if data.validation else None
         self.crops = None if held_out is None else validation_crops(held_out, VALIDATION_SIZE).to(self.device)
 
     def _start(self) -> None:
@@ -254,6 +264,7 @@ class Trainer:
                 "the first step", done, self._total_steps, silent=not self.devices.is_first, at_once=True
             ) as self._display,
             suppress(TimeIsUpError),
+            closing(self.sampler),
         ):
             while not self.is_complete:
                 self._run_phase(self._phase)

@@ -1,146 +1,26 @@
-"""Training patches and validation crops from folders and tars of pictures.
+"""Training patches and validation crops.
 
-Pictures are decoded once and stay in memory as bytes, on the device that trains. Every patch is a function of
-(seed, step, index in the batch) alone, so a resumed run sees what an uninterrupted one would have seen, and many
-devices together see what one would have seen.
+Pictures are decoded once and stay in memory as bytes, on the device that trains; where they do not fit, they come from
+a `PictureWindow`. Every patch is a function of (seed, step, index in the batch) alone, so a resumed run sees what an
+uninterrupted one would have seen, and many devices together see what one would have seen.
 """
 
-import io
-import lzma
-import tarfile
-import zlib
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch.nn import functional
 
-from trimix.errors import ConfigurationError
 from trimix.shapes import Float, Tensor, UInt8
-
-_WAITING_FILES = 64
-"""Encoded pictures that are read ahead of those that decode them."""
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
-
-
-class _DamagedPictureError(ConfigurationError):
-    """One of many, which can do without it."""
-
-
-def no_source(path: Path) -> ConfigurationError:
-    """What to say of a path that holds no pictures."""
-    return ConfigurationError(f"{path}: must be a folder, tar or picture; found nothing of the kind")
-
-
-def _pictures_in(folder: Path) -> list[Path]:
-    return [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in _SUFFIXES and not p.is_dir()]
-
-
-def _named_bytes(source: Path) -> Iterator[tuple[str, bytes]]:
-    try:
-        if source.is_dir() or (source.is_file() and source.suffix.lower() in _SUFFIXES):
-            for path in _pictures_in(source) if source.is_dir() else [source]:
-                yield str(path), path.read_bytes()
-        elif source.is_file() and tarfile.is_tarfile(source):
-            with tarfile.open(source) as archive:
-                for member in archive:
-                    if member.isfile() and Path(member.name).suffix.lower() in _SUFFIXES:
-                        yield f"{source}:{member.name}", archive.extractfile(member).read()  # type: ignore[union-attr]
-        else:
-            raise no_source(source)
-    except OSError as error:
-        # A damaged gzip is an OSError, too, with neither name nor number.
-        raise ConfigurationError(f"{error.filename or source}: cannot be read: {error.strerror or error}") from error
-    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise ConfigurationError(f"{source}: is a damaged tar ({error}); fetch it again") from error
-
-
-def _count(sources: Sequence[Path]) -> int | None:
-    """How many pictures there are, where that is known before all are read: not in tars."""
-    total = 0
-    for source in sources:
-        if source.is_dir():
-            total += len(_pictures_in(source))
-        elif source.suffix.lower() in _SUFFIXES:
-            total += 1
-        else:
-            return None
-    return total
-
-
-def _decode(name: str, data: bytes, minimum_side: int, advice: str) -> np.ndarray:
-    try:
-        pixels = np.array(Image.open(io.BytesIO(data)).convert("RGB"))
-    except Exception as error:  # Pillow raises nearly anything on damaged data
-        raise _DamagedPictureError(f"{name}: is not a readable picture: {error}") from error
-    if min(pixels.shape[:2]) < minimum_side:
-        raise ConfigurationError(
-            f"{name}: both sides must have at least {minimum_side} pixels, "
-            f"found {pixels.shape[1]}x{pixels.shape[0]}; {advice}"
-        )
-    return pixels
-
-
-def load_pictures(
-    sources: Sequence[Path],
-    minimum_side: int,
-    *,
-    advice: str = "remove it",
-    on_progress: Callable[[int, int | None], None] | None = None,
-    on_left_out: Callable[[str], None] | None = None,
-) -> list[np.ndarray]:
-    """Decode all pictures of folders and tars into uint8 arrays [H W 3], on all cores.
-
-    Args:
-        minimum_side: pixels that both sides must have.
-        on_progress: called after every picture with how many are done, and of how many, where that is known.
-        on_left_out: told of a picture that is damaged, in a line; None refuses it.
-
-    Raises:
-        ConfigurationError: a source or picture is missing, cannot be read, or is too small.
-    """
-    total = _count(sources) if on_progress else None
-    pictures: list[np.ndarray] = []
-    waiting: deque[Future[np.ndarray]] = deque()
-    done = 0
-
-    def take() -> None:
-        nonlocal done
-        try:
-            pictures.append(waiting.popleft().result())
-        except _DamagedPictureError as error:
-            if on_left_out is None:
-                raise
-            on_left_out(str(error))
-        if on_progress:
-            on_progress(done := done + 1, total)
-
-    with ThreadPoolExecutor(thread_name_prefix="decode") as pool:  # Pillow decodes without the interpreter's lock
-        try:
-            for source in sources:
-                for name, data in _named_bytes(source):
-                    waiting.append(pool.submit(_decode, name, data, minimum_side, advice))
-                    if len(waiting) > _WAITING_FILES:
-                        take()
-            while waiting:
-                take()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-    if not pictures:
-        raise ConfigurationError(f"no picture found in {', '.join(map(str, sources))}")
-    return pictures
+from trimix.training.picture_window import PictureWindow, Slot, place_of, shares_up_to
 
 
 @dataclass(frozen=True)
 class Cut:
-    """Where a patch comes from."""
+    """Where a patch comes from; a picture of a window is named by its slot."""
 
-    picture: int
+    picture: int | Slot
     top: int
     left: int
     side: int
@@ -155,7 +35,7 @@ class PatchSampler:
     make are those of the whole one.
 
     Args:
-        pictures: uint8 arrays [H W 3]; they stay in the memory of the device.
+        pictures: uint8 arrays [H W 3], which stay in the memory of the device; or a window on more of them.
         seed: with step and index, decides everything.
         scale_minimum: smallest factor by which a patch may be scaled down.
         scaled_share: share of patches that are scaled at all.
@@ -171,7 +51,7 @@ class PatchSampler:
 
     def __init__(
         self,
-        pictures: Sequence[np.ndarray],
+        pictures: Sequence[np.ndarray] | PictureWindow,
         seed: int,
         scale_minimum: float,
         scaled_share: float,
@@ -186,11 +66,12 @@ class PatchSampler:
         self.scaled_share = scaled_share
         self.drawn_share = drawn_share
         self.grey_share = grey_share
-        self._photographs = len(pictures)
-        # A large picture has more patches to offer than a small one.
-        share = np.sqrt([rows * columns for rows, columns, _ in (picture.shape for picture in pictures)])
-        self._shares_up_to = np.cumsum(share) / share.sum()
-        self._pictures = [torch.from_numpy(picture).to(device) for picture in (*pictures, *drawn)]
+        self._device = torch.device(device)
+        self._window = pictures if isinstance(pictures, PictureWindow) else None
+        kept = () if isinstance(pictures, PictureWindow) else pictures
+        self._photographs = len(kept)
+        self._shares_up_to = shares_up_to([picture.shape for picture in kept])
+        self._pictures = [torch.from_numpy(picture).to(device) for picture in (*kept, *drawn)]
 
     def batch(self, step: int, count: int, size: int, part: range | None = None) -> Float[Tensor, "n 3 H W"]:
         """Patches of one step on the device, values k / 255 in [0, 1].
@@ -200,22 +81,51 @@ class PatchSampler:
             part: those patches of the batch that are wanted; by default all.
         """
         patches = []
-        for index in range(count) if part is None else part:
-            # Drawn from a source of its own: the photographs are the same ones whatever the shares are.
-            random = np.random.default_rng((self.seed, step, index, 1))
-            is_drawn = random.random() < self.drawn_share
+        places = range(count) if part is None else part
+        if self._window is not None:
+            self._window.look_ahead(step, count, places, lambda later: self._slots(later, count, places))
+        for index in places:
+            is_drawn, random = self._is_drawn(step, index)
             is_grey = not is_drawn and random.random() < self.grey_share
-            cut = self._drawn_cut(random, size) if is_drawn else self._cut(step, index, size)
+            cut = self._drawn_cut(random, size) if is_drawn else self._cut(step, index, size, count)
             patch = self.patch(cut, size)
             patches.append(_grey(patch).expand_as(patch) if is_grey else patch)
         return torch.stack(patches).permute(0, 3, 1, 2).float().div_(255)
 
+    def close(self) -> None:
+        """Stop what goes on between batches; there may be more of them."""
+        if self._window is not None:
+            self._window.close()
+
     def patch(self, cut: Cut, size: int) -> UInt8[Tensor, "H W 3"]:
         """A patch of ``size`` x ``size`` pixels."""
-        window = self._pictures[cut.picture][cut.top :, cut.left :][: cut.side, : cut.side]
+        # Of a picture that is not on the device only this part goes there.
+        window = self._pixels(cut.picture)[cut.top :, cut.left :][: cut.side, : cut.side].to(self._device)
         if cut.side != size:
             window = scaled(window, size, in_bytes=window.device.type == "cpu")
         return window.flip([axis for axis, flips in enumerate((cut.upside_down, cut.mirrored)) if flips])
+
+    def _pixels(self, picture: int | Slot) -> UInt8[Tensor, "H W 3"]:
+        if isinstance(picture, int):
+            return self._pictures[picture]
+        assert self._window is not None
+        return torch.from_numpy(self._window[picture])
+
+    def _is_drawn(self, step: int, index: int) -> tuple[bool, np.random.Generator]:
+        # Drawn from a source of its own: the photographs are the same ones whatever the shares are.
+        random = np.random.default_rng((self.seed, step, index, 1))
+        return random.random() < self.drawn_share, random
+
+    def _photograph(self, random: np.random.Generator, step: int, index: int, count: int) -> int | Slot:
+        if self._window is None:
+            return place_of(random.random(), self._shares_up_to)
+        return self._window.slot(random.random(), step, index, count)
+
+    def _slots(self, step: int, count: int, places: range) -> Iterator[Slot]:
+        """Those of a window that a part of a batch needs."""
+        for index in places:
+            if not self._is_drawn(step, index)[0]:
+                yield self._photograph(np.random.default_rng((self.seed, step, index)), step, index, count)  # type: ignore[misc]
 
     def _drawn_cut(self, random: np.random.Generator, size: int) -> Cut:
         drawn = self._pictures[self._photographs :]
@@ -223,11 +133,10 @@ class PatchSampler:
         top, left = (int(random.integers(side - size + 1)) for side in drawn[picture].shape[:2])
         return Cut(self._photographs + picture, top, left, size)
 
-    def _cut(self, step: int, index: int, size: int) -> Cut:
+    def _cut(self, step: int, index: int, size: int, count: int) -> Cut:
         random = np.random.default_rng((self.seed, step, index))
-        # The last of the shares may have been rounded to less than 1.
-        picture = min(int(np.searchsorted(self._shares_up_to, random.random(), side="right")), self._photographs - 1)
-        rows, columns, _ = self._pictures[picture].shape
+        picture = self._photograph(random, step, index, count)
+        rows, columns, _ = self._pixels(picture).shape
         scale = random.uniform(self.scale_minimum, 1) if random.random() < self.scaled_share else 1.0
         side = min(round(size / scale), rows, columns)
         return Cut(
