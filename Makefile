@@ -12,7 +12,7 @@ DEV_STAMP := $(VENV)/installed-dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo results test quick check bench train-on format clean
+.PHONY: help demo results test quick check fuzz bench train-on format clean
 
 MINUTES := 60
 RECIPE := configs/gllmm.toml
@@ -66,6 +66,9 @@ check: $(DEV_STAMP) ## Formatting, lint, types, import rules, then the tests
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 	$(MAKE) test
+
+fuzz: $(DEV_STAMP) ## Look for bytes that no reader expects: MINUTES=60; guided by coverage where atheris is installed
+	$(BIN)/python tests/fuzzing/fuzz.py --minutes $(MINUTES)
 
 bench: $(DEV_STAMP) ## Measure the speed of coder and codec
 	$(BIN)/python benchmarks/range_coder.py

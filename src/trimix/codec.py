@@ -235,6 +235,7 @@ class Codec:
         shape = count, -(-header.height // PICTURE_MULTIPLE), -(-header.width // PICTURE_MULTIPLE)
         reader = RangeDecoder(container.side)
         z = reader.decode_factorized(self.model.hyper_channels_of(shape), self.model.hyper_table)
+        reader.finish()
         z_hat, is_sliced = z.astype(np.int16).reshape(shape), bool(header.tile_layout)
         if is_sliced:
             check_symbols(symbol_checksum(z_hat), container.symbol_checksum)

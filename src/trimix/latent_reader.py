@@ -97,8 +97,9 @@ class LatentReader:
     def _of_slice(self, number: int, side: Int[np.ndarray, "h w S"]) -> QuantizedLatents:
         model, passes = self._model.latent_model, self._model.schedule(*side.shape[:2])
         try:
-            source = SymbolReader(RangeDecoder(self._streams[number].stream))
-            found = run_schedule(model, side, passes, source)
+            decoder = RangeDecoder(self._streams[number].stream)
+            found = run_schedule(model, side, passes, SymbolReader(decoder))
+            decoder.finish()
             planes = found.symbols.transpose(2, 0, 1)
             checksum = (
                 symbol_checksum(planes) if self._is_sliced else symbol_checksum(self._side_of.hyper_latent, planes)

@@ -78,7 +78,7 @@ def _card_facts(card: Path | None) -> dict[str, str]:
         facts = json.loads(card.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigurationError(f"{card}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"{card}: must be JSON, found that it is not: {error}") from error
     if not isinstance(facts, dict):
         raise ConfigurationError(f"{card}: must be a JSON object, found {type(facts).__name__}")

@@ -184,8 +184,12 @@ def _check_sources(run: "TrainingConfig") -> None:
 @contextmanager
 def _moved_aside(folder: Path, devices: "Devices") -> Iterator[None]:
     """Move away what is in the folder; if what is done meanwhile fails, move it back."""
+    from trimix.training.one_training import only_training_in
+
     aside, place = None, folder.resolve()
     if devices.is_first and folder.exists() and any(folder.iterdir()):
+        with only_training_in(folder):
+            pass
         names = (folder.with_name(f"{folder.name}.old-{number}") for number in count(1))
         wanted = next(name for name in names if not name.exists())
         try:

@@ -82,18 +82,21 @@ class RangeEncoder:
     def finish(self) -> bytes:
         """Return the bytes of all symbols so far, as few as possible. The encoder may go on afterwards."""
         low, width, filled = (int(part) for part in self._state)
-        for length in range(9):
-            # The smallest number >= low that ends in 8 - length zero bytes.
-            mask = (1 << (64 - 8 * length)) - 1
-            last = (low + mask) & ~mask
-            if last < low + width:
-                break
-        else:  # pragma: no cover  (length 8 gives low itself)
-            raise AssertionError("the interval of the range coder is empty")
-        written = int.from_bytes(self._words[:filled].astype(">u2").tobytes(), "big") + (last >> 64)
-        tail = (last & _FULL_WIDTH).to_bytes(8, "big")
+        carry, end = _end(low, width)
+        written = int.from_bytes(self._words[:filled].astype(">u2").tobytes(), "big") + carry
         # Zeros in the words stay, so that a decoder knows how far it may read.
-        return written.to_bytes(2 * filled, "big") + tail[:length].rstrip(b"\0")
+        return written.to_bytes(2 * filled, "big") + end
+
+
+def _end(low: int, width: int) -> tuple[int, bytes]:
+    """The bytes after the words, the fewest that name a number in the interval; and what is carried into the words."""
+    for length in range(9):
+        # The smallest number >= low that ends in 8 - length zero bytes.
+        mask = (1 << (64 - 8 * length)) - 1
+        last = (low + mask) & ~mask
+        if last < low + width:
+            return last >> 64, (last & _FULL_WIDTH).to_bytes(8, "big")[:length].rstrip(b"\0")
+    raise AssertionError("the interval of the range coder is empty")  # pragma: no cover  (length 8 gives low itself)
 
 
 class RangeDecoder:
@@ -105,6 +108,7 @@ class RangeDecoder:
 
     def __init__(self, data: bytes) -> None:
         """Start at the first symbol of `data`."""
+        self._data = data
         padded = data + bytes(8)
         words = np.frombuffer(padded, dtype=">u2", count=4 + len(data) // 2)
         self._words: NDArray[np.uint16] = words.astype(np.uint16)[4:]
@@ -128,6 +132,20 @@ class RangeDecoder:
         symbols = np.empty(channels.shape[0], dtype=np.int32)
         answer = decode_factorized(symbols, channels, table.cdf, table.lengths, table.offsets, self._state, self._words)
         return self._checked(symbols, answer)
+
+    def finish(self) -> None:
+        """Check that the bytes end as an encoder ends them after the symbols so far; else CorruptedFileError.
+
+        One row of symbols has one spelling: nothing can be hidden behind it.
+        """
+        offset, width, used = (int(part) for part in self._state)
+        rest = self._data[2 * used :]
+        low = (int.from_bytes(rest[:8].ljust(8, b"\0"), "big") - offset) & _FULL_WIDTH
+        if rest != (end := _end(low, width)[1]):
+            raise CorruptedFileError(
+                f"compressed symbols must end with {end.hex() or 'their last word'}, found {len(rest)} bytes there, "
+                f"{rest[:8].hex() or 'none'}: the file is damaged, get it again"
+            )
 
     def _checked(self, symbols: NDArray[Any], answer: int) -> NDArray[np.int32]:
         if answer == CORRUPTED:

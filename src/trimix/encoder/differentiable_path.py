@@ -145,7 +145,7 @@ class DifferentiablePath:
 
     def looking_planes(self, height: int, width: int) -> Float[Tensor, "1 P h w"]:
         """A plane for each context: 1 where a position is coded with it, 0 elsewhere."""
-        planes = torch.zeros(1, len(self._contexts), height, width, device=self.device)
+        planes = torch.zeros(1, len(self._contexts), height, width, dtype=torch.float32, device=self.device)
         for one in self._model.schedule(height, width):
             if one.context is not None:
                 rows, columns = (torch.from_numpy(places).to(planes.device) for places in (one.rows, one.columns))

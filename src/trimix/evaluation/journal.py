@@ -106,7 +106,7 @@ class Journal:
                     self._take(measurement, value.get("gpu_peak_memory_bytes"))
                 else:
                     self.sessions.append(value["session"])
-        except (OSError, ValueError, KeyError, TypeError, UsageError) as error:
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError, UsageError) as error:
             raise OtherResultsError(
                 f"{self.path}: must be a journal of trimix evaluate, found it damaged ({error}); "
                 "remove it, or measure anew"

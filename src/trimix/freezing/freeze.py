@@ -106,11 +106,12 @@ def context_format(config: CompressionConfig, inputs: int) -> InputFormat:
 def _run(model: CompressionModel, pictures: Float[Tensor, "N 3 H W"], qualities: Sequence[float]) -> None:
     for quality in qualities:
         for x in pictures.split(4):
-            q = torch.full((len(x),), quality)
+            q = x.new_full((len(x),), quality)
             y, z = model.encode(x, q)
             model.mixture_parameters(model.side_features(model.hyper_prior.round(z), q), y.round())
 
 
+@torch.autocast("cpu", enabled=False)
 def freeze(
     model: CompressionModel,
     identity: ModelIdentity,
@@ -295,7 +296,7 @@ def _freeze_context(
     convolution: MaskedConvolution | TapConvolution, output: RequantizedActivation, config: CompressionConfig
 ) -> IntegerLayer:
     taps = convolution.tap_weights().detach()
-    bias = torch.zeros(convolution.out_channels) if convolution.bias is None else convolution.bias
+    bias = taps.new_zeros(convolution.out_channels) if convolution.bias is None else convolution.bias
     return freeze_layer(
         taps.double().flatten(1).cpu().numpy(),
         bias.detach().double().cpu().numpy(),
@@ -307,7 +308,7 @@ def _freeze_context(
 
 def factorized_table(prior: FactorizedPrior) -> FactorizedTable:
     """Integer table of a factorized prior; direct values reach out to tails of 2^-24."""
-    values = torch.arange(-_HYPER_REACH, _HYPER_REACH + 1, dtype=torch.float64)
+    values = torch.arange(-_HYPER_REACH, _HYPER_REACH + 1, dtype=torch.float64, device="cpu")
     grid = values.expand(1, prior.channels, 1, -1)
     if prior.medians is not None:
         grid = grid + prior.medians.double()[:, None, None]
@@ -343,6 +344,7 @@ class FreezingLoss:
 
 
 @torch.no_grad()
+@torch.autocast("cpu", enabled=False)
 def measure_freezing_loss(
     model: CompressionModel,
     frozen: FrozenModel,
@@ -360,7 +362,7 @@ def measure_freezing_loss(
     model = model.eval()
     float_nats = integer_bits = 0.0
     for quality_integer in map(quality_to_integer, qualities):
-        quality = torch.tensor([quality_integer / QUALITY_STEPS])
+        quality = pictures.new_tensor([quality_integer / QUALITY_STEPS])
         for x in pictures.split(1):
             y = frozen.transforms.encode_latent(x[0].numpy(), float(quality))
             z = frozen.transforms.hyper_analysis(y)

@@ -51,7 +51,7 @@ def stages_of(chain: nn.Module) -> list[Stage]:
     stages: list[Stage] = []
     for module in (m for m in chain.modules() if not isinstance(m, nn.Sequential)):
         if isinstance(module, nn.Conv2d):
-            bias = torch.zeros(module.out_channels) if module.bias is None else module.bias
+            bias = module.weight.new_zeros(module.out_channels) if module.bias is None else module.bias
             stages.append(Stage(module, module.weight, bias, 1, 1.0))
         elif isinstance(module, nn.ConvTranspose2d):
             weight, bias = subpixel_weights_of_transposed(module)

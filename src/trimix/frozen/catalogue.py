@@ -6,6 +6,7 @@ Reads only the heads of weights files and imports no torch, so that listing mode
 import json
 import os
 import re
+import stat
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -160,6 +161,20 @@ def _damaged(path: Path, key: str, wanted: str, found: str) -> ModelError:
     return ModelError(f"{path}: its {key} must be {wanted}, found {found}: the file is damaged, get it again")
 
 
+def read_file(path: Path, size: int = -1) -> bytes:
+    """The first bytes of a file, by default all; OSError where it cannot be read.
+
+    Raises:
+        ModelError: a pipe or a device, which might never end.
+    """
+    # Without waiting for somebody who writes into a pipe.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with open(descriptor, "rb") as file:  # noqa: PTH123 (a descriptor, no path)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ModelError(f"{path}: a weights file must be a regular file, found another kind; name a file")
+        return file.read(size)
+
+
 def read_entry(path: Path) -> ModelEntry:
     """Read the head of a weights file.
 
@@ -167,11 +182,10 @@ def read_entry(path: Path) -> ModelEntry:
         ModelError: missing, damaged or of another kind.
     """
     try:
-        with path.open("rb") as file:
-            length = struct.unpack("<Q", file.read(8))[0]
-            if length > _HEAD_LIMIT:
-                raise ModelError(f"{path}: is not a trimix weights file (head of {length} bytes)")
-            head = json.loads(file.read(length))
+        length = struct.unpack("<Q", read_file(path, 8))[0]
+        if length > _HEAD_LIMIT:
+            raise ModelError(f"{path}: is not a trimix weights file (head of {length} bytes)")
+        head = json.loads(read_file(path, 8 + length)[8:])
     except FileNotFoundError as error:
         raise ModelError(f"{path}: no such model file") from error
     except OSError as error:

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
 from trimix.coding import FactorizedTable, Family
 from trimix.distortion import Distortion, DistortionKind
@@ -32,7 +32,7 @@ from trimix.entropy_models.layout import MixtureLayout, ScaleForm
 from trimix.entropy_models.passes import VALUE_LIMIT
 from trimix.entropy_models.schedule import Schedule, checkerboard, interlaced, one_pass, wavefront
 from trimix.errors import ModelError, OutputError
-from trimix.frozen.catalogue import WEIGHTS_FORMAT, entry_of_metadata
+from trimix.frozen.catalogue import WEIGHTS_FORMAT, entry_of_metadata, read_file
 from trimix.frozen.model import QUALITY_PLANE_STEPS, FrozenModel, ModelIdentity, StoredModel
 from trimix.frozen.program import (
     Normalization,
@@ -114,13 +114,13 @@ def load_frozen(path: Path) -> FrozenModel:
         ModelError: missing, damaged, of another kind, or its integers could leave the exact range.
     """
     try:
-        with safe_open(path, framework="np") as file:
-            metadata = file.metadata()
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        data = read_file(path)  # a file that is mapped kills the process where it shrinks meanwhile
+        tensors = load(data)
+        metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__")
     except FileNotFoundError as error:
         raise ModelError(f"{path}: no such model file") from error
-    except (SafetensorError, OSError, TypeError, AttributeError, ValueError) as error:
-        # The last three come of types that NumPy does not have.
+    except (SafetensorError, OSError, TypeError, AttributeError, ValueError, KeyError, RecursionError) as error:
+        # Those after OSError come of types that NumPy does not have.
         raise ModelError(f"{path}: is not a weights file (safetensors): {_first_line(error)}") from error
     return _read(path, metadata, tensors)
 

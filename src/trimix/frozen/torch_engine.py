@@ -39,6 +39,7 @@ class TorchNetwork:
         tensors: arrays or torch's, in single precision, by name.
     """
 
+    @torch.inference_mode(False)  # what is made inside it has no slopes
     def __init__(self, program: Program, tensors: Mapping[str, Any], device: torch.device) -> None:
         self._inputs = inputs_of(program)
         self._last = {number: index for index, taken in enumerate(self._inputs) for number in taken}
@@ -68,7 +69,7 @@ _Run = Callable[..., Tensor]
 
 def _prepared(one: Operation, tensors: Mapping[str, Any], device: torch.device) -> _Run:
     """What computes an operation."""
-    on_device = {name: torch.as_tensor(tensors[name]).to(device) for name in one.tensors}
+    on_device = {name: torch.as_tensor(tensors[name], device=device) for name in one.tensors}
     match one:
         case Convolution():
             return _convolution(one, on_device[one.weight], None if one.bias is None else on_device[one.bias])

@@ -5,10 +5,13 @@ import errno
 import os
 import secrets
 import stat
+import time
+from functools import cache
 from pathlib import Path
 
 from trimix.errors import OutputError, OutputExistsError
 
+_OLD_SECONDS = 24 * 3600
 _NOT_PERMITTED = "writing must be permitted, found it is not; choose another directory"
 _NO_ROOM = "the disk must have room for the file, found no space left; free some"
 _REASONS = {
@@ -28,8 +31,8 @@ def write_atomically(destination: Path, data: bytes, *, overwrite: bool) -> None
     """Write a file so that no other program ever sees a part of it; OutputError says why it cannot be.
 
     The data go to a temporary file in the same directory, are flushed to the disk and then take the final
-    name. The temporary file is removed on any error, also when the program is interrupted. Permissions follow
-    the umask.
+    name. The temporary file is removed on any error, also when the program is interrupted; one that a killed
+    process has left, when it is a day old. Permissions follow the umask.
 
     Args:
         destination: file to write; a symbolic link is followed.
@@ -39,6 +42,7 @@ def write_atomically(destination: Path, data: bytes, *, overwrite: bool) -> None
     target = Path(os.path.realpath(destination))
     try:
         _check_target(target, destination, overwrite=overwrite)
+        _remove_old_parts(target.parent)
         # A short name of its own: the destination's may already have the greatest length allowed.
         temporary = target.parent / f".trimix-{secrets.token_hex(8)}.part"
         try:
@@ -64,6 +68,15 @@ def write_atomically(destination: Path, data: bytes, *, overwrite: bool) -> None
             f"{destination} cannot be written ({error.strerror or error}); choose another path"
         ) from error
     _flush_directory(target.parent)
+
+
+@cache
+def _remove_old_parts(directory: Path) -> None:
+    """Remove what killed processes have left; once a process and directory, which may be large."""
+    with contextlib.suppress(OSError):
+        for path in directory.glob(".trimix-*.part"):
+            if time.time() - path.stat().st_mtime > _OLD_SECONDS:  # nobody is writing it any more
+                path.unlink(missing_ok=True)
 
 
 def _check_target(target: Path, destination: Path, *, overwrite: bool) -> None:

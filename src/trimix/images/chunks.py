@@ -58,6 +58,18 @@ def read_png_chunks(stream: ByteStream) -> list[Chunk]:
     return chunks
 
 
+def has_wrong_pixel_checksum(stream: ByteStream) -> bool:
+    """Whether a chunk of a PNG file's pixels has another CRC-32 than it must, which Pillow does not look at."""
+    stream.seek(len(PNG_SIGNATURE))
+    while len(head := stream.read(8)) == 8 and head[4:] != b"IEND":
+        length = int.from_bytes(head[:4], "big")
+        if head[4:] != b"IDAT":
+            stream.seek(length + 4, 1)
+        elif zlib.crc32(stream.read(length), zlib.crc32(b"IDAT")) != int.from_bytes(stream.read(4), "big"):
+            return True
+    return False
+
+
 def kept_chunks(chunks: Iterable[Chunk], *, has_profile: bool) -> list[Chunk]:
     """Those that travel: no XMP, which has a place of its own, and no colours that a profile or sRGB overrules."""
     chunks = [

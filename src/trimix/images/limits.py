@@ -6,27 +6,32 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from PIL import Image
+from PIL import Image, PngImagePlugin
+
+from trimix.bitstream import METADATA_BYTES_MAXIMUM
 
 _pillow_lock = threading.RLock()
 
-# Pillow logs some damage on its way to an error. Where no logging is set up, Python would print it.
-logging.getLogger("PIL").addHandler(logging.NullHandler())
+# Pillow and tifffile log some damage on their way to an error. Where no logging is set up, Python would print it.
+for _name in ("PIL", "tifffile"):
+    logging.getLogger(_name).addHandler(logging.NullHandler())
 
 
 @contextmanager
 def without_pillow_limits() -> Iterator[None]:
-    """Pillow's limit on pixels is set aside, because ours is checked; so are its remarks on odd files.
+    """Pillow's limits on pixels and text are set aside, because ours are checked; so are its remarks on odd files.
 
-    Both are global in Python, hence the lock.
+    All are global in Python, hence the lock.
     """
     with _pillow_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        limits = Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK
+        # IPTC stands in hexadecimal digits in PNG, and a little around it.
+        Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK = None, 3 * METADATA_BYTES_MAXIMUM
         try:
             yield
         finally:
-            Image.MAX_IMAGE_PIXELS = limit
+            Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK = limits
 
 
 def one_line(error: BaseException) -> str:

@@ -178,6 +178,8 @@ def _read_image(image: Image.Image, stream: ByteStream, head: bytes, wanted: _Wa
     # Only TIFF comes back to Pillow's own limit while it decodes; others may decode in parallel.
     with without_pillow_limits() if isinstance(image, TiffImagePlugin.TiffImageFile) else nullcontext():
         samples = _samples(image, stream, bits, frame or 0, chunks, notes)
+    if chunks and png.has_wrong_pixel_checksum(stream):
+        notes.append("the checksum of its pixels is wrong: the picture may be damaged")
     metadata, orientation = _metadata(image, head, chunks, notes)
     if orientation != exif_blocks.UPRIGHT:
         samples = exif_blocks.apply_orientation(samples, orientation)

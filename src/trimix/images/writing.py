@@ -80,6 +80,8 @@ def encode_picture(
     pillow_format = OUTPUT_FORMATS.get(format.lower().removeprefix("."))
     if pillow_format is None:
         raise UsageError(f"the output format must be one of {_OUTPUT_NAMES}, found {format}; choose one")
+    if format.lower().removeprefix(".") == "pgm" and picture.samples.shape[2] > 2:
+        raise OutputError(f"{name}: a PGM must be grey, found RGB; choose PPM, or turn the picture grey")
     try:
         return _encode(picture, pillow_format, background)
     except PictureError as error:  # a package is missing

@@ -13,7 +13,6 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
-from zipfile import ZipFile, is_zipfile
 
 import torch
 
@@ -24,6 +23,7 @@ from trimix.errors import ModelError
 from trimix.layers.gdn import BETA_MINIMUM, PEDESTAL
 from trimix.layers.residual import DownsamplingBlock, ResidualBlock, UpsamplingBlock
 from trimix.shapes import Tensor
+from trimix.training.checkpoint import read_pickled
 
 ARCHITECTURES = ("bmshj2018-hyperprior", "mbt2018-mean", "mbt2018", "cheng2020-anchor", "cheng2020-attn")
 _WRAPPERS = ("state_dict", "network")
@@ -40,11 +40,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         ModelError: the file is missing, is no checkpoint, or holds no tensors.
     """
     try:
-        if is_zipfile(path):
-            with ZipFile(path) as archive:  # torch never packs what it stores: this one could fill the memory
-                if sum(one.file_size for one in archive.infolist()) > path.stat().st_size:
-                    raise ValueError("packed contents")
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = read_pickled(path)
     except FileNotFoundError as error:
         raise ModelError(f"{path}: no such checkpoint") from error
     except Exception as error:  # what is damaged meets torch in many ways, AssertionError and struct.error among them
@@ -143,7 +139,21 @@ def _unwrapped(state: Mapping[Any, object]) -> dict[str, Tensor]:
             f"a state dict must hold tensors and nothing else, found {_listed(others) or 'nothing'}: give the model's "
             f"state_dict(), plain or under {' or '.join(map(repr, _WRAPPERS))}"
         )
+    for name, one in tensors.items():
+        # A few bytes can claim to be a large tensor by naming each of them many times.
+        is_plain = one.layout == torch.strided and not one.is_complex()
+        if not is_plain or one.is_quantized or one.numel() * one.element_size() > one.untyped_storage().nbytes():
+            raise ModelError(
+                f"{name[:60]!r} must be a plain tensor of real numbers, each stored once, found {_kind(one)}; "
+                "save it with contiguous()"
+            )
     return tensors
+
+
+def _kind(tensor: Tensor) -> str:
+    if tensor.layout != torch.strided:
+        return str(tensor.layout).removeprefix("torch.")
+    return str(tensor.dtype).removeprefix("torch.") + " of " + "x".join(map(str, tensor.shape))
 
 
 def _listed(names: list[str]) -> str:

@@ -87,7 +87,7 @@ def read_budget(key: str, folder: Path | None = None) -> Budget:
     path = folder / f"regularizer-{key}.toml"
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"{path}: must be a plan of runs, found {error}") from error
     settings = {name: {**table, **changes} for name, changes in table["variants"].items()}
     variants = tuple(

@@ -83,7 +83,7 @@ def read_record(path: Path) -> Record:
         return Record(str(found["key"]), rates, dict(found["facts"]), dict(found["configuration"]))
     except OSError as error:
         raise UsageError(f"{path}: a record of a run cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UsageError(
             f"{path}: must be a record of a run, found {type(error).__name__} ({error}); remove it"
         ) from error

@@ -143,7 +143,7 @@ def training_time(path: Path) -> str:
             [name, *(f"{times[key]:.3f}" for key in ("plain", "regularized", "ratio"))]
             for name, times in found["seconds"].items()
         ]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         found_instead = error.strerror if isinstance(error, OSError) else in_words(error)
         raise UsageError(
             f"{path}: must be written by benchmarks/training.py, found {found_instead}; remove it"

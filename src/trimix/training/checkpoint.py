@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile, is_zipfile
 
 import torch
 from pydantic import NonNegativeFloat, NonNegativeInt, TypeAdapter, ValidationError
@@ -136,6 +137,27 @@ class RunState:
         self.progress = progress if has_optimizer else replace(progress, optimizer_steps=0)
 
 
+class DamagedRecordError(ValueError):
+    """A record of a checkpoint has another checksum than it must."""
+
+
+def read_pickled(path: Path) -> object:
+    """What `torch.save` has written, on the CPU; nothing in the file is executed.
+
+    Raises:
+        DamagedRecordError: a checksum of its zip file is wrong: torch writes them, and reads past them.
+        Exception: nearly any that torch raises on what it has not written.
+    """
+    if is_zipfile(path):
+        with ZipFile(path) as archive:
+            # torch never packs what it stores: one that does could fill the memory.
+            if sum(one.file_size for one in archive.infolist()) > path.stat().st_size:
+                raise ValueError("packed contents")
+            if (damaged := archive.testzip()) is not None:
+                raise DamagedRecordError(f"every record must have its checksum, found that {damaged[:60]} has another")
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
 def load_checkpoint(path: Path) -> dict[str, object]:
     """Read a checkpoint; tensors come to the CPU.
 
@@ -143,11 +165,13 @@ def load_checkpoint(path: Path) -> dict[str, object]:
         TrainingError: missing or damaged.
     """
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = read_pickled(path)
     except FileNotFoundError as error:
         raise TrainingError(f"{path}: no such checkpoint") from error
     except OSError as error:
         raise TrainingError(f"{path}: the checkpoint cannot be read: {error.strerror}") from error
+    except DamagedRecordError as error:
+        raise TrainingError(f"{path}: {error}; take another checkpoint or start anew") from error
     except Exception as error:
         raise TrainingError(f"{path}: is not a checkpoint of trimix ({type(error).__name__})") from error
     if not isinstance(checkpoint, dict) or not all(isinstance(name, str) for name in checkpoint):
@@ -206,7 +230,7 @@ def run_of(path: Path, checkpoint: dict[str, object]) -> TrainingConfig:
         raise TrainingError(
             f"{path}: its configuration is not of this version of trimix: {place}: {first['msg']}"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _damaged(path, "'configuration' must be one of a run, found another") from error
 
 
@@ -368,7 +392,7 @@ def checkpoint_of_averaged(data: bytes, name: str) -> dict[str, object]:
             "progress": progress,
             "configuration": about["configuration"],
         }
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise TrainingError(
             f"{name}: must hold the averaged weights of a run, found something else ({type(error).__name__})"
         ) from error

@@ -2,9 +2,10 @@
 
 import math
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -37,11 +38,20 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+def _without_nul(path: Path | str | None) -> Path | str | None:
+    if "\0" in str(path):
+        raise ValueError(f"it must be a path, found one with a NUL in it: {str(path)!r}")
+    return path
+
+
+_Path = Annotated[Path, AfterValidator(_without_nul)]
+
+
 class DataConfig(_Section):
     """Where pictures come from and how patches are cut from them."""
 
-    training: tuple[Path, ...] = Field(min_length=1, description="folders or tars of pictures")
-    validation: tuple[Path, ...] = ()
+    training: tuple[_Path, ...] = Field(min_length=1, description="folders or tars of pictures")
+    validation: tuple[_Path, ...] = ()
     scale_minimum: float = Field(default=0.5, gt=0, le=1, description="smallest random scale of a patch")
     scaled_share: float = Field(default=0.5, ge=0, le=1, description="share of patches that are scaled down")
     drawn_share: float = Field(
@@ -253,7 +263,7 @@ class TrainingConfig(_Section):
     checkpoint_minutes: PositiveFloat = 5.0
     validation_minutes: PositiveFloat = 10.0
     tensorboard: bool = Field(default=False, description="write scalars for TensorBoard beside log.jsonl")
-    start_from: Path | str | None = Field(
+    start_from: Annotated[Path | str | None, AfterValidator(_without_nul)] = Field(
         default=None,
         description="where the weights start: a checkpoint, whose averages are taken, a model file, or a model's name",
     )

@@ -15,7 +15,7 @@ device but readings of numbers, now and then.
 import copy
 import time
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -37,6 +37,7 @@ from trimix.training.explosion_guard import Explosion, ExplosionGuard
 from trimix.training.growing import grown, may_grow
 from trimix.training.interruption import StopRequest, delayed_signals
 from trimix.training.linear_path import start_linear_path
+from trimix.training.one_training import only_training_in
 from trimix.training.optimizers import MAXIMUM_IN_A_ROW, NonFiniteSteps, build_average, build_optimizer
 from trimix.training.patches import PatchSampler, validation_crops
 from trimix.training.picture_files import load_pictures
@@ -76,7 +77,8 @@ class Trainer:
     Raises:
         ConfigurationError: pictures are missing, unreadable or too small, the model has too many channels, or a batch
             has no equal parts.
-        TrainingError: a checkpoint is damaged or of another model, or the extra 'train' is missing.
+        TrainingError: a checkpoint is damaged or of another model, another process trains in the folder, or the extra
+            'train' is missing.
     """
 
     def __init__(
@@ -94,6 +96,8 @@ class Trainer:
         self.device = self.devices.device
         check_parts(config, self.devices)
         folder.mkdir(parents=True, exist_ok=True)
+        with self._holding_folder():
+            pass  # before pictures are read, and rows of a log dropped
         torch.manual_seed(config.seed)
         self._display = ProgressDisplay(silent=not self.devices.is_first)
         self._read_pictures(on_progress)
@@ -249,8 +253,8 @@ class Trainer:
 
         Raises:
             KeyboardInterrupt: a signal came; a run that was saved goes on from there, bit for bit.
-            TrainingError: the loss explodes again and again, gradients stay infinite, or checkpoint or log cannot be
-                written.
+            TrainingError: the loss explodes again and again, gradients stay infinite, checkpoint or log cannot be
+                written, or another process trains in the folder.
         """
         done = self.progress.step
         left = sum(phase.steps for phase in self.config.phases[self.progress.phase :])
@@ -258,6 +262,7 @@ class Trainer:
         # torchrun passes Ctrl-C on to processes that have seen it themselves.
         grace_seconds = 2.0 if self.devices.count > 1 else 0.0
         with (
+            self._holding_folder(),
             fast_products(self.device),
             delayed_signals(grace_seconds) as self._stop,
             showing_progress(
@@ -276,6 +281,9 @@ class Trainer:
                 self.save()
         if self.devices.agree(self._stop.made)[0]:
             raise KeyboardInterrupt  # it came while the last checkpoint was written
+
+    def _holding_folder(self) -> AbstractContextManager[None]:
+        return only_training_in(self.folder) if self.devices.is_first else nullcontext()
 
     def _run_phase(self, phase: PhaseConfig) -> None:
         for part in (self.model.analysis, self.model.hyper_analysis, self.model.gain):

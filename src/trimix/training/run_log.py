@@ -81,7 +81,7 @@ def _drop_later_rows(path: Path, step: int) -> None:
 def _is_row_until(line: bytes, step: int) -> bool:
     try:
         row = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(row, dict) and isinstance(row.get("step"), int) and row["step"] <= step
 
