@@ -20,7 +20,7 @@ THREADS := 1
 
 # Six rates from 0.1 to 2 bits per pixel, the default among them, and photographs that differ: faces, fine texture, smooth skies, edges.
 RESULTS_QUALITIES := 10,30,50,70,75,90
-# Pictures that are no photographs, where the folder ood/ is there, too: the weights for PSNR and for MS-SSIM.
+# Pictures that are no photographs, where the folder ood/ is there, too.
 RESULTS_QUALITIES_OUT_OF_DOMAIN := 18,32,46,60,71,82
 RESULTS_OUT_OF_DOMAIN = $(notdir $(wildcard $(foreach set,game pathology pixel screen,$(TRIMIX_DATA)/ood/$(set))))
 RESULTS_PICTURES := $(foreach number,04 08 13 19 21 23,--picture $(TRIMIX_DATA)/kodak/kodim$(number).png)
@@ -48,7 +48,7 @@ define measure
 endef
 
 define out_of_domain
-	$(call measure,ood/$1,$1,--model gllmm-lite --model gllmm-lite-ms-ssim --quality $(RESULTS_QUALITIES_OUT_OF_DOMAIN))
+	$(call measure,ood/$1,$1,--model gllmm-lite-eye --model gllmm-lite --model gllmm-lite-ms-ssim --quality $(RESULTS_QUALITIES_OUT_OF_DOMAIN))
 	$(BIN)/trimix report results/$1 --output runs/$1.html --markdown results/$1.md --figures runs/$1 --force --picture $(firstword $(wildcard $(TRIMIX_DATA)/ood/$1/*))
 	cp runs/$1/rate-distortion-psnr-rgb.svg results/$1.svg
 
