@@ -177,11 +177,11 @@ def compress(
         raise UsageError("a quality and a target exclude each other, found both; leave one out")
     if lossless and (target is not None or quality is not None):
         raise UsageError("a lossless file has neither quality nor target, found one of them; leave it out")
-    codec = None if lossless else Codec.load(model_for(tune, model), device)
-    picture = _as_picture(image, frame, background, strip)
+    path, picture = model_for(tune, model), _as_picture(image, frame, background, strip)
     for note in picture.notes:
         warnings.warn(note, PictureWarning, stacklevel=2)
     picture = replace(picture, metadata=stripped(picture.metadata, strip))
+    codec = None if lossless else Codec.load(path, device)
     aim = target or (DEFAULT_QUALITY if quality is None else quality)
     encoded = encode_best(codec, picture, aim, int(effort), lossless, time_limit_seconds=time_limit_seconds)
     if encoded.ended == "interrupt":

@@ -16,13 +16,13 @@ import numpy as np
 from trimix.bitstream import SliceStream
 from trimix.coding import RangeDecoder
 from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT
-from trimix.entropy_models.passes import Expecting, QuantizedLatents, SymbolReader, run_schedule
-from trimix.entropy_models.schedule import bands, latent_slices
+from trimix.entropy_models.passes import Expecting, QuantizedLatents, SymbolReader, run_schedule, slice_by_slice
+from trimix.entropy_models.schedule import latent_slices
 from trimix.errors import CodecError, DesynchronizedError
 from trimix.frozen.model import FrozenModel, SideFeatures
 from trimix.latent_codec import Symbols, symbol_checksum
 from trimix.shapes import Float, Int, Int16
-from trimix.threads import in_threads, thread_count
+from trimix.threads import thread_count
 
 
 class LatentReader:
@@ -89,10 +89,13 @@ class LatentReader:
 
     def _decode(self, numbers: Sequence[int]) -> None:
         """Decode slices, several at a time."""
-        for part, members in bands([self.slices[number] for number in numbers]):
-            side, band = self._side_of(part), [numbers[member] for member in members]
-            sides = [side[self.slices[number].within(part)] for number in band]
-            self._found |= zip(band, in_threads(thread_count(), self._of_slice, band, sides), strict=True)
+        slices = [self.slices[number] for number in numbers]
+
+        def run(index: int, side: Int[np.ndarray, "h w S"]) -> QuantizedLatents:
+            return self._of_slice(numbers[index], side)
+
+        for index, found in slice_by_slice(slices, self._side_of, run, thread_count()):
+            self._found[numbers[index]] = found
 
     def _of_slice(self, number: int, side: Int[np.ndarray, "h w S"]) -> QuantizedLatents:
         model, passes = self._model.latent_model, self._model.schedule(*side.shape[:2])

@@ -13,12 +13,17 @@ from threadpoolctl import ThreadpoolController
 _Result = TypeVar("_Result")
 
 
+def usable_cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def thread_count() -> int:
     """What ``OMP_NUM_THREADS`` says, or the processors that this process may use."""
     asked = os.environ.get("OMP_NUM_THREADS", "")
     if asked.isdigit() and int(asked) > 0:
         return int(asked)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return usable_cores()
 
 
 def in_threads(threads: int, work: Callable[..., _Result], *arguments: Sequence[Any]) -> Iterator[_Result]:

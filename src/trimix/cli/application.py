@@ -12,6 +12,7 @@ import typer
 from trimix import __version__
 from trimix.cli.failures import INTERRUPTED, drop_standard_output, explain
 from trimix.cli.interrupts import ending_on_signals, interrupt_was_seen, remembering_interrupts
+from trimix.integrations import OWN_CLUSTER
 
 _COMMANDS = {
     "compress": ("Pictures", "trimix compress photo.png -q 60; trimix compress photos/ -r -o compressed/"),
@@ -53,7 +54,7 @@ def _completed(arguments: Sequence[str]) -> list[str]:
     for argument, following in pairwise([*arguments, "-"]):
         found.append(argument)
         if argument == "--ray" and following.startswith("-"):
-            found.append("local")
+            found.append(OWN_CLUSTER)
     return found
 
 

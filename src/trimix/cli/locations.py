@@ -1,7 +1,6 @@
 """Where files lie: paths of this machine, and addresses of object stores such as ``s3://bucket/photos``."""
 
 import os
-import secrets
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
@@ -92,9 +91,9 @@ def write_whole(location: Location, data: bytes, *, overwrite: bool) -> None:
         OutputExistsError: it exists and may not be replaced.
         OutputError: it cannot be written.
     """
-    if isinstance(location, Path):
-        from trimix.images import write_atomically
+    from trimix.images.atomic_files import temporary_name, write_atomically
 
+    if isinstance(location, Path):
         write_atomically(location, data, overwrite=overwrite)
         return
     try:
@@ -103,7 +102,7 @@ def write_whole(location: Location, data: bytes, *, overwrite: bool) -> None:
         if location.protocol in _PUTTING:
             location.fs.pipe_file(location.path, data)
             return
-        temporary = location.with_name(f".trimix-{secrets.token_hex(8)}.part")
+        temporary = location.with_name(temporary_name())
         try:
             temporary.fs.pipe_file(temporary.path, data)
             location.fs.mv(temporary.path, location.path)

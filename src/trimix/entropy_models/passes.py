@@ -250,13 +250,28 @@ def run_slices(
     shape = *slices[-1].ends, model.latent_channels
     symbols = np.empty(shape, np.int16)
     values = np.empty(shape, np.int32) if model.layout.around_mean else symbols
+    for number, found in slice_by_slice(slices, side_of, run, at_once):
+        here = slices[number].positions
+        symbols[here], values[here] = found.symbols, found.values
+    return QuantizedLatents(symbols, values)
+
+
+def slice_by_slice(
+    slices: Sequence[Rectangle],
+    side_of: SideOfPart,
+    run: Callable[[int, Int[np.ndarray, "h w S"]], QuantizedLatents],
+    threads: int,
+) -> Iterator[tuple[int, QuantizedLatents]]:
+    """The number of each slice, in order, and what a run over it gives; so many at a time.
+
+    Args:
+        slices: some of a latent's, as for `bands`.
+        run: of the number of a slice and its side features.
+    """
     for part, numbers in bands(slices):
         side = side_of(part)
         sides = [side[slices[number].within(part)] for number in numbers]
-        for number, found in zip(numbers, in_threads(at_once, run, numbers, sides), strict=True):
-            here = slices[number].positions
-            symbols[here], values[here] = found.symbols, found.values
-    return QuantizedLatents(symbols, values)
+        yield from zip(numbers, in_threads(threads, run, numbers, sides), strict=True)
 
 
 def run_schedule(

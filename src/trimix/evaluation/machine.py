@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from trimix import __version__
+from trimix.threads import usable_cores
 
 
 def machine() -> Mapping[str, Any]:
     """Processor, cores, system, and how many processes wait for a core (mean over the last minute)."""
-    affinity = getattr(os, "sched_getaffinity", None)  # Linux only
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
-        "usable_cores": len(affinity(0)) if affinity else os.cpu_count(),
+        "usable_cores": usable_cores(),
         "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         "platform": platform.platform(),
     }

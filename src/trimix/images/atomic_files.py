@@ -11,6 +11,7 @@ from pathlib import Path
 
 from trimix.errors import OutputError, OutputExistsError
 
+_TEMPORARY = ".trimix-*.part"
 _OLD_SECONDS = 24 * 3600
 _NOT_PERMITTED = "writing must be permitted, found it is not; choose another directory"
 _NO_ROOM = "the disk must have room for the file, found no space left; free some"
@@ -44,7 +45,7 @@ def write_atomically(destination: Path, data: bytes, *, overwrite: bool) -> None
         _check_target(target, destination, overwrite=overwrite)
         _remove_old_parts(target.parent)
         # A short name of its own: the destination's may already have the greatest length allowed.
-        temporary = target.parent / f".trimix-{secrets.token_hex(8)}.part"
+        temporary = target.parent / temporary_name()
         try:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
             with open(descriptor, "wb") as stream:  # noqa: PTH123 (a descriptor, no path)
@@ -70,11 +71,16 @@ def write_atomically(destination: Path, data: bytes, *, overwrite: bool) -> None
     _flush_directory(target.parent)
 
 
+def temporary_name() -> str:
+    """Of a file until it is whole."""
+    return _TEMPORARY.replace("*", secrets.token_hex(8))
+
+
 @cache
 def _remove_old_parts(directory: Path) -> None:
     """Remove what killed processes have left; once a process and directory, which may be large."""
     with contextlib.suppress(OSError):
-        for path in directory.glob(".trimix-*.part"):
+        for path in directory.glob(_TEMPORARY):
             if time.time() - path.stat().st_mtime > _OLD_SECONDS:  # nobody is writing it any more
                 path.unlink(missing_ok=True)
 

@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from trimix.api import compress
 from trimix.errors import UsageError, WorkerDiedError, needing
 from trimix.frozen.catalogue import MODELS_VARIABLE
+from trimix.integrations import OWN_CLUSTER
 from trimix.integrations.tables import compressed_table
+from trimix.threads import usable_cores
 
 if TYPE_CHECKING:
     import pyarrow
@@ -29,8 +31,6 @@ if TYPE_CHECKING:
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
-OWN_CLUSTER = "local"
-"""Address of a cluster that is started for the job, and ends with it."""
 _TRIES = 3
 """Of a job whose worker ends."""
 _ANSWER_SECONDS = 10.0
@@ -151,7 +151,7 @@ def _connect(ray: Any, address: str, cores: int | None) -> None:
     options: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": "ERROR"}
     if address == OWN_CLUSTER:
         options |= {
-            "num_cpus": cores or _usable_cores(),
+            "num_cpus": cores or usable_cores(),
             "include_dashboard": False,
             "object_store_memory": _OBJECT_STORE_BYTES,
         }
@@ -167,10 +167,6 @@ def _connect(ray: Any, address: str, cores: int | None) -> None:
             f"a Ray cluster must answer at {address}, found none ({str(error).splitlines()[0]}); start one, or leave "
             "the address out for one on this machine"
         ) from error
-
-
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def compress_column(
