@@ -28,7 +28,7 @@ def pictures(folder):
 @pytest.fixture
 def tiny(pictures, monkeypatch):
     """A budget of a few steps, trained in this process."""
-    monkeypatch.setattr(plan, "read_budget", lambda key: TINY)
+    monkeypatch.setattr(plan, "read_budget", lambda table, key: TINY)
     monkeypatch.setattr(campaign, "ProcessPoolExecutor", InThisProcess)
     monkeypatch.setattr(reproduce, "find_pictures", lambda data, roots=(), limit=None: Pictures("kodak", pictures))
 
@@ -77,7 +77,7 @@ def test_runs_records_tables_and_figures(trimix: Command, tiny, pictures) -> Non
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--data", "pictures"), "--budget must be given, found none; small, or paper"),
+        (("--data", "pictures"), "--budget must be given, found none; one of small, released, paper"),
         (("--budget", "small"), "--data must name training pictures, found none; give a folder or a tar"),
         (("--budget", "small", "--data", "nowhere"), "kodak: 24 pictures"),
         (("--budget", "small", "--variant", "strong"), "--variant must be one of plain, regularized, rho-0.1"),

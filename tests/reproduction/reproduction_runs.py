@@ -11,7 +11,7 @@ from trimix.reproduction.plan import START, Run, read_budget
 from trimix.reproduction.training import Job, train_and_measure
 
 
-def _few_steps(run: Run) -> Run:
+def few_steps(run: Run) -> Run:
     """The run with stages of two steps, a start of one, and next to no channels."""
     first, last = run.training["phases"][0], run.training["phases"][-1]
     small = {"batch_size": 1, "patch_size": 64, "learning_rate_final": 0.0}
@@ -19,12 +19,14 @@ def _few_steps(run: Run) -> Run:
     if run.variant.key != START:
         phases = [first | small | {"steps": 2}, last | small | {"steps": 2}]
     model = run.training["model"] | {"channels": 2, "latent_channels": 3}
-    start = None if run.starts_from is None else _few_steps(run.starts_from)
+    if run.variant.architecture == "gllmm":
+        model |= {"channels": 4, "latent_channels": 4, "head_widths": [8]}
+    start = None if run.starts_from is None else few_steps(run.starts_from)
     return replace(run, training={**run.training, "model": model, "phases": phases}, starts_from=start)
 
 
-SMALL = read_budget("small")
-TINY = replace(SMALL, runs=tuple(_few_steps(run) for run in SMALL.runs if run.seed == 1))
+SMALL = read_budget("regularizer", "small")
+TINY = replace(SMALL, runs=tuple(few_steps(run) for run in SMALL.runs if run.seed == 1))
 
 
 def write_pictures(folder: Path) -> tuple[Path, ...]:

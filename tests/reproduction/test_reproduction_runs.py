@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from reproduction_runs import TINY, InThisProcess, job_of, write_pictures
+from reproduction_runs import TINY, InThisProcess, few_steps, job_of, write_pictures
 
 from trimix.architectures.building import build
 from trimix.architectures.config import HyperpriorConfig
@@ -13,7 +13,7 @@ from trimix.errors import TrainingError, UsageError
 from trimix.images import read_picture
 from trimix.progress import ProgressDisplay
 from trimix.reproduction import campaign
-from trimix.reproduction.plan import START
+from trimix.reproduction.plan import START, read_budget
 from trimix.reproduction.record import PictureRates, Record, read_record, read_records
 from trimix.reproduction.training import picture_rates, train_and_measure
 from trimix.training.loop import Trainer
@@ -57,10 +57,24 @@ def test_a_run_is_measured_after_every_stage_and_at_its_end_on_all_sets(pictures
         assert job.is_done()
     record = read_record(tmp_path / f"{run.key}.json")
     assert {steps: set(sets) for steps, sets in record.rates.items()} == {2: {"kodak"}, 4: {"kodak", "pixel"}}
-    assert record.rates[4]["pixel"].bits_per_pixel == record.rates[4]["kodak"].bits_per_pixel[:1]
+    assert record.rates[4]["pixel"][0].bits_per_pixel == record.rates[4]["kodak"][0].bits_per_pixel[:1]
     assert record.facts["gradient_ratio"] > 0
     assert record.configuration["starts_from"] == start.key
     assert read_records(tmp_path).keys() == {start.key, run.key}
+
+
+@pytest.mark.slow
+def test_a_model_of_all_rates_is_measured_at_every_quality(pictures, tmp_path):
+    run = next(few_steps(one) for one in read_budget("gllmm", "small").runs if one.variant.key == "gaussian-3")
+    job = job_of(run, tmp_path, pictures)
+    train_and_measure(job)
+    record = read_record(job.record_path)
+    assert job.is_done()
+    assert {steps: set(sets) for steps, sets in record.rates.items()} == {2: {"kodak"}, 4: {"kodak", "pixel"}}
+    assert record.configuration["qualities"] == [15, 40, 65, 90]
+    rates = [one.mean.bits_per_pixel for one in record.rates[4]["kodak"]]
+    assert len(rates) == 4
+    assert rates == sorted(rates)
 
 
 def test_a_run_that_was_stopped_comes_to_the_same(pictures, tmp_path, monkeypatch):
@@ -152,7 +166,7 @@ def test_a_damaged_record_is_named(tmp_path, contents):
 def test_a_record_keeps_what_it_is_given(tmp_path, pictures):
     (run,) = runs_of("plain")
     job = job_of(run, tmp_path, pictures)
-    rates = {2: {"kodak": PictureRates((0.123457, 1.5), (30.5, 31.25))}}
+    rates = {2: {"kodak": (PictureRates((0.123457, 1.5), (30.5, 31.25)),)}}
     record = Record(run.key, rates, {"seconds": 1.5}, job.configuration)
     record.write(job.record_path)
     assert read_record(job.record_path) == record

@@ -9,7 +9,8 @@ from trimix.reproduction.plots import all_figures
 from trimix.reproduction.record import PictureRates, Record, configuration_of, differing_settings, read_records
 from trimix.reproduction.tables import all_tables, by_set, by_steps, by_variant
 
-SMALL = read_budget("small")
+SMALL = read_budget("regularizer", "small")
+GLLMM = read_budget("gllmm", "small")
 LAMBDAS = (0.0018, 0.0035, 0.0067, 0.013)
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results" / "reproduction"
@@ -26,7 +27,7 @@ def made_up_records():
         level = 1 + LAMBDAS.index(run.rate_distortion_lambda)
         factor *= FACTORS["plain"][run.seed] if run.variant.key == "regularized" else 1
         rates = {
-            data: PictureRates((0.1 * level * factor, 0.3 * level * factor), (25.0 + level, 27 + level))
+            data: (PictureRates((0.1 * level * factor, 0.3 * level * factor), (25.0 + level, 27 + level)),)
             for data in ("kodak", "pixel")
         }
         configuration = configuration_of(run, {})
@@ -71,12 +72,37 @@ def test_curves_that_fall_have_no_bd_rate():
         if "regularized" in key:
             rates = {
                 steps: {
-                    data: replace(one, psnr_db=tuple(-value for value in one.psnr_db)) for data, one in sets.items()
+                    data: tuple(replace(one, psnr_db=tuple(-value for value in one.psnr_db)) for one in listed)
+                    for data, listed in sets.items()
                 }
                 for steps, sets in record.rates.items()
             }
             records[key] = replace(record, rates=rates)
     assert Comparisons(records).against_plain("hyperprior", "regularized", 3000, "kodak") == {}
+
+
+def test_mixtures_are_compared_with_the_full_one_on_every_set():
+    factors = {"plain": (1.0, 1.02), "gaussian-1": (1.05, 1.122), "gaussian-9": (1.01, 1.02)}
+    records = {}
+    for run in GLLMM.runs:
+        if run.variant.key not in factors:
+            continue
+        factor = factors[run.variant.key][run.seed - 1]
+        listed = tuple(PictureRates((0.1 * level * factor,), (25.0 + level,)) for level in (1, 2, 3, 4))
+        rates = {run.steps: {"kodak": listed, "screen": listed}}
+        records[run.key] = Record(run.key, rates, {}, configuration_of(run, {}))
+    tables = dict(all_tables(Comparisons(records), GLLMM, ROOT))
+    assert list(tables) == ["rate points on Kodak", "against GLLMM: three of each family, CRM of two stages, by set"]
+    rows = list(tables.values())[1].splitlines()
+    assert rows[0] == "|  | kodak | screen |"
+    of_one = "+7.50 % (+5.00 %, +10.00 %)"
+    assert rows[2] == f"| one Gaussian | {of_one} | {of_one} |"
+    assert rows[3].startswith("| nine Gaussians | +0.50 % (+1.00 %, ")
+    assert (
+        rows[4] == "| GLLMM: three of each family, CRM of two stages, second seed against first | +2.00 % | +2.00 % |"
+    )
+    assert "| plain | 2 | 0.1020 bpp, 26.000 dB |" in tables["rate points on Kodak"]
+    assert tables["rate points on Kodak"].startswith("|  | seed | quality 15 | quality 40 |")
 
 
 def test_figures_are_the_same_each_time(comparisons):

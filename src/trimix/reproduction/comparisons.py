@@ -7,7 +7,7 @@ from typing import NamedTuple
 from trimix.errors import UsageError
 from trimix.evaluation.bd_rate import bd_rate
 from trimix.evaluation.rate_points import RateCurve
-from trimix.reproduction.plan import PLAIN
+from trimix.reproduction.plan import ARCHITECTURES, PLAIN
 from trimix.reproduction.record import Record
 
 
@@ -31,10 +31,16 @@ class Comparisons:
             of_run = (record.configuration["architecture"], record.configuration["variant"], record.seed)
             for steps, sets in record.rates.items():
                 for data, rates in sets.items():
-                    points.setdefault(Curve(*of_run, steps, data), []).append(rates.mean)
+                    points.setdefault(Curve(*of_run, steps, data), []).extend(one.mean for one in rates)
         self.curves = {
             curve: RateCurve(f"{curve.variant}, seed {curve.seed}", tuple(found)) for curve, found in points.items()
         }
+
+    @property
+    def architectures(self) -> list[str]:
+        """Of which there are plain runs, the paper's baselines in its order."""
+        found = {curve.architecture for curve in self.curves if curve.variant == PLAIN}
+        return [*(one for one in ARCHITECTURES if one in found), *sorted(found - {*ARCHITECTURES})]
 
     def seeds(self, architecture: str, variant: str) -> list[int]:
         """Of which there are runs."""

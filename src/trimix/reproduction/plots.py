@@ -8,7 +8,7 @@ from trimix.evaluation.drawing import PALE, RULE, drawing, file_of, require_pack
 from trimix.evaluation.palette import measured_style, published_style
 from trimix.evaluation.rate_points import RateCurve, reference_curves
 from trimix.reproduction.comparisons import Comparisons, Curve
-from trimix.reproduction.plan import ARCHITECTURES, PLAIN, REGULARIZED
+from trimix.reproduction.plan import PLAIN, REGULARIZED
 from trimix.reproduction.training import NATURAL
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ def all_figures(comparisons: Comparisons) -> Iterator[tuple[str, bytes]]:
 
     settings = {"axes_grid": True, "axes_spines_top": False, "axes_spines_right": False, "legend_frameon": False}
     with drawing(**settings, grid_color=RULE, axes_titlesize=9):
-        for architecture in ARCHITECTURES:
-            if not comparisons.seeds(architecture, PLAIN):
+        for architecture in comparisons.architectures:
+            if not comparisons.seeds(architecture, REGULARIZED):
                 continue
             for name, draw in (("rate-distortion", _draw_rates), ("by-steps", _draw_by_steps)):
                 figure = Figure(figsize=(6.0, 3.8), layout="constrained", facecolor="white")

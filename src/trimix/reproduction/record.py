@@ -36,13 +36,13 @@ class Record:
     """A run, as far as it has come.
 
     Args:
-        rates: by steps done, then by set of pictures.
+        rates: by steps done, then by set of pictures: one for each quality of a model of all rates.
         facts: of the training: seconds, gradient ratio, machine, versions.
         configuration: everything that decides what it comes to, with the fingerprints of the pictures.
     """
 
     key: str
-    rates: Mapping[int, Mapping[str, PictureRates]]
+    rates: Mapping[int, Mapping[str, tuple[PictureRates, ...]]]
     facts: Mapping[str, Any]
     configuration: Mapping[str, Any]
 
@@ -75,8 +75,9 @@ def read_record(path: Path) -> Record:
         found = json.loads(path.read_text(encoding="utf-8"))
         rates = {
             int(steps): {
-                name: PictureRates(tuple(values["bits_per_pixel"]), tuple(values["psnr_db"]))
-                for name, values in sets.items()
+                # One alone stands there by itself in earlier records.
+                name: tuple(map(_rates_of, listed if isinstance(listed, list) else [listed]))
+                for name, listed in sets.items()
             }
             for steps, sets in found["rates"].items()
         }
@@ -87,6 +88,10 @@ def read_record(path: Path) -> Record:
         raise UsageError(
             f"{path}: must be a record of a run, found {type(error).__name__} ({error}); remove it"
         ) from error
+
+
+def _rates_of(values: Mapping[str, Any]) -> PictureRates:
+    return PictureRates(tuple(values["bits_per_pixel"]), tuple(values["psnr_db"]))
 
 
 def read_records(folder: Path) -> dict[str, Record]:
@@ -103,7 +108,9 @@ def read_records(folder: Path) -> dict[str, Record]:
 
 def configuration_of(run: Run, fingerprints: Mapping[str, str]) -> dict[str, Any]:
     """What a record says of a run, with the pictures' fingerprints: by it, a run of other settings is known."""
-    return {
+    # Records of one rate were there first, and say nothing of qualities.
+    qualities = {"qualities": list(run.qualities)} if run.qualities else {}
+    return qualities | {
         "variant": run.variant.key,
         "architecture": run.variant.architecture,
         "rate_distortion_lambda": run.rate_distortion_lambda,

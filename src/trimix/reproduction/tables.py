@@ -1,4 +1,4 @@
-"""The tables of the regularizer's paper, ours beside the paper's, in Markdown."""
+"""The tables of the papers, ours beside the regularizer paper's where it has figures, in Markdown."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,7 +9,7 @@ from trimix.errors import UsageError
 from trimix.evaluation.bd_rate import bd_rate
 from trimix.evaluation.rate_points import in_words, reference_curves
 from trimix.reproduction.comparisons import Comparisons, Curve
-from trimix.reproduction.plan import ARCHITECTURES, PLAIN, REGULARIZED, Budget
+from trimix.reproduction.plan import PLAIN, REGULARIZED, Budget
 from trimix.reproduction.training import NATURAL
 
 TRAINING_TIME = "training-time.json"
@@ -37,22 +37,28 @@ TABLE_3: Mapping[str, float] = {"hyperprior": 0.52, "autoregressive": 0.56, "att
 
 def all_tables(comparisons: Comparisons, budget: Budget, folder: Path) -> Iterator[tuple[str, str]]:
     """Title and Markdown of every table that the records of a budget in a folder give."""
-    for architecture in ARCHITECTURES:
-        if not comparisons.seeds(architecture, PLAIN):
-            continue
-        of = f"{architecture}: " if len({one.architecture for one in comparisons.curves}) > 1 else ""
-        yield f"{of}rate points on Kodak (Fig. 4)", rate_points(comparisons, architecture)
-        yield f"{of}regularized against plain, by steps (Fig. 3)", by_steps(comparisons, architecture)
-        yield f"{of}regularized against plain, by set (Table 1)", by_set(comparisons, architecture)
-        variants = by_variant(comparisons, architecture, budget)
-        yield f"{of}strength and form of the regularizer (Fig. 5 and 8)", variants
-        yield f"{of}plain training against released weights (Table 3)", baselines(comparisons, architecture)
+    architectures = comparisons.architectures
+    for architecture in architectures:
+        of = f"{architecture}: " if len(architectures) > 1 else ""
+        yield (
+            f"{of}rate points on Kodak (Fig. 4)" if budget.table == "regularizer" else f"{of}rate points on Kodak",
+            (rate_points(comparisons, architecture)),
+        )
+        if comparisons.seeds(architecture, REGULARIZED):
+            yield f"{of}regularized against plain, by steps (Fig. 3)", by_steps(comparisons, architecture)
+            yield f"{of}regularized against plain, by set (Table 1)", by_set(comparisons, architecture)
+            variants = by_variant(comparisons, architecture, budget)
+            yield f"{of}strength and form of the regularizer (Fig. 5 and 8)", variants
+        else:
+            yield f"{of}against {_anchor(budget)}, by set", by_variant_and_set(comparisons, architecture, budget)
+        if architecture in TABLE_3:
+            yield f"{of}plain training against released weights (Table 3)", baselines(comparisons, architecture)
     if (path := folder / TRAINING_TIME).exists():
         yield "training time, regularized over plain (Table 2)", training_time(path)
 
 
 def rate_points(comparisons: Comparisons, architecture: str) -> str:
-    """Bits per pixel and PSNR of every trade-off at the end, plain and regularized, by seed."""
+    """Bits per pixel and PSNR of every trade-off, or quality, at the end, of plain and regularized runs, by seed."""
     steps = comparisons.steps(architecture, NATURAL)[-1]
     rows = []
     for variant in (PLAIN, REGULARIZED):
@@ -61,9 +67,12 @@ def rate_points(comparisons: Comparisons, architecture: str) -> str:
             points = curve.points if curve else ()
             cells = (f"{point.bits_per_pixel:.4f} bpp, {point.psnr_db:.3f} dB" for point in points)
             rows.append([variant, str(seed), *cells])
-    configurations = [record.configuration for record in comparisons.records]
-    trade_offs = {one["rate_distortion_lambda"] for one in configurations if one["architecture"] == architecture}
-    return _table(["", "seed", *(f"λ {value:.4f}" for value in sorted(trade_offs))], rows)
+    configurations = [one.configuration for one in comparisons.records]
+    configurations = [one for one in configurations if one["architecture"] == architecture and one["variant"] == PLAIN]
+    qualities = configurations[0].get("qualities", [])
+    trade_offs = sorted({one["rate_distortion_lambda"] for one in configurations} - {None})
+    heading = [f"quality {value:g}" for value in qualities] or [f"λ {value:.4f}" for value in trade_offs]
+    return _table(["", "seed", *heading], rows)
 
 
 def by_steps(comparisons: Comparisons, architecture: str) -> str:
@@ -112,6 +121,24 @@ def by_variant(comparisons: Comparisons, architecture: str, budget: Budget) -> s
             rows.append([variant.title, "–" if ratio is None else f"{ratio:.3f}", *cells])
     heading = ["regularizer", "ρ at the end", "Kodak", "by seed", "mean of the four other sets", "by seed"]
     return _table(heading, rows)
+
+
+def by_variant_and_set(comparisons: Comparisons, architecture: str, budget: Budget) -> str:
+    """BD-rates at the end of every variant on every set, by seed; and what chance does, at the bottom."""
+    ends = {data: steps[-1] for data in STAND_INS if (steps := comparisons.steps(architecture, data))}
+    rows = []
+    for variant in budget.variants:
+        found = [comparisons.against_plain(architecture, variant.key, ends[data], data) for data in ends]
+        if variant.architecture == architecture and variant.key != PLAIN and any(found):
+            rows.append([variant.title, *(f"{_mean(one)} ({_seeds(one)})" for one in found)])
+    chance = (_percent(comparisons.between_seeds(architecture, steps, data)) for data, steps in ends.items())
+    rows.append([f"{_anchor(budget)}, second seed against first", *chance])
+    return _table(["", *ends], rows)
+
+
+def _anchor(budget: Budget) -> str:
+    """The title of the runs that the others are compared with."""
+    return next(one.title for one in budget.variants if one.key == PLAIN)
 
 
 def baselines(comparisons: Comparisons, architecture: str) -> str:

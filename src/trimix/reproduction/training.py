@@ -79,8 +79,12 @@ def train_and_measure(job: Job) -> None:
     def measure() -> None:
         step = trainer.progress.step
         sets = job.sets if step == job.run.steps else {NATURAL: job.sets[NATURAL]}
+        model: CompressionModel = trainer.average.module  # type: ignore[assignment]
         rates[step] = {
-            name: picture_rates(trainer.average.module, pictures, trainer.stop_if_requested)  # type: ignore[arg-type]
+            name: tuple(
+                picture_rates(model, pictures, quality, trainer.stop_if_requested)
+                for quality in job.run.qualities or (QUALITY_MAXIMUM,)
+            )
             for name, pictures in sets.items()
         }
         Record(job.run.key, rates, _facts(trainer, job.folder), job.configuration).write(job.record_path)
@@ -93,11 +97,17 @@ def train_and_measure(job: Job) -> None:
 
 @torch.no_grad()
 def picture_rates(
-    model: CompressionModel, pictures: Sequence[Path], between_pictures: Callable[[], None] = lambda: None
+    model: CompressionModel,
+    pictures: Sequence[Path],
+    quality: float = QUALITY_MAXIMUM,
+    between_pictures: Callable[[], None] = lambda: None,
 ) -> PictureRates:
-    """Measure a model of one rate on picture files, without writing any; something is called before each.
+    """Measure a model on picture files, without writing any; something is called before each.
 
     Bits are those of the float model on rounded latents: headers, and what freezing costs, are left out.
+
+    Args:
+        quality: 1..100; a model of one rate ignores it.
 
     Raises:
         PictureError: one cannot be read.
@@ -105,7 +115,7 @@ def picture_rates(
     was_training = model.training
     model.eval()
     device = next(model.parameters()).device
-    quality = torch.full((1,), QUALITY_MAXIMUM, device=device)
+    of_model = torch.full((1,), quality, device=device)
     rates, decibels = [], []
     for path in pictures:
         between_pictures()
@@ -113,7 +123,7 @@ def picture_rates(
         height, width = pixels.shape[:2]
         planes = to_planes(pad_to_multiple(pixels, _PICTURE_MULTIPLE))
         x = torch.from_numpy(planes)[None].to(device, memory_format=torch.channels_last)
-        output = model(x, quality, rounding="round")
+        output = model(x, of_model, rounding="round")
         bits = float(output.latent_bits.double() + output.hyper_latent_bits.double())
         decoded = to_pixels(output.reconstruction[0].float().cpu().numpy())[:height, :width]
         rates.append(round(bits / (height * width), _DIGITS))
