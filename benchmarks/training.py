@@ -36,7 +36,7 @@ from trimix.evaluation.machine import machine, versions
 from trimix.images import to_planes, write_atomically
 from trimix.training.config import ObjectiveConfig, PhaseConfig, RegularizerConfig, TrainingConfig, load_training_config
 from trimix.training.optimizers import NonFiniteSteps, build_average, build_optimizer
-from trimix.training.products import fast_products
+from trimix.training.products import fast_products, is_fast_in_bfloat16
 from trimix.training.source_entropy import source_entropy_complexity, source_entropy_config
 from trimix.training.steps import Batch, PlainStep, Step, draw_quality
 from trimix.training.two_stage import TwoStageStep
@@ -120,7 +120,8 @@ def recipe_step(config: TrainingConfig, x: torch.Tensor, *, plain: bool) -> Call
     def once() -> None:
         with plain_forms() if plain else fast_products(x.device):
             optimizer.zero_grad(set_to_none=True)
-            with torch.autocast(x.device.type, torch.bfloat16, enabled=phase.precision == "bf16-mixed"):
+            halved = phase.precision == "bf16-mixed" and is_fast_in_bfloat16(x.device)
+            with torch.autocast(x.device.type, torch.bfloat16, enabled=halved):
                 step.backward(model, Batch(x, quality, generator), phase)
             non_finite.look([nn.utils.clip_grad_norm_(parameters, optimization.clip_norm)])
             non_finite.step(optimizer)

@@ -6,13 +6,14 @@ processors with instructions for tiles (AMX), and on no other with AVX-512. So i
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
 import torch
 
 from trimix.layers.pointwise import bfloat16_factors, product_settings
+from trimix.training.weight_gradients import fast_weight_gradients
 
 _ERROR_LIMIT = 1e-5
 """Relative: single precision has 1e-7 to 1e-6, bfloat16 1e-3."""
@@ -24,9 +25,11 @@ _SHAPES = ((64, 768, 304), (512, 224, 128), (32, 1216, 192), (2048, 64, 64))
 def fast_products(device: torch.device) -> Iterator[None]:
     """Products of single precision by oneDNN inside, where the device that trains is a CPU on which it rounds nothing.
 
+    And weight gradients of convolutions by products, where they are faster so.
+
     Of double precision, in which integers are multiplied, they are always as they were.
     """
-    with bfloat16_factors() if device.type == "cpu" and rounds_nothing() else nullcontext():
+    with bfloat16_factors(device.type == "cpu" and rounds_nothing()), fast_weight_gradients(device):
         yield
 
 
