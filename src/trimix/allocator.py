@@ -35,8 +35,7 @@ def keep_freed_memory() -> bool:
 def give_back_freed_memory() -> bool:
     """Give back to the system what this process has freed and kept, once; whether there was any.
 
-    Where the next blocks are larger than those that were freed, as after reading a large picture, nothing could be put
-    there.
+    For where less is needed from then on, as after making the graph of a network.
     """
     if not sys.platform.startswith("linux"):
         return False

@@ -104,6 +104,11 @@ class Latents:
         """Whether they are many."""
         return math.prod(self.by_position.shape[:2]) > POSITIONS_IN_ONE
 
+    @property
+    def place(self) -> Int16[np.ndarray, "h w M"] | None:
+        """Where symbols may go in a last run over many latents, of which every copy counts."""
+        return self.by_position if self.is_sliced and self.by_position.dtype == np.int16 else None
+
 
 class LatentCodec:
     """The networks of a frozen model at work. Immutable."""
@@ -176,24 +181,36 @@ class LatentCodec:
         return tiles(rows, columns, grid, halo, pixels // LATENT_STRIDE**2)
 
     def quantize(
-        self, side_of: SideFeatures, source: SymbolSource, sink: SymbolSink | InSlices | None = None, *, is_sliced: bool
+        self,
+        side_of: SideFeatures,
+        source: SymbolSource,
+        sink: SymbolSink | InSlices | None = None,
+        *,
+        is_sliced: bool,
+        into: Int16[np.ndarray, "h w M"] | None = None,
     ) -> Symbols:
         """The symbols of a source, in one run over the schedule.
 
         Args:
             source: rounds, chooses or reads.
             sink: writes or counts.
+            into: where the symbols of slices go, see `run_slices`.
         """
         model, slices = self.model.latent_model, latent_slices(*side_of.grid, sliced=is_sliced)
-        found = run_slices(model, side_of, self.model.schedule, slices, source, sink, thread_count())
+        found = run_slices(model, side_of, self.model.schedule, slices, source, sink, thread_count(), into)
         symbols, values = (planes.transpose(2, 0, 1) for planes in (found.symbols, found.values))
         values = values if model.layout.around_mean else None
         return Symbols(symbols, side_of.hyper_latent, side_of.quality_integer, values, is_sliced)
 
-    def round(self, latents: Latents, sink: SymbolSink | InSlices | None = None) -> Symbols:
-        """The nearest symbols of latents."""
+    def round(
+        self,
+        latents: Latents,
+        sink: SymbolSink | InSlices | None = None,
+        into: Int16[np.ndarray, "h w M"] | None = None,
+    ) -> Symbols:
+        """The nearest symbols of latents; see `quantize`."""
         source = Rounding(latents.by_position, ACTIVATION_LIMIT)
-        return self.quantize(latents.side_of, source, sink, is_sliced=latents.is_sliced)
+        return self.quantize(latents.side_of, source, sink, is_sliced=latents.is_sliced, into=into)
 
     def put(self, symbols: Symbols, sink: SymbolSink | InSlices | None = None) -> Symbols:
         """Give known symbols to a sink, and return them with their values."""

@@ -9,6 +9,7 @@ from searched import FOR_MS_SSIM, MODELS, cost, smooth_picture, some_picture, ti
 from trimix import latent_codec
 from trimix.bitstream import Container, SliceStream, describe, join_slices, split_slices
 from trimix.encoder import first_choice
+from trimix.encoder.curvature import first_damping
 from trimix.encoder.picture_distortion import PictureDistortion
 from trimix.entropy_models import schedule
 from trimix.entropy_models.schedule import SLICE_SIDE, bands, latent_slices
@@ -77,13 +78,38 @@ def test_parts_of_a_large_picture_say_whether_to_choose(is_worth_it, monkeypatch
     monkeypatch.setattr(first_choice, "_PARTS_SIDE", 400)
     monkeypatch.setattr(first_choice, "_WORTH_IT", 0.0 if is_worth_it else 1.0)
     sizes, slope = [], PictureDistortion.slope
-    monkeypatch.setattr(PictureDistortion, "slope", lambda self, of: (sizes.append(self.pixels), slope(self, of))[1])
+    monkeypatch.setattr(
+        PictureDistortion, "slope", lambda self, *of, **how: (sizes.append(self.pixels), slope(self, *of, **how))[1]
+    )
     chosen, nearest = (codec.unpack(codec.encode(picture, 60, effort)) for effort in (2, 1))
     assert sizes == [400 * 400, HEIGHT * WIDTH][: 1 + is_worth_it]
     in_picture = np.s_[:, : HEIGHT // 16, : WIDTH // 16]
     assert (chosen.latent != nearest.latent)[in_picture].any() == is_worth_it
     if is_worth_it:
         assert cost(codec, picture, chosen) < cost(codec, picture, nearest)
+
+
+@pytest.mark.parametrize("way", ["rounded", "nearest", "chosen"])
+def test_symbols_of_slices_take_the_place_of_latents_in_the_last_run(way):
+    codec, picture = tiny_codec(FOR_MS_SSIM), some_picture(HEIGHT, WIDTH)
+    found = []
+    for in_place in (True, False):
+        chooser = first_choice._Chooser(codec.latents, picture, 60, writes=True)
+        if not in_place:
+            chooser._latents = replace(chooser._latents, by_position=chooser._latents.by_position.astype(np.float32))
+        choice = getattr(chooser, way)(*([first_damping(is_squared_error=True)] if way == "chosen" else []))
+        assert np.shares_memory(choice.symbols.latent, chooser._latents.by_position) == in_place
+        found.append(codec.pack(picture, choice.symbols, choice.writers))
+    assert found[0] == found[1]
+
+
+def test_a_gradient_in_half_precision_is_that_in_single_precision(codec):
+    picture = some_picture(160, 96)
+    distortion = PictureDistortion(codec.latents, picture.levels, 6000)
+    values = codec.latents.analyze(picture, 60).by_position.transpose(2, 0, 1)
+    single, half = (distortion.slope(values, gradient_type=kind).gradient for kind in (np.float32, np.float16))
+    assert half.dtype == np.float16
+    np.testing.assert_allclose(half, single, rtol=2e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize("effort", [1, 2])

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trimix.allocator import give_back_freed_memory
 from trimix.bitstream import MAGIC, MAXIMUM_PIXELS
 from trimix.cli import batch, options
 from trimix.cli.batch import Batch, Made
@@ -37,8 +36,6 @@ if TYPE_CHECKING:
     from trimix.encoder.target_search import Encoded
     from trimix.encoder.targets import Target, Trial
     from trimix.images import Picture
-
-_LARGE_PIXELS = 2**24
 
 
 def compress(
@@ -270,8 +267,6 @@ class _Encoding:
             background=self.background,
             strip=Strip.NOTHING if self.strip is None else Strip(self.strip),
         )
-        if picture.width * picture.height > _LARGE_PIXELS:
-            give_back_freed_memory()
         started = time.perf_counter()
         options = {"time_limit_seconds": self.time_limit, **(callbacks or {})}
         encoded = encode_best(codec, picture, self.target or self.quality, self.effort, self.lossless, **options)

@@ -24,7 +24,7 @@ class Choosing:
 
     Args:
         values: around which is chosen, in steps of the quantizer, float32 or int16 [h w M].
-        linear: bits a step, float32 [h w M].
+        linear: bits a step, float32 or float16 [h w M].
         quadratic: bits a squared step, float32 [M].
         shares: by which the quadratic term counts at a position, float32 [h w], 0 where it does not matter to the
             picture; None for 1 everywhere.
@@ -65,7 +65,7 @@ class Choosing:
         centres: np.ndarray | float = 0.0
         if parameters.centres is not None:
             centres = parameters.centres.reshape(values.shape) * np.float32(1 / VALUE_STEPS)
-        linear, quadratic = self.linear[rows, columns], self.quadratic
+        linear, quadratic = self.linear[rows, columns].astype(np.float32, copy=False), self.quadratic
         outside = None
         if self.shares is not None:
             shares = self.shares[rows, columns][:, None]

@@ -111,7 +111,7 @@ class _Chooser:
 
     def rounded(self) -> FirstChoice:
         """The nearest integers."""
-        return self._run(lambda sink: self._codec.round(self._latents, sink), self._damping())
+        return self._run(lambda sink: self._codec.round(self._latents, sink, self._latents.place), self._damping())
 
     def best(self) -> FirstChoice:
         """The first good run, or else the nearest integers."""
@@ -136,12 +136,13 @@ class _Chooser:
     def chosen(self, damping: Damping) -> FirstChoice:
         """One run."""
         around = self._nearest_integers()
-        slope = self._distortion.slope(around.transpose(2, 0, 1))
-        return self._run_over(self._choosing(around, slope, damping), damping)
+        slope = self._distortion.slope(around.transpose(2, 0, 1), gradient_type=np.float16)
+        return self._run_over(self._choosing(around, slope, damping), damping, is_last=True)
 
     def nearest(self) -> FirstChoice:
         """The nearest integers, and the cheapest ones beyond the border of the picture."""
-        return self._nearest(self._distortion.shares(*self._nearest_integers().shape[:2]), self._damping())
+        shares = self._distortion.shares(*self._nearest_integers().shape[:2])
+        return self._nearest(shares, self._damping(), is_last=True)
 
     def _is_better(self, source: Choosing, change: float) -> bool:
         """Whether bits and distortion are less than with the nearest integers.
@@ -173,15 +174,20 @@ class _Chooser:
         quadratic = CURVATURE * damping.factor * self._weights
         return Choosing(around, by_position(slope.gradient), quadratic, ACTIVATION_LIMIT, slope.shares)
 
-    def _nearest(self, shares: Float[np.ndarray, "h w"] | None, damping: Damping) -> FirstChoice:
+    def _nearest(
+        self, shares: Float[np.ndarray, "h w"] | None, damping: Damping, *, is_last: bool = False
+    ) -> FirstChoice:
         y = self._latents.by_position
         beyond = np.zeros((*y.shape[:2], 1), bool) if shares is None else shares[:, :, None] == 0
         nothing = np.zeros(beyond.shape, np.float32), np.zeros(y.shape[2], np.float32)
-        return self._run_over(Choosing(y, *nothing, ACTIVATION_LIMIT, shares, beyond), damping)
+        return self._run_over(Choosing(y, *nothing, ACTIVATION_LIMIT, shares, beyond), damping, is_last=is_last)
 
-    def _run_over(self, source: Choosing, damping: Damping) -> FirstChoice:
-        of, is_sliced = self._latents.side_of, self._latents.is_sliced
-        return self._run(lambda sink: self._codec.quantize(of, source, sink, is_sliced=is_sliced), damping)
+    def _run_over(self, source: Choosing, damping: Damping, *, is_last: bool = False) -> FirstChoice:
+        latents, into = self._latents, self._latents.place if is_last else None
+        return self._run(
+            lambda sink: self._codec.quantize(latents.side_of, source, sink, is_sliced=latents.is_sliced, into=into),
+            damping,
+        )
 
     def _run(self, run: Callable[[SliceWriters | None], Symbols], damping: Damping) -> FirstChoice:
         began, sink = time.monotonic(), SliceWriters() if self._writes else None

@@ -15,6 +15,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from trimix.allocator import give_back_freed_memory
 from trimix.bitstream import QUALITY_STEPS
 from trimix.distortion import Distortion
 from trimix.distortion.slopes import distortion_and_slope, stand_in
@@ -127,10 +128,15 @@ class PictureDistortion:
                 total += self._of_pixels(shown, place, with_slope=False)[0]
         return total
 
-    def slope(self, values: Shaped[np.ndarray, "M h w"]) -> Slope:
-        """Distortion of latents as for ``bits``, its derivatives and its curvature; of a large picture tile by tile."""
+    def slope(self, values: Shaped[np.ndarray, "M h w"], gradient_type: type[np.floating] = np.float32) -> Slope:
+        """Distortion of latents as for ``bits``, its derivatives and its curvature; of a large picture tile by tile.
+
+        Args:
+            gradient_type: of what is returned; half precision is enough to choose by, and half as large.
+        """
         # In memory by position, as sources take it: one copy less.
-        gradient = np.zeros((*values.shape[1:], len(values)), np.float32).transpose(2, 0, 1)
+        gradient = np.zeros((*values.shape[1:], len(values)), gradient_type).transpose(2, 0, 1)
+        largest = float(np.finfo(gradient_type).max) / 8  # tiles overlap
         total, shares = 0.0, self.shares(*values.shape[1:])
         weights = None if self.is_squared_error else np.empty(values.shape[1:], np.float32)
         for tile in self._tiles(values):
@@ -144,10 +150,14 @@ class PictureDistortion:
                 size = tile.rows.stop - tile.rows.start, tile.columns.stop - tile.columns.start
                 bits, slope, weights[tile.rows.kept, tile.columns.kept] = self._replaced(shown, place, size)
             total += bits
-            gradient[:, *tile.seen] += adjoint(slope)
+            gradient[:, *tile.seen] += adjoint(slope).clip(-largest, largest)
         if weights is not None:
             shares = weights if shares is None else shares * weights
-        return Slope(total, where_it_matters(gradient, shares), shares)
+        if shares is not None and not shares.all():
+            gradient *= shares != 0
+        # What networks keep for the way back is more than anything that follows needs.
+        give_back_freed_memory()
+        return Slope(total, gradient, shares)
 
     def _replaced(
         self, x_hat: Float[np.ndarray, "C H W"], place: tuple[slice, slice], size: tuple[int, int]

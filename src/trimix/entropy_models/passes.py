@@ -225,12 +225,15 @@ def run_slices(
     source: SymbolSource,
     sink: SymbolSink | InSlices | None = None,
     threads: int = 1,
+    into: Int16[np.ndarray, "h w M"] | None = None,
 ) -> QuantizedLatents:
     """Go through all slices of a latent, each by itself, and return its symbols and values.
 
     Args:
         side_of: asked for one band of slices after the other, each of which is forgotten.
         threads: take so many slices at a time, where source and sink allow it; the result is the same.
+        into: where the symbols of several slices go; it may be what the source takes them from, which looks at no
+            slice but its own.
     """
     sources: list[Any]
     sinks: list[Any]
@@ -248,7 +251,7 @@ def run_slices(
         return run(0, side_of(slices[0]))
     at_once = threads if isinstance(source, InSlices) and (sink is None or isinstance(sink, InSlices)) else 1
     shape = *slices[-1].ends, model.latent_channels
-    symbols = np.empty(shape, np.int16)
+    symbols = np.empty(shape, np.int16) if into is None else into
     values = np.empty(shape, np.int32) if model.layout.around_mean else symbols
     for number, found in slice_by_slice(slices, side_of, run, at_once):
         here = slices[number].positions

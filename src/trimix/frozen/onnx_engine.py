@@ -23,6 +23,7 @@ import numpy as np
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime
 
+from trimix.allocator import give_back_freed_memory
 from trimix.frozen.engine import interpolated_factors, quality_on_plane
 from trimix.frozen.onnx_graph import Graph
 from trimix.frozen.onnx_operations import Given, Written, above_zero, sign_of, written
@@ -51,6 +52,8 @@ def _session(graph: Graph) -> onnxruntime.InferenceSession:
     session = onnxruntime.InferenceSession(graph.to_bytes(), options, providers=["CPUExecutionProvider"])
     # All weights again, kept for a change of providers that nobody makes.
     vars(session).pop("_model_bytes", None)
+    # The graph has held its weights several times over.
+    give_back_freed_memory()
     return session
 
 
