@@ -17,10 +17,10 @@ const BYTES_OF_FACTS = 32;
 /** Rows that a layer is applied to at a time: they stay in the processor's cache. */
 export const ROWS_AT_ONCE = 32;
 
-/** A weight that takes one input: its number in the row, 8-bit weights of every output, and their shift. */
+/** An input with its weights of at most 8 bits, which stand in [outputs inputs], and their shift. */
 interface Column {
   readonly input: number;
-  readonly weights: Int16Array;
+  readonly weights: Int8Array | Int16Array;
   readonly shift: number;
 }
 
@@ -54,7 +54,7 @@ export class IntegerLayer {
     const isWide = numbersOf(model, `${name}.input_limit`).some((limit) => limit > LARGEST_SHORT);
     this.multiply = isWide
       ? this.wideProduct(weights, shifts, place)
-      : this.product(weights instanceof Int8Array ? byShift(weights, inputs, shifts) : inPlanes(weights, inputs), place);
+      : this.product(weights instanceof Int8Array ? byShift(weights, shifts) : inPlanes(weights, inputs), place);
   }
 
   /** Applies the layer to at most `ROWS_AT_ONCE` rows of 32-bit integers; all addresses are of the kernel's memory. */
@@ -82,7 +82,7 @@ export class IntegerLayer {
   }
 
   private product(columns: Column[], place: (input: number) => number): (rows: number, count: number, sums: number) => void {
-    const { kernel, outputs, paddedOutputs } = this;
+    const { kernel, inputs, outputs, paddedOutputs } = this;
     const segments: Column[][] = [];
     for (const column of columns) {
       const last = segments.at(-1);
@@ -95,17 +95,23 @@ export class IntegerLayer {
     const table = kernel.keep(segments.flatMap((segment) => [roundUp(segment.length, 2) / 2, segment[0]!.shift]));
     const at = kernel.allocate(2 * paddedOutputs * length);
     const kept = kernel.shorts(at, paddedOutputs * length);
-    padded.forEach((column, index) => {
-      if (column === undefined) return;
-      const first = (index >> 1) * 2 * LANES + (index & 1);
+    let first = 0;
+    for (const segment of segments) {
+      const { weights } = segment[0]!;
+      const from = Int32Array.from(segment, ({ input }) => input);
       for (let output = 0; output < outputs; output++) {
-        kept[(output >> 3) * LANES * length + first + 2 * (output & 7)] = column.weights[output]!;
+        const to = (output >> 3) * LANES * length + 2 * (output & 7);
+        for (let index = 0; index < from.length; index++) {
+          const place = first + index;
+          kept[to + (place >> 1) * 2 * LANES + (place & 1)] = weights[output * inputs + from[index]!]!;
+        }
       }
-    });
+      first += roundUp(segment.length, 2);
+    }
     return (rows, count, sums) => {
       const packed = kernel.allocate(2 * length * roundUp(count, ROWS_TOGETHER));
       for (let row = 0; row < count; row++) {
-        kernel.loops.pack(rows + 4 * this.inputs * row, order, length, packed + 2 * length * row);
+        kernel.loops.pack(rows + 4 * inputs * row, order, length, packed + 2 * length * row);
       }
       kernel.loops.multiply(packed, 2 * length, count, at, paddedOutputs, table, segments.length, sums);
     };
@@ -132,20 +138,17 @@ function roundUp(value: number, multiple: number): number {
   return Math.ceil(value / multiple) * multiple;
 }
 
-function byShift(weights: Int8Array, inputs: number, shifts: readonly number[]): Column[] {
+function byShift(weights: Int8Array, shifts: readonly number[]): Column[] {
   const order = shifts.map((_, input) => input).sort((a, b) => shifts[a]! - shifts[b]! || a - b);
-  return order.map((input) => ({ input, weights: column(weights, inputs, input), shift: shifts[input]! }));
+  return order.map((input) => ({ input, weights, shift: shifts[input]! }));
 }
 
 function inPlanes(weights: Int16Array, inputs: number): Column[] {
   const high = weights.map((weight) => (weight + 128) >> 8);
   const low = weights.map((weight, index) => weight - 256 * high[index]!);
+  const every = Array.from({ length: inputs }, (_, input) => input);
   return [
-    ...Array.from({ length: inputs }, (_, input) => ({ input, weights: column(high, inputs, input), shift: 8 })),
-    ...Array.from({ length: inputs }, (_, input) => ({ input, weights: column(low, inputs, input), shift: 0 })),
+    ...every.map((input) => ({ input, weights: high, shift: 8 })),
+    ...every.map((input) => ({ input, weights: low, shift: 0 })),
   ];
-}
-
-function column(weights: Int8Array | Int16Array, inputs: number, input: number): Int16Array {
-  return Int16Array.from({ length: weights.length / inputs }, (_, output) => weights[output * inputs + input]!);
 }
