@@ -13,8 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from make_golden_files import levels, waves
 
@@ -28,7 +27,7 @@ from trimix.frozen.model import FrozenModel, ModelIdentity
 from trimix.images import Picture
 from trimix.lossless_codec import decode_lossless, encode_lossless
 
-GOLDEN = ROOT / "tests" / "golden"
+GOLDEN = Path(__file__).parent.parent / "tests" / "golden"
 
 
 def samples_of(picture: Picture) -> bytes:

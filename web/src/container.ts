@@ -10,6 +10,8 @@ const MAXIMUM_SIDE = 2 ** 30;
 const METADATA_BYTES_MAXIMUM = 16 * 2 ** 20;
 /** Steps of a quality in one. */
 export const QUALITY_STEPS = 512;
+/** Pictures of more are refused unless the caller says otherwise. */
+export const MAXIMUM_PIXELS = 2 ** 26;
 /** Positions a side of a slice. */
 export const SLICE_SIDE = 32;
 

@@ -6,7 +6,7 @@
 
 import { crc32, hexadecimal } from "./crc32.js";
 import type { Container, Header, Section } from "./container.js";
-import { SLICE_SIDE, isLossless, readContainer, splitSlices } from "./container.js";
+import { MAXIMUM_PIXELS, SLICE_SIDE, isLossless, readContainer, splitSlices } from "./container.js";
 import { TmixError, corrupted } from "./errors.js";
 import type { Latents, Part } from "./integer_path.js";
 import { HYPER_STRIDE, IntegerPath, checkSymbols, symbolChecksum, symbolsOf } from "./integer_path.js";
@@ -17,8 +17,6 @@ import type { Runtime, Samples } from "./synthesis.js";
 import { LATENT_STRIDE, Synthesis } from "./synthesis.js";
 
 const PICTURE_MULTIPLE = LATENT_STRIDE * HYPER_STRIDE;
-/** Pictures of more are refused unless the caller says otherwise. */
-export const MAXIMUM_PIXELS = 2 ** 26;
 
 /** Where the bits of the latents go. */
 export interface BitMap {
