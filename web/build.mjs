@@ -43,7 +43,7 @@ const page = {
   entryPoints: {
     page: "page/page.ts",
     "tmix-image": "src/element.ts",
-    "tmix-img": "src/image_requests.ts",
+    trimix: "src/index.ts",
     worker: "src/worker.ts",
     "service-worker": "src/service_worker.ts",
   },

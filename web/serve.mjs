@@ -15,12 +15,12 @@ const TYPES = {
 };
 const ISOLATION = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
 
-/** A server of some folders by the first part of their addresses, "" for the rest; `isIsolated` sends the headers. */
+/** A server of some folders by the first part of their addresses, "" for the rest. */
 export function serve(folders, { port = 0, isIsolated = true } = {}) {
   const server = createServer(async (request, response) => {
     const path = normalize(decodeURIComponent(new URL(request.url, "http://localhost").pathname));
     const [, first, ...rest] = path.split("/");
-    const file = first in folders && first !== "" ? join(folders[first], ...rest) : join(folders[""], path);
+    const file = first && first in folders ? join(folders[first], ...rest) : join(folders[""], path);
     try {
       const found = await readFile(path.endsWith("/") ? join(file, "index.html") : file);
       const type = TYPES[extname(path.endsWith("/") ? "index.html" : path)] ?? "application/octet-stream";

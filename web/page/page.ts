@@ -94,6 +94,7 @@ async function openBytes(bytes: Uint8Array, name: string, alt = ""): Promise<voi
     const { width, height } = picture.header;
     const pixels = canvas.getContext("2d")!.getImageData(0, 0, width, height);
     opened = { name, picture, pixels, original: null, contenders: new Map() };
+    layers.classList.toggle("transparent", picture.header.hasAlpha);
     canvas.setAttribute("aria-label", alt === "" ? `The picture of ${name}` : alt);
     if (picture.bitMap !== null) bitsOfBrightest = drawHeatMap(bits, picture.bitMap, width, height);
     start.hidden = true;
@@ -243,6 +244,7 @@ function show(mode: Mode): void {
   for (const part of [other, slider, contenders, ...["handle", "label-left", "label-right"].map((id) => element(id, HTMLSpanElement))]) {
     part.toggleAttribute("hidden", !isComparing);
   }
+  layers.classList.toggle("comparing", isComparing);
   element("offer", HTMLDivElement).hidden = mode !== "compare";
   bits.hidden = mode !== "bits" || opened.picture.bitMap === null;
   element("legend", HTMLDivElement).hidden = bits.hidden;
@@ -251,7 +253,7 @@ function show(mode: Mode): void {
   element("caption", HTMLParagraphElement).textContent = {
     picture: "",
     compare: isComparing
-      ? "Drag, or use the arrow keys. The browser's encoders are quick ones; slower ones make better files of the same size. PSNR and SSIM measure samples, not what an eye sees."
+      ? "Drag, or use the arrow keys. The browser's encoders are quick; slower ones make better files of the same size. The default model is trained for SSIMULACRA2, which this page does not measure."
       : "",
     bits: bits.hidden
       ? "This file has no model: it holds the samples themselves, so there is no map."
@@ -272,7 +274,7 @@ function fillFacts({ name, picture }: Opened): void {
   const pixels = header.width * header.height;
   const colours = header.colourChannels === 1 && !header.hasEqualColours ? "grey" : "RGB";
   const raw = (pixels * (colours === "grey" ? 1 : 3) + (header.hasAlpha ? pixels : 0)) * (header.bitDepth / 8);
-  const milliseconds = (value: number): string => `${Math.round(value)} ms`;
+  const seconds = (milliseconds: number): string => `${(milliseconds / 1000).toFixed(2)} s`;
   const rows: [string, string][] = [
     ["File", name],
     ["Size", `${numbers.format(picture.fileBytes)} bytes, 1 : ${(raw / picture.fileBytes).toFixed(1)}`],
@@ -283,8 +285,8 @@ function fillFacts({ name, picture }: Opened): void {
     ["Format", `version ${header.version}${header.isSliced ? ", in slices" : ""}`],
     ["Sections", sections.map((one) => `${one.name} ${numbers.format(one.bytes)}`).join(", ")],
     [modelName === null ? "Samples" : "Symbols", `checksum ${header.symbolChecksum.toString(16).padStart(8, "0")}, as in the file`],
-    ["Decoded in", `${milliseconds(durations.symbols + durations.synthesis)}: symbols ${milliseconds(durations.symbols)}, picture ${milliseconds(durations.synthesis)}`],
-    ...(durations.model > 1 ? [["Model loaded in", milliseconds(durations.model)] as [string, string]] : []),
+    ["Decoded in", `${seconds(durations.symbols + durations.synthesis)}: symbols ${seconds(durations.symbols)}, picture ${seconds(durations.synthesis)}`],
+    ...(durations.model > 1 ? [["Model loaded in", seconds(durations.model)] as [string, string]] : []),
     ...(picture.runtime === "" ? [] : [["Run by", picture.runtime] as [string, string]]),
   ];
   element("facts", HTMLDListElement).replaceChildren(
