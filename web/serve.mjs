@@ -2,8 +2,7 @@
 
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
-import { extname, join, normalize } from "node:path";
-import { pathToFileURL } from "node:url";
+import { basename, extname, join, normalize } from "node:path";
 
 const TYPES = {
   ".css": "text/css",
@@ -36,7 +35,8 @@ export function serve(folders, { port = 0, isIsolated = true } = {}) {
   });
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1]).href) {
+// Not where a test bundles this.
+if (basename(process.argv[1]) === "serve.mjs") {
   const server = await serve({ "": process.argv[2] ?? "dist" }, { port: Number(process.argv[3] ?? 8000) });
   console.log(`http://127.0.0.1:${server.address().port}/`);
 }

@@ -103,7 +103,11 @@ class Graph:
         return result
 
     def constant(self, array: np.ndarray) -> str:
-        """A tensor of the graph, of a type in ``_KINDS``, which must not change; small ones that are equal are stored once."""
+        """A tensor of the graph, which must not change; small ones that are equal are stored once.
+
+        Args:
+            array: of a type in ``_KINDS``.
+        """
         array = np.asarray(array)
         key = f"{array.dtype}{array.shape}".encode()
         key += array.tobytes() if array.nbytes <= _SMALL_BYTES else f" number {len(self.tensors)}".encode()
