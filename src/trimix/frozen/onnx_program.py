@@ -47,10 +47,6 @@ class ProgramGraph:
         return sorted({name for one, _ in self.operations for name in one.signs})
 
 
-def _is_given(name: str) -> bool:
-    return name == "x" or name.startswith("factors")
-
-
 def factor_inputs(program: Program) -> dict[str, str]:
     """Inputs with the factors of an operation, by name, and the tensors with their logarithms."""
     return {
