@@ -24,7 +24,6 @@ interface Example {
 interface Opened {
   readonly name: string;
   readonly picture: DecodedPicture;
-  readonly pixels: ImageData;
   original: Contender | null;
   /** By name. */
   readonly contenders: Map<string, Contender>;
@@ -92,8 +91,7 @@ async function openBytes(bytes: Uint8Array, name: string, alt = ""): Promise<voi
     if (own !== turn) return;
     await showOn(canvas, picture);
     const { width, height } = picture.header;
-    const pixels = canvas.getContext("2d")!.getImageData(0, 0, width, height);
-    opened = { name, picture, pixels, original: null, contenders: new Map() };
+    opened = { name, picture, original: null, contenders: new Map() };
     layers.classList.toggle("transparent", picture.header.hasAlpha);
     canvas.setAttribute("aria-label", alt === "" ? `The picture of ${name}` : alt);
     if (picture.bitMap !== null) bitsOfBrightest = drawHeatMap(bits, picture.bitMap, width, height);
@@ -188,7 +186,7 @@ async function addPicture(to: Opened, file: Blob, name: string): Promise<void> {
   }
 }
 
-function refreshContenders({ contenders: known, original, picture, pixels }: Opened): void {
+function refreshContenders({ contenders: known, original, picture }: Opened): void {
   contenders.replaceChildren(
     ...[...known.keys()].map((name) => {
       const button = document.createElement("button");
@@ -200,9 +198,11 @@ function refreshContenders({ contenders: known, original, picture, pixels }: Ope
       return button;
     }),
   );
-  modes.get("compare")!.disabled = false;
   const table = element("sizes", HTMLTableElement);
   table.hidden = known.size === 0;
+  if (known.size === 0) return;
+  const { width, height } = picture.header;
+  const pixels = canvas.getContext("2d")!.getImageData(0, 0, width, height);
   const own: Contender = { name: ".tmix", bytes: picture.fileBytes, note: `quality ${qualityOf(picture)} of 100`, pixels };
   const rows = [own, ...[...known.values()].filter((one) => one !== original), ...(original === null ? [] : [original])];
   table.tBodies[0]!.replaceChildren(

@@ -134,7 +134,7 @@ export class Decoder {
   }
 
   private async load(hash: string): Promise<LoadedModel> {
-    const model = await readModel(hash, this.read);
+    const [model] = await Promise.all([readModel(hash, this.read), this.runtime.prepare()]);
     const [integerPath, synthesis] = await Promise.all([IntegerPath.create(model), Synthesis.create(model, this.runtime)]);
     return { name: model.manifest.name, identifier: model.manifest.identifier, integerPath, synthesis };
   }

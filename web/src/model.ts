@@ -88,7 +88,7 @@ export async function readModel(hash: string, read: ReadFile): Promise<Model> {
       `the file needs the model with the hash ${hash}, found none here: export it with 'trimix export' and put it beside the others`,
     );
   }
-  const manifest = JSON.parse(new TextDecoder().decode(found)) as Manifest;
+  const manifest = parsed(found, hash);
   if (manifest.format !== EXPORT_FORMAT || manifest.hash !== hash) {
     throw new TmixError(
       "model",
@@ -100,6 +100,15 @@ export async function readModel(hash: string, read: ReadFile): Promise<Model> {
     checked(manifest.synthesis, read),
   ]);
   return { manifest, tensors: readTensors(integers), synthesis };
+}
+
+function parsed(bytes: Uint8Array, hash: string): Manifest {
+  try {
+    return JSON.parse(new TextDecoder().decode(bytes)) as Manifest;
+  } catch {
+    // Some servers send a page in place of what is missing.
+    throw new TmixError("model", `the model ${hash} must be exported as JSON, found another file: export it with 'trimix export'`);
+  }
 }
 
 async function checked(file: ModelFile, read: ReadFile): Promise<Uint8Array> {

@@ -32,14 +32,31 @@ export class BrowserRuntime implements Runtime {
 
   /** Begins to fetch what is needed. */
   prepare(): Promise<Build> {
-    this.build ??= this.load();
+    this.build ??= this.chosen().catch((error: unknown) => {
+      // What could not be fetched may be there the next time.
+      this.build = undefined;
+      throw error;
+    });
     return this.build;
   }
 
+  private async chosen(): Promise<Build> {
+    return load(this.base, this.backend === "webgpu" || (this.backend === "auto" && (await hasGpu())));
+  }
+
   async createSession(model: Uint8Array): Promise<InferenceSession> {
-    const { ort, name } = await this.prepare();
+    let { ort, name } = await this.prepare();
+    let session: InferenceSession;
+    try {
+      session = await ort.InferenceSession.create(model, { executionProviders: [name] });
+    } catch (error) {
+      if (this.backend !== "auto" || name === "wasm") throw error;
+      // A GPU that cannot do it; processors can.
+      this.build = load(this.base, false);
+      ({ ort, name } = await this.build);
+      session = await ort.InferenceSession.create(model, { executionProviders: [name] });
+    }
     this.ort = ort;
-    const session = await ort.InferenceSession.create(model, { executionProviders: [name] });
     const threads = ort.env.wasm.numThreads ?? 1;
     this.description = name === "webgpu" ? "WebGPU" : `WebAssembly, ${threads} ${threads === 1 ? "thread" : "threads"}`;
     return session;
@@ -49,17 +66,16 @@ export class BrowserRuntime implements Runtime {
     if (this.ort === undefined) throw new Error("a session must be made before tensors, found none: call createSession");
     return new this.ort.Tensor("float32", values, shape);
   }
+}
 
-  private async load(): Promise<Build> {
-    const isOnGpu = this.backend === "webgpu" || (this.backend === "auto" && (await hasGpu()));
-    const ort: Ort = isOnGpu ? await import("onnxruntime-web/jspi") : await import("onnxruntime-web/wasm");
-    const name = `ort-wasm-simd-threaded${isOnGpu ? ".jspi" : ""}`;
-    ort.env.logLevel = "error";
-    ort.env.wasm.wasmPaths = { mjs: new URL(`ort/${name}.mjs`, this.base).href };
-    ort.env.wasm.wasmBinary = await fetchUnpacked(new URL(`ort/${name}.wasm.gz`, this.base).href);
-    ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(MOST_THREADS, navigator.hardwareConcurrency) : 1;
-    return { ort, name: isOnGpu ? "webgpu" : "wasm" };
-  }
+async function load(base: string, isOnGpu: boolean): Promise<Build> {
+  const ort: Ort = isOnGpu ? await import("onnxruntime-web/jspi") : await import("onnxruntime-web/wasm");
+  const name = `ort-wasm-simd-threaded${isOnGpu ? ".jspi" : ""}`;
+  ort.env.logLevel = "error";
+  ort.env.wasm.wasmPaths = { mjs: new URL(`ort/${name}.mjs`, base).href };
+  ort.env.wasm.wasmBinary = await fetchUnpacked(new URL(`ort/${name}.wasm.gz`, base).href);
+  ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(MOST_THREADS, navigator.hardwareConcurrency) : 1;
+  return { ort, name: isOnGpu ? "webgpu" : "wasm" };
 }
 
 interface Gpu {

@@ -17,6 +17,8 @@ const POSITIONS_AT_ONCE = 2 ** 20 / LATENT_STRIDE ** 2;
 
 /** What of ONNX Runtime is needed, so that the caller chooses its build. */
 export interface Runtime {
+  /** Begins to fetch what it needs. */
+  prepare(): Promise<unknown>;
   createSession(model: Uint8Array): Promise<InferenceSession>;
   tensor(values: Float32Array, shape: readonly number[]): TypedTensor<"float32">;
 }

@@ -10,6 +10,7 @@ ort.env.wasm.numThreads = 1;
 
 /** ONNX Runtime's WebAssembly in Node. */
 export const nodeRuntime: Runtime = {
+  prepare: async () => undefined,
   createSession: (model) => ort.InferenceSession.create(model, { executionProviders: ["wasm"] }),
   tensor: (values, shape) => new ort.Tensor("float32", values, shape),
 };
