@@ -24,6 +24,8 @@ interface Example {
 interface Opened {
   readonly name: string;
   readonly picture: DecodedPicture;
+  /** The file itself; null until it is compared. */
+  own: Contender | null;
   original: Contender | null;
   /** By name. */
   readonly contenders: Map<string, Contender>;
@@ -91,7 +93,7 @@ async function openBytes(bytes: Uint8Array, name: string, alt = ""): Promise<voi
     if (own !== turn) return;
     await showOn(canvas, picture);
     const { width, height } = picture.header;
-    opened = { name, picture, original: null, contenders: new Map() };
+    opened = { name, picture, own: null, original: null, contenders: new Map() };
     layers.classList.toggle("transparent", picture.header.hasAlpha);
     canvas.setAttribute("aria-label", alt === "" ? `The picture of ${name}` : alt);
     if (picture.bitMap !== null) bitsOfBrightest = drawHeatMap(bits, picture.bitMap, width, height);
@@ -186,7 +188,16 @@ async function addPicture(to: Opened, file: Blob, name: string): Promise<void> {
   }
 }
 
-function refreshContenders({ contenders: known, original, picture }: Opened): void {
+/** The file among the contenders, as the canvas shows it. */
+function ownOf({ picture }: Opened): Contender {
+  const { width, height } = picture.header;
+  const pixels = canvas.getContext("2d")!.getImageData(0, 0, width, height);
+  const note = picture.modelName === null ? "without loss" : `quality ${qualityOf(picture)} of 100`;
+  return { name: ".tmix", bytes: picture.fileBytes, note, pixels };
+}
+
+function refreshContenders(of: Opened): void {
+  const { contenders: known, original } = of;
   contenders.replaceChildren(
     ...[...known.keys()].map((name) => {
       const button = document.createElement("button");
@@ -201,10 +212,8 @@ function refreshContenders({ contenders: known, original, picture }: Opened): vo
   const table = element("sizes", HTMLTableElement);
   table.hidden = known.size === 0;
   if (known.size === 0) return;
-  const { width, height } = picture.header;
-  const pixels = canvas.getContext("2d")!.getImageData(0, 0, width, height);
-  const own: Contender = { name: ".tmix", bytes: picture.fileBytes, note: `quality ${qualityOf(picture)} of 100`, pixels };
-  const rows = [own, ...[...known.values()].filter((one) => one !== original), ...(original === null ? [] : [original])];
+  of.own ??= ownOf(of);
+  const rows = [of.own, ...[...known.values()].filter((one) => one !== original), ...(original === null ? [] : [original])];
   table.tBodies[0]!.replaceChildren(
     ...rows.map((one) => {
       const row = document.createElement("tr");
