@@ -8,6 +8,8 @@ import type { Answer, DecodedPicture, Request } from "./worker.js";
 export interface ClientOptions {
   readonly maximumPixels?: number;
   readonly backend?: Backend;
+  /** Of the synthesis, where the page is isolated; what the first picture asks for holds for all. */
+  readonly threads?: number;
   readonly onProgress?: (share: number) => void;
 }
 
@@ -16,6 +18,9 @@ interface Waiting {
   readonly reject: (error: Error) => void;
   readonly onProgress: (share: number) => void;
 }
+
+/** More are not worth their start. */
+const MOST_THREADS = 8;
 
 const waiting = new Map<number, Waiting>();
 let worker: Worker | undefined;
@@ -26,7 +31,8 @@ export function decode(data: Uint8Array, options: ClientOptions = {}): Promise<D
   worker ??= startWorker();
   const id = ++count;
   const { maximumPixels = MAXIMUM_PIXELS, backend = "auto", onProgress = () => undefined } = options;
-  const request: Request = { id, data, maximumPixels, backend };
+  const { threads = Math.min(MOST_THREADS, navigator.hardwareConcurrency) } = options;
+  const request: Request = { id, data, maximumPixels, backend, threads };
   return new Promise((resolve, reject) => {
     waiting.set(id, { resolve, reject, onProgress });
     worker?.postMessage(request);

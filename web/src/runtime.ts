@@ -10,8 +10,6 @@ type Ort = typeof import("onnxruntime-web");
 /** What the transforms run on; `auto` takes WebGPU where there is one. */
 export type Backend = "auto" | "webgpu" | "wasm";
 
-const MOST_THREADS = 8;
-
 interface Build {
   readonly ort: Ort;
   readonly name: "webgpu" | "wasm";
@@ -24,10 +22,14 @@ export class BrowserRuntime implements Runtime {
   /** What runs the transforms, in words. */
   description = "";
 
-  /** @param base address of the folder that holds `ort/`. */
+  /**
+   * @param base address of the folder that holds `ort/`.
+   * @param threads where the page is isolated.
+   */
   constructor(
     private readonly base: string,
     private readonly backend: Backend,
+    private readonly threads: number,
   ) {}
 
   /** Begins to fetch what is needed. */
@@ -41,7 +43,7 @@ export class BrowserRuntime implements Runtime {
   }
 
   private async chosen(): Promise<Build> {
-    return load(this.base, this.backend === "webgpu" || (this.backend === "auto" && (await hasGpu())));
+    return this.load(this.backend === "webgpu" || (this.backend === "auto" && (await hasGpu())));
   }
 
   async createSession(model: Uint8Array): Promise<InferenceSession> {
@@ -52,7 +54,7 @@ export class BrowserRuntime implements Runtime {
     } catch (error) {
       if (this.backend !== "auto" || name === "wasm") throw error;
       // A GPU that cannot do it; processors can.
-      this.build = load(this.base, false);
+      this.build = this.load(false);
       ({ ort, name } = await this.build);
       session = await ort.InferenceSession.create(model, { executionProviders: [name] });
     }
@@ -62,20 +64,20 @@ export class BrowserRuntime implements Runtime {
     return session;
   }
 
+  private async load(isOnGpu: boolean): Promise<Build> {
+    const ort: Ort = isOnGpu ? await import("onnxruntime-web/jspi") : await import("onnxruntime-web/wasm");
+    const name = `ort-wasm-simd-threaded${isOnGpu ? ".jspi" : ""}`;
+    ort.env.logLevel = "error";
+    ort.env.wasm.wasmPaths = { mjs: new URL(`ort/${name}.mjs`, this.base).href };
+    ort.env.wasm.wasmBinary = await fetchUnpacked(new URL(`ort/${name}.wasm.gz`, this.base).href);
+    ort.env.wasm.numThreads = self.crossOriginIsolated ? this.threads : 1;
+    return { ort, name: isOnGpu ? "webgpu" : "wasm" };
+  }
+
   tensor(values: Float32Array, shape: readonly number[]) {
     if (this.ort === undefined) throw new Error("a session must be made before tensors, found none: call createSession");
     return new this.ort.Tensor("float32", values, shape);
   }
-}
-
-async function load(base: string, isOnGpu: boolean): Promise<Build> {
-  const ort: Ort = isOnGpu ? await import("onnxruntime-web/jspi") : await import("onnxruntime-web/wasm");
-  const name = `ort-wasm-simd-threaded${isOnGpu ? ".jspi" : ""}`;
-  ort.env.logLevel = "error";
-  ort.env.wasm.wasmPaths = { mjs: new URL(`ort/${name}.mjs`, base).href };
-  ort.env.wasm.wasmBinary = await fetchUnpacked(new URL(`ort/${name}.wasm.gz`, base).href);
-  ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(MOST_THREADS, navigator.hardwareConcurrency) : 1;
-  return { ort, name: isOnGpu ? "webgpu" : "wasm" };
 }
 
 interface Gpu {

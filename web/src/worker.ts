@@ -13,6 +13,7 @@ export interface Request {
   readonly data: Uint8Array;
   readonly maximumPixels: number;
   readonly backend: Backend;
+  readonly threads: number;
 }
 
 /** A picture, and what made it. */
@@ -30,10 +31,11 @@ const base = new URL("./", self.location.href).href;
 const decoders = new Map<Backend, { runtime: BrowserRuntime; decoder: Decoder }>();
 let last: Promise<void> = Promise.resolve();
 
-function decoderOf(backend: Backend): { runtime: BrowserRuntime; decoder: Decoder } {
+/** Threads are those of the first request: ONNX Runtime starts them once. */
+function decoderOf(backend: Backend, threads: number): { runtime: BrowserRuntime; decoder: Decoder } {
   let found = decoders.get(backend);
   if (found === undefined) {
-    const runtime = new BrowserRuntime(base, backend);
+    const runtime = new BrowserRuntime(base, backend, threads);
     const decoder = new Decoder((name) => fetchBytes(new URL(`models/${name}`, base).href), runtime);
     decoders.set(backend, (found = { runtime, decoder }));
   }
@@ -44,8 +46,8 @@ function send(answer: Answer, handedOver: Transferable[] = []): void {
   self.postMessage(answer, { transfer: handedOver });
 }
 
-async function answer({ id, data, maximumPixels, backend }: Request): Promise<void> {
-  const { runtime, decoder } = decoderOf(backend);
+async function answer({ id, data, maximumPixels, backend, threads }: Request): Promise<void> {
+  const { runtime, decoder } = decoderOf(backend, threads);
   try {
     const picture = await decoder.decode(data, { maximumPixels, onProgress: (progress) => send({ id, progress }) });
     const buffers = [picture.samples.buffer, picture.alpha?.buffer, picture.bitMap?.bits.buffer];

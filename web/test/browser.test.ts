@@ -109,6 +109,24 @@ test("golden files decode to the symbols of Python and to its samples within 1",
   }
 });
 
+test("two threads find the samples of Python within 1", async () => {
+  const page = await open(await address({ "": DIST, files: OF_DEFAULT_MODEL }));
+  const [runtime, isEqual] = await page.evaluate(async () => {
+    const module = "./trimix.js";
+    const { decode } = (await import(module)) as typeof import("../src/index.js");
+    const file = new Uint8Array(await (await fetch("files/grey-211x150.tmix")).arrayBuffer());
+    const wanted = new Uint8Array(
+      await new Response(
+        (await fetch("files/grey-211x150.samples")).body!.pipeThrough(new DecompressionStream("deflate")),
+      ).arrayBuffer(),
+    );
+    const { samples, runtime } = await decode(file, { backend: "wasm", threads: 2 });
+    return [runtime, samples.length === wanted.length && samples.every((one, at) => Math.abs(one - wanted[at]!) <= 1)];
+  });
+  assert.equal(runtime, "WebAssembly, 2 threads");
+  assert.equal(isEqual, true);
+});
+
 test("a decoded photograph takes this long, and the page this much", async () => {
   const url = await address({ "": DIST, files: OF_DEFAULT_MODEL });
   const page = await browser.newPage();
