@@ -12,7 +12,7 @@ DEV_STAMP := $(VENV)/installed-dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo results test quick check fuzz bench train-on format clean
+.PHONY: help demo results test quick check fuzz bench train-on web test-web format clean
 
 MINUTES := 60
 RECIPE := configs/gllmm.toml
@@ -26,7 +26,7 @@ RESULTS_OUT_OF_DOMAIN = $(notdir $(wildcard $(foreach set,game pathology pixel s
 RESULTS_PICTURES := $(foreach number,04 08 13 19 21 23,--picture $(TRIMIX_DATA)/kodak/kodim$(number).png)
 
 help: ## List the targets
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(DEMO_STAMP) ## Compress a photograph, compare with JPEG, WebP and AVIF at equal size
 	$(BIN)/python tools/demo.py $(DEMO)
@@ -69,6 +69,19 @@ check: $(DEV_STAMP) ## Formatting, lint, types, import rules, then the tests
 
 fuzz: $(DEV_STAMP) ## Look for bytes that no reader expects: MINUTES=60; guided by coverage where atheris is installed
 	$(BIN)/python tests/fuzzing/fuzz.py --minutes $(MINUTES)
+
+web: $(DEMO_STAMP) web/node_modules/.package-lock.json ## The decoder for browsers: web/dist, a folder that any server can send; needs Node 20
+	cd web && node build.mjs && npx tsc
+	$(BIN)/trimix export gllmm-lite-eye -o web/dist/models --force
+	$(BIN)/python tools/make_web_example.py web/dist/example
+
+test-web: $(DEV_STAMP) web ## Its tests: in Node, and in Chromium, which CHROMIUM names; with photographs of TRIMIX_DATA=folder
+	$(BIN)/python tools/make_web_vectors.py web/build/files --model gllmm-lite-eye $(if $(TRIMIX_DATA),--pictures "$(TRIMIX_DATA)/kodak")
+	cd web && node build.mjs --tests && node --test build/test/*.test.mjs
+
+web/node_modules/.package-lock.json: web/package.json web/package-lock.json
+	cd web && npm ci
+	@touch $@
 
 bench: $(DEV_STAMP) ## Measure the speed of coder and codec
 	$(BIN)/python benchmarks/range_coder.py

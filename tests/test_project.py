@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 TEXT_SUFFIXES = {".md", ".py", ".toml", ".txt", ".json", ".yml", ".yaml", ""}
-SKIPPED_FOLDERS = {".git", ".venv", "runs", "demo-output", "build", "dist"}
+SKIPPED_FOLDERS = {".git", ".venv", "runs", "demo-output", "build", "dist", "node_modules"}
 
 
 def identity(value):

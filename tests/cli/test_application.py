@@ -28,6 +28,7 @@ COMMANDS = (
     "report",
     "train",
     "freeze",
+    "export",
     "import-compressai",
 )
 application = importlib.import_module("trimix.cli.application")

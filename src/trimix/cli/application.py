@@ -29,6 +29,7 @@ _COMMANDS = {
     "report": ("Models", "trimix report runs/evaluate/kodak -o report.html --picture photo.png"),
     "train": ("Models", "trimix train run.toml --data pictures/ --data more.tar"),
     "freeze": ("Models", "trimix freeze runs/run/last.ckpt -o mine-1.safetensors --name mine-1 --calibrate pictures/"),
+    "export": ("Models", "trimix export gllmm-lite-eye -o models/"),
     "import-compressai": ("Models", "trimix import-compressai mbt2018-4.pth.tar -o mbt2018-4.safetensors"),
     "reproduce": ("Models", None),
     "integrate": ("Installation", "trimix integrate --user"),

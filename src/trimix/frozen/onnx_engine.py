@@ -11,7 +11,6 @@ Sessions are made when they are needed first. What a graph keeps for the way bac
 import ctypes
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from threading import Lock
 from weakref import WeakSet
@@ -26,14 +25,12 @@ import onnxruntime
 from trimix.allocator import give_back_freed_memory
 from trimix.frozen.engine import interpolated_factors, quality_on_plane
 from trimix.frozen.onnx_graph import Graph
-from trimix.frozen.onnx_operations import Given, Written, above_zero, sign_of, written
-from trimix.frozen.program import Program, QualityFactors, QualityPlane, Shape, inputs_of, value_shapes
+from trimix.frozen.onnx_operations import above_zero, sign_of
+from trimix.frozen.onnx_program import QUALITY, ProgramGraph, factor_inputs, written_program
+from trimix.frozen.program import Program
 from trimix.shapes import Float
 from trimix.threads import thread_count
 
-_SIDE = 64
-"""Of an example from which channels are known; all sides are multiples of it, or fractions."""
-_QUALITY = "quality"
 _RUNS_WORTH_A_SESSION = 3
 """A session that can keep values takes a twentieth longer for a result alone; making another takes as long as so many
 of these runs cost. A command that compresses one picture makes no more."""
@@ -57,36 +54,6 @@ def _session(graph: Graph) -> onnxruntime.InferenceSession:
     return session
 
 
-@dataclass
-class _Forward:
-    """A program in a graph.
-
-    Args:
-        graph: of its operations.
-        result: name of the last value.
-        operations: as they are written, and the numbers of the values that they take.
-    """
-
-    graph: Graph
-    result: str
-    operations: list[tuple[Written, tuple[int, ...]]]
-
-    @property
-    def kept(self) -> list[str]:
-        """Values that adjoints look at and that the run makes."""
-        made = {name for one, _ in self.operations for name in one.needed}
-        return sorted(name for name in made if not _is_given(name))
-
-    @property
-    def signs(self) -> list[str]:
-        """Values of which adjoints see the sign only: a byte is kept of each number."""
-        return sorted({name for one, _ in self.operations for name in one.signs})
-
-
-def _is_given(name: str) -> bool:
-    return name == "x" or name.startswith("factors")
-
-
 class OnnxNetwork:
     """A program with its tensors.
 
@@ -101,11 +68,7 @@ class OnnxNetwork:
         self._tensors = tensors
         self._channels = channels
         self._stood_in = 0
-        self._factors = {
-            f"factors{index}": tensors[one.logarithms]
-            for index, one in enumerate(program)
-            if isinstance(one, QualityFactors)
-        }
+        self._factors = {name: tensors[one] for name, one in factor_inputs(program).items()}
         _networks.add(self)
 
     def __call__(self, x: Float[np.ndarray, "C H W"], quality: float | None = None) -> Float[np.ndarray, "D h w"]:
@@ -149,28 +112,13 @@ class OnnxNetwork:
     ) -> dict[str, np.ndarray]:
         values = {"x": np.ascontiguousarray(x[None], np.float32)}
         if quality is not None:
-            values[_QUALITY] = np.array(quality_on_plane(quality), np.float32)
+            values[QUALITY] = np.array(quality_on_plane(quality), np.float32)
             for name, logarithms in self._factors.items():
                 values[name] = interpolated_factors(logarithms, quality).reshape(1, -1, 1, 1)
         return {one.name: values[one.name] for one in session.get_inputs()}
 
-    def _written(self) -> _Forward:
-        graph = Graph()
-        tensors = {name: self._tensors[name] for one in self._program for name in one.tensors}
-        names = [graph.input("x", (1, self._channels, "height", "width"))]
-        for name, logarithms in self._factors.items():
-            graph.input(name, (1, logarithms.shape[1], 1, 1))
-        if any(isinstance(one, QualityPlane) for one in self._program):
-            graph.input(_QUALITY, ())
-        shapes = {name: value.shape for name, value in tensors.items()}
-        known = value_shapes(self._program, Shape(self._channels, _SIDE, _SIDE), shapes)
-        operations: list[tuple[Written, tuple[int, ...]]] = []
-        for index, (one, taken) in enumerate(zip(self._program, inputs_of(self._program), strict=True)):
-            given = [known[number] for number in taken]
-            at = Given(graph, [names[number] for number in taken], given, tensors, f"factors{index}", _QUALITY)
-            operations.append((written(one, at), taken))
-            names.append(operations[-1][0].result)
-        return _Forward(graph, names[-1], operations)
+    def _written(self) -> ProgramGraph:
+        return written_program(Graph(), self._program, self._tensors, self._channels)
 
     @property
     def _forward(self) -> tuple[onnxruntime.InferenceSession, str]:

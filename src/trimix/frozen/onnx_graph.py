@@ -12,7 +12,9 @@ import numpy as np
 
 _OPERATORS_VERSION = 17
 _FORMAT_VERSION = 8
-_FLOAT32, _INT64, _BOOL = 1, 7, 9
+_FLOAT32, _BOOL = 1, 9
+_KINDS = {"float32": _FLOAT32, "int8": 3, "int64": 7, "float16": 10}
+"""Number of a tensor's type."""
 _OF_FLOAT, _OF_INTEGER, _OF_TEXT, _OF_INTEGERS = 1, 2, 3, 7
 
 _SMALL_BYTES = 2**12
@@ -63,10 +65,9 @@ def _message(number: int, parts: Parts) -> Parts:
 
 
 def _tensor(name: str, array: np.ndarray) -> Parts:
-    kind = _INT64 if array.dtype == np.int64 else _FLOAT32
     dimensions = b"".join(_field(1, size) for size in array.shape)
     contents = np.ascontiguousarray(array).ravel().view(np.uint8).data
-    return [dimensions + _field(2, kind) + _field(8, name), *_message(9, [contents])]
+    return [dimensions + _field(2, _KINDS[array.dtype.name]) + _field(8, name), *_message(9, [contents])]
 
 
 def _value(name: str, sizes: Sequence[int | str], kind: int) -> bytes:
@@ -102,7 +103,11 @@ class Graph:
         return result
 
     def constant(self, array: np.ndarray) -> str:
-        """A tensor of the graph, float32 or int64, which must not change; small ones that are equal are stored once."""
+        """A tensor of the graph, which must not change; small ones that are equal are stored once.
+
+        Args:
+            array: of a type in ``_KINDS``.
+        """
         array = np.asarray(array)
         key = f"{array.dtype}{array.shape}".encode()
         key += array.tobytes() if array.nbytes <= _SMALL_BYTES else f" number {len(self.tensors)}".encode()

@@ -76,6 +76,10 @@ class FloatTensors(Mapping[str, np.ndarray]):
     def __len__(self) -> int:
         return len(self._stored)
 
+    def parts(self, name: str) -> Mapping[str, np.ndarray]:
+        """A tensor as the file has it: itself, and its scales where it is of 8 bits."""
+        return self._stored[name].parts
+
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Of all, none of which is made for it."""
