@@ -103,16 +103,16 @@ class Damping:
     """
 
     def __init__(self, factor: float = 1.0) -> None:
-        self.factor = self._least = factor
-        """From where it begins to 16."""
+        self.factor = factor
+        """1..16."""
 
     def increase(self) -> None:
         """Damp more, where all that is known is that a move went too far."""
         self.factor = min(_MOST, _MORE * self.factor)
 
     def relax(self) -> None:
-        """Damp less, after a move that went well; at least as much as at first."""
-        self.factor = max(self._least, _LESS * self.factor)
+        """Damp less, after a move that was as foreseen."""
+        self.factor = max(1.0, _LESS * self.factor)
 
     def learn(self, measured: float) -> bool:
         """Whether a move curved the distortion as foreseen; if not, the factor is greater from here on.

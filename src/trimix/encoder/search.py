@@ -23,8 +23,8 @@ _SEED = 1
 _FIRST_HYPER_STEPS, _HYPER_STEPS = 4, 2
 """Steps of the hyper-latents before the first step of the latents, and before a later one."""
 _FREE_CURVATURE, _FREE_SHARE = 0.75, 0.45
-"""Of a free step: less curvature, for a part of the latents that is drawn at random. It leaves places where every
-single move is for the worse, and the steps after it go downhill from somewhere else."""
+"""Of a free step: less curvature, for a part of the latents that is drawn at random. Where a squared error stands for
+the distortion it goes further than a step downhill; with true squared errors it does not."""
 _ENDS = {search_steps(effort) for effort in range(MINIMUM, MAXIMUM + 1)}
 """Steps at which an effort ends. They go downhill, so an effort begins with exactly what the one below it does."""
 _PASSES_OF_A_STEP = 4
@@ -159,7 +159,7 @@ class _Search:
             if weights is None:
                 weights = self._weights(point)
             last = point
-            is_free = last is self._best and number not in _ENDS
+            is_free = not self._distortion.is_squared_error and last is self._best and number not in _ENDS
             # The last step is the best one as a rule: what it takes is written at once.
             point = self._moved(last, weights, hyper_steps, is_free=is_free, is_last=number == steps)
             point = self._learned(last, point, weights)
@@ -169,10 +169,9 @@ class _Search:
         return self.found()
 
     def _learned(self, last: _Point, point: _Point, weights: Float[np.ndarray, "M"]) -> _Point:
-        """Where to go on from. What follows is damped more where a step went too far, and less where it did not."""
+        """Where to go on from. What follows is damped more where a step went too far, less where it was as foreseen."""
         if not self._distortion.is_squared_error:
             if point.cost < last.cost:
-                self._damping.relax()
                 return point
             self._damping.increase()
             return last
