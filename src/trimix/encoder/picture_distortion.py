@@ -210,7 +210,7 @@ class PictureDistortion:
                 pixels = self.rate_distortion_lambda * (bottom - top) * (right - left)
                 given = (np.broadcast_to(each[part], (3, *each[part].shape[1:])) for each in (x, x_hat))
                 lost, of_part = distortion_and_slope(self.measure, *given, with_slope=with_slope)
-                total += pixels * lost
+                total += pixels * float(lost)
                 if slope is not None and of_part is not None:
                     of_part = of_part.sum(axis=0, keepdims=True) if self._channels == 1 else of_part
                     slope[part] = np.float32(pixels) * of_part
