@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from trimix.errors import ConfigurationError, UsageError
+from trimix.images import Picture
 
 RESULTS = Path(__file__).parents[1] / "results"
 KEEPING = ("drawn", "effort", "equal_time", "learning_curve", "likelihoods", "targets")
@@ -284,6 +285,7 @@ def test_efforts_warm_up_at_full_size(tmp_path, monkeypatch):
         pictures=[write_picture(tmp_path, seed, side) / f"{seed}.png" for seed, side in ((0, 300), (1, 70))],
         qualities=[50.0],
         efforts=[1, 7],
+        crop=None,
         time_limit=None,
         output=tmp_path / "effort.json",
     )
@@ -295,6 +297,20 @@ def test_efforts_warm_up_at_full_size(tmp_path, monkeypatch):
     measured.clear()
     effort.measure_all(options, None, record)
     assert measured == []
+
+
+def test_efforts_are_compared_with_the_one_below_by_the_objective_of_the_weights():
+    import effort
+
+    record = effort.Record("tiny", "", 1, None, {})
+    for name, level, objective in (("a", 1, 2.0), ("a", 2, 1.0), ("b", 1, 4.0), ("b", 2, 4.4)):
+        record.measurements.append(effort.Measurement(name, 20.0, level, 1, 1.0, 30.0, 1.0, 0, 0.01, objective))
+    assert "| 2 against 1 | -20.00 % | +10.00 % |" in effort.table(record)
+    assert record.measurements[0].own_db == pytest.approx(20)
+    picture = Picture(np.arange(5 * 8 * 3, dtype=np.uint8).reshape(5, 8, 3))
+    assert (effort.middle_of(picture, 3).pixels == picture.pixels[1:4, 2:5]).all()
+    assert (effort.middle_of(picture, None).pixels == picture.pixels).all()
+    assert effort.middle_of(picture, 6).pixels.shape == (5, 6, 3)
 
 
 def test_steps_of_recipes_are_timed_beside_their_plain_forms(tmp_path, monkeypatch):

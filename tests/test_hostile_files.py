@@ -159,12 +159,13 @@ def test_a_pgm_takes_grey_only(tmp_path):
     assert (read_picture(tmp_path / "a.pgm").pixels == grey()).all()
 
 
-@pytest.mark.parametrize("kind", ["icc_profile", "exif", "xmp"])
+@pytest.mark.parametrize("kind", ["icc_profile", "exif", "xmp", "iptc"])
 def test_metadata_of_15_megabytes_come_back_from_png(kind):
     noise = np.random.default_rng(0).bytes(15_000_000)
     data = {
         "icc_profile": noise,
         "exif": b"MM\0*\0\0\0\x08\0\0\0\0\0\0" + noise,
+        "iptc": b"8BIM" + noise,
         "xmp": b"<x>" + noise.hex().encode()[:15_000_000] + b"</x>",
     }[kind]
     written, _ = encode_picture(Picture(grey(3), metadata=Metadata(**{kind: data})), "png")

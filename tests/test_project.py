@@ -84,7 +84,7 @@ def test_every_error_has_one_root_and_an_exit_code():
     members = inspect.getmembers(errors, inspect.isclass)
     classes = [value for _, value in members if value.__module__ == errors.__name__]
     assert all(issubclass(value, errors.TrimixError) for value in classes)
-    assert {value.exit_code for value in classes} == set(range(1, 8))
+    assert {value.exit_code for value in classes} == set(range(1, 9))
 
 
 def test_errors_of_the_library_name_no_options_of_the_command_line():

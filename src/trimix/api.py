@@ -30,6 +30,7 @@ from trimix.images import (
 )
 from trimix.lossless_codec import decode_lossless, encode_best
 from trimix.shapes import Rectangle
+from trimix.time_budget import limited_time
 
 PictureSource = Image.Image | np.ndarray | str | PathLike[str] | bytes | bytearray | memoryview | ByteSource | Picture
 """What a picture is taken from: an image, an array, a file's path, contents or open stream, or a `Picture`."""
@@ -122,6 +123,7 @@ def compress(
     frame: int | None = None,
     background: tuple[int, int, int] | None = None,
     strip: Strip = Strip.NOTHING,
+    maximum_seconds: float | None = None,
 ) -> bytes:
     """Compress a picture to the contents of a ``.tmix`` file.
 
@@ -144,11 +146,13 @@ def compress(
         frame: of an animation or a file of many pages, from 0; such a file is refused without.
         background: R, G, B, 0..255, that takes the place of transparency; None keeps alpha.
         strip: metadata to leave out.
+        maximum_seconds: by the clock, of the whole call; where they are not enough there is no file.
 
     Raises:
         PictureError: the picture is of a kind that is not handled, or has several frames and none is chosen.
         UsageError: an argument is of another kind or out of range, or there are two targets, or a model and a tune.
         OutOfReachError: no quality meets the target.
+        TimeOverError: ``maximum_seconds`` are not enough.
         ModelError: there is no such model.
         KeyboardInterrupt: Ctrl-C, also during a search; ``Codec.encode_to`` returns the best so far instead.
 
@@ -177,13 +181,14 @@ def compress(
         raise UsageError("a quality and a target exclude each other, found both; leave one out")
     if lossless and (target is not None or quality is not None):
         raise UsageError("a lossless file has neither quality nor target, found one of them; leave it out")
-    path, picture = model_for(tune, model), _as_picture(image, frame, background, strip)
-    for note in picture.notes:
-        warnings.warn(note, PictureWarning, stacklevel=2)
-    picture = replace(picture, metadata=stripped(picture.metadata, strip))
-    codec = None if lossless else Codec.load(path, device)
-    aim = target or (DEFAULT_QUALITY if quality is None else quality)
-    encoded = encode_best(codec, picture, aim, int(effort), lossless, time_limit_seconds=time_limit_seconds)
+    with limited_time(_if_given("maximum_seconds", maximum_seconds)):
+        path, picture = model_for(tune, model), _as_picture(image, frame, background, strip)
+        for note in picture.notes:
+            warnings.warn(note, PictureWarning, stacklevel=2)
+        picture = replace(picture, metadata=stripped(picture.metadata, strip))
+        codec = None if lossless else Codec.load(path, device)
+        aim = target or (DEFAULT_QUALITY if quality is None else quality)
+        encoded = encode_best(codec, picture, aim, int(effort), lossless, time_limit_seconds=time_limit_seconds)
     if encoded.ended == "interrupt":
         raise KeyboardInterrupt  # else a program that compresses many could not be stopped
     return encoded.data
@@ -197,6 +202,7 @@ def decompress(
     scale: float = 1,
     region: tuple[int, int, int, int] | None = None,
     keep_going: bool = False,
+    maximum_seconds: float | None = None,
 ) -> Image.Image:
     """Decompress a ``.tmix`` file to a Pillow image with its metadata.
 
@@ -210,13 +216,17 @@ def decompress(
         region: left, top, width and height of a part, in pixels of the whole; its edges are widened to multiples of
             1 / scale. Of pictures from 4.2 megapixels on only what is needed is decoded.
         keep_going: where a part of a large picture is damaged, show what is expected there, with a ``PictureWarning``.
+        maximum_seconds: by the clock, of the whole call; a short file may claim a large picture.
 
     Raises:
         CodecError: the bytes are no valid file.
+        TimeOverError: ``maximum_seconds`` are not enough.
         UnknownModelError: the file's model is not installed.
         UsageError: an argument is of another kind or out of range, or the path cannot be read.
     """
-    picture = decompress_to_picture(data, device, maximum_pixels, scale=scale, region=region, keep_going=keep_going)
+    picture = decompress_to_picture(
+        data, device, maximum_pixels, scale=scale, region=region, keep_going=keep_going, maximum_seconds=maximum_seconds
+    )
     image, notes = to_image(picture)
     for note in (*picture.notes, *notes):
         warnings.warn(note, PictureWarning, stacklevel=2)
@@ -231,6 +241,7 @@ def decompress_to_picture(
     scale: float = 1,
     region: tuple[int, int, int, int] | None = None,
     keep_going: bool = False,
+    maximum_seconds: float | None = None,
 ) -> Picture:
     """Decompress a ``.tmix`` file to a ``Picture``: its ``samples`` are an array, ``write_picture`` makes a file of it.
 
@@ -250,7 +261,8 @@ def decompress_to_picture(
     if region is not None:
         left, top, width, height = (int(_number("region", value)) for value in region)
         window = Rectangle(top, left, height, width)
-    if read_header(contents).is_lossless:
-        return decode_lossless(contents, maximum_pixels, reduction, region=window)
-    codec = Codec.for_file(contents, device)
-    return codec.decode(contents, maximum_pixels, reduction, region=window, keep_going=keep_going)
+    with limited_time(_if_given("maximum_seconds", maximum_seconds)):
+        if read_header(contents).is_lossless:
+            return decode_lossless(contents, maximum_pixels, reduction, region=window)
+        codec = Codec.for_file(contents, device)
+        return codec.decode(contents, maximum_pixels, reduction, region=window, keep_going=keep_going)

@@ -53,6 +53,7 @@ from trimix.latent_codec import PICTURE_MULTIPLE, LatentCodec, Symbols, symbol_c
 from trimix.latent_reader import LatentReader, check_symbols
 from trimix.shapes import HYPER_STRIDE, Rectangle
 from trimix.threads import single_threaded_products
+from trimix.time_budget import limited_time
 
 
 class Codec:
@@ -181,6 +182,7 @@ class Codec:
         *,
         region: Rectangle | None = None,
         keep_going: bool = False,
+        maximum_seconds: float | None = None,
     ) -> Picture:
         """Decompress a file, or a part of its picture.
 
@@ -191,13 +193,18 @@ class Codec:
             region: the part, in pixels of the whole, widened to multiples of the reduction; None for all.
             keep_going: where a slice of a large picture is damaged, show what is expected there, and say so in the
                 picture's notes; otherwise such a file is refused.
+            maximum_seconds: by the clock; a short file may claim a large picture.
 
         Raises:
             CodecError: the bytes are no valid file of this model.
             PictureTooLargeError: the header claims more than ``maximum_pixels``.
+            TimeOverError: ``maximum_seconds`` are not enough.
             UsageError: the region lies outside of the picture.
         """
-        container = self._read(data, maximum_pixels, keep_going=keep_going)
+        with limited_time(maximum_seconds):
+            return self._decoded(self._read(data, maximum_pixels, keep_going=keep_going), reduction, region, keep_going)
+
+    def _decoded(self, container: Container, reduction: int, region: Rectangle | None, keep_going: bool) -> Picture:
         header = container.header
         height, width, bit_depth = header.height, header.width, header.bit_depth
         window = region_or_whole(region, height, width, reduction)

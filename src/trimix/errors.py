@@ -105,6 +105,12 @@ class TrainingError(TrimixError):
     exit_code = 7
 
 
+class TimeOverError(TrimixError):
+    """The time that the caller allows was not enough."""
+
+    exit_code = 8
+
+
 class WorkerDiedError(TrimixError):
     """A process that worked on something has ended, and so did those after it."""
 

@@ -28,6 +28,7 @@ from trimix.frozen.tiles import Tile, tiles
 from trimix.images import Picture, collapse_to_grey, pad_to, reduced, to_pixels, to_planes
 from trimix.shapes import HYPER_STRIDE, LATENT_STRIDE, Float, Int, Int16, Rectangle, Shaped, UInt
 from trimix.threads import thread_count
+from trimix.time_budget import checkpoint
 
 PICTURE_MULTIPLE = LATENT_STRIDE * HYPER_STRIDE
 """Sides are padded to a multiple of it: 16 pixels a latent, 4 latents a hyper-latent."""
@@ -178,7 +179,11 @@ class LatentCodec:
         rows, columns = part or (slice(0, grid[0]), slice(0, grid[1]))
         halo = math.ceil(_ENCODER_HALO_SHARE * transforms.halo) if in_encoder else transforms.halo
         pixels = min(_ENCODER_PIXELS_AT_ONCE if in_encoder else _PIXELS_AT_ONCE, transforms.facts.pixels_at_once)
-        return tiles(rows, columns, grid, halo, pixels // LATENT_STRIDE**2)
+        done, total = 0, (rows.stop - rows.start) * (columns.stop - columns.start)
+        for tile in tiles(rows, columns, grid, halo, pixels // LATENT_STRIDE**2):
+            checkpoint(f"{'one pass over ' * in_encoder}the pixels", done, total)
+            yield tile
+            done += math.prod(one.stop - one.start for one in tile.kept)
 
     def quantize(
         self,

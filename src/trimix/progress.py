@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
@@ -132,10 +132,15 @@ def showing_progress(
 
 
 @contextmanager
-def working(text: str) -> Iterator[None]:
-    """Show what is being done, "encoding photo.png" say, once it lasts and if standard error is a terminal."""
+def working(text: str) -> Iterator[Callable[[str], None]]:
+    """Show what is being done, "encoding photo.png" say, once it lasts and if standard error is a terminal.
+
+    Yields:
+        Takes how far it has come, in words.
+    """
+    told: list[str] = []
     if not sys.stderr.isatty():
-        yield
+        yield told.append
         return
     done = threading.Event()
 
@@ -145,13 +150,14 @@ def working(text: str) -> Iterator[None]:
         from rich.console import Console
         from rich.text import Text
 
-        with Console(stderr=True).status(Text(harmless(text))):
-            done.wait()
+        with Console(stderr=True).status(Text(harmless(text))) as status:
+            while not done.wait(BAR_SECONDS):
+                status.update(Text(harmless(": ".join((text, *told[-1:])))))
 
     thread = threading.Thread(target=show, daemon=True)
     thread.start()
     try:
-        yield
+        yield told.append
     finally:
         done.set()
         thread.join()

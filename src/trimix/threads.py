@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from functools import cache
 from threading import current_thread, main_thread
 from typing import Any, TypeVar
@@ -36,8 +37,9 @@ def in_threads(threads: int, work: Callable[..., _Result], *arguments: Sequence[
         yield from map(work, *arguments)
         return
     pool = ThreadPoolExecutor(threads)
+    contexts = [copy_context() for _ in arguments[0]]  # a time limit holds in all of them
     try:
-        yield from pool.map(work, *arguments)
+        yield from pool.map(lambda context, *given: context.run(work, *given), contexts, *arguments)
     finally:
         pool.shutdown(cancel_futures=True)
 

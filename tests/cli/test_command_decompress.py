@@ -153,3 +153,39 @@ def test_refusals(trimix: Command, compressed: Path) -> None:
     assert existing.read_bytes() == b"precious"
     assert trimix("decompress", compressed, "--force").code == 0
     assert existing.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_time_limit_that_is_not_enough(trimix: Command, compressed: Path, picture: Path) -> None:
+    before = names(compressed.parent)
+    for arguments in (
+        ("decompress", compressed),
+        ("decompress", compressed, compressed, "-o", compressed.parent),
+        ("compress", picture),
+        ("compress", picture, "--effort", 3),
+        ("view", compressed),
+        ("inspect", compressed),
+    ):
+        outcome = trimix(*arguments, "--max-seconds", "1e-9")
+        assert outcome.code == 8, (arguments, outcome.error)
+        assert "the time must be at most 1e-09 s" in outcome.error
+        assert "(--max-seconds)" in outcome.error
+        assert names(compressed.parent) == before
+    assert trimix("decompress", compressed, "--max-seconds", 600).code == 0
+    for seconds in ("0", "nan", "-1"):
+        outcome = trimix("decompress", compressed, "--max-seconds", seconds)
+        assert (outcome.code, outcome.line.startswith("trimix: error: --max-seconds must be more than 0")) == (2, True)
+
+
+def test_an_interrupt_while_it_decodes_leaves_nothing(
+    trimix: Command, compressed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = names(compressed.parent)
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("trimix.latent_codec.checkpoint", interrupted)
+    for arguments in (("decompress", compressed), ("decompress", compressed, "-o", "-")):
+        outcome = trimix(*arguments)
+        assert (outcome.code, outcome.output, outcome.error) == (130, b"", "")
+    assert names(compressed.parent) == before

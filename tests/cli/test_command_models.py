@@ -172,3 +172,13 @@ def test_a_description_cannot_steer_a_terminal(
         assert outcome.code == 0
         assert "?[31m1" in outcome.text
         assert not {"\x1b", "\x07"} & set(outcome.text)
+
+
+def test_weights_of_earlier_releases(trimix: Command) -> None:
+    assert "gllmm-lite-0.1 " not in trimix("models").text
+    outcome = trimix("models", "--all")
+    assert outcome.code == 0
+    assert "gllmm-lite-0.1 " in outcome.text
+    assert "git show " in outcome.text
+    (first, *_), listed = json.loads(trimix("models", "--all", "--json").text)["earlier"], outcome.text
+    assert first["command"] in listed

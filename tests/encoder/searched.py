@@ -78,6 +78,18 @@ def some_picture(height: int = 100, width: int = 150, channels: int = 3, seed: i
     return Picture((smooth + random.normal(scale=6, size=smooth.shape)).clip(0, 255).astype(np.uint8))
 
 
+def drawn_picture(side: int, seed: int) -> Picture:
+    """Waves of colour and discs, with noise: smooth parts, edges and texture, as photographs have."""
+    random = np.random.default_rng(seed)
+    y, x = np.mgrid[:side, :side] / side
+    waves = [128 + 90 * np.sin(6 * (x * random.normal() + y * random.normal()) + random.uniform(0, 6)) for _ in "RGB"]
+    pixels = np.stack(waves, axis=-1)
+    for _ in range(5):
+        left, top, radius = random.uniform(0, 1, 3)
+        pixels[(x - left) ** 2 + (y - top) ** 2 < (radius / 3) ** 2] = random.uniform(0, 255, 3)
+    return Picture((pixels + random.normal(scale=6, size=pixels.shape)).clip(0, 255).astype(np.uint8))
+
+
 def cost(codec: Codec, picture: Picture, symbols: Symbols) -> float:
     """Bits and lambda times distortion, by the coder's own count."""
     distortion = PictureDistortion(codec.latents, picture.pixels, symbols.quality_integer)

@@ -51,6 +51,40 @@ def test_bits_of_hyper_latents_are_the_coders(name):
     assert search.bits(symbols.hyper_latent) == pytest.approx(codec.latents.count(symbols).hyper_latent_bits)
 
 
+def test_what_is_taken_back_is_known_as_before_and_what_stays_is_known_anew(monkeypatch):
+    codec, search, symbols, spoilt = setting("gllmm-lite")
+    proposed, measured = [], []
+    propose, measure = search._proposal, search._latent_bits
+
+    def proposal(*known):
+        proposed.append((known, propose(*known)))
+        return proposed[-1][1]
+
+    def latent_bits(values, context, of, **options):
+        measured.append(measure(values, context, of, **options))
+        return measured[-1]
+
+    search.improved(codec.latents.dequantize(symbols), spoilt, 1)  # the curvature is measured once
+    monkeypatch.setattr(search, "_proposal", proposal)
+    monkeypatch.setattr(search, "_latent_bits", latent_bits)
+    search.improved(codec.latents.dequantize(symbols), spoilt, 6)
+    refused = kept = 0
+    following = zip(proposed, proposed[1:], measured[1:], strict=False)
+    for ((before, own_before, gradient_before), change), ((after, own, gradient), _), (_, new_gradient) in following:
+        changed = change.any(axis=0)
+        is_back, stays = (
+            (one == before + sign * change).all(axis=0) & changed for one, sign in ((after, 0), (after, 1))
+        )
+        assert (is_back | stays == changed).all()
+        for is_there, known in ((is_back, gradient_before), (stays, new_gradient)):
+            assert np.array_equal(gradient[:, is_there], known[:, is_there])
+        assert np.array_equal(own[:, is_back], own_before[:, is_back])
+        assert np.array_equal(own, search._table_bits(after))
+        refused, kept = refused + is_back.sum(), kept + stays.sum()
+    assert refused > 0
+    assert kept > 0
+
+
 def test_no_steps_change_nothing():
     codec, search, symbols, spoilt = setting("gllmm-lite")
     assert np.array_equal(search.improved(codec.latents.dequantize(symbols), spoilt, 0), spoilt)

@@ -26,6 +26,15 @@ def test_the_table_of_efforts_is_that_of_the_results(effort):
     assert len(record.pictures) == 8
 
 
+def test_the_table_of_ms_ssim_is_that_of_the_results_and_no_effort_is_worse(effort):
+    record = effort.Record.read(ROOT / "results" / "effort-ms-ssim.json")
+    assert effort.table(record) in PAGE
+    costs = {(one.picture, one.quality, one.effort): one.objective_bits_per_pixel for one in record.measurements}
+    for picture, quality, _ in costs:
+        found = [costs[picture, quality, one] for one in (1, 2, 3, 5)]
+        assert found == sorted(found, reverse=True)
+
+
 def test_the_readme_has_its_numbers(effort):
     table = effort.table(effort.Record.read(ROOT / "results" / "effort.json"))
     measured = {}

@@ -6,12 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from searched import FITTED, MODELS, cost, smooth_picture, some_picture, tiny_codec
+from searched import FITTED, MODELS, cost, drawn_picture, smooth_picture, some_picture, tiny_codec
 
 from nearest import nearest_symbols
 from trimix.codec import Codec
 from trimix.distortion import Distortion
 from trimix.encoder import search as module
+from trimix.encoder.curvature import Damping
 from trimix.encoder.effort import DEFAULT_EFFORT, MAXIMUM, MINIMUM, search_steps
 from trimix.encoder.first_choice import first_choice
 from trimix.encoder.search import find_symbols
@@ -171,7 +172,7 @@ def test_efforts_grow():
     assert search_steps(DEFAULT_EFFORT) == 0
 
 
-def test_a_step_that_curves_the_error_too_much_damps_the_next(monkeypatch):
+def test_a_step_that_curves_the_error_too_much_damps_the_next_and_damping_is_forgotten(monkeypatch):
     codec, picture = tiny_codec(FITTED), smooth_picture(128, 128)
     assert first_choice(codec.latents, picture, 60, chosen=True, writes=False).damping.factor == 1
     found = iter([0.5, 4.0, 99.0])
@@ -186,7 +187,7 @@ def test_a_step_that_curves_the_error_too_much_damps_the_next(monkeypatch):
     monkeypatch.setattr(module, "Choosing", Source)
     find_symbols(codec.latents, picture, 60, 6)
     damping = [quadratic / seen[0] for quadratic in seen]
-    assert damping == pytest.approx([1, 1, 6, 16, 16, 16, 16, 16], rel=1e-4)
+    assert damping == pytest.approx([1, 1, 6, 16, *(16 * 0.7**number for number in (1, 2, 3, 4))], rel=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["ms-ssim", "ssimulacra2", "weighted-mse"])
@@ -196,6 +197,62 @@ def test_efforts_help_by_what_the_weights_were_trained_for(kind):
     costs = [cost(codec, picture, find_symbols(codec.latents, picture, 60, effort).symbols) for effort in (1, 2, 3)]
     assert costs[2] <= costs[1] + 0.5
     assert costs[1] <= costs[0] + 0.5
+
+
+@pytest.mark.parametrize("kind", ["mse", "ms-ssim", "ssimulacra2"])
+def test_an_effort_begins_with_exactly_what_the_one_below_it_does(kind):
+    """So none ends with more bits + lambda * distortion than the one below it."""
+    codec = Codec(replace(tiny_codec(FITTED).model, distortion=Distortion(kind)))
+    picture = smooth_picture(170, 192)
+
+    def way(effort):
+        steps = []
+        find_symbols(codec.latents, picture, 60, effort, on_step=lambda one: steps.append(replace(one, steps=0)))
+        return steps
+
+    longest = way(6)
+    assert len(longest) == search_steps(6)
+    for effort in (3, 4, 5):
+        assert way(effort) == longest[: search_steps(effort)]
+
+
+@pytest.mark.parametrize("kind", ["ms-ssim", "ssimulacra2"])
+def test_a_picture_too_small_for_the_objective_of_its_weights_is_not_searched_by_squared_errors(kind):
+    codec = Codec(replace(tiny_codec(FITTED).model, distortion=Distortion(kind)))
+    picture = smooth_picture(Distortion(kind).minimum_side - 1, 192)
+    found = find_symbols(codec.latents, picture, 60, 5)
+    assert (found.steps, found.ended) == (0, None)
+    assert found.symbols.checksum() == find_symbols(codec.latents, picture, 60, 2).symbols.checksum()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "side"), [("gllmm-lite", 96), ("gllmm-lite-eye", 128), ("gllmm-lite-ms-ssim", 176)])
+@pytest.mark.parametrize("quality", [20, 60])
+def test_no_effort_of_the_released_weights_is_worse_than_the_one_below(name, side, quality):
+    codec, picture = Codec.load(name), drawn_picture(side, seed=1)
+    costs = [cost(codec, picture, find_symbols(codec.latents, picture, quality, one).symbols) for one in range(1, 6)]
+    assert costs == sorted(costs, reverse=True)
+    assert costs[-1] < costs[0]
+
+
+@pytest.mark.slow
+def test_the_released_search_beats_itself_without_its_parts(monkeypatch):
+    codec, pictures = Codec.load("gllmm-lite"), [drawn_picture(96, seed) for seed in (1, 2)]
+
+    def found():
+        return sum(cost(codec, one, find_symbols(codec.latents, one, 60, 5).symbols) for one in pictures)
+
+    whole = found()
+    with monkeypatch.context() as without_relaxing:
+        without_relaxing.setattr(Damping, "relax", lambda self: None)
+        assert found() > 1.01 * whole
+    with monkeypatch.context() as without_hyper_latents:
+        for name in ("_FIRST_HYPER_STEPS", "_HYPER_STEPS"):
+            without_hyper_latents.setattr(module, name, 0)
+        assert found() > 1.01 * whole
+    with monkeypatch.context() as always_free:  # of true squared errors every step goes downhill
+        always_free.setattr(module, "_FREE_SHARE", 0.0)
+        assert found() == whole
 
 
 def test_efforts_help_the_released_weights_for_ms_ssim_by_ms_ssim():

@@ -1,6 +1,8 @@
 """Trials towards a target: few, near, and honest about what is out of reach."""
 
+import itertools
 import math
+import statistics
 
 import pytest
 from hypothesis import given, settings
@@ -59,6 +61,18 @@ def test_a_size_is_met_in_few_trials(lowest, octaves, share, metadata, bend, wav
     assert len({trial.quality_integer for trial in trials}) == len(trials)
     assert abs(best(trials, target).measured / target.value - 1) <= 0.02
     assert not is_out_of_reach(trials, target)
+
+
+def test_bent_curves_are_met_in_six_trials_and_three_and_a_half_in_the_mean():
+    counts = []
+    for bend, wave, part in itertools.product((-1.5, -1, -0.5, 0, 0.5, 1, 1.5), (-0.6, -0.3, 0, 0.3, 0.6), range(12)):
+        logarithm = smooth_curve(math.log(4000), math.log(128_000), bend, wave)
+        wanted = round(LOWEST + (0.03 + 0.94 * part / 11) * (HIGHEST - LOWEST))
+        target = Target(TargetKind.BYTES, math.exp(logarithm(wanted)))
+        trials = seek(lambda quality, curve=logarithm: math.exp(curve(quality)), target, first_guess(target, PIXELS))
+        counts.append(len(trials))
+    assert max(counts) <= 6
+    assert statistics.fmean(counts) < 3.5
 
 
 @settings(max_examples=150)

@@ -13,7 +13,7 @@ from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 from trimix.bitstream import METADATA_BYTES_MAXIMUM, Metadata
 from trimix.errors import PictureError
 from trimix.images import Picture, Strip, picture_of_image, read_picture, stripped, write_picture
-from trimix.images.chunks import Chunk, pack_chunks, png_chunk, unpack_chunks
+from trimix.images.chunks import Chunk, pack_chunks, png_chunk, unpack_chunks, without_iptc
 from trimix.images.exif import erase_position, erase_xmp_position
 from trimix.images.matrix_profile import profile_of_chunks
 
@@ -185,13 +185,24 @@ def iptc_of(size: int) -> bytes:
 @pytest.mark.parametrize("resources", [iptc_of(9), iptc_of(30000) * 4], ids=["one segment", "several"])
 def test_iptc_comes_back(resources):
     picture = Picture(PIXELS, metadata=Metadata(iptc=resources))
-    for kind in ("jpg", "tiff"):
+    for kind in ("jpg", "tiff", "png"):
         read, notes = written(picture, kind)
-        assert (read.metadata.iptc, notes) == (resources, ())
+        assert (read.metadata.iptc, read.metadata.chunks, notes) == (resources, b"", ())
     data = io.BytesIO()
     assert write_picture(picture, data, format="png") == ()
     with Image.open(io.BytesIO(data.getvalue())) as image:
         assert bytes.fromhex("".join(image.text["Raw profile type 8bim"].split("\n")[3:])) == resources
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"\n8bim\n       4\n3842494d", b"\n8bim\n       5\n3842494d\n", b"\n8bim\nx\n3842494d\n", b"\n8bim\n4\nzz\n"],
+)
+def test_text_that_only_looks_like_iptc_stays_text(text):
+    chunk = Chunk(b"tEXt", b"Raw profile type iptc\0" + text)
+    found = without_iptc([chunk])
+    is_right = text.endswith(b"       4\n3842494d")
+    assert found == ((b"8BIM", []) if is_right else (b"", [chunk]))
 
 
 @pytest.mark.parametrize("extension", [RDF % LONG, b"X" * 70000], ids=["well formed", "anything"])

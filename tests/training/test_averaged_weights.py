@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load, save
 
 from tiny_models import TINY
 from trimix.errors import TrainingError
-from trimix.training.checkpoint import Progress, averaged_weights, checkpoint_of_averaged
+from trimix.training.checkpoint import AVERAGED_WEIGHTS, Progress, averaged_weights, checkpoint_of_averaged
 from trimix.training.config import TrainingConfig
 from trimix.training.loop import WARM_UP_STEPS, Trainer
 
@@ -99,6 +100,22 @@ def test_what_float16_cannot_hold_stays_as_it_is():
     progress = Progress()
     config = configuration(Path("pictures"))
     assert checkpoint_of_averaged(averaged_weights(model, progress, config), "f")["average"]["weight"] == 1e6
+
+
+def test_a_flipped_byte_is_found_and_files_without_a_checksum_are_read():
+    model = torch.nn.Linear(3, 2)
+    data = averaged_weights(model, Progress(), configuration(Path("pictures")))
+    flips = [data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :] for at in range(len(data) - 16, len(data))]
+    flips.append(data.replace(rb"\"step\": 0", rb"\"step\": 1"))
+    for damaged in flips:
+        assert damaged != data
+        with pytest.raises(TrainingError, match="checksum"):
+            checkpoint_of_averaged(damaged, "file")
+    tensors, header = load(data), json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    about = json.loads(header["__metadata__"][AVERAGED_WEIGHTS])
+    del about["checksum"]
+    old = save(tensors, {AVERAGED_WEIGHTS: json.dumps(about)})
+    assert torch.equal(checkpoint_of_averaged(old, "file")["average"]["bias"], model.bias.detach().half().float())
 
 
 @pytest.mark.parametrize("data", [b"", b"nothing", b"\xff" * 100, json.dumps({}).encode()])

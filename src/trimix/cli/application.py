@@ -70,7 +70,7 @@ def _application(names: Sequence[str]) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     epilog = (
-        "Exit codes: 0 done, 2 wrong usage, 3 picture, 4 compressed file, 5 model, 6 output, 7 training, "
+        "Exit codes: 0 done, 2 wrong usage, 3 picture, 4 compressed file, 5 model, 6 output, 7 training, 8 time, "
         "1 anything else. TRIMIX_MODELS names folders with further models; TRIMIX_DEBUG=1 shows tracebacks."
     )
     application.callback(epilog=epilog)(trimix)

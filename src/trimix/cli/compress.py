@@ -29,6 +29,7 @@ from trimix.encoder.effort import DEFAULT_EFFORT, DEFAULT_QUALITY, search_steps
 from trimix.errors import PictureError, UsageError
 from trimix.frozen.catalogue import ModelEntry, Tune, find_model, model_for
 from trimix.progress import showing_progress, working
+from trimix.time_budget import limited_time
 
 if TYPE_CHECKING:
     from trimix.codec import Codec
@@ -132,6 +133,7 @@ def compress(
     force: options.ForceOption = False,
     json: options.JsonOption = False,
     maximum_pixels: options.MaximumPixelsOption = MAXIMUM_PIXELS,
+    maximum_seconds: options.MaximumSecondsOption = None,
 ) -> None:
     """Compress pictures to .tmix files.
 
@@ -150,7 +152,9 @@ def compress(
     options.check_quality(quality)
     options.check_time_limit(time_limit, effort)
     colour = options.checked_background(background)
-    encoding = _Encoding(target, quality, effort, lossless, time_limit, maximum_pixels, frame, colour, strip)
+    encoding = _Encoding(
+        target, quality, effort, lossless, time_limit, maximum_pixels, maximum_seconds, frame, colour, strip
+    )
     refuse_output_among_inputs(pictures, COMPRESSED_SUFFIX)
     writing = Writing(force, keep_times, only_smaller, skip_existing, json)
     if column is not None and output is None:
@@ -177,8 +181,9 @@ def compress(
     if destination is None:
         return
     codec = encoding.load(find_model(model_for(tune, model)), device, threads)
-    with nullcontext() if encoding.is_search else working(f"compressing {source.name}"):
-        with _searching(target) if encoding.is_search else nullcontext({}) as callbacks, naming(source):
+    with nullcontext() if encoding.is_search else working(f"compressing {source.name}") as tell:
+        searching = _searching(target) if encoding.is_search else nullcontext({})
+        with searching as callbacks, naming(source), limited_time(None, tell):
             made, encoded = encoding.made(codec, source, callbacks)
         if encoded.ended == "interrupt":
             heed_interrupt()
@@ -231,6 +236,7 @@ class _Encoding:
     lossless: bool | None
     time_limit: float | None
     maximum_pixels: int
+    maximum_seconds: float | None
     frame: int | None
     background: tuple[int, int, int] | None
     strip: options.Stripping | None
@@ -256,6 +262,10 @@ class _Encoding:
         self, codec: "Codec | None", source: Source, callbacks: Mapping[str, Any] | None = None
     ) -> "tuple[Made, Encoded]":
         """The file of a picture, and what it took; several threads may call it."""
+        with limited_time(self.maximum_seconds):
+            return self._made(codec, source, callbacks or {})
+
+    def _made(self, codec: "Codec | None", source: Source, callbacks: Mapping[str, Any]) -> "tuple[Made, Encoded]":
         from trimix.images import Strip, read_picture
         from trimix.lossless_codec import encode_best
 
@@ -268,7 +278,7 @@ class _Encoding:
             strip=Strip.NOTHING if self.strip is None else Strip(self.strip),
         )
         started = time.perf_counter()
-        options = {"time_limit_seconds": self.time_limit, **(callbacks or {})}
+        options = {"time_limit_seconds": self.time_limit, **callbacks}
         encoded = encode_best(codec, picture, self.target or self.quality, self.effort, self.lossless, **options)
         encode_seconds = time.perf_counter() - started
         data, target, pixels = encoded.data, self.target, picture.width * picture.height

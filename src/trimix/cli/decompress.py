@@ -23,6 +23,7 @@ from trimix.errors import CodecError, UsageError
 from trimix.frozen.catalogue import find_model
 from trimix.progress import working
 from trimix.shapes import Rectangle
+from trimix.time_budget import limited_time
 
 _DEFAULT_FORMAT = "png"
 
@@ -104,6 +105,7 @@ def decompress(
     force: options.ForceOption = False,
     json: options.JsonOption = False,
     maximum_pixels: options.MaximumPixelsOption = MAXIMUM_PIXELS,
+    maximum_seconds: options.MaximumSecondsOption = None,
 ) -> None:
     """Decompress .tmix files to pictures.
 
@@ -115,7 +117,7 @@ def decompress(
         raise UsageError("--scale and --thumbnail exclude each other; give one of them")
     wanted = None if format is None else options.check_picture_format(format)
     colour, window = options.checked_background(background), _window(region)
-    decoding = Decoding(model, maximum_pixels, colour, scale, thumbnail, window, keep_going)
+    decoding = Decoding(model, maximum_pixels, colour, scale, thumbnail, window, keep_going, maximum_seconds)
     refuse_output_among_inputs(files, *(f".{one}" for one in PICTURE_FORMATS))
     writing = Writing(force, keep_times, skip_existing=skip_existing, json=json)
     if ray is not None or are_many(files):
@@ -139,7 +141,7 @@ def decompress(
     extension = wanted or _extension_of(destination)
     model_of_file(source, header, model)
     device_name = prepare(device, threads)
-    with working(f"decompressing {source.name}"):
+    with working(f"decompressing {source.name}") as tell, limited_time(None, tell):
         made = decoding.made(source, header, device_name, extension)
         writing.write(source, destination, made.data)
     for note in made.notes:
@@ -174,6 +176,7 @@ class Decoding:
     thumbnail: int | None = None
     region: Rectangle | None = None
     keep_going: bool = False
+    maximum_seconds: float | None = None
 
     def header(self, source: Source) -> Header:
         """Of a file that is whole, or whose damage is looked at later; raises as ``checked_header`` does."""
@@ -196,7 +199,7 @@ class Decoding:
             most = max(sides) // self.thumbnail
             reduction = max((one.reduction for one in Scale if one.reduction <= most), default=1)
         started = time.perf_counter()
-        with naming(source):
+        with naming(source), limited_time(self.maximum_seconds):
             picture = decode(source.contents(), self.maximum_pixels, reduction, region=self.region)
         decode_seconds = time.perf_counter() - started
         picture = picture if self.thumbnail is None else thumbnail_of(picture, self.thumbnail)

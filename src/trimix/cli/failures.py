@@ -11,6 +11,7 @@ from trimix.errors import (
     OutputExistsError,
     PictureTooLargeError,
     SeveralFramesError,
+    TimeOverError,
     TrimixError,
     UnknownModelError,
 )
@@ -29,6 +30,7 @@ _OPTIONS: dict[type[TrimixError], str] = {
     OutputExistsError: "--force",
     PictureTooLargeError: "--max-pixels",
     SeveralFramesError: "--frame",
+    TimeOverError: "--max-seconds",
     UnknownModelError: "--model",
 }
 """Names of the options by which what an error advises is done."""

@@ -10,10 +10,19 @@ from trimix.cli.compressed_files import ModelOfFileOption, checked_header, model
 from trimix.cli.inputs import STANDARD_STREAM, Source, naming
 from trimix.cli.interrupts import raise_if_interrupted
 from trimix.cli.networks import announce_compilation, prepare_coding
-from trimix.cli.options import Device, DeviceOption, ForceOption, JsonOption, MaximumPixelsOption, ThreadsOption
+from trimix.cli.options import (
+    Device,
+    DeviceOption,
+    ForceOption,
+    JsonOption,
+    MaximumPixelsOption,
+    MaximumSecondsOption,
+    ThreadsOption,
+)
 from trimix.cli.outputs import Destination, default_output, print_json, print_summary, refuse_json_with_data
 from trimix.errors import CodecError, UsageError
 from trimix.progress import working
+from trimix.time_budget import limited_time
 
 if TYPE_CHECKING:
     from trimix.evaluation.inspection.inspecting import Inspection
@@ -52,6 +61,7 @@ def inspect(
     force: ForceOption = False,
     json: JsonOption = False,
     maximum_pixels: MaximumPixelsOption = MAXIMUM_PIXELS,
+    maximum_seconds: MaximumSecondsOption = None,
 ) -> None:
     """Show which distributions code a .tmix file, where its bits go, and how well predictions fit.
 
@@ -83,7 +93,7 @@ def inspect(
         raise_if_interrupted()
         codec = Codec.load(entry.path, device_name)
     name = source.name if source.path is None else source.path.name
-    with working(f"inspecting {source.name}"):
+    with working(f"inspecting {source.name}") as tell, limited_time(maximum_seconds, tell):
         announce_compilation("decoding")
         with naming(source):
             inspection = inspect_file(codec, source.contents(), name, channel, maximum_pixels)

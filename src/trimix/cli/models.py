@@ -2,6 +2,7 @@
 
 import json as json_format
 import re
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -18,6 +19,7 @@ from trimix.frozen.catalogue import (
     PARAMETERS,
     ModelEntry,
     Tune,
+    earlier_models,
     entries,
     find_model,
     folders,
@@ -27,6 +29,7 @@ from trimix.progress import harmless, working
 LAST_RUN_STEPS = "steps of the last run"
 """Heading of the steps of the run whose checkpoint was frozen; runs that it started from are not counted."""
 _FORMER_LAST_RUN_STEPS = "training steps"
+_READER = {True: "this release", False: "that release"}
 _NO_WEIGHTS = "architecture, no weights installed"
 
 
@@ -45,6 +48,9 @@ def models(
             "--size", metavar="WIDTHxHEIGHT", help="Picture for which passes of the entropy model are counted."
         ),
     ] = "768x512",
+    every: Annotated[
+        bool, typer.Option("--all", help="List the weights of earlier releases, too, and how to get them.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """List the models that are installed, or show what is known of one and what it costs.
@@ -61,7 +67,7 @@ def models(
     if name is not None:
         _show(name, width, height, json=json)
         return
-    found = list(entries())
+    found, earlier = list(entries()), earlier_models() if every else []
     tunes = {str(tune): _installed_name(tune.model) for tune in Tune}
     default = _installed_name(DEFAULT_MODEL)
     if json:
@@ -71,12 +77,16 @@ def models(
                 "default": default,
                 "tunes": tunes,
                 "folders": [str(folder) for folder in folders()],
+                **({"earlier": [asdict(one) | {"command": one.command} for one in earlier]} if every else {}),
             }
         )
         return
     if found:
         rows = [["-" if value is None else str(value) for value in _record(entry).values()] for entry in found]
         print_table([("name", "hash", "bytes", "parameters", "path"), *rows], text_columns=5)
+    if earlier:
+        rows = [(one.name, one.hash, str(one.bytes), _READER[one.is_readable], one.command) for one in earlier]
+        print_table([("earlier", "hash", "bytes", "read by", "in a clone of trimix"), *rows], text_columns=5)
     print(f"default: {default or f'none, no {DEFAULT_MODEL} is installed'}")
     print(", ".join(f"--tune {tune}: {name or 'none'}" for tune, name in tunes.items()))
     print(f"searched: {', '.join(str(folder) for folder in folders())} ({MODELS_VARIABLE} adds folders)")

@@ -60,6 +60,14 @@ ThreadsOption = Annotated[
 ]
 ForceOption = Annotated[bool, typer.Option("-f", "--force", help="Replace the output if it exists.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print a JSON object on standard output instead.")]
+
+
+def _checked_seconds(seconds: float | None) -> float | None:
+    if seconds is not None and not seconds > 0:
+        raise UsageError(f"--max-seconds must be more than 0, found {seconds:g}")
+    return seconds
+
+
 MaximumPixelsOption = Annotated[
     int,
     typer.Option(
@@ -68,6 +76,16 @@ MaximumPixelsOption = Annotated[
         metavar="N",
         show_default="2^28 = 268435456",
         help="Refuse pictures of more pixels (width x height). Raise it for files that you trust.",
+    ),
+]
+MaximumSecondsOption = Annotated[
+    float | None,
+    typer.Option(
+        "--max-seconds",
+        metavar="SECONDS",
+        callback=_checked_seconds,
+        show_default="none",
+        help="Give up on what takes longer by the clock, without an output; of many, on each file by itself.",
     ),
 ]
 

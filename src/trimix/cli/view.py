@@ -10,10 +10,11 @@ from trimix.bitstream import MAXIMUM_PIXELS
 from trimix.cli.compressed_files import ModelOfFileOption, checked_header, model_of_file
 from trimix.cli.decompress import Decoding, prepare
 from trimix.cli.inputs import Source
-from trimix.cli.options import Device, DeviceOption, MaximumPixelsOption
+from trimix.cli.options import Device, DeviceOption, MaximumPixelsOption, MaximumSecondsOption
 from trimix.cli.outputs import print_summary
 from trimix.errors import CodecError, OutputError
 from trimix.progress import working
+from trimix.time_budget import limited_time
 
 
 def view(
@@ -21,6 +22,7 @@ def view(
     model: ModelOfFileOption = None,
     device: DeviceOption = Device.CPU,
     maximum_pixels: MaximumPixelsOption = MAXIMUM_PIXELS,
+    maximum_seconds: MaximumSecondsOption = None,
 ) -> None:
     """Show a .tmix file in the system's viewer of pictures.
 
@@ -31,7 +33,7 @@ def view(
     header = checked_header(source, maximum_pixels)
     model_of_file(source, header, model)
     device_name = prepare(device, None)
-    with working(f"decompressing {source.name}"):
+    with working(f"decompressing {source.name}") as tell, limited_time(maximum_seconds, tell):
         made = Decoding(model, maximum_pixels).made(source, header, device_name, "png")
         name = "standard-input" if source.path is None else source.path.stem
         shown = Path(tempfile.mkdtemp(prefix="trimix-")) / f"{name}.png"

@@ -23,6 +23,8 @@ _BEYOND = 1.5
 """How far beyond the curvature that was found the next one is: fewer and surer moves curve more."""
 _MORE = 2.0
 """Times the factor that went too far."""
+_LESS = 0.7
+"""Times the factor of a step that went well: the first choice may have met what no later step meets."""
 _MOST = 16.0
 """Beyond it nothing would move at all."""
 
@@ -91,7 +93,7 @@ def curvature_along(
 
 
 class Damping:
-    """A factor on the curvature that is foreseen: 1 until a move shows that it is too little.
+    """A factor on the curvature that is foreseen, as in Levenberg-Marquardt: greater where a move shows it too little.
 
     >>> damping = Damping()
     >>> damping.learn(1.2), damping.factor
@@ -107,6 +109,10 @@ class Damping:
     def increase(self) -> None:
         """Damp more, where all that is known is that a move went too far."""
         self.factor = min(_MOST, _MORE * self.factor)
+
+    def relax(self) -> None:
+        """Damp less, after a move that was as foreseen."""
+        self.factor = max(1.0, _LESS * self.factor)
 
     def learn(self, measured: float) -> bool:
         """Whether a move curved the distortion as foreseen; if not, the factor is greater from here on.

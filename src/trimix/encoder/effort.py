@@ -3,7 +3,7 @@
 from trimix.errors import UsageError
 
 MINIMUM, MAXIMUM = 1, 9
-EFFORT_REVISION = 5
+EFFORT_REVISION = 6
 """Of what the efforts do: results of another one are not mixed with those of this one."""
 DEFAULT_QUALITY = 70.0
 """Gives photographs about 76 points of SSIMULACRA2."""

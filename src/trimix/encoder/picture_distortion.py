@@ -94,9 +94,10 @@ class PictureDistortion:
             self.measure = Distortion()
         transforms, quality = codec.model.transforms, quality_integer / QUALITY_STEPS
         self._squared_error_lambda = transforms.squared_error_lambda(quality)
-        self._lambda = self._squared_error_lambda
+        self.rate_distortion_lambda = self._squared_error_lambda
+        """Bits a pixel that a unit of the distortion is worth."""
         if not self.is_squared_error:
-            self._lambda = transforms.rate_distortion_lambda(quality)
+            self.rate_distortion_lambda = transforms.rate_distortion_lambda(quality)
         self.step_weights = transforms.step_weights(quality)
         """Bits that a squared error of one step of a latent costs, where the energies of its filters are known."""
 
@@ -112,7 +113,7 @@ class PictureDistortion:
 
     def text(self, bits: float) -> str:
         """What a distortion in bits means to people."""
-        lost = bits / (self._lambda * self.pixels)
+        lost = bits / (self.rate_distortion_lambda * self.pixels)
         if self.is_squared_error:
             return f"{psnr_of_error_db(lost):.2f} dB"
         return f"{self.measure.kind} distortion {lost:.4g}"
@@ -144,7 +145,7 @@ class PictureDistortion:
             if weights is None:
                 error = self._error(shown, place)
                 bits = self._squared_error(error)
-                error *= np.float32(2 * PEAK * self._lambda / self._channels)
+                error *= np.float32(2 * PEAK * self.rate_distortion_lambda / self._channels)
                 slope = error
             else:
                 size = tile.rows.stop - tile.rows.start, tile.columns.stop - tile.columns.start
@@ -188,7 +189,7 @@ class PictureDistortion:
         return error
 
     def _squared_error(self, error: Float[np.ndarray, "C H W"]) -> float:
-        return self._lambda / self._channels * float(np.square(error).sum(dtype=np.float64))
+        return self.rate_distortion_lambda / self._channels * float(np.square(error).sum(dtype=np.float64))
 
     def _shown(
         self, values: Shaped[np.ndarray, "M h w"], tile: Tile, *, differentiate: bool = False
@@ -216,10 +217,10 @@ class PictureDistortion:
         for top, bottom in _parts(x.shape[1]):
             for left, right in _parts(x.shape[2]):
                 part = (slice(None), slice(top, bottom), slice(left, right))
-                pixels = self._lambda * (bottom - top) * (right - left)
+                pixels = self.rate_distortion_lambda * (bottom - top) * (right - left)
                 given = (np.broadcast_to(each[part], (3, *each[part].shape[1:])) for each in (x, x_hat))
                 lost, of_part = distortion_and_slope(self.measure, *given, with_slope=with_slope)
-                total += pixels * lost
+                total += pixels * float(lost)
                 if slope is not None and of_part is not None:
                     of_part = of_part.sum(axis=0, keepdims=True) if self._channels == 1 else of_part
                     slope[part] = np.float32(pixels) * of_part

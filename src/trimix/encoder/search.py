@@ -8,7 +8,7 @@ import numpy as np
 
 from trimix.encoder.choosing import Choosing, by_position
 from trimix.encoder.curvature import curvature_along, half_curvatures, random_signs
-from trimix.encoder.effort import DEFAULT_EFFORT, search_steps
+from trimix.encoder.effort import DEFAULT_EFFORT, MAXIMUM, MINIMUM, search_steps
 from trimix.encoder.first_choice import FirstChoice, first_choice
 from trimix.encoder.picture_distortion import PictureDistortion, Slope
 from trimix.entropy_models.fixed_point import ACTIVATION_LIMIT
@@ -23,8 +23,10 @@ _SEED = 1
 _FIRST_HYPER_STEPS, _HYPER_STEPS = 4, 2
 """Steps of the hyper-latents before the first step of the latents, and before a later one."""
 _FREE_CURVATURE, _FREE_SHARE = 0.75, 0.45
-"""Of the steps between the first and the last one where a squared error stands for the distortion: less curvature, for
-a part of the latents that is drawn at random. With true squared errors it is no better than going downhill."""
+"""Of a free step: less curvature, for a part of the latents that is drawn at random. Where a squared error stands for
+the distortion it goes further than a step downhill; with true squared errors it does not."""
+_ENDS = {search_steps(effort) for effort in range(MINIMUM, MAXIMUM + 1)}
+"""Steps at which an effort ends. They go downhill, so an effort begins with exactly what the one below it does."""
 _PASSES_OF_A_STEP = 4
 """How many times as long as a look at the hyper-latents a step takes without any, about."""
 _PASSES_OF_ENCODING = 2
@@ -71,7 +73,8 @@ def find_symbols(
 ) -> FoundSymbols:
     """Look for symbols of a picture with the least bits + lambda * distortion.
 
-    lambda is that of the quality, so a quality means the same at every effort. Ctrl-C ends the search, not the call.
+    lambda is that of the quality, so a quality means the same at every effort. Ctrl-C ends the search, not the call. A
+    picture that is too small for the distortion of its weights is not searched: squared errors trade other bits.
 
     Args:
         picture: 8 bits, grey or RGB.
@@ -84,6 +87,8 @@ def find_symbols(
         KeyboardInterrupt: before there was anything to keep.
     """
     began, steps = time.monotonic(), search_steps(effort)
+    if min(picture.width, picture.height) < codec.model.distortion.minimum_side:
+        steps = 0
     if steps:  # whether there is torch shows before anything is computed
         with needing_torch("an effort from 3 on", "search"):
             import trimix.encoder.hyper_latents  # noqa: F401
@@ -154,8 +159,8 @@ class _Search:
             if weights is None:
                 weights = self._weights(point)
             last = point
+            is_free = not self._distortion.is_squared_error and last is self._best and number not in _ENDS
             # The last step is the best one as a rule: what it takes is written at once.
-            is_free = not self._distortion.is_squared_error and 1 < number < steps
             point = self._moved(last, weights, hyper_steps, is_free=is_free, is_last=number == steps)
             point = self._learned(last, point, weights)
             self._steps_done = number
@@ -164,7 +169,7 @@ class _Search:
         return self.found()
 
     def _learned(self, last: _Point, point: _Point, weights: Float[np.ndarray, "M"]) -> _Point:
-        """Where to go on from. What follows is damped more where a step went too far."""
+        """Where to go on from. What follows is damped more where a step went too far, less where it was as foreseen."""
         if not self._distortion.is_squared_error:
             if point.cost < last.cost:
                 return point
@@ -174,7 +179,8 @@ class _Search:
             # Curved the distortion more than it may in a photograph.
             change, moved = point.distortion - last.distortion, point.values - last.values
             slope = last.slope
-            self._damping.learn(curvature_along(change, slope.gradient, moved, weights, slope.shares))
+            if self._damping.learn(curvature_along(change, slope.gradient, moved, weights, slope.shares)):
+                self._damping.relax()
         return point
 
     def _has_time_for(self, hyper_steps: int, deadline: float | None) -> bool:

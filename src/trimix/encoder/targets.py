@@ -4,7 +4,7 @@
 
     first guess --> trial --> both sides known? --no--> a step along the curve; after some, the end of the scale
                       ^               |
-                      |              yes --> inverse interpolation inside the bracket; halved where that is too slow
+                      |              yes --> inverse interpolation inside the bracket
                       `---------------'
 """
 
@@ -239,24 +239,19 @@ def slope_near(trials: Sequence[Trial], target: Target, quality_integer: int) ->
 
 
 def _next_quality(tried: Sequence[Trial], target: Target) -> int | None:
-    in_order = [(trial.quality_integer, target.error(trial.measured) + target.aim.below) for trial in tried]
-    points = sorted(in_order)
+    points = sorted((trial.quality_integer, target.error(trial.measured) + target.aim.below) for trial in tried)
     bracket = _bracket(points)
     if bracket is None:
         return _outside(points, target)
     (low, low_error), (high, high_error) = bracket
     if high - low < 2:
         return None
-    earlier = _bracket(sorted(in_order[:-2]))
-    is_slow = earlier is not None and high - low > (earlier[1][0] - earlier[0][0]) / 2
-    guess = (low + high) / 2
-    if not is_slow:
-        guess = low - low_error * (high - low) / (high_error - low_error)
-        others = [point for point in points if point not in bracket]
-        if others:
-            third = min(others, key=lambda point: abs(point[0] - guess))
-            curved = _inverse_quadratic(((low, low_error), (high, high_error), third))
-            guess = curved if curved is not None and low < curved < high else guess
+    guess = low - low_error * (high - low) / (high_error - low_error)
+    others = [point for point in points if point not in bracket]
+    if others:
+        third = min(others, key=lambda point: abs(point[0] - guess))
+        curved = _inverse_quadratic(((low, low_error), (high, high_error), third))
+        guess = curved if curved is not None and low < curved < high else guess
     return min(max(round(guess), low + 1), high - 1)
 
 

@@ -27,6 +27,7 @@ MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 _VERSIONED = re.compile(r"(.+)-([0-9]+(?:\.[0-9]+)*)")
 _SUFFIX = ".safetensors"
 _PACKAGED = Path(__file__).parent.parent / "weights"
+_EARLIER = _PACKAGED / "earlier.json"
 _HEAD_LIMIT = 2**22
 
 
@@ -247,6 +248,47 @@ def find_model(name_or_path: str | Path) -> ModelEntry:
     )
 
 
+@dataclass(frozen=True)
+class EarlierModel:
+    """Weights that an earlier release brought along, and where the history of the repository has them.
+
+    Args:
+        format: of the weights file.
+        sha256: of the file, hexadecimal.
+        commit: the last that changed the file.
+        path: of the file in that commit.
+    """
+
+    name: str
+    hash: str
+    format: str
+    bytes: int
+    sha256: str
+    commit: str
+    path: str
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether this release reads the file; otherwise that of its commit does."""
+        return self.format == WEIGHTS_FORMAT
+
+    @property
+    def command(self) -> str:
+        """What gets it, in a clone of the repository: the file, or the release that reads it with its file."""
+        if self.is_readable:
+            return f"git show {self.commit[:10]}:{self.path} > {self.name}{_SUFFIX}"
+        return f"git worktree add {self.name} {self.commit[:10]}"
+
+
+def earlier_models() -> list[EarlierModel]:
+    """All of them, by name.
+
+    >>> earlier_models()[0].name
+    'gllmm-lite-0.1'
+    """
+    return [EarlierModel(**one) for one in json.loads(_EARLIER.read_text(encoding="utf-8"))]
+
+
 def find_model_by_hash(weights_hash: bytes) -> ModelEntry:
     """The model whose hash stands in a compressed file.
 
@@ -257,6 +299,13 @@ def find_model_by_hash(weights_hash: bytes) -> ModelEntry:
     for entry in found:
         if entry.weights_hash == weights_hash:
             return entry
+    for earlier in earlier_models():
+        if earlier.hash == weights_hash.hex():
+            reader = "" if earlier.is_readable else ", with the release that reads it"
+            raise UnknownModelError(
+                f"the file needs the model {earlier.name} of an earlier release (hash {earlier.hash}), found none; in "
+                f"a clone of trimix '{earlier.command}' gets it{reader}"
+            )
     names = ", ".join(f"{entry.name} ({entry.weights_hash.hex()})" for entry in found) or "none"
     raise UnknownModelError(
         f"the file needs the model with hash {weights_hash.hex()}; found here: {names}. "

@@ -13,13 +13,14 @@ from collections.abc import Iterable
 from io import BufferedReader, BytesIO
 from typing import NamedTuple
 
-from trimix.bitstream import FieldReader, FieldWriter
+from trimix.bitstream import METADATA_BYTES_MAXIMUM, FieldReader, FieldWriter
 from trimix.errors import CodecError
 
 COLOUR_TYPES = (b"cICP", b"mDCV", b"cLLI", b"sRGB", b"gAMA", b"cHRM")
 TEXT_TYPES = (b"tEXt", b"zTXt", b"iTXt")
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 XMP_KEYWORD = b"XML:com.adobe.xmp"
+_IPTC_KEYWORDS = (b"Raw profile type 8bim", b"Raw profile type iptc")
 _KEPT_TYPES = (*COLOUR_TYPES, b"pHYs", *TEXT_TYPES)
 _COMMENT = b"Comment"
 _METRES_AN_INCH = 0.0254
@@ -156,6 +157,43 @@ def comment_of(chunks: Iterable[Chunk]) -> bytes:
             if one.type != b"zTXt" and one.data.startswith(beginning):
                 return one.data.removeprefix(beginning)
     return b""
+
+
+def iptc_chunk(resources: bytes) -> Chunk:
+    """Photoshop's image resources as text of PNG, in the hexadecimal digits that ImageMagick and ExifTool know."""
+    text = resources.hex()
+    lines = "\n".join(text[at : at + 72] for at in range(0, len(text), 72))
+    profile = f"\n8bim\n{len(resources):8d}\n{lines}\n".encode()
+    return Chunk(b"zTXt", _IPTC_KEYWORDS[0] + b"\0\0" + zlib.compress(profile))
+
+
+def without_iptc(chunks: Iterable[Chunk]) -> tuple[bytes, list[Chunk]]:
+    """Photoshop's image resources, empty where there are none, and the other chunks.
+
+    >>> without_iptc([iptc_chunk(b"8BIM some"), resolution_chunk(1, 1, has_unit=False)])[0]
+    b'8BIM some'
+    """
+    resources, others = b"", []
+    for one in chunks:
+        if not resources and (found := _iptc_of(one)):
+            resources = found
+        else:
+            others.append(one)
+    return resources, others
+
+
+def _iptc_of(chunk: Chunk) -> bytes:
+    keyword, _, text = chunk.data.partition(b"\0")
+    if keyword not in _IPTC_KEYWORDS or chunk.type not in (b"tEXt", b"zTXt"):
+        return b""
+    try:
+        if chunk.type == b"zTXt":
+            text = zlib.decompressobj().decompress(text[1:], 3 * METADATA_BYTES_MAXIMUM)
+        _, _, length, digits = text.split(b"\n", 3)
+        resources = bytes.fromhex(digits.decode("ascii"))
+        return resources if len(resources) == int(length) and resources.startswith(b"8BIM") else b""
+    except (ValueError, zlib.error):
+        return b""
 
 
 def keywords_of(chunks: Iterable[Chunk]) -> list[str]:

@@ -281,7 +281,8 @@ def _metadata(image: Image.Image, head: bytes, chunks: list[png.Chunk], notes: l
     xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
     xmp = xmp.encode("utf-8") if isinstance(xmp, str) else xmp
     chunks = png.kept_chunks([*chunks, *_as_chunks(image, head)], has_profile=bool(icc_profile))
-    iptc = extended_xmp = b""
+    iptc, chunks = png.without_iptc(chunks)
+    extended_xmp = b""
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         # Pillow has turned the pixels already while decoding. TIFF has no EXIF block: make one.
         exif = descriptive_exif(image.getexif())

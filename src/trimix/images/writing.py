@@ -1,6 +1,5 @@
 """From pictures to picture files: what each format holds, and what is said of what it cannot hold."""
 
-import zlib
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -291,10 +290,8 @@ def _png_chunks(chunks: list[png.Chunk], xmp: bytes, iptc: bytes) -> list[png.Ch
     found = list(chunks)
     if xmp:
         found.append(png.Chunk(b"iTXt", png.XMP_KEYWORD + bytes(5) + xmp))
-    if text := iptc.hex():
-        lines = "\n".join(text[at : at + 72] for at in range(0, len(text), 72))
-        profile = f"\n8bim\n{len(iptc):8d}\n{lines}\n".encode()
-        found.append(png.Chunk(b"zTXt", b"Raw profile type 8bim\0\0" + zlib.compress(profile)))
+    if iptc:
+        found.append(png.iptc_chunk(iptc))
     return found
 
 

@@ -25,7 +25,7 @@ from trimix.errors import OutputError, TrainingError
 from trimix.freezing.thaw import thaw
 from trimix.frozen.byte_weights import byte_tensors, is_for_bytes, weight_of_bytes
 from trimix.frozen.catalogue import find_model
-from trimix.frozen.storage import load_frozen
+from trimix.frozen.storage import checksum_of, load_frozen
 from trimix.images.atomic_files import write_atomically
 from trimix.shapes import Tensor
 from trimix.training.config import TrainingConfig, recorded_config
@@ -361,21 +361,34 @@ def averaged_weights(
             # In float16 where that can hold it.
             weights[name] = half if bool((half.isfinite() | ~value.isfinite()).all()) else value
     # One entry: several would be written in an order that differs from time to time.
-    about = {"configuration": config.model_dump_json(), "progress": vars(progress)}
+    about = {
+        "configuration": config.model_dump_json(),
+        "progress": vars(progress),
+        "checksum": _checksum(config.model_dump_json(), vars(progress), weights),
+    }
     return save(weights, {AVERAGED_WEIGHTS: json.dumps(about)})
+
+
+def _checksum(configuration: str, progress: dict[str, object], tensors: Mapping[str, Tensor]) -> str:
+    return checksum_of(configuration + json.dumps(progress), {key: one.numpy() for key, one in tensors.items()}).hex()
 
 
 def checkpoint_of_averaged(data: bytes, name: str) -> dict[str, object]:
     """The entries of a checkpoint that `Trainer` resumes, or starts from.
 
     Raises:
-        TrainingError: it is no such file.
+        TrainingError: it is no such file, or damaged; files of earlier releases hold no checksum.
     """
     try:
         length = int.from_bytes(data[:_HEADER_BYTES], "little")
         header = json.loads(data[_HEADER_BYTES : _HEADER_BYTES + length])
         about = json.loads(header["__metadata__"][AVERAGED_WEIGHTS])
         tensors = load(data)
+        found = _checksum(about["configuration"], about["progress"], tensors)
+        if about.get("checksum", found) != found:
+            raise TrainingError(
+                f"{name}: its weights must have the checksum {about['checksum']}, found {found}: damaged"
+            )
         arrays = {key: value.numpy() for key, value in tensors.items()}
         weights = {
             key: torch.from_numpy(weight_of_bytes(arrays, key))
