@@ -11,7 +11,7 @@ from trimix.codec import Codec
 from trimix.errors import TimeOverError, UsageError
 from trimix.lossless_codec import decode_lossless, encode_lossless
 from trimix.threads import in_threads
-from trimix.time_budget import checkpoint, limited_time
+from trimix.time_budget import check_time, limited_time
 
 GOLDEN = Path(__file__).parent / "golden"
 MODEL = GOLDEN / "gllmm-tiny-0.safetensors"
@@ -56,7 +56,7 @@ def test_the_message_says_what_is_spent_what_is_left_and_what_to_do(second_a_loo
     told = []
     with pytest.raises(TimeOverError) as caught, limited_time(6.5, told.append):
         for done in range(20):
-            checkpoint("the pixels", done, 20)
+            check_time("the pixels", done, 20)
     assert str(caught.value) == (
         "the time must be at most 6.5 s, found 7.0 s spent at 30 % of the pixels, about 16 s from the end of it; "
         "raise the limit if you trust the file"
@@ -68,15 +68,15 @@ def test_the_nearer_of_two_limits_holds(second_a_look):
     for outer, inner in ((3.5, 100), (100, 3.5), (None, 3.5), (3.5, None)):
         with pytest.raises(TimeOverError, match=r"at most 3\.5 s"), limited_time(outer), limited_time(inner):
             for _ in range(6):
-                checkpoint()
+                check_time()
     with limited_time(None):
-        checkpoint()
-    checkpoint()
+        check_time()
+    check_time()
 
 
 def test_it_holds_in_threads_and_not_beyond_the_call():
     def work(_):
-        checkpoint()
+        check_time()
         return 1
 
     with pytest.raises(TimeOverError), limited_time(1e-9):

@@ -28,7 +28,7 @@ from trimix.frozen.tiles import Tile, tiles
 from trimix.images import Picture, collapse_to_grey, pad_to, reduced, to_pixels, to_planes
 from trimix.shapes import HYPER_STRIDE, LATENT_STRIDE, Float, Int, Int16, Rectangle, Shaped, UInt
 from trimix.threads import thread_count
-from trimix.time_budget import checkpoint
+from trimix.time_budget import check_time
 
 PICTURE_MULTIPLE = LATENT_STRIDE * HYPER_STRIDE
 """Sides are padded to a multiple of it: 16 pixels a latent, 4 latents a hyper-latent."""
@@ -181,7 +181,7 @@ class LatentCodec:
         pixels = min(_ENCODER_PIXELS_AT_ONCE if in_encoder else _PIXELS_AT_ONCE, transforms.facts.pixels_at_once)
         done, total = 0, (rows.stop - rows.start) * (columns.stop - columns.start)
         for tile in tiles(rows, columns, grid, halo, pixels // LATENT_STRIDE**2):
-            checkpoint(f"{'one pass over ' * in_encoder}the pixels", done, total)
+            check_time(f"{'one pass over ' * in_encoder}the pixels", done, total)
             yield tile
             done += math.prod(one.stop - one.start for one in tile.kept)
 

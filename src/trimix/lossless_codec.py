@@ -17,7 +17,7 @@ from trimix.bitstream import MAXIMUM_PIXELS, Container, check_sides, check_size,
 from trimix.errors import CorruptedFileError
 from trimix.images import Picture, decode_samples, encode_samples, fill_hidden, is_drawn, reduced, region_or_whole
 from trimix.shapes import Rectangle
-from trimix.time_budget import checkpoint
+from trimix.time_budget import check_time
 
 if TYPE_CHECKING:  # reading such a file needs no engine
     from trimix.codec import Codec
@@ -38,7 +38,7 @@ def encode_lossless(picture: Picture) -> bytes:
     True
     """
     check_sides(picture.width, picture.height)
-    checkpoint()
+    check_time()
     pixels, alpha = picture.pixels, picture.alpha
     if alpha is not None:
         pixels = np.where(alpha[:, :, None] == 0, pixels.dtype.type(0), pixels)
@@ -103,7 +103,7 @@ def decode_lossless(
     shape = header.height, header.width
     window = region_or_whole(region, *shape, reduction).positions
     pixels = decode_samples(container.pixels, *shape, header.colour_channels, header.bit_depth)
-    checkpoint()
+    check_time()
     if (found := _checksum(pixels)) != container.symbol_checksum:
         raise CorruptedFileError(
             f"the samples must have the checksum {container.symbol_checksum:08x}, found {found:08x}; "

@@ -51,7 +51,7 @@ def limited_time(maximum_seconds: float | None, report: Report | None = None) ->
         TimeOverError: it was not enough.
 
     >>> with limited_time(60):
-    ...     checkpoint()
+    ...     check_time()
     """
     if maximum_seconds is not None and not maximum_seconds > 0:
         raise UsageError(f"a time limit must be more than 0 seconds, found {maximum_seconds:g}; change it")
@@ -65,7 +65,7 @@ def limited_time(maximum_seconds: float | None, report: Report | None = None) ->
         _BUDGET.reset(token)
 
 
-def checkpoint(part: str = "", done: int = 0, total: int = 1) -> None:
+def check_time(part: str = "", done: int = 0, total: int = 1) -> None:
     """Raise TimeOverError if the time of a call is over; costs next to nothing.
 
     Args:

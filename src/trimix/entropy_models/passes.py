@@ -31,7 +31,7 @@ from trimix.entropy_models.integer_mixture import VALUE_STEPS, IntegerMixtureMod
 from trimix.entropy_models.schedule import Pass, Schedule, bands
 from trimix.shapes import Int, Int16, Rectangle
 from trimix.threads import in_threads
-from trimix.time_budget import checkpoint
+from trimix.time_budget import check_time
 
 POSITIONS_AT_ONCE = 256
 """Largest group of positions; bounds memory and changes no number. Larger ones are no faster."""
@@ -310,7 +310,7 @@ def run_schedule(
     together = height * width <= POSITIONS_PREPARED_AT_ONCE
     prepared = model.prepare(side.reshape(height * width, -1)).reshape(height, width, -1) if together else None
     for group in _groups(passes, merged=merged and (prefilled or not model.contexts)):
-        checkpoint()
+        check_time()
         rows, columns = group.rows, group.columns
         parameters = model.parameters(
             model.prepare(side[rows, columns]) if prepared is None else prepared[rows, columns],
