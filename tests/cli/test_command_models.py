@@ -52,15 +52,15 @@ def test_what_a_model_costs(trimix: Command) -> None:
 
 
 def test_an_architecture_without_weights(trimix: Command) -> None:
-    outcome = trimix("models", "gllmm", "--size", "1920x1080")
+    outcome = trimix("models", "attention", "--size", "1920x1080")
     assert outcome.code == 0
-    assert outcome.text.startswith("gllmm: architecture, no weights installed")
+    assert outcome.text.startswith("attention: architecture, no weights installed")
     # 1080 is padded to 17 x 64: 120 columns, 68 rows.
     assert f"passes of the entropy model: {120 + 3 * 67} for 1920x1080" in outcome.text
-    record = json.loads(trimix("models", "gllmm", "--json").text)
-    assert (record["weights"], record["model_identifier"]) == (None, 5)
-    assert record["configuration"]["latent_channels"] == 128
-    assert record["kilo_mac_per_pixel_to_decode"] == pytest.approx(358, rel=0.01)
+    record = json.loads(trimix("models", "attention", "--json").text)
+    assert (record["weights"], record["model_identifier"]) == (None, 4)
+    assert record["configuration"]["latent_channels"] == 192
+    assert record["kilo_mac_per_pixel_to_decode"] == pytest.approx(629.5, rel=0.01)
 
 
 @pytest.mark.parametrize(
