@@ -184,7 +184,7 @@ def test_an_interrupt_while_it_decodes_leaves_nothing(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("trimix.latent_codec.checkpoint", interrupted)
+    monkeypatch.setattr("trimix.latent_codec.check_time", interrupted)
     for arguments in (("decompress", compressed), ("decompress", compressed, "-o", "-")):
         outcome = trimix(*arguments)
         assert (outcome.code, outcome.output, outcome.error) == (130, b"", "")

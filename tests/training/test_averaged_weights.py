@@ -143,7 +143,7 @@ def test_the_tool_trains_for_its_time_and_goes_on_in_another_place(picture_folde
     threads = torch.get_num_threads()
 
     def go_on(runs):
-        common = ["--minutes", "0.12", "--validation-minutes", "0.02", "--weights", str(weights)]
+        common = ["--minutes", "0.3", "--validation-minutes", "0.02", "--weights", str(weights)]
         pictures = ["--data", str(picture_folder), "--validation", str(picture_folder)]
         assert train_on.main([str(recipe), *common, *pictures, "--runs", str(runs)]) == 0
         rows = [json.loads(line) for line in (runs / "run" / "log.jsonl").read_text().splitlines()]

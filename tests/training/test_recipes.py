@@ -20,8 +20,8 @@ from trimix.training.source_entropy import source_entropy_config
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 FILES = {str(path.relative_to(CONFIGS).with_suffix("")): path for path in sorted(CONFIGS.rglob("*.toml"))}
-PLANS = "tables/regularizer-"
-RECIPES = [name for name in FILES if not name.startswith(("base/", PLANS))]
+PLANS = "tables/regularizer-", "tables/gllmm-small", "tables/gllmm-paper"
+RECIPES = [name for name in FILES if not name.startswith(("base/", *PLANS))]
 
 LEVELS = ["0.0018", "0.0035", "0.0067", "0.0130"]
 BASELINES = {"hyperprior": HyperpriorConfig, "autoregressive": AutoregressiveConfig, "attention": AttentionConfig}
@@ -62,6 +62,7 @@ def test_there_is_a_recipe_for_every_run():
     expected |= {f"sweeps/hyperprior-0.0067-rho-{rho}" for rho in ["0.01", "0.03", "0.1", "0.3"]}
     expected |= {f"sweeps/hyperprior-0.0067-long-alpha-{alpha}" for alpha in ["0.003", "0.01", "0.03", "0.1"]}
     expected |= {"sweeps/hyperprior-0.0067-long", "tables/small", "tables/small-start"}
+    expected |= {"tables/gllmm-narrow", "tables/lite-continued"}
     expected |= {f"sweeps/hyperprior-{level}-stronger" for level in LEVELS}
     expected |= {f"sweeps/autoregressive-{level}-weaker" for level in LEVELS}
     for distortion, channels in GLLMM_CHANNELS.items():

@@ -137,7 +137,7 @@ class PictureDistortion:
         """
         # In memory by position, as sources take it: one copy less.
         gradient = np.zeros((*values.shape[1:], len(values)), gradient_type).transpose(2, 0, 1)
-        largest = float(np.finfo(gradient_type).max) / 8  # tiles overlap
+        largest = float(np.finfo(gradient_type).max) / 4  # up to four tiles see a latent
         total, shares = 0.0, self.shares(*values.shape[1:])
         weights = None if self.is_squared_error else np.empty(values.shape[1:], np.float32)
         for tile in self._tiles(values):
