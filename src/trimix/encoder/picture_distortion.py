@@ -51,10 +51,12 @@ def shares_that_matter(
 
 
 def where_it_matters(
-    planes: Float[np.ndarray, "M h w"], shares: Float[np.ndarray, "h w"] | None
+    planes: Float[np.ndarray, "M h w"],
+    shares: Float[np.ndarray, "h w"] | None,
+    into: Float[np.ndarray, "M h w"] | None = None,
 ) -> Float[np.ndarray, "M h w"]:
-    """Planes, 0 where the share is."""
-    return planes if shares is None or shares.all() else planes * (shares != 0)
+    """Planes, 0 where the share is; they can be changed in their place."""
+    return planes if shares is None or shares.all() else np.multiply(planes, shares != 0, out=into)
 
 
 @dataclass(frozen=True)
@@ -154,8 +156,7 @@ class PictureDistortion:
             gradient[:, *tile.seen] += adjoint(slope).clip(-largest, largest)
         if weights is not None:
             shares = weights if shares is None else shares * weights
-        if shares is not None and not shares.all():
-            gradient *= shares != 0
+        gradient = where_it_matters(gradient, shares, into=gradient)
         # What networks keep for the way back is more than anything that follows needs.
         give_back_freed_memory()
         return Slope(total, gradient, shares)

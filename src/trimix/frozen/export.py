@@ -48,17 +48,14 @@ class _CompactGraph(Graph):
         if (found := self.stored.get(id(array))) is not None:
             name, parts = found
             of_inputs, of_outputs = parts[f"{name}_input_scale"], parts[f"{name}_output_scale"]
-            by_input = self.node("Mul", [self._widened(parts[name]), self._scale(of_inputs.reshape(1, -1, 1, 1))])
-            return self.node("Mul", [by_input, self._scale(of_outputs.reshape(-1, 1, 1, 1))])
+            by_input = self.node("Mul", [self._widened(parts[name]), super().constant(of_inputs.reshape(1, -1, 1, 1))])
+            return self.node("Mul", [by_input, super().constant(of_outputs.reshape(-1, 1, 1, 1))])
         with np.errstate(over="ignore"):
             half = array.astype(np.float16)
         return self._widened(half) if np.array_equal(half.astype(np.float32), array) else super().constant(array)
 
     def _widened(self, array: np.ndarray) -> str:
         return self.node("Cast", [super().constant(array)], to=_TO_FLOAT32)
-
-    def _scale(self, array: np.ndarray) -> str:
-        return super().constant(array)
 
 
 def exported_files(model: FrozenModel) -> dict[str, bytes]:

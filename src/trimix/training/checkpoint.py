@@ -361,16 +361,14 @@ def averaged_weights(
             # In float16 where that can hold it.
             weights[name] = half if bool((half.isfinite() | ~value.isfinite()).all()) else value
     # One entry: several would be written in an order that differs from time to time.
-    about = {
-        "configuration": config.model_dump_json(),
-        "progress": vars(progress),
-        "checksum": _checksum(config.model_dump_json(), vars(progress), weights),
-    }
+    about: dict[str, object] = {"configuration": config.model_dump_json(), "progress": vars(progress)}
+    about["checksum"] = _checksum(about, weights)
     return save(weights, {AVERAGED_WEIGHTS: json.dumps(about)})
 
 
-def _checksum(configuration: str, progress: dict[str, object], tensors: Mapping[str, Tensor]) -> str:
-    return checksum_of(configuration + json.dumps(progress), {key: one.numpy() for key, one in tensors.items()}).hex()
+def _checksum(about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    text = about["configuration"] + json.dumps(about["progress"])
+    return checksum_of(text, {key: one.numpy() for key, one in tensors.items()}).hex()
 
 
 def checkpoint_of_averaged(data: bytes, name: str) -> dict[str, object]:
@@ -384,7 +382,7 @@ def checkpoint_of_averaged(data: bytes, name: str) -> dict[str, object]:
         header = json.loads(data[_HEADER_BYTES : _HEADER_BYTES + length])
         about = json.loads(header["__metadata__"][AVERAGED_WEIGHTS])
         tensors = load(data)
-        found = _checksum(about["configuration"], about["progress"], tensors)
+        found = _checksum(about, tensors)
         if about.get("checksum", found) != found:
             raise TrainingError(
                 f"{name}: its weights must have the checksum {about['checksum']}, found {found}: damaged"
