@@ -40,10 +40,8 @@ def all_tables(comparisons: Comparisons, budget: Budget, folder: Path) -> Iterat
     architectures = comparisons.architectures
     for architecture in architectures:
         of = f"{architecture}: " if len(architectures) > 1 else ""
-        yield (
-            f"{of}rate points on Kodak (Fig. 4)" if budget.table == "regularizer" else f"{of}rate points on Kodak",
-            (rate_points(comparisons, architecture)),
-        )
+        figure = " (Fig. 4)" if budget.table == "regularizer" else ""
+        yield f"{of}rate points on Kodak{figure}", rate_points(comparisons, architecture)
         if comparisons.seeds(architecture, REGULARIZED):
             yield f"{of}regularized against plain, by steps (Fig. 3)", by_steps(comparisons, architecture)
             yield f"{of}regularized against plain, by set (Table 1)", by_set(comparisons, architecture)
